@@ -1,0 +1,89 @@
+"""Counting tokens before sending: free, but in Anthropic's format of messages (contract, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from acechat._codec import decode_json
+from acechat._request import HTTPRequest, build_request
+from acechat.errors import ProtocolError
+from acechat.types import MessageLike
+
+__all__ = ["build_count", "decode_count"]
+
+
+def build_count(
+    messages: Sequence[MessageLike], *, model: str, tools: Sequence[Mapping[str, Any]] | None
+) -> HTTPRequest:
+    """Write a request that counts the tokens of *messages* and *tools*."""
+    plain = cast("list[dict[str, Any]]", msgspec.to_builtins(list(messages)))
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [_message(message) for message in plain if message["role"] != "system"],
+    }
+    system = [block for m in plain if m["role"] == "system" for block in _blocks(m["content"])]
+    if system:
+        body["system"] = system
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+    return build_request("/messages/count_tokens", body)
+
+
+def decode_count(body: bytes) -> int:
+    """Decode ``{"input_tokens": 11}``.
+
+    Raises:
+        ProtocolError: It is something else.
+    """
+    value = decode_json(body, "the count of tokens")
+    count = cast("dict[str, Any]", value).get("input_tokens") if isinstance(value, dict) else None
+    if not isinstance(count, int):
+        raise ProtocolError("the count of tokens has no input_tokens", body=body)
+    return count
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
+    if message["role"] == "tool":
+        result = {
+            "type": "tool_result",
+            "tool_use_id": message.get("tool_call_id", ""),
+            "content": _blocks(content),
+        }
+        return {"role": "user", "content": [result]}
+    blocks = _blocks(content)
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        arguments = decode_json(function.get("arguments", "").encode() or b"{}", "the arguments")
+        blocks.append(
+            {"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments}
+        )
+    return {"role": message["role"], "content": blocks}
+
+
+def _blocks(content: str | list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    if not content:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [_image(part) if part.get("type") == "image_url" else part for part in content]
+
+
+def _image(part: dict[str, Any]) -> dict[str, Any]:
+    told = part["image_url"]
+    url: str = told if isinstance(told, str) else told["url"]
+    if not url.startswith("data:"):
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    head, _, data = url.partition(",")
+    kind = head.removeprefix("data:").partition(";")[0]
+    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = tool["function"]
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    named = {key: function[key] for key in ("name", "description") if key in function}
+    return named | {"input_schema": schema}

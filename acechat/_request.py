@@ -1,0 +1,196 @@
+"""What the caller says → one HTTP request, as data. Whatever cannot be sent is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+from msgspec import Struct
+
+from acechat._codec import encode
+from acechat._config import check_headers
+from acechat.errors import ConfigurationError
+from acechat.types import (
+    AssistantMessage,
+    ChatOptions,
+    ContentPart,
+    ImagePart,
+    MessageLike,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
+
+__all__ = ["Content", "HTTPRequest", "build_chat", "build_request", "gather_messages"]
+
+Content: TypeAlias = str | ContentPart | Mapping[str, Any]
+"""A piece of what the user says now: text, an `image`, or a part as the API's own JSON."""
+
+_OPTIONS = ChatOptions.__optional_keys__
+_MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+
+
+class HTTPRequest(Struct, frozen=True, kw_only=True):
+    """One request, without the token and whatever else is the same for all."""
+
+    method: str
+    path: str
+    """After the API's root, with its slash."""
+
+    body: bytes | None = None
+    headers: dict[str, str] = {}
+    """Additional ones."""
+
+
+def build_chat(
+    content: Sequence[Content],
+    *,
+    messages: Iterable[MessageLike],
+    system: str | None,
+    model: str,
+    stream: bool,
+    options: Mapping[str, Any],
+    extra_body: Mapping[str, Any] | None,
+    extra_headers: Mapping[str, str] | None,
+) -> HTTPRequest:
+    """Write a request for a chat completion.
+
+    Raises:
+        ConfigurationError: Something in it cannot be sent.
+        TypeError: An option is unknown, or something has the wrong type.
+    """
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": gather_messages(content, messages=messages, system=system),
+    }
+    if stream:
+        body["stream"] = True
+    if options:
+        body.update(_checked_options(options))
+    if extra_body:
+        if "stream" in extra_body:
+            raise ConfigurationError(
+                "extra_body must not hold 'stream': chat() and stream() set it"
+            )
+        body.update(extra_body)
+    return build_request("/chat/completions", body, extra_headers)
+
+
+def build_request(
+    path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> HTTPRequest:
+    """Write a request that posts *body* as JSON."""
+    if headers:
+        check_headers(headers)
+    return HTTPRequest(
+        method="POST", path=path, body=encode(body), headers=dict(headers or ())
+    )
+
+
+def gather_messages(
+    content: Sequence[Content], *, messages: Iterable[MessageLike], system: str | None
+) -> list[MessageLike]:
+    """Put together what is sent: the system's word, the history, what the user says now.
+
+    Raises:
+        ConfigurationError: There is no message, or one of them has no role.
+        TypeError: Something is no message, or no part of one.
+    """
+    gathered: list[MessageLike] = []
+    if system is not None:
+        gathered.append(SystemMessage(content=system))
+    if isinstance(messages, str | Mapping):
+        raise TypeError("messages= takes a list of messages; what is said now goes before it")
+    gathered.extend(map(_as_message, messages))
+    if content:
+        gathered.append(user_message(content))
+    if not gathered or (system is not None and len(gathered) == 1):
+        raise ConfigurationError(
+            'there is no message to send: chat("Hello") or chat(messages=[...])'
+        )
+    return gathered
+
+
+def user_message(content: Sequence[Content]) -> UserMessage:
+    """Make one message of what the user says now."""
+    if len(content) == 1 and isinstance(content[0], str):
+        return UserMessage(content=content[0])
+    return UserMessage(content=[_as_part(piece) for piece in content])
+
+
+def _as_part(piece: Content) -> ContentPart:
+    if isinstance(piece, str):
+        return TextPart(piece)
+    if isinstance(piece, TextPart | ImagePart):
+        return piece
+    if isinstance(piece, Mapping) and "type" in piece:
+        return cast("ContentPart", piece)  # the API's own JSON, sent as it is
+    hint = "use image(...) for pictures"
+    if isinstance(piece, (*_MESSAGES, Mapping)):
+        hint = "a message goes into messages=[...]"
+    raise TypeError(f"what is said must be str or parts, not {type(piece).__name__}: {hint}")
+
+
+def _as_message(message: object) -> MessageLike:
+    if isinstance(message, _MESSAGES):
+        return message
+    if not isinstance(message, Mapping):
+        raise TypeError(
+            f"a message must be a struct such as UserMessage or a dict, "
+            f"not {type(message).__name__}"
+        )
+    fields = cast("Mapping[str, Any]", message)
+    role = fields.get("role")
+    if not isinstance(role, str) or not role:
+        raise ConfigurationError(f"a message has no role: {str(dict(fields))[:80]}")
+    if role == "developer":  # Claude knows no such role (contract, 1.3)
+        return {**fields, "role": "system"}
+    if fields.get("tool_calls"):
+        return {**fields, "tool_calls": [_as_sendable_call(call) for call in fields["tool_calls"]]}
+    return fields
+
+
+def _as_sendable_call(call: Any) -> Any:
+    """The service skips a call whose arguments are no JSON object; empty ones mean ``{}``."""
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if isinstance(function, Mapping) and not function.get("arguments"):
+        return {**call, "function": {**function, "arguments": "{}"}}
+    return call
+
+
+def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise TypeError(_unknown_option(name))
+        if value is not None:
+            checked[name] = value
+    if "max_tokens" in checked and "max_completion_tokens" in checked:
+        raise ConfigurationError(
+            "max_tokens and max_completion_tokens are two names for one limit: give max_tokens"
+        )
+    if "tools" in checked:
+        checked["tools"] = [_as_sendable_tool(tool) for tool in checked["tools"]]
+    return checked
+
+
+def _unknown_option(name: str) -> str:
+    from difflib import get_close_matches
+
+    if name == "stream":
+        return "chat() does not take stream=: call client.stream(...) instead"
+    close = get_close_matches(name, _OPTIONS, 1)
+    hint = f"did you mean {close[0]!r}?" if close else "acechat knows no such option."
+    return f"unknown option {name!r}: {hint} Fields that acechat lacks go through extra_body="
+
+
+def _as_sendable_tool(tool: Any) -> Any:
+    """The service drops a tool whose parameters are no JSON object (contract, 1.2)."""
+    if not isinstance(tool, Mapping):
+        raise TypeError(f"a tool must be a dict with its JSON Schema, not {type(tool).__name__}")
+    function = tool.get("function")
+    if isinstance(function, Mapping) and not function.get("parameters"):
+        return {**tool, "function": {**function, "parameters": _NO_PARAMETERS}}
+    return cast("Mapping[str, Any]", tool)

@@ -1,0 +1,338 @@
+"""What can go wrong, as a tree.
+
+* `AceChatError`: everything that acechat raises on purpose, but `TypeError` for a wrong call
+
+  * `ConfigurationError`: refused here, before anything was sent
+  * `BudgetExceededError`: refused here, because it would cost too much
+  * `TransportError`: no whole answer came over the network
+
+    * `ConnectError`: no connection; nothing was sent
+    * `RequestTimeoutError`: a limit of `Timeout` passed
+    * `ClientClosedError`: the client was closed before or during the call
+    * `StreamInterruptedError`: the connection broke in the middle of a stream
+
+  * `ProtocolError`: something came that is no answer
+
+    * `StreamTruncatedError`: the stream ended before the answer did
+
+      * `StreamInterruptedError`: as above; it is both
+
+  * `OutputError`: the answer has not the form that was asked for
+  * `APIError`: the service refused; its subclasses say why
+
+Errors store facts and make their text from them, so that they survive pickling and copying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from acechat.types import ChatCompletion
+
+__all__ = [
+    "APIError",
+    "APINotImplementedError",
+    "AccountDisabledError",
+    "AceChatError",
+    "Attempt",
+    "AuthenticationError",
+    "BadRequestError",
+    "BudgetExceededError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConnectError",
+    "ContentModerationError",
+    "GatewayTimeoutError",
+    "InsufficientBalanceError",
+    "NotFoundError",
+    "OutputError",
+    "OverloadedError",
+    "PaymentRequiredError",
+    "PermissionDeniedError",
+    "ProtocolError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "RequestTooLargeError",
+    "ServerError",
+    "StreamInterruptedError",
+    "StreamTruncatedError",
+    "TokenMismatchError",
+    "TransportError",
+]
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One failed attempt of a call."""
+
+    number: int
+    """1 for the first."""
+
+    started: float
+    """Seconds after the call began."""
+
+    elapsed: float
+    """Seconds that the attempt took."""
+
+    failure: str
+    """``"unsent"``, ``"refused"``, ``"lost"``, ``"timed out"``, ``"partial"`` or ``"answered"``."""
+
+    error: str
+    """What was raised, as text."""
+
+    may_be_billed: bool
+    """Whether the service may have worked, and charged, for it."""
+
+
+class AceChatError(Exception):
+    """Base of all errors of acechat; never raised itself."""
+
+    retryable: bool = False
+    """Whether the same request may succeed later."""
+
+    trace_id: str | None = None
+    """What the service's support asks for; None where no answer carried one."""
+
+    attempts: tuple[Attempt, ...] = ()
+    """What was tried, this failure included. Empty where nothing was sent."""
+
+    partial: ChatCompletion | None = None
+    """What of an answer had arrived in a stream; None outside of streams."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+    def __reduce__(self) -> tuple[Callable[..., AceChatError], tuple[Any, ...]]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(
+    cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, Any]
+) -> AceChatError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(facts)
+    return error
+
+
+class ConfigurationError(AceChatError, ValueError):
+    """What was asked for cannot be sent; nothing was."""
+
+
+class BudgetExceededError(AceChatError):
+    """A call was not made, because it would have passed a budget."""
+
+
+class OutputError(AceChatError):
+    """The answer has not the form that was asked for."""
+
+
+class TransportError(AceChatError):
+    """No whole answer came over the network."""
+
+    retryable = True
+
+
+class ConnectError(TransportError):
+    """No connection to the service was made, so nothing was sent.
+
+    *final* is True where trying again cannot help, as with a certificate that is not trusted.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+        self.retryable = not final
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """A limit of `Timeout` passed.
+
+    *phase* is ``"connect"``, ``"first_token"``, ``"idle"`` or ``"total"``; *limit* is that limit,
+    in seconds. But for ``"connect"``, the service may still be working on the request.
+    """
+
+    def __init__(self, phase: str, limit: float) -> None:
+        super().__init__(f"{phase} {limit}")
+        self.phase = phase
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{_PHASES[self.phase]} within {self.limit:g} s (Timeout.{self.phase})"
+
+
+_PHASES = {
+    "connect": "no connection",
+    "first_token": "no answer began",
+    "idle": "no more of the answer came",
+    "total": "the call did not end",
+}
+
+
+class ClientClosedError(TransportError):
+    """The client was closed before or during the call."""
+
+    retryable = False
+
+    def __init__(self) -> None:
+        super().__init__("the client is closed; make a new one")
+
+    def __reduce__(self) -> tuple[Callable[..., AceChatError], tuple[Any, ...]]:
+        return _rebuild, (type(self), (), self.__dict__)
+
+
+class ProtocolError(AceChatError):
+    """Something came that is no answer; *body* holds the first 500 bytes of it."""
+
+    def __init__(self, reason: str, *, body: bytes = b"", status: int | None = None) -> None:
+        super().__init__(reason)
+        self.body = body[:500]
+        self.status = status
+
+    def __str__(self) -> str:
+        if not self.body:
+            return self.reason
+        return f"{self.reason}: {self.body[:120].decode(errors='replace')!r}"
+
+
+class StreamTruncatedError(ProtocolError):
+    """The stream ended before the answer did; *partial* holds what had arrived.
+
+    A stream is whole when ``data: [DONE]`` came, or when it ended cleanly after a finish reason
+    for every choice. Anything else is this error, however quietly the network ended it.
+    """
+
+    retryable = True
+
+    def __init__(self, reason: str, *, chunks: int, received: int, elapsed: float = 0.0) -> None:
+        super().__init__(reason)
+        self.chunks = chunks
+        """Events that had arrived."""
+        self.received = received
+        """Bytes that had arrived."""
+        self.elapsed = elapsed
+        """Seconds from the call to the end."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.reason} after {self.chunks} events and {self.received} bytes, "
+            "before the answer was whole"
+        )
+
+
+class StreamInterruptedError(StreamTruncatedError, TransportError):
+    """The connection broke in the middle of a stream; *partial* holds what had arrived."""
+
+
+class APIError(AceChatError):
+    """The service refused the request, or gave up on it.
+
+    Args:
+        status: HTTP status. None for an error inside a stream that had begun well.
+        code: The service's word for it, such as ``"invalid_token"`` (contract, 3.2).
+        message: The service's sentence about it.
+        trace_id: What the service's support asks for.
+        retry_after: Seconds that the service asks to wait.
+        should_retry: What the service's ``x-should-retry`` header says; it decides `retryable`.
+        body: The first 64 KiB of what it sent.
+    """
+
+    retryable = False
+
+    def __init__(
+        self,
+        status: int | None,
+        code: str | None,
+        message: str,
+        *,
+        trace_id: str | None = None,
+        retry_after: float | None = None,
+        should_retry: bool | None = None,
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.trace_id = trace_id
+        self.retry_after = retry_after
+        self.body = body
+        if should_retry is not None:
+            self.retryable = should_retry
+
+    def __str__(self) -> str:
+        name = " ".join(
+            part for part in (self.status and f"HTTP {self.status}", self.code) if part
+        )
+        text = f"{name}: {self.message}" if name else self.message
+        return f"{text} (trace {self.trace_id})" if self.trace_id else text
+
+
+class BadRequestError(APIError):
+    """The request is malformed or asks for what cannot be (400, 422 and other 4xx)."""
+
+
+class APINotImplementedError(BadRequestError):
+    """The service has no such function (``api_not_implemented``)."""
+
+
+class RequestTooLargeError(BadRequestError):
+    """The request has too many bytes (413)."""
+
+
+class AuthenticationError(APIError):
+    """The token is missing, wrong or expired (401)."""
+
+
+class TokenMismatchError(APIError):
+    """The token belongs to another of AceData's services (``token_mismatched``)."""
+
+
+class PermissionDeniedError(APIError):
+    """The token may not do this (403)."""
+
+
+class InsufficientBalanceError(PermissionDeniedError):
+    """The balance or quota is used up (``used_up``); top up at https://platform.acedata.cloud."""
+
+
+class AccountDisabledError(PermissionDeniedError):
+    """The application has been disabled (``disabled``)."""
+
+
+class ContentModerationError(PermissionDeniedError):
+    """The content was refused (``forbidden``)."""
+
+
+class PaymentRequiredError(APIError):
+    """The service wants to be paid for this call (402); *body* holds its offer."""
+
+
+class NotFoundError(APIError):
+    """No such address or model (404)."""
+
+
+class RateLimitError(APIError):
+    """Too many requests (429); *retry_after* tells how long to wait, if the service does."""
+
+    retryable = True
+
+
+class ServerError(APIError):
+    """The service failed (5xx)."""
+
+    retryable = True
+
+
+class OverloadedError(ServerError):
+    """The service or the model behind it is busy (503, 529, ``busy``)."""
+
+
+class GatewayTimeoutError(ServerError):
+    """The service waited too long for the model (504, 524, ``timeout``); it may be billed."""

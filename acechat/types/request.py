@@ -1,0 +1,227 @@
+"""What is asked: the 29 fields of a request (contract, 1.2).
+
+`ChatOptions` documents all of them that are not *model*, *messages* or *stream*, once, for every
+method that takes them. What has no effect on Claude says so; acechat sends it all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Required, TypeAlias, TypedDict
+
+from msgspec import Struct
+
+__all__ = [
+    "AudioOptions",
+    "ChatCompletionRequest",
+    "ChatOptions",
+    "FunctionTool",
+    "NamedTool",
+    "Prediction",
+    "ResponseFormat",
+    "StreamOptions",
+    "WebSearchOptions",
+]
+
+
+class _Function(TypedDict, total=False):
+    name: Required[str]
+    description: str
+    parameters: Mapping[str, Any]
+    strict: bool | None
+
+
+class FunctionTool(TypedDict):
+    """A tool that the model may call; *parameters* is a JSON Schema of an object."""
+
+    type: Literal["function"]
+    function: _Function
+
+
+class _FunctionName(TypedDict):
+    name: str
+
+
+class NamedTool(TypedDict):
+    """The one tool that the model must call."""
+
+    type: Literal["function"]
+    function: _FunctionName
+
+
+class _JSONSchema(TypedDict, total=False):
+    name: Required[str]
+    description: str
+    schema: Mapping[str, Any]
+    strict: bool | None
+
+
+class ResponseFormat(TypedDict, total=False):
+    """The form of the answer. *json_schema* goes with the type of that name."""
+
+    type: Required[Literal["text", "json_object", "json_schema"]]
+    json_schema: _JSONSchema
+
+
+class StreamOptions(TypedDict, total=False):
+    """Options of a stream."""
+
+    include_usage: bool
+
+
+class AudioOptions(TypedDict):
+    """How audio is to sound."""
+
+    voice: str
+    format: str
+
+
+class Prediction(TypedDict):
+    """Text that the answer is expected to repeat."""
+
+    type: Literal["content"]
+    content: str | Sequence[Mapping[str, str]]
+
+
+class _Place(TypedDict, total=False):
+    country: str
+    region: str
+    city: str
+    timezone: str
+
+
+class _UserLocation(TypedDict):
+    type: Literal["approximate"]
+    approximate: _Place
+
+
+class WebSearchOptions(TypedDict, total=False):
+    """How the model may search the web; works for Claude (contract, 1.2)."""
+
+    search_context_size: Literal["low", "medium", "high"]
+    """How much it may read; ``"medium"`` if left out."""
+
+    user_location: _UserLocation
+
+
+ToolChoice: TypeAlias = Literal["none", "auto", "required"] | NamedTool
+
+
+class ChatOptions(TypedDict, total=False):
+    """The optional fields of a request. None leaves a field out.
+
+    Ranges are the service's; acechat does not check them, because they change with the models. A
+    field that is not listed here goes through *extra_body*.
+    """
+
+    max_tokens: int | None
+    """The most tokens that the answer may have. The service's default is 8192 for Claude."""
+
+    max_completion_tokens: int | None
+    """Another name for *max_tokens*; give one of the two."""
+
+    temperature: float | None
+    """Randomness, 0 to 2; 1 if left out. Claude itself knows 0 to 1."""
+
+    top_p: float | None
+    """The share of probability to sample from, 0 to 1; 1 if left out."""
+
+    n: int | None
+    """How many answers to give, 1 to 128; 1 if left out. Claude gives one whatever is asked."""
+
+    stop: str | Sequence[str] | None
+    """One to four texts before which the answer ends."""
+
+    response_format: ResponseFormat | Mapping[str, Any] | None
+    """The form of the answer. The service ignores it for Claude: check what arrives."""
+
+    tools: Sequence[FunctionTool | Mapping[str, Any]] | None
+    """Tools that the model may call. A tool without *parameters* gets those of no argument."""
+
+    tool_choice: ToolChoice | Mapping[str, Any] | None
+    """Whether the model may, must or must not call a tool, or which one it must."""
+
+    parallel_tool_calls: bool | None
+    """Whether one answer may call several tools; true if left out."""
+
+    stream_options: StreamOptions | Mapping[str, Any] | None
+    """Options of a stream. The usage comes without asking for it."""
+
+    reasoning_effort: str | None
+    """``"minimal"``, ``"low"``, ``"medium"``, ``"high"``; newer models also know others."""
+
+    frequency_penalty: float | None
+    """-2 to 2; 0 if left out. No effect on Claude."""
+
+    presence_penalty: float | None
+    """-2 to 2; 0 if left out. No effect on Claude."""
+
+    seed: int | None
+    """No effect on Claude."""
+
+    logprobs: bool | None
+    """Whether to return log probabilities. Claude returns none."""
+
+    top_logprobs: int | None
+    """How many, 0 to 20."""
+
+    logit_bias: Mapping[str, int] | None
+    """Tokens to prefer or avoid, -100 to 100. No effect on Claude."""
+
+    user: str | None
+    """Who asks, as an opaque name of yours."""
+
+    metadata: Mapping[str, str] | None
+    """At most 16 notes; keys of up to 64 and values of up to 512 characters."""
+
+    store: bool | None
+    """Not supported for Claude."""
+
+    service_tier: str | None
+    """``"auto"``, ``"default"``, ``"flex"``, ``"scale"`` or ``"priority"``."""
+
+    modalities: Sequence[str] | None
+    """``"text"`` and ``"audio"``. Claude writes text."""
+
+    audio: AudioOptions | Mapping[str, Any] | None
+    """How audio is to sound. No effect on Claude."""
+
+    prediction: Prediction | Mapping[str, Any] | None
+    """Text that the answer is expected to repeat. No effect on Claude."""
+
+    web_search_options: WebSearchOptions | Mapping[str, Any] | None
+    """Lets the model search the web."""
+
+
+class ChatCompletionRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A whole request, as a server reads it: open where clients may send what nobody foresaw."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    stream: bool | None = None
+    max_tokens: float | None = None
+    max_completion_tokens: float | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    n: float | None = None
+    stop: str | list[str] | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    logit_bias: dict[str, int] | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
