@@ -101,6 +101,12 @@ class AsyncClient:
         )
         self._set_up(config, ssl=ssl, session=session)
 
+    @classmethod
+    def _from_config(cls, config: Config) -> Self:
+        client = object.__new__(cls)
+        client._set_up(config)
+        return client
+
     def _set_up(
         self,
         config: Config,
@@ -309,7 +315,7 @@ class AsyncClient:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._portable:
             raise TypeError("a client with a session= or ssl= of its own cannot be pickled")
-        return _unpickled, (type(self), self._config)
+        return type(self)._from_config, (self._config,)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AsyncClient) and self._config == other._config
@@ -318,9 +324,3 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._config!r})"
-
-
-def _unpickled(cls: type[AsyncClient], config: Config) -> AsyncClient:
-    client = object.__new__(cls)
-    client._set_up(config)  # noqa: SLF001 - its other constructor
-    return client

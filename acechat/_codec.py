@@ -8,8 +8,9 @@ for is not lost because ``created`` changed its type.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from math import isfinite
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
@@ -22,7 +23,6 @@ from acechat.types import (
     ChatCompletion,
     ChatCompletionChunk,
     Choice,
-    ChunkChoice,
     FunctionCall,
     Model,
     ToolCall,
@@ -36,11 +36,23 @@ _chunk = msgspec.json.Decoder(ChatCompletionChunk)
 _completion = msgspec.json.Decoder(ChatCompletion)
 _encoder = msgspec.json.Encoder()
 
-_PRECIOUS = {"choices", "message", "delta", "content", "reasoning_content", "tool_calls", "function"}
+_PRECIOUS = {
+    "choices",
+    "message",
+    "delta",
+    "content",
+    "reasoning_content",
+    "tool_calls",
+    "function",
+}
 """Fields that carry the answer: one that does not fit is an error, not a loss."""
 
 _ODD = (b'"error"', b'"success"', b'"reasoning"')
 """Keys of a body that need a second look. Inside of text their quotes would be escaped."""
+
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that it cannot decode; the last two are not its own."""
 
 
 class _UnfitError(Exception):
@@ -85,7 +97,7 @@ def decode_json(data: bytes, what: str = "the answer", *, status: int | None = N
     """
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         reason = f"{what} is no JSON ({error})" if data else f"{what} is empty"
     raise ProtocolError(reason, body=data, status=status)
 
@@ -101,10 +113,8 @@ def decode_completion(
     """
     completion = None
     if not any(key in body for key in _ODD):
-        try:
+        with suppress(*_UNREADABLE):
             completion = _completion.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
     fields: dict[str, Any] = {}
     if completion is None:
         fields = _answer(body, headers, status)
@@ -127,11 +137,17 @@ def _answer(body: bytes, headers: Mapping[str, str], status: int) -> dict[str, A
     fields = cast("dict[str, Any]", value)
     if not isinstance(fields.get("choices"), list):
         raise ProtocolError("the answer has no list of choices", body=body, status=status)
-    for choice in fields["choices"]:
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if isinstance(message, dict) and not message.get("reasoning_content"):
-            message["reasoning_content"] = message.get("reasoning")
+    for choice in cast("list[Any]", fields["choices"]):
+        if isinstance(choice, dict):
+            _name_reasoning(cast("dict[str, Any]", choice).get("message"))
     return fields
+
+
+def _name_reasoning(message: object) -> None:
+    """Some channels call the thoughts *reasoning*."""
+    if isinstance(message, dict):
+        said = cast("dict[str, Any]", message)
+        said["reasoning_content"] = said.get("reasoning_content") or said.get("reasoning")
 
 
 def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk | None:
@@ -143,7 +159,7 @@ def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk
     """
     try:
         chunk = _chunk.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return _decode_odd_chunk(data, headers)
     if chunk.error:
         raise error_from_value(decode_json(data), headers, status=None, body=data)
@@ -258,7 +274,10 @@ def _salvage_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
 
 def _joined(parts: list[Any]) -> str:
     """Join the texts of *parts*: some servers answer in parts, as requests may be written."""
-    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
-    if not all(isinstance(text, str) for text in texts):
-        raise _UnfitError
+    texts: list[str] = []
+    for part in parts:
+        text = cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else part
+        if not isinstance(text, str):
+            raise _UnfitError
+        texts.append(text)
     return "".join(texts)

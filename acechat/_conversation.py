@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
@@ -39,6 +40,15 @@ class _Saved(Struct, frozen=True):
     """The version of this format."""
 
 
+class _Turn:
+    """A turn under way."""
+
+    answer: ChatCompletion
+
+    def __init__(self, messages: list[MessageLike]) -> None:
+        self.messages = messages
+
+
 class History:
     """What was said so far: the part of a conversation that needs no network.
 
@@ -61,7 +71,7 @@ class History:
         self.model = model
         self.pending: ChatCompletion | None = None
         self._options: ChatOptions = options or {}
-        self._turn: list[MessageLike] | None = None
+        self._said: list[MessageLike] | None = None
 
     def undo(self) -> list[MessageLike]:
         """Take back the last turn; return its messages, none if there is no turn."""
@@ -107,22 +117,40 @@ class History:
 
     def _begin(self, content: Sequence[Content]) -> list[MessageLike]:
         """Begin a turn; return all that is to be sent."""
-        if self._turn is not None:
+        if self._said is not None:
             raise RuntimeError(_IN_A_TURN)
         turn: list[MessageLike] = [user_message(content)] if content else []
         if not turn and (not self.messages or _role(self.messages[-1]) == "assistant"):
             raise ConfigurationError('there is nothing to say: send("Hello")')
-        self._turn = turn
+        self._said = turn
         self.pending = None
         return [*self.messages, *turn]
 
-    def _end(self, answer: ChatCompletion | None, whole: bool) -> None:  # noqa: FBT001
+    def _end(self, answer: ChatCompletion | None, whole: bool) -> None:
         """End the turn: it becomes history if its answer is whole."""
-        turn, self._turn = self._turn, None
+        turn, self._said = self._said, None
         if whole and turn is not None and answer is not None:
             self.messages += [*turn, answer.message]
         else:
             self.pending = answer
+
+    @contextmanager
+    def _beginning_turn(self, content: Sequence[Content]) -> Generator[list[MessageLike]]:
+        """Begin a turn in the block, and take it back if the block fails."""
+        messages = self._begin(content)
+        try:
+            yield messages
+        except BaseException as error:
+            self._end(getattr(error, "partial", None), whole=False)
+            raise
+
+    @contextmanager
+    def _taking_turn(self, content: Sequence[Content]) -> Generator[_Turn]:
+        """Make the block a whole turn, which counts when it ends without an error."""
+        with self._beginning_turn(content) as messages:
+            turn = _Turn(messages)
+            yield turn
+        self._end(turn.answer, whole=True)
 
     def _copy(self) -> tuple[list[MessageLike], str | None, str | None, ChatOptions]:
         return list(self.messages), self.system, self.model, self._options
@@ -175,10 +203,9 @@ class AsyncConversation(History):
         Raises:
             RuntimeError: The turn before has not ended.
         """
-        messages = self._begin(content)
-        try:
-            answer = await self._client.chat(
-                messages=messages,
+        with self._taking_turn(content) as turn:
+            turn.answer = await self._client.chat(
+                messages=turn.messages,
                 system=self.system,
                 model=self.model,
                 timeout=timeout,
@@ -187,11 +214,7 @@ class AsyncConversation(History):
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        except BaseException as error:
-            self._end(getattr(error, "partial", None), whole=False)
-            raise
-        self._end(answer, whole=True)
-        return answer
+        return turn.answer
 
     def stream(
         self,
@@ -209,8 +232,7 @@ class AsyncConversation(History):
         Raises:
             RuntimeError: The turn before has not ended.
         """
-        messages = self._begin(content)
-        try:
+        with self._beginning_turn(content) as messages:
             stream = self._client.stream(
                 messages=messages,
                 system=self.system,
@@ -221,9 +243,6 @@ class AsyncConversation(History):
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        except BaseException:
-            self._end(None, whole=False)
-            raise
         stream.at_end(self._end)
         return stream
 
@@ -241,6 +260,7 @@ def _as_struct(message: MessageLike) -> MessageLike:
     if not isinstance(message, Mapping):
         return message
     try:
-        return msgspec.convert({**message}, Message)
+        struct: Message = msgspec.convert({**message}, Message)
     except msgspec.ValidationError:
         return message
+    return struct

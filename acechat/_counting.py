@@ -84,6 +84,6 @@ def _image(part: dict[str, Any]) -> dict[str, Any]:
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     function = tool["function"]
-    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    schema: Any = function.get("parameters") or {"type": "object", "properties": {}}
     named = {key: function[key] for key in ("name", "description") if key in function}
     return named | {"input_schema": schema}

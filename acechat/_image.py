@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from io import BytesIO
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 
 from acechat.errors import ConfigurationError
 from acechat.types import ImagePart, ImageURL
@@ -58,7 +58,9 @@ def image(source: ImageSource, *, detail: str | None = None) -> ImagePart:
         if scheme.startswith("data:"):
             return ImagePart(ImageURL(_checked_data_url(source), detail))
     data, name = _read(source)
-    return ImagePart(ImageURL(f"data:{_sniff(data, name)};base64,{b64encode(data).decode()}", detail))
+    return ImagePart(
+        ImageURL(f"data:{_sniff(data, name)};base64,{b64encode(data).decode()}", detail)
+    )
 
 
 def _read(source: ImageSource) -> tuple[bytes, str]:
@@ -80,8 +82,8 @@ def _read(source: ImageSource) -> tuple[bytes, str]:
             source.save(drawn, format="PNG")
             return drawn.getvalue(), "the image"
         case _ReadableFile():
-            data: object = source.read()
-            if not isinstance(data, bytes):
+            data = cast("bytes | str", source.read())
+            if isinstance(data, str):
                 raise TypeError("the image's file must be opened in binary mode ('rb')")
             return data, "the image"
     raise TypeError(

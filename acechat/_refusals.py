@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from math import isfinite
 from typing import Any, cast
 
@@ -104,9 +103,7 @@ _TRACE_HEADERS = ("x-trace-id", "trace-id", "x-request-id", "x-oneapi-request-id
 _TITLE = re.compile(r"<title[^>]*>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
 
 
-def parse_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, now: float
-) -> APIError:
+def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> APIError:
     """Read an answer whose status is not 2xx.
 
     Args:
@@ -136,8 +133,10 @@ def is_refusal(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     fields = cast("dict[str, Any]", value)
-    return bool(fields.get("error")) or fields.get("success") is False or (
-        fields.get("type") == "error"
+    return (
+        bool(fields.get("error"))
+        or fields.get("success") is False
+        or (fields.get("type") == "error")
     )
 
 
@@ -166,7 +165,7 @@ def error_from_value(
     cls = _BY_CODE.get(code or "") or _by_status(_as_status(status, code, fields))
     if cls is APIError:
         cls = _BY_CODE.get(kind or "", APIError if status else ServerError)
-    found = cls(
+    return cls(
         status,
         code or (kind if kind != "error" else None),
         message,
@@ -175,7 +174,6 @@ def error_from_value(
         should_retry=_should_retry(headers, status, cls),
         body=body[:_KEPT],
     )
-    return found
 
 
 def find_trace_id(fields: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
@@ -235,7 +233,7 @@ def _detail(detail: object) -> str | None:
         fields = cast("dict[str, Any]", problem) if isinstance(problem, dict) else {}
         place = fields.get("loc")
         where = ".".join(map(str, cast("list[Any]", place))) if isinstance(place, list) else ""
-        problems.append(": ".join(filter(None, (where, _text(fields.get("msg") or problem)))))
+        problems.append(": ".join(filter(None, (where, _text(fields.get("msg") or fields)))))
     return "; ".join(problems) or None
 
 
@@ -252,6 +250,8 @@ def _describe(status: int | None, headers: Mapping[str, str], body: bytes) -> st
 
 
 def _phrase(status: int | None) -> str:
+    from http import HTTPStatus
+
     try:
         return HTTPStatus(status or 0).phrase
     except ValueError:

@@ -84,9 +84,7 @@ def build_request(
     """Write a request that posts *body* as JSON."""
     if headers:
         check_headers(headers)
-    return HTTPRequest(
-        method="POST", path=path, body=encode(body), headers=dict(headers or ())
-    )
+    return HTTPRequest(method="POST", path=path, body=encode(body), headers=dict(headers or ()))
 
 
 def gather_messages(
@@ -120,7 +118,7 @@ def user_message(content: Sequence[Content]) -> UserMessage:
     return UserMessage(content=[_as_part(piece) for piece in content])
 
 
-def _as_part(piece: Content) -> ContentPart:
+def _as_part(piece: object) -> ContentPart:
     if isinstance(piece, str):
         return TextPart(piece)
     if isinstance(piece, TextPart | ImagePart):
@@ -141,10 +139,10 @@ def _as_message(message: object) -> MessageLike:
             f"a message must be a struct such as UserMessage or a dict, "
             f"not {type(message).__name__}"
         )
-    fields = cast("Mapping[str, Any]", message)
+    fields: Mapping[str, Any] = cast("Mapping[str, Any]", message)
     role = fields.get("role")
     if not isinstance(role, str) or not role:
-        raise ConfigurationError(f"a message has no role: {str(dict(fields))[:80]}")
+        raise ConfigurationError(f"a message has no role: {str(dict(fields.items()))[:80]}")
     if role == "developer":  # Claude knows no such role (contract, 1.3)
         return {**fields, "role": "system"}
     if fields.get("tool_calls"):
@@ -152,12 +150,9 @@ def _as_message(message: object) -> MessageLike:
     return fields
 
 
-def _as_sendable_call(call: Any) -> Any:
+def _as_sendable_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
     """The service skips a call whose arguments are no JSON object; empty ones mean ``{}``."""
-    function = call.get("function") if isinstance(call, Mapping) else None
-    if isinstance(function, Mapping) and not function.get("arguments"):
-        return {**call, "function": {**function, "arguments": "{}"}}
-    return call
+    return _filled(call, "arguments", "{}")
 
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +185,12 @@ def _as_sendable_tool(tool: Any) -> Any:
     """The service drops a tool whose parameters are no JSON object (contract, 1.2)."""
     if not isinstance(tool, Mapping):
         raise TypeError(f"a tool must be a dict with its JSON Schema, not {type(tool).__name__}")
-    function = tool.get("function")
-    if isinstance(function, Mapping) and not function.get("parameters"):
-        return {**tool, "function": {**function, "parameters": _NO_PARAMETERS}}
-    return cast("Mapping[str, Any]", tool)
+    return _filled(cast("Mapping[str, Any]", tool), "parameters", _NO_PARAMETERS)
+
+
+def _filled(entry: Mapping[str, Any], key: str, value: object) -> Mapping[str, Any]:
+    """Return *entry* with *value* under its function's *key*, if nothing is there."""
+    function: Any = entry.get("function")
+    if isinstance(function, Mapping) and not cast("Mapping[str, Any]", function).get(key):
+        return {**entry, "function": {**function, key: value}}
+    return entry

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from acechat._call import Call, is_event_stream
+from acechat._call import Call
 from acechat._codec import decode_completion
 from acechat._protocol import END, Batch, ChatStreamProtocol
 from acechat._views import events_of, finished, texts_of
@@ -157,7 +157,7 @@ class AsyncChatStream:
             raise ProtocolError(f"a stream was asked for, {kind} came", body=body)
         completion, _ = decode_completion(body, response.headers, status=response.status)
         batch = protocol.receive_completion(completion)
-        self._finish(response, protocol)
+        self._finish(response)
         return batch
 
     async def _read(self, phase: str, at: float | None) -> Batch:
@@ -177,7 +177,7 @@ class AsyncChatStream:
                 if protocol.content:
                     self._call.content = True
                 if protocol.done or not data:
-                    self._finish(response, protocol)
+                    self._finish(response)
                 elif not batch.deltas:
                     silent += batch.chunks
                     continue
@@ -207,7 +207,7 @@ class AsyncChatStream:
         error.partial = self.partial
         return error
 
-    def _finish(self, response: Response, protocol: ChatStreamProtocol) -> None:
+    def _finish(self, response: Response) -> None:
         self._ended = True
         if response.open:
             response.finish()

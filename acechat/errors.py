@@ -26,7 +26,7 @@ Errors store facts and make their text from them, so that they survive pickling 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -113,9 +113,7 @@ class AceChatError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
-def _rebuild(
-    cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, Any]
-) -> AceChatError:
+def _rebuild(cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, Any]) -> AceChatError:
     error = cls.__new__(cls, *args)
     error.__dict__.update(facts)
     return error
@@ -267,9 +265,7 @@ class APIError(AceChatError):
             self.retryable = should_retry
 
     def __str__(self) -> str:
-        name = " ".join(
-            part for part in (self.status and f"HTTP {self.status}", self.code) if part
-        )
+        name = " ".join(part for part in (self.status and f"HTTP {self.status}", self.code) if part)
         text = f"{name}: {self.message}" if name else self.message
         return f"{text} (trace {self.trace_id})" if self.trace_id else text
 

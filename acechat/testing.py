@@ -10,7 +10,7 @@ nothing until a fixture is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Unpack
 
@@ -24,7 +24,7 @@ __all__ = ["acechat_blocking_client", "acechat_client", "acechat_service", "emul
 
 
 @contextmanager
-def emulated(**options: Unpack[ServiceOptions]) -> Iterator[Service]:
+def emulated(**options: Unpack[ServiceOptions]) -> Generator[Service]:
     """Run a service as long as the ``with`` block does.
 
     Args:

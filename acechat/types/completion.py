@@ -129,7 +129,9 @@ def note_origin(
     completion: ChatCompletion, response: ResponseInfo, source: Callable[[], dict[str, Any]]
 ) -> ChatCompletion:
     """Note on *completion* how it came; *source* makes what its `to_dict` returns."""
-    completion.__dict__.update(_response=response, _source=source)
+    notes = cast("dict[str, Any]", completion.__dict__)
+    notes["_response"] = response
+    notes["_source"] = source
     return completion
 
 

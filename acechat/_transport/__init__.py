@@ -1,0 +1,200 @@
+"""The client's only aiohttp: one request → one response, and foreign exceptions → ours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl as _ssl
+import time
+from collections.abc import Awaitable
+from io import BytesIO
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL
+
+from acechat._config import Config, Timeout
+from acechat._request import HTTPRequest
+from acechat._transport._failures import timed_out, translated
+from acechat._transport._pool import Connector, Pool, reused
+from acechat._transport._proxy import read_proxy
+from acechat._transport._response import Response
+from acechat._version import __version__
+from acechat.errors import ClientClosedError, ConnectError, RequestTimeoutError
+
+__all__ = ["Response", "Transport", "read_proxy"]
+
+_T = TypeVar("_T")
+
+_KEEPALIVE = 15.0
+"""Seconds that an idle connection is kept: well below the 60 s after which gateways cut one."""
+
+_STALE_WITHIN = 2.0
+"""Seconds. A connection that was dead when it was reused says so within a round trip."""
+
+_LARGE_BODY = 2**20
+"""Bytes from which on aiohttp wants a file instead of bytes."""
+
+# What arrived by fork() is the parent's: closing it here would end the parent's TLS sessions.
+_inherited: list[object] = []
+
+
+class Transport:
+    """Sends requests, each on the session of the running event loop.
+
+    Args:
+        config: Where to, and as whom.
+        ssl: How to check the service's certificate; None for the system's way.
+        session: The caller's own session, used as it is and not closed here.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ssl: _ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self._config = config
+        self._root = URL(config.api_root, encoded=True)
+        self._urls: dict[str, URL] = {}
+        self._session = session
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
+        self._closed = False
+        if ssl is None and (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+            # aiohttp made its context when it was imported, which may be before they were set.
+            ssl = _ssl.create_default_context()
+        self._ssl: _ssl.SSLContext | bool = True if ssl is None else ssl
+        self._headers = {
+            "Authorization": f"Bearer {config.token.reveal()}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",  # for streams too, as the source document has it
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"acechat/{__version__}",
+        }
+
+    async def open(
+        self, request: HTTPRequest, timeout: Timeout, total_at: float | None
+    ) -> Response:
+        """Send *request* and wait for the head of the response.
+
+        Args:
+            request: What to send.
+            timeout: The limits of the call.
+            total_at: When the call must have ended, on the loop's clock; None for never.
+
+        Raises:
+            ConnectError: There was no connection, so nothing was sent.
+            RequestTimeoutError: A limit passed.
+            TransportError: The connection broke before the response began.
+        """
+        pool = await self._pool()
+        if pool.slots is not None:
+            await _within(pool.slots.acquire(), total_at, "total", timeout)
+        now = asyncio.get_running_loop().time()
+        first_at = None if timeout.first_token is None else now + timeout.first_token
+        phase, due = "first_token", first_at
+        if total_at is not None and (due is None or total_at < due):
+            phase, due = "total", total_at
+        try:
+            raw = await _within(self._send(pool, request, timeout), due, phase, timeout)
+        except BaseException:
+            if pool.slots is not None:
+                pool.slots.release()
+            raise
+        redact = self._config.token.redact_text
+        headers = {name.lower(): redact(value) for name, value in raw.headers.items()}
+        response = Response(raw, pool, headers)
+        response.timeout = timeout
+        response.first_token_at = first_at
+        response.total_at = total_at
+        if self._closed:
+            response.abort(ClientClosedError())
+        return response
+
+    async def _send(
+        self, pool: Pool, request: HTTPRequest, timeout: Timeout
+    ) -> aiohttp.ClientResponse:
+        url = self._urls.get(request.path)
+        if url is None:
+            url = URL(f"{self._root}{request.path}", encoded=True)
+            self._urls[request.path] = url
+        body = request.body
+        headers = request.headers or None
+        if self._session is not None:
+            headers = self._headers | request.headers
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout.connect)
+        while True:
+            reused.set(False)
+            began = time.monotonic()
+            large = body is not None and len(body) > _LARGE_BODY
+            try:
+                return await pool.session.request(
+                    request.method,
+                    url,
+                    data=BytesIO(body or b"") if large else body,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=limits,
+                    proxy=self._config.proxy,
+                    ssl=self._ssl,
+                )
+            except Exception as error:  # noqa: BLE001 - as in Response.read
+                failure = translated(error, "the connection broke before the answer")
+            if self._closed:
+                raise ClientClosedError
+            if isinstance(failure, RequestTimeoutError):
+                raise timed_out("connect", timeout)
+            # A kept connection that the server had closed meanwhile: the request went nowhere.
+            dead = reused.get() and time.monotonic() - began < _STALE_WITHIN
+            if not dead or isinstance(failure, ConnectError):
+                raise failure
+
+    async def _pool(self) -> Pool:
+        if self._closed:
+            raise ClientClosedError
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is not None and pool.pid == os.getpid():
+            return pool
+        if pool is not None:
+            _inherited.append(pool)
+        for old in [old for old in self._pools if old.is_closed()]:
+            del self._pools[old]
+        session = self._session or aiohttp.ClientSession(
+            connector=Connector(limit=0, keepalive_timeout=_KEEPALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
+        )
+        pool = Pool(session, self._config.max_concurrency, owned=self._session is None)
+        self._pools[loop] = pool
+        if pool.closer is not None:
+            await anext(pool.closer)
+        return pool
+
+    async def close(self) -> None:
+        """End what is under way, with `ClientClosedError`, and close the connections."""
+        self._closed = True
+        pools, self._pools = self._pools, {}
+        here = asyncio.get_running_loop()
+        for loop, pool in pools.items():
+            if pool.pid != os.getpid():
+                _inherited.append(pool)
+            elif loop is here:
+                for response in list(pool.responses):
+                    if response.open:
+                        response.abort(ClientClosedError())
+                if pool.closer is not None:
+                    await pool.closer.aclose()
+
+
+async def _within(awaitable: Awaitable[_T], at: float | None, phase: str, timeout: Timeout) -> _T:
+    """Await, until the limit *phase* passes at the time *at* of the loop's clock."""
+    scope = asyncio.timeout_at(at)
+    try:
+        async with scope:
+            return await awaitable
+    except TimeoutError:
+        if not scope.expired():
+            raise
+    raise timed_out(phase, timeout)

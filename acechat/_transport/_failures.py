@@ -1,0 +1,65 @@
+"""Foreign exceptions → ours.
+
+aiohttp's exceptions are never kept as cause or context of ours: some of them show the headers of
+the request, the token included, in their repr. Their text is kept, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+
+import aiohttp
+
+from acechat._config import Timeout
+from acechat.errors import (
+    AceChatError,
+    ConfigurationError,
+    ConnectError,
+    RequestTimeoutError,
+    TransportError,
+)
+
+__all__ = ["timed_out", "translated"]
+
+_SERVER = 500
+"""From which status on a proxy's refusal may be about this moment only."""
+
+
+def timed_out(phase: str, timeout: Timeout) -> RequestTimeoutError:
+    """Make the error of the limit *phase* of *timeout*."""
+    return RequestTimeoutError(phase, getattr(timeout, phase) or 0.0)
+
+
+def translated(error: Exception, otherwise: str) -> AceChatError:
+    """Turn a foreign exception into ours, keeping its text alone."""
+    match error:
+        case AceChatError():
+            return error
+        case aiohttp.ClientConnectorCertificateError():
+            reason = getattr(error.certificate_error, "verify_message", "") or str(error)
+            return ConnectError(
+                f"the certificate of {error.host}:{error.port} is not trusted: {reason}", final=True
+            )
+        case aiohttp.ClientSSLError():
+            return ConnectError(
+                f"TLS with {error.host}:{error.port} failed: {error.os_error}", final=True
+            )
+        case aiohttp.ClientConnectorDNSError():
+            return ConnectError(f"cannot find the host {error.host}: {error.os_error}")
+        case aiohttp.ClientProxyConnectionError():
+            return ConnectError(f"cannot connect to the proxy {error.host}:{error.port}")
+        case aiohttp.ClientConnectorError():
+            why = os.strerror(error.os_error.errno) if error.os_error.errno else error.os_error
+            return ConnectError(f"cannot connect to {error.host}:{error.port}: {why}")
+        case aiohttp.ClientHttpProxyError():
+            return ConnectError(
+                f"the proxy refused: {error.status} {error.message}", final=error.status < _SERVER
+            )
+        case aiohttp.InvalidURL():
+            return ConfigurationError(f"no URL that can be asked: {error}")
+        case TimeoutError():
+            return RequestTimeoutError("connect", 0.0)
+        case aiohttp.ServerDisconnectedError():
+            return TransportError(f"{otherwise}: the server closed it")
+        case _:
+            return TransportError(f"{otherwise}: {str(error) or type(error).__name__}")

@@ -1,0 +1,121 @@
+"""One response whose body is being read, with a limit on each wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from acechat._config import Timeout
+from acechat._transport._failures import timed_out, translated
+from acechat._transport._pool import Pool
+from acechat.errors import AceChatError, TransportError
+
+__all__ = ["Response"]
+
+_GRACE = 0.1
+"""Seconds that a stream's connection may take to end after ``[DONE]`` and still be kept."""
+
+
+class Response:
+    """One response whose body is being read."""
+
+    def __init__(self, raw: aiohttp.ClientResponse, pool: Pool, headers: dict[str, str]) -> None:
+        self.status = raw.status
+        self.headers = headers
+        self.timeout = Timeout()
+        self.first_token_at: float | None = None
+        """When the first content is due, on the loop's clock."""
+        self.total_at: float | None = None
+        """When the call must have ended, on the loop's clock."""
+        self.open = True
+
+        self._raw = raw
+        self._pool = pool
+        self._loop = asyncio.get_running_loop()
+        self._failure: AceChatError | None = None
+        self._phase: str | None = None  # of the read that is waiting
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        pool.responses.add(self)
+
+    async def read(self, phase: str, at: float | None) -> bytes:
+        """Wait for the next bytes of the body; return none at its clean end.
+
+        Args:
+            phase: The field of `Timeout` that limits the wait, beside the total.
+            at: When that limit passes, on the loop's clock; None for never.
+
+        Raises:
+            RequestTimeoutError: A limit passed.
+            TransportError: The connection broke, or the client was closed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        total = self.total_at
+        due = at if total is None or (at is not None and at < total) else total
+        if due is not None:
+            self._watch(phase, due)
+        try:
+            return await self._raw.content.readany()
+        except Exception as error:  # noqa: BLE001 - the boundary to aiohttp: nothing foreign passes
+            failure = self._failure or translated(error, "the answer was cut")
+        finally:
+            self._phase = None
+        self.abort(failure)
+        raise failure
+
+    def _watch(self, phase: str, due: float) -> None:
+        """Arm the one timer of this response, unless it will look early enough by itself."""
+        self._phase = phase
+        self._due = due
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._phase is None:
+            return  # nobody waits; the next read arms the timer again
+        now = self._loop.time()
+        if now < self._due:
+            self._timer = self._loop.call_at(self._due, self._look)
+        elif self.total_at is not None and now >= self.total_at:
+            self.abort(timed_out("total", self.timeout))
+        else:
+            self.abort(timed_out(self._phase, self.timeout))
+
+    def abort(self, failure: AceChatError | None = None) -> None:
+        """Close the connection; a read that waits raises *failure*."""
+        self._failure = self._failure or failure or TransportError("the response was closed")
+        self._end()
+        self._raw.close()
+
+    def finish(self) -> None:
+        """Give the connection back: the answer is whole, whatever else may follow."""
+        self._end()
+        if self._raw.connection is not None:
+            late = self._loop.call_later(_GRACE, self._raw.close)
+            self._raw.content.on_eof(late.cancel)
+
+    def _end(self) -> None:
+        if self.open:
+            self.open = False
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._pool.slots is not None:
+                self._pool.slots.release()
+
+    def drop(self) -> None:
+        """Abort from any thread, and after the loop has ended."""
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self.abort()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.abort)

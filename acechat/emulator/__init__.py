@@ -1,0 +1,52 @@
+"""The service on localhost: it speaks the contract byte for byte, and fails on demand.
+
+>>> from acechat.emulator import Service, cut, fail, ok
+>>> with Service() as service:
+...     service.script(fail(503), cut(after=3), ok("Hello!"))
+
+What is not scripted is answered by an echo, which says what was received. The same request gets
+the same answer, as a stream or at once.
+"""
+
+from __future__ import annotations
+
+from acechat.emulator._answer import Asked
+from acechat.emulator._app import create_app
+from acechat.emulator._faults import (
+    cut,
+    drop,
+    error_event,
+    heartbeats,
+    malformed,
+    pace,
+    split,
+    stall,
+)
+from acechat.emulator._routes import MODELS
+from acechat.emulator._service import Service, ServiceOptions, serve
+from acechat.emulator._stage import DEFAULT_TOKEN, ReceivedRequest, Stage
+from acechat.emulator._steps import Step, fail, ok, raw
+
+__all__ = [
+    "DEFAULT_TOKEN",
+    "MODELS",
+    "Asked",
+    "ReceivedRequest",
+    "Service",
+    "ServiceOptions",
+    "Stage",
+    "Step",
+    "create_app",
+    "cut",
+    "drop",
+    "error_event",
+    "fail",
+    "heartbeats",
+    "malformed",
+    "ok",
+    "pace",
+    "raw",
+    "serve",
+    "split",
+    "stall",
+]
