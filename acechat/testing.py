@@ -1,26 +1,23 @@
-"""A pytest plugin: acechat's service on localhost, and clients for it.
+"""Testing what uses acechat: the service on localhost, as a context manager.
+
+The pytest fixtures ``acechat_service``, ``acechat_client`` and ``acechat_blocking_client`` are
+there wherever acechat is installed.
 
 >>> def test_it_retries(acechat_service, acechat_blocking_client):
 ...     acechat_service.script(fail(503), ok("Hello!"))
 ...     assert acechat_blocking_client.chat("Hello").text == "Hello!"
-
-pytest imports this module in every project that has acechat installed, so it imports next to
-nothing until a fixture is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Unpack
 
-import pytest
-
 if TYPE_CHECKING:
-    from acechat import AsyncClient, Client
     from acechat.emulator import Service, ServiceOptions
 
-__all__ = ["acechat_blocking_client", "acechat_client", "acechat_service", "emulated"]
+__all__ = ["emulated"]
 
 
 @contextmanager
@@ -34,27 +31,3 @@ def emulated(**options: Unpack[ServiceOptions]) -> Generator[Service]:
 
     with Service(**options) as service:
         yield service
-
-
-@pytest.fixture
-def acechat_service() -> Iterator[Service]:
-    """A service that nobody has used yet."""
-    with emulated() as service:
-        yield service
-
-
-@pytest.fixture
-def acechat_client(acechat_service: Service) -> AsyncClient:
-    """An `AsyncClient` of `acechat_service`, to be closed by the test (``async with``)."""
-    from acechat import AsyncClient
-
-    return AsyncClient(base_url=acechat_service.url, api_token=acechat_service.token)
-
-
-@pytest.fixture
-def acechat_blocking_client(acechat_service: Service) -> Iterator[Client]:
-    """A `Client` of `acechat_service`."""
-    from acechat import Client
-
-    with Client(base_url=acechat_service.url, api_token=acechat_service.token) as client:
-        yield client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -12,7 +13,7 @@ from acechat.testing import emulated
 
 pytest_plugins = ["pytester"]
 
-CONFTEST = "from acechat.testing import acechat_service"
+CONFTEST = "pytest_plugins = ['acechat.testing']"
 
 SUITE = """
 from urllib.request import urlopen
@@ -29,6 +30,12 @@ def test_each_test_has_its_own(acechat_service):
 """
 
 
+def offer_fixtures(pytester):
+    """Do what the entry point does, where acechat runs from a checkout that has none."""
+    if not entry_points(group="pytest11", name="acechat"):
+        pytester.makeconftest(CONFTEST)
+
+
 def test_emulated_runs_a_service_for_a_while():
     with emulated(token="t-1", remember=2) as service:
         assert service.token == "t-1"
@@ -39,9 +46,7 @@ def test_emulated_runs_a_service_for_a_while():
 
 
 def test_other_projects_get_a_service_per_test(pytester):
-    installed = pytester.runpytest_subprocess("--fixtures", "-q")
-    if "acechat_service" not in installed.stdout.str():  # run from a checkout, without entry points
-        pytester.makeconftest(CONFTEST)
+    offer_fixtures(pytester)
     pytester.makepyfile(SUITE)
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)
 
@@ -58,3 +63,32 @@ def test_pytest_loads_the_plugin_without_the_emulator():
         text=True,
     )
     assert done.stdout == "[]\n"
+
+
+CLIENTS = """
+import asyncio
+
+from acechat.emulator import fail, ok
+
+
+def test_the_client_talks_to_the_service(acechat_client, acechat_service):
+    acechat_service.script(ok("Hello!"))
+
+    async def talk():
+        async with acechat_client as client:
+            return await client.chat("Hello")
+
+    assert asyncio.run(talk()).text == "Hello!"
+
+
+def test_the_blocking_client_talks_to_the_service(acechat_blocking_client, acechat_service):
+    acechat_service.script(fail(503, retry_after=0.01), ok("Hello!"))
+    assert acechat_blocking_client.chat("Hello").text == "Hello!"
+    assert len(acechat_service.requests) == 2
+"""
+
+
+def test_other_projects_get_clients_of_it(pytester):
+    offer_fixtures(pytester)
+    pytester.makepyfile(CLIENTS)
+    pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)

@@ -7,6 +7,7 @@ A test says ``caller = connect(aimock, model=...)`` and then ``caller.ask(...)``
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -195,6 +196,7 @@ def connect(request, monkeypatch) -> Iterator[Callable[..., Any]]:
             return caller
 
         yield connect
+    gc.collect()  # what was left open complains here, not in another test
 
 
 @pytest.fixture(params=["ask", "collect"])

@@ -141,14 +141,14 @@ def test_a_stream_that_never_began_is_retried_as_the_gateways_502(connect, nginx
     assert len(heard(caller)) == 3
 
 
-@pytest.mark.parametrize("pause", [0.5, 0.99, 1.0, 1.5])
+@pytest.mark.parametrize("pause", [1.0, 1.3])  # at the moment when nginx closes it, and after
 def test_a_connection_that_went_stale_is_replaced_without_a_word(
     connect, nginx, either, heard, pause
 ):
     caller = connect(nginx, "/ok/v1")
-    for _ in range(2):
-        reply = getattr(caller, either)("Hello")
-        assert reply.text == GREETING
-        assert reply.response.attempts == ()
-        caller.wait(pause)
+    getattr(caller, either)("Hello")
+    caller.wait(pause)
+    reply = getattr(caller, either)("Hello")
+    assert reply.text == GREETING
+    assert reply.response.attempts == ()
     assert len(heard(caller)) == 2

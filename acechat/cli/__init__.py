@@ -1,0 +1,25 @@
+"""``acechat``, the command."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+_EXTRA = {"click", "rich"}
+
+
+def main() -> None:
+    """Run the command line and exit.
+
+    Exit codes: 0; 1 the service or the network refused; 2 wrong usage; 130 Ctrl-C.
+    """
+    try:
+        from acechat.cli._commands import run
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        sys.exit(
+            f"acechat: the command line needs {error.name}: python -m pip install 'acechat[cli]'"
+        )
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,34 @@
+"""Show an answer while it is being written.
+
+What you learn: `stream`, thinking models, and what is known at the end. A stream that was cut never
+looks whole: it raises `StreamTruncatedError`, which carries what had arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from acechat import AsyncClient, StreamTruncatedError
+
+MODEL = "claude-sonnet-4-20250514-thinking"
+
+
+async def main() -> None:
+    async with AsyncClient(model=MODEL) as client:
+        try:
+            async with client.stream("What is the sine of 30 degrees?") as stream:
+                async for delta in stream:
+                    if delta.reasoning_content:
+                        print(f"[{delta.reasoning_content}]", end="", flush=True)
+                    print(delta, end="", flush=True)
+        except StreamTruncatedError as error:
+            print(f"\ncut off after {error.chunks} events; what came:", error.partial)
+            return
+
+    print()
+    print("finished because of:", stream.finish_reason)
+    print("tokens:", stream.usage.total_tokens if stream.usage else "unknown")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

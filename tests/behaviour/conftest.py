@@ -1,0 +1,451 @@
+"""A server that sends whatever a test says, and a caller that asks in either colour.
+
+Every test that uses them ends with the law that nothing is left: no open connection on the server,
+no pending task, nothing that asyncio had to complain about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import socket
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from acechat import AceChatError, AsyncClient, Client, RetryPolicy, Timeout
+
+TOKEN = "tok-secret-0123456789abcdef"
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(30))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """No exception that nobody took, no task that nobody awaited: asyncio logs both."""
+    complaints = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: complaints.append(record.getMessage())
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    logger.removeHandler(handler)
+    assert not complaints
+    left = [one for one in threading.enumerate() if one.name == "acechat" and one not in before]
+    for thread in left:
+        thread.join(2)
+    assert not [thread for thread in left if thread.is_alive()]
+
+
+class Wire:
+    """Bytes of HTTP and SSE."""
+
+    token = TOKEN
+
+    def answer(self, text="Hello", **more):
+        """Make the JSON of a whole answer."""
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        return {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m"} | {
+            "choices": [choice],
+            "usage": usage,
+            **more,
+        }
+
+    def http(self, body=b"", status="200 OK", kind="application/json", **headers):
+        """Make a response with a length; *body* may be JSON to be."""
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
+        if kind:
+            lines.append(f"Content-Type: {kind}")
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+    def ok(self, text="Hello", **headers):
+        """Make a whole answer."""
+        return self.http(self.answer(text), **headers)
+
+    def refusal(self, status="503 Service Unavailable", code="busy", **headers):
+        """Make an error as AceData writes it."""
+        error = {"code": code, "message": "not now"}
+        return self.http({"success": False, "error": error, "trace_id": "t-1"}, status, **headers)
+
+    def head(self, kind="text/event-stream", status="200 OK", **headers):
+        """Make the head of a chunked response."""
+        lines = [f"HTTP/1.1 {status}", "Transfer-Encoding: chunked"]
+        if kind:
+            lines.append(f"Content-Type: {kind}")
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode()
+
+    def chunk(self, data):
+        """Wrap *data* as one chunk; b"" is the last one."""
+        return b"%x\r\n%s\r\n" % (len(data), data)
+
+    def delta(self, text=None, finish=None, index=0, **fields):
+        """Make one event of a stream."""
+        delta = {"content": text} if text is not None else {}
+        choice = {"index": index, "delta": delta, "finish_reason": finish}
+        event = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        return b"data: %s\n\n" % json.dumps(event | {"choices": [choice]} | fields).encode()
+
+    done = b"data: [DONE]\n\n"
+
+    def events(self, *texts):
+        """Make the body of a whole stream."""
+        return b"".join(map(self.delta, texts)) + self.delta(finish="stop") + self.done
+
+    def sse(self, body, *, end=True, kind="text/event-stream", **headers):
+        """Make a chunked response of *body*, with or without its last chunk."""
+        whole = self.head(kind, **headers) + (self.chunk(body) if body else b"")
+        return whole + (self.chunk(b"") if end else b"")
+
+    def stream(self, *texts):
+        """Make a whole streamed answer."""
+        return self.sse(self.events(*(texts or ("Hel", "lo"))))
+
+
+@pytest.fixture(scope="session")
+def wire():
+    return Wire()
+
+
+@dataclass
+class Received:
+    """A request, and the number of the connection that it came on."""
+
+    connection: int
+    line: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+@dataclass
+class FaultServer:
+    """Reads requests, and lets *handler* answer: ``await handler(reader, writer, number)``.
+
+    Without a handler the n-th request gets the n-th of *answers*, and the last one again after
+    that. Connections stay open until a handler closes them, or the client does.
+    """
+
+    ssl: object = None
+    handler: object = None
+    answers: tuple[bytes, ...] = ()
+    on_connect: object = None
+    requests: list[Received] = field(default_factory=list)
+    connections: int = 0
+    open: set[int] = field(default_factory=set)
+    port: int = 0
+
+    @property
+    def url(self):
+        return f"{'https' if self.ssl else 'http'}://localhost:{self.port}"
+
+    def reply(self, *answers):
+        """Set what the requests are answered with."""
+        self.answers = answers
+
+    def gone(self, within=1.0):
+        """Whether the client closes all connections soon."""
+        until = time.monotonic() + within
+        while self.open and time.monotonic() < until:
+            time.sleep(0.005)
+        return not self.open
+
+    def wait_for(self, requests, within=2.0):
+        """Wait until so many requests have come."""
+        until = time.monotonic() + within
+        while len(self.requests) < requests:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+
+    @staticmethod
+    def reset(writer):
+        """Send RST, not FIN."""
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    def start(self):
+        ready = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(ready),))
+        self._thread.start()
+        ready.wait()
+
+    def stop(self):
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+    async def _serve(self, ready):
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._tasks = set()
+        server = await asyncio.start_server(
+            self._connected, "127.0.0.1", 0, ssl=self.ssl, backlog=1024
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        ready.set()
+        await self._stopped.wait()
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader, writer):
+        self._tasks.add(asyncio.current_task())
+        connection = self.connections = self.connections + 1
+        self.open.add(connection)
+        try:
+            if self.on_connect is not None:
+                await self.on_connect(reader, writer)
+            while not writer.is_closing():
+                received = await self._receive(reader, connection)
+                self.requests.append(received)
+                await self._answer(reader, writer, len(self.requests))
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self.open.discard(connection)
+            writer.close()
+            with suppress(Exception):
+                await writer.wait_closed()
+            self._tasks.discard(asyncio.current_task())
+
+    async def _receive(self, reader, connection):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        line, *fields = head.split("\r\n")[:-2]
+        headers = {name.lower(): value for name, value in (one.split(": ", 1) for one in fields)}
+        if "chunked" in headers.get("transfer-encoding", ""):
+            body = b""
+            while size := int(await reader.readline(), 16):
+                body += await reader.readexactly(size)
+                await reader.readline()
+            await reader.readline()
+        else:
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+        return Received(connection, line, headers, body, time.monotonic())
+
+    async def _answer(self, reader, writer, number):
+        if self.handler is not None:
+            await self.handler(reader, writer, number)
+        elif self.answers:
+            writer.write(self.answers[min(number, len(self.answers)) - 1])
+        await writer.drain()
+
+
+@pytest.fixture
+def make_server():
+    servers = []
+
+    def make(**options):
+        server = FaultServer(**options)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield make
+    left = [server.connections for server in servers if not server.gone()]
+    for server in servers:
+        server.stop()
+    assert not left, "the client left connections open"
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server()
+
+
+@dataclass
+class Streamed:
+    """What a stream brought."""
+
+    texts: list[str] = field(default_factory=list)
+    completion: object = None
+    error: AceChatError | None = None
+
+    @property
+    def text(self):
+        return "".join(self.texts)
+
+
+PATIENT = Timeout(total=8, connect=2, first_token=4, idle=4)
+AT_ONCE = RetryPolicy(base_delay=0)
+
+
+class Ask:
+    """One client for one call, of the colour that the test is run in."""
+
+    def __init__(self, colour, url):
+        self.colour = colour
+        self.url = url
+
+    def options(self, given):
+        return {
+            "base_url": self.url,
+            "api_token": TOKEN,
+            "timeout": PATIENT,
+            "retries": AT_ONCE,
+            **given,
+        }
+
+    def chat(self, *content, client_options=None, **options):
+        """Return the answer, or raise what the client raises."""
+        return self.run("chat", *content, client_options=client_options, **options)
+
+    def run(self, method, *content, client_options=None, **options):
+        """Call any method."""
+        settings = self.options(client_options or {})
+        content = content or (("Hello",) if method == "chat" else ())
+        if self.colour == "blocking":
+            with Client(**settings) as client:
+                return getattr(client, method)(*content, **options)
+
+        async def call():
+            async with AsyncClient(**settings) as client:
+                return await getattr(client, method)(*content, **options)
+
+        return self.in_loop(call())
+
+    def stream(self, *content, client_options=None, **options):
+        """Return what came, and the error that ended it."""
+        settings = self.options(client_options or {})
+        content = content or ("Hello",)
+        got = Streamed()
+        if self.colour == "blocking":
+            with Client(**settings) as client:
+                try:
+                    with client.stream(*content, **options) as stream:
+                        for delta in stream:
+                            got.texts.append(str(delta))
+                    got.completion = stream.completion
+                except AceChatError as error:
+                    got.error = error
+            return got
+
+        async def call():
+            async with AsyncClient(**settings) as client:
+                try:
+                    async with client.stream(*content, **options) as stream:
+                        async for delta in stream:
+                            got.texts.append(str(delta))
+                    got.completion = stream.completion
+                except AceChatError as error:
+                    got.error = error
+
+        self.in_loop(call())
+        return got
+
+    @staticmethod
+    def in_loop(coroutine):
+        """Run it; no task may be left behind."""
+
+        async def watched():
+            try:
+                return await coroutine
+            finally:
+                await asyncio.sleep(0)
+                left = asyncio.all_tasks() - {asyncio.current_task()}
+                assert not left
+
+        return asyncio.run(watched())
+
+
+@pytest.fixture(params=["async", "blocking"])
+def colour(request):
+    return request.param
+
+
+@pytest.fixture
+def ask(colour, server):
+    return Ask(colour, server.url)
+
+
+@pytest.fixture
+def make_ask(colour):
+    return lambda url: Ask(colour, url)
+
+
+@pytest.fixture
+def either(ask):
+    """What a call of either kind raises: ``either("stream")``."""
+
+    def fails(method, **options):
+        if method == "stream":
+            error = ask.stream(**options).error
+            assert error is not None, "the stream ended without an error"
+            return error
+        with pytest.raises(AceChatError) as caught:
+            ask.chat(**options)
+        return caught.value
+
+    return fails
+
+
+@pytest.fixture
+def script(server, tmp_path):
+    """Run a program of its own; URL is the server's. Return (exit code, stdout, stderr)."""
+
+    def run(code, *, timeout=10, check=True, python=()):
+        program = tmp_path / "program.py"
+        head = f"URL = {server.url!r}\nTOKEN = {TOKEN!r}\n"
+        program.write_text(head + textwrap.dedent(code))
+        done = subprocess.run(
+            [sys.executable, *python, program],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check:
+            assert (done.returncode, done.stderr) == (0, "")
+        return done
+
+    run.start = lambda code: _started(code, server, tmp_path)
+    return run
+
+
+def _started(code, server, tmp_path):
+    program = tmp_path / "program.py"
+    head = f"URL = {server.url!r}\nTOKEN = {TOKEN!r}\n"
+    program.write_text(head + textwrap.dedent(code))
+    return subprocess.Popen(
+        [sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]

@@ -1,0 +1,128 @@
+"""Every command and every example of the README runs."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SHELL = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+INSTALL, TEST = SHELL[0].strip(), SHELL[1].strip()
+COMMANDS = [line for block in SHELL[2:] for line in block.strip().splitlines()]
+SCRIPTS = [code for code in PYTHON if ">>>" not in code and "def test_" not in code]
+TESTS = [code for code in PYTHON if "def test_" in code]
+
+
+def test_it_can_be_read_in_a_sitting():
+    assert len(README.splitlines()) <= 200
+
+
+def test_it_opens_with_two_commands_of_one_line_each():
+    assert "\n" not in INSTALL
+    assert "acechat chat" in INSTALL
+    assert "\n" not in TEST
+    assert "nox" in TEST
+
+
+def test_ci_runs_the_second_command_as_it_stands():
+    assert TEST in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_first_command_installs_and_answers(tmp_path):
+    if not _pip_reaches_its_index(tmp_path):
+        pytest.skip("pip cannot reach a package index, so nothing can be installed from scratch")
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(checkout)], check=True)
+    for changed in ("acechat", "pyproject.toml", "README.md", "LICENSE"):
+        subprocess.run(["cp", "-r", str(ROOT / changed), str(checkout)], check=True)
+    home = tmp_path / "home"
+    home.mkdir()
+
+    done = subprocess.run(
+        ["bash", "-c", INSTALL.replace("python3 ", f"{sys.executable} ", 1)],
+        cwd=checkout,
+        env=os.environ | {"HOME": str(home), "PIP_NO_CACHE_DIR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=100,
+    )
+
+    assert done.stdout == 'You said: "Hello" (1 message)\n', done.stderr
+    assert done.returncode == 0
+
+
+def _pip_reaches_its_index(folder: Path) -> bool:
+    probe = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), "idna"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_answers(command, tmp_path):
+    bin_folder = Path(sys.executable).parent
+
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("You said: ")
+
+
+def test_what_it_shows_at_the_prompt_is_what_happens(environment):
+    names: dict[str, object] = {}
+    prompts = doctest.DocTestParser().get_doctest(README, names, "README", "README.md", 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+
+    results = runner.run(prompts, clear_globs=False)
+    prompts.globs["client"].close()
+
+    assert results.attempted > 10
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("code", SCRIPTS)
+def test_a_script_runs(code, environment):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("code", TESTS)
+def test_a_test_passes(code, tmp_path):
+    (tmp_path / "test_it.py").write_text(code)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", tmp_path],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert "1 passed" in done.stdout
