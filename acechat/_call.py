@@ -185,6 +185,7 @@ class Call:
         if is_event_stream(response):
             protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
             protocol.receive_data(body)
+            self.content = protocol.content
             protocol.receive_eof()
             return self.received(response, protocol.completion(), protocol.to_dict)
         completion, trace_id = decode_completion(body, response.headers, status=response.status)

@@ -184,6 +184,7 @@ class Transport:
                 for response in list(pool.responses):
                     if response.open:
                         response.abort(ClientClosedError())
+                pool.hang_up()
                 if pool.closer is not None:
                     await pool.closer.aclose()
 

@@ -53,6 +53,7 @@ class Pool:
         self.pid = os.getpid()
         self.session = session
         self.responses: WeakSet[Response] = WeakSet()
+        self.draining: set[Response] = set()
         self.slots = asyncio.Semaphore(slots) if slots is not None else None
         self.closer = self._close_with_the_loop() if owned else None
 
@@ -64,4 +65,10 @@ class Pool:
         try:
             yield
         finally:
+            self.hang_up()
             await self.session.close()
+
+    def hang_up(self) -> None:
+        """Close the connections of answers that are whole but for the end of their bodies."""
+        for response in list(self.draining):
+            response.hang_up()

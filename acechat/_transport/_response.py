@@ -96,9 +96,20 @@ class Response:
     def finish(self) -> None:
         """Give the connection back: the answer is whole, whatever else may follow."""
         self._end()
-        if self._raw.connection is not None:
-            late = self._loop.call_later(_GRACE, self._raw.close)
-            self._raw.content.on_eof(late.cancel)
+        if self._raw.connection is not None:  # the end of the body has not arrived yet
+            self._pool.draining.add(self)
+            self._timer = self._loop.call_later(_GRACE, self.hang_up)
+            self._raw.content.on_eof(self._drained)
+
+    def _drained(self) -> None:
+        self._pool.draining.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def hang_up(self) -> None:
+        """Close the connection of an answer that is whole, or was given up."""
+        self._drained()
+        self._raw.close()
 
     def _end(self) -> None:
         if self.open:

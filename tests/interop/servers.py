@@ -290,9 +290,12 @@ def _run(command: Sequence[str], folder: Path) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if status:
-        told = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-        last = [line for line in told if line and "complete log of this run" not in line][-1:]
-        raise UnavailableError(f"{words!r} failed: {' '.join(last) or f'status {status}'}")
+        text = log.read_text(errors="replace")
+        told = [line.strip() for line in text.splitlines() if line.strip()]
+        told = told or [f"status {status}"]
+        marks = ("error", "npm error", "e: ")
+        first = next((line for line in told if line.lower().startswith(marks)), told[-1])
+        raise UnavailableError(f"{words!r} failed: {' … '.join(dict.fromkeys((first, told[-1])))}")
 
 
 # --- running --------------------------------------------------------------------------------------

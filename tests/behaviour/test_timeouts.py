@@ -1,0 +1,335 @@
+"""Every wait ends, in the phase that it is named after. Ids are those of the case table."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from acechat import ConnectError, RequestTimeoutError, RetryPolicy, Timeout
+
+BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
+SHORT = Timeout(total=None, connect=0.3, first_token=0.3, idle=0.3)
+
+
+@pytest.fixture
+def times_out(either):
+    """Check that a call ends in a phase, within a second of that limit; return its error."""
+
+    def check(method, phase, timeout=SHORT, **options):
+        began = time.monotonic()
+        error = either(method, timeout=timeout, **options)
+        took = time.monotonic() - began
+        assert isinstance(error, RequestTimeoutError), repr(error)
+        assert isinstance(error, TimeoutError)
+        assert error.phase == phase
+        assert 0.2 < took < getattr(timeout, phase) + 1
+        return error
+
+    return check
+
+
+def send_and_wait(server, *pieces, pause=0.0):
+    async def handler(reader, writer, number):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        await reader.read()
+
+    server.handler = handler
+
+
+def drip(server, first, piece, pause=0.05):
+    """Send *first*, and then *piece* for ever."""
+
+    async def handler(reader, writer, number):
+        writer.write(first)
+        while not writer.is_closing():
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+    server.handler = handler
+
+
+@BOTH
+def test_no_headers_come(times_out, server, method):  # to-headers, to-headers-stream
+    send_and_wait(server)
+    error = times_out(method, "first_token")
+    assert error.attempts[0].failure == "timed out"
+    assert error.attempts[0].may_be_billed
+
+
+@BOTH
+def test_headers_come_and_no_body(times_out, server, wire, method):
+    kind = "application/json" if method == "chat" else "text/event-stream"
+    send_and_wait(server, wire.head(kind))
+    times_out(method, "first_token")
+
+
+def test_the_body_stops_half_way(times_out, server, wire):  # to-body
+    send_and_wait(server, wire.ok()[:-20])
+    times_out("chat", "idle")
+
+
+def test_a_stream_stops(times_out, server, wire):  # to-midstream, law 13
+    send_and_wait(server, wire.sse(wire.delta("Hel") + wire.delta("lo"), end=False))
+    error = times_out("stream", "idle")
+    assert error.partial.text == "Hello"
+    assert len(server.requests) == 1
+
+
+def test_a_stream_stops_inside_an_event(times_out, server, wire):
+    send_and_wait(server, wire.sse(wire.delta("Hel") + wire.delta("lo")[:-9], end=False))
+    assert times_out("stream", "idle").partial.text == "Hel"
+
+
+def test_a_refusal_whose_reason_stops_still_counts(either, server, wire):
+    send_and_wait(server, wire.refusal("400 Bad Request", "x")[:-5])
+    assert either("chat", timeout=SHORT).status == 400
+
+
+@BOTH
+def test_the_total_ends_a_drip_of_body(times_out, server, wire, method):  # to-slow-loris-body
+    kind = "application/json" if method == "chat" else "text/event-stream"
+    drip(server, wire.head(kind), wire.chunk(b" " if method == "chat" else b":"))
+    times_out(method, "total", Timeout(total=0.4))
+
+
+@BOTH
+def test_the_total_ends_a_drip_of_headers(times_out, server, method):  # to-slow-headers
+    drip(server, b"HTTP/1.1 200 OK\r\nX: ", b"x")
+    times_out(method, "total", Timeout(total=0.4))
+
+
+@BOTH
+def test_the_first_token_limit_ends_a_drip_of_headers(times_out, server, method):
+    drip(server, b"HTTP/1.1 200 OK\r\nX: ", b"x")
+    times_out(method, "first_token")
+
+
+def test_the_total_holds_while_content_flows(times_out, server, wire):
+    drip(server, wire.head(), wire.chunk(wire.delta("x")), pause=0.01)
+    assert times_out("stream", "total", Timeout(total=0.4)).partial.text.startswith("xxx")
+
+
+def test_the_total_holds_in_a_flood(times_out, server, wire):
+    drip(server, wire.head(), wire.chunk(wire.delta("x") * 500), pause=0)
+    times_out("stream", "total", Timeout(total=0.4))
+
+
+@pytest.mark.parametrize(
+    "beat",
+    [
+        b": PING\n\n",
+        b"event: ping\n\n",
+        b"data:\n\n",
+        b'data: {"choices": [{"index": 0, "delta": {}}]}\n\n',
+        b'data: {"choices": [{"index": 0, "delta": {"content": ""}}]}\n\n',
+        b'data: {"choices": []}\n\n',
+        b"\n",
+    ],
+    ids=["comment", "ping", "empty-data", "empty-delta", "empty-content", "no-choices", "blank"],
+)
+@pytest.mark.parametrize("begun", [False, True], ids=["before", "after"])
+def test_heartbeats_are_no_answer(times_out, server, wire, begun, beat):  # to-pings-only, law 13
+    first = wire.chunk(wire.delta("Hel")) if begun else b""
+    drip(server, wire.head() + first, wire.chunk(beat))
+    error = times_out("stream", "idle" if begun else "first_token")
+    assert error.partial.text == ("Hel" if begun else "")
+
+
+def test_reasoning_is_content(ask, server, wire):
+    thought = {"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]}
+    import json
+
+    event = wire.chunk(b"data: " + json.dumps(thought).encode() + b"\n\n")
+    last = wire.chunk(wire.events("Hello")) + wire.chunk(b"")
+    send_and_wait(server, wire.head(), *[event] * 6, last, pause=0.1)
+    got = ask.stream(timeout=SHORT)
+    assert got.error is None
+    assert got.completion.reasoning == "hm" * 6
+
+
+def test_a_slow_reader_is_no_slow_service(make_ask, server, wire, colour):
+    from acechat import AsyncClient, Client
+
+    body = b"".join(wire.chunk(wire.delta(letter)) for letter in "Hello")
+    body += wire.chunk(wire.delta(finish="stop") + wire.done) + wire.chunk(b"")
+    server.reply(wire.head() + body)
+    options = make_ask(server.url).options({"timeout": Timeout(idle=0.2, first_token=1)})
+    if colour == "blocking":
+        with Client(**options) as client, client.stream("Hello") as stream:
+            for _ in stream:
+                time.sleep(0.1)
+        assert stream.completion.text == "Hello"
+        return
+
+    async def slow():
+        async with AsyncClient(**options) as client, client.stream("Hello") as stream:
+            async for _ in stream:
+                await asyncio.sleep(0.1)
+        assert stream.completion.text == "Hello"
+
+    asyncio.run(slow())
+
+
+def test_a_stream_ends_at_done_though_the_connection_stays(ask, server, wire):
+    # to-done-open-socket
+    send_and_wait(server, wire.sse(wire.events("Hello"), end=False))
+    began = time.monotonic()
+    got = ask.stream()
+    assert time.monotonic() - began < 1
+    assert got.completion.text == "Hello"
+    assert server.gone()
+
+
+def test_after_done_the_connection_is_dropped_though_the_client_stays(server, wire, make_ask):
+    from acechat import Client
+
+    send_and_wait(server, wire.sse(wire.events("Hello"), end=False))
+    with Client(**make_ask(server.url).options({})) as client:
+        assert client.stream("Hello").collect().text == "Hello"
+        assert server.gone()
+
+
+@pytest.fixture
+def black_hole():
+    """An address that takes no connection: its queue of connections is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = []
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+            waiting.append(sock)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for sock in waiting:
+            sock.close()
+
+
+def test_connecting_has_a_limit_of_its_own(make_ask, black_hole):  # to-connect
+    began = time.monotonic()
+    with pytest.raises(RequestTimeoutError) as caught:
+        make_ask(black_hole).chat(timeout=Timeout(connect=0.3), retries=2)
+    assert caught.value.phase == "connect"
+    assert [attempt.failure for attempt in caught.value.attempts] == ["unsent"] * 2
+    assert not any(attempt.may_be_billed for attempt in caught.value.attempts)
+    assert 0.5 < time.monotonic() - began < 1.5
+
+
+def test_the_total_ends_connecting_too(make_ask, black_hole):
+    with pytest.raises(RequestTimeoutError) as caught:
+        make_ask(black_hole).chat(timeout=Timeout(connect=5, total=0.3))
+    assert caught.value.phase == "total"
+
+
+def test_tls_belongs_to_connecting(make_ask, make_server):
+    async def silent(reader, writer):
+        await reader.read()
+
+    server = make_server(on_connect=silent)
+    with pytest.raises(RequestTimeoutError) as caught:
+        make_ask(server.url.replace("http:", "https:")).chat(
+            timeout=Timeout(connect=0.3), retries=1
+        )
+    assert caught.value.phase == "connect"
+
+
+def test_the_total_ends_the_waiting_between_attempts(either, server, wire):
+    server.reply(wire.refusal("503 Busy", "busy", Retry_After="0.2"))
+    began = time.monotonic()
+    error = either("chat", timeout=0.7, retries=RetryPolicy(max_attempts=20))
+    assert error.status == 503
+    assert time.monotonic() - began < 1
+    assert 2 <= len(server.requests) <= 4
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(b"zz\r\nx\r\n", id="to-bad-chunk-hang"),
+        pytest.param(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", id="injected-502"),
+        pytest.param(b"-1\r\nx\r\n", id="minus"),
+        pytest.param(b"fffffffffffffffffffff\r\nx\r\n", id="huge-size"),
+        pytest.param(b"5\r\nabcdefgh\r\n", id="no-crlf-after-data"),
+        pytest.param(b"5\nabcde\n", id="lf-only"),
+    ],
+)
+def test_a_chunk_that_is_none_ends_the_call(either, server, wire, method, broken):
+    kind = "application/json" if method == "chat" else "text/event-stream"
+    first = b'{"id": ' if method == "chat" else wire.delta("Hel")
+
+    async def handler(reader, writer, number):
+        writer.write(wire.head(kind) + wire.chunk(first))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(broken)
+        await reader.read()
+
+    server.handler = handler
+    began = time.monotonic()
+    error = either(method, timeout=SHORT)
+    assert time.monotonic() - began < 1.5
+    assert error.partial is None or error.partial.text == "Hel"
+    assert len(server.requests) == 1
+
+
+def test_a_chunk_that_is_none_from_the_start_ends_the_call(either, server, wire):
+    server.reply(wire.head() + b"zz\r\nx\r\n")
+    began = time.monotonic()
+    either("stream", timeout=SHORT)
+    assert time.monotonic() - began < 2.5
+
+
+def test_waiting_for_a_turn_counts_in_the_total_only(make_ask, server, wire):  # to-pool
+    from acechat import AsyncClient
+
+    async def handler(reader, writer, number):
+        await asyncio.sleep(0.3)
+        writer.write(wire.ok())
+
+    server.handler = handler
+    options = make_ask(server.url).options({"max_concurrency": 1, "retries": 1})
+
+    async def crowd():
+        async with AsyncClient(**options) as client:
+            patient = [
+                client.chat("Hello", timeout=Timeout(connect=0.5, first_token=0.5, idle=0.5))
+                for _ in range(3)
+            ]
+            hasty = client.chat("Hello", timeout=Timeout(total=0.2))
+            return await asyncio.gather(*patient, hasty, return_exceptions=True)
+
+    *served, hasty = asyncio.run(crowd())
+    assert [reply.text for reply in served] == ["Hello"] * 3
+    assert hasty.phase == "total"
+    assert len(server.requests) == 3
+
+
+def test_a_limit_that_passes_while_waiting_for_a_turn_frees_nothing_else(make_ask, server, wire):
+    from acechat import AsyncClient
+
+    server.reply(wire.ok())
+    options = make_ask(server.url).options({"max_concurrency": 2})
+
+    async def many():
+        async with AsyncClient(**options) as client:
+            for _ in range(20):
+                calls = [client.chat("Hello", timeout=0.002) for _ in range(6)]
+                await asyncio.gather(*calls, return_exceptions=True)
+            replies = [client.chat("Hello") for _ in range(4)]
+            return [reply.text for reply in await asyncio.gather(*replies)]
+
+    assert asyncio.run(many()) == ["Hello"] * 4
+
+
+def test_a_refused_connection_is_no_timeout(make_ask, unused_port):
+    with pytest.raises(ConnectError):
+        make_ask(f"http://127.0.0.1:{unused_port}").chat(timeout=SHORT)
