@@ -29,6 +29,9 @@ _DEFAULT_BASE_URL = "https://api.acedata.cloud"
 _TOKEN_VARIABLES = ("ACEDATACLOUD_API_TOKEN", "ACEDATACLOUD_API_KEY", "ACEDATA_API_KEY")
 _BASE_URL_VARIABLE = "ACEDATACLOUD_API_BASE_URL"
 _OWN_HEADERS = {"authorization", "content-length", "host", "transfer-encoding", "connection"}
+_SECRET = 8
+"""Characters from which on a token is one, and not a word that any text may hold."""
+
 _MASKABLE = 16
 """Characters from which on the last four of a token say nothing about the rest."""
 
@@ -131,12 +134,13 @@ class Token:
 
     def redact(self, data: bytes) -> bytes:
         """Return *data* without the credential, which some services echo in their errors."""
-        secret = self._secret.encode()
-        return data.replace(secret, b"***") if secret in data else data
+        if len(self._secret) < _SECRET:
+            return data
+        return data.replace(self._secret.encode(), b"***")
 
     def redact_text(self, text: str) -> str:
         """Return *text* without the credential."""
-        return text.replace(self._secret, "***") if self._secret in text else text
+        return text.replace(self._secret, "***") if len(self._secret) >= _SECRET else text
 
     def __repr__(self) -> str:
         return f"***{self._secret[-4:]}" if len(self._secret) >= _MASKABLE else "***"

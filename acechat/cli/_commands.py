@@ -11,7 +11,7 @@ import click
 
 from acechat import AceChatError, Client, ConfigurationError, __version__, image
 from acechat.cli._output import printer
-from acechat.types import ChatOptions, ImagePart
+from acechat.types import ImagePart
 
 __all__ = ["cli", "run"]
 
@@ -74,14 +74,13 @@ def chat(
     said += [image(source) for source in images]
     if not said:
         raise click.UsageError('there is nothing to say: acechat chat "Hello"')
-    options: ChatOptions = {}
     with (
         _client(emulator=emulator) as client,
-        client.stream(*said, model=model, system=system, **options) as stream,
+        client.stream(*said, model=model, system=system) as stream,
         printer(reasoning=reasoning) as show,
     ):
-        for delta in stream:
-            show(delta)
+        while deltas := stream.receive():
+            show(deltas)
 
 
 @contextmanager

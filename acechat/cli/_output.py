@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from acechat.types import Delta
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.live import Live
 
 __all__ = ["MarkdownWriter", "printer"]
 
-Show: TypeAlias = Callable[[Delta], None]
+Show: TypeAlias = Callable[[Sequence[Delta]], None]
 
 
 @contextmanager
@@ -42,32 +41,34 @@ class _PlainWriter:
 
     def __init__(self, *, reasoning: bool) -> None:
         self._reasoning = reasoning
-        self._last = {sys.stdout: "\n", sys.stderr: "\n"}
+        self._unfinished: set[TextIO] = set()  # whose last line has no end yet
 
-    def show(self, delta: Delta) -> None:
-        if self._reasoning and delta.reasoning_content:
-            self._write(sys.stderr, delta.reasoning_content)
-        if delta.content:
-            self._write(sys.stdout, delta.content)
+    def show(self, deltas: Sequence[Delta]) -> None:
+        for delta in deltas:
+            if self._reasoning and delta.reasoning_content:
+                self._write(sys.stderr, delta.reasoning_content)
+            if delta.content:
+                self._write(sys.stdout, delta.content)
 
-    def _write(self, file: object, text: str) -> None:
-        stream = sys.stderr if file is sys.stderr else sys.stdout
+    def _write(self, stream: TextIO, text: str) -> None:
         stream.write(text)
         stream.flush()
-        self._last[stream] = text[-1]
+        if text.endswith("\n"):
+            self._unfinished.discard(stream)
+        else:
+            self._unfinished.add(stream)
 
     def close(self) -> None:
-        for stream, last in self._last.items():
-            if last != "\n":
-                stream.write("\n")
-                stream.flush()
+        for stream in self._unfinished:
+            stream.write("\n")
+            stream.flush()
 
 
 class MarkdownWriter:
     """Renders Markdown while it arrives.
 
-    A block that has ended is printed for good, so that it scrolls like any other output; only the
-    block that is still being written is drawn anew.
+    A block that has ended is printed for good, so that it scrolls like any other output. Only the
+    block that is still being written is drawn anew, as much of it as the screen can show.
     """
 
     def __init__(self, console: Console, *, reasoning: bool) -> None:
@@ -75,53 +76,57 @@ class MarkdownWriter:
         self._reasoning = reasoning
         self._thinking = False
         self._block = ""
-        self._live: Live | None = None
+        self._drawn = 0  # lines on the screen that the next drawing replaces
+        self._begun = False
 
-    def show(self, delta: Delta) -> None:
-        """Show the next piece."""
-        if self._reasoning and delta.reasoning_content:
-            self._thinking = True
-            self._console.print(
-                delta.reasoning_content, style="dim", end="", markup=False, highlight=False
-            )
-        if delta.content:
-            if self._thinking:
-                self._thinking = False
-                self._console.print("\n")
-            self._block += delta.content
-            whole, self._block = split_blocks(self._block)
-            if whole:
-                self._settle(whole)
-            self._draw()
+    def show(self, deltas: Sequence[Delta]) -> None:
+        """Show the next pieces."""
+        for delta in deltas:
+            if self._reasoning and delta.reasoning_content:
+                self._thinking = True
+                self._console.print(
+                    delta.reasoning_content, style="dim", end="", markup=False, highlight=False
+                )
+            if delta.content:
+                if self._thinking:
+                    self._thinking = False
+                    self._console.print("\n")
+                self._block += delta.content
+        whole, self._block = split_blocks(self._block)
+        if whole.strip():
+            self._settle(whole)
+        if self._block.strip():
+            self._draw(self._rendered(self._block)[1 - self._console.height :])
 
     def close(self) -> None:
         """Print what is left, for good."""
-        if self._block:
+        if self._block.strip():
             self._settle(self._block)
-            self._block = ""
         elif self._thinking:
             self._console.print()
 
-    def _draw(self) -> None:
-        from rich.live import Live
-        from rich.markdown import Markdown
-
-        if not self._block.strip():
-            return
-        if self._live is None:
-            self._live = Live(console=self._console, transient=True, auto_refresh=False)
-            self._live.start()
-        self._live.update(Markdown(self._block), refresh=True)
-
     def _settle(self, text: str) -> None:
+        self._draw(self._rendered(text))
+        self._drawn = 0
+        self._begun = True
+
+    def _rendered(self, text: str) -> list[str]:
         from rich.markdown import Markdown
 
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-        self._console.print(Markdown(text))
-        if self._block:
-            self._console.print()
+        with self._console.capture() as capture:
+            self._console.print(Markdown(text))
+        lines = capture.get().splitlines(keepends=True)
+        while lines and not lines[0].strip():  # rich begins a list with an empty line
+            del lines[0]
+        return ["\n", *lines] if self._begun else lines
+
+    def _draw(self, lines: list[str]) -> None:
+        # One write, over the old lines: nothing is blank in between. What is left below is cleared
+        # last, for clearing from the top of the screen would push it into tmux's history.
+        up = f"\x1b[{self._drawn}F" if self._drawn else ""
+        self._console.file.write(up + "".join(f"\x1b[2K{line}" for line in lines) + "\x1b[J")
+        self._console.file.flush()
+        self._drawn = len(lines)
 
 
 def split_blocks(text: str) -> tuple[str, str]:

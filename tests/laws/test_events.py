@@ -41,9 +41,7 @@ def decode(pieces):
 
 def cut(data, places):
     places = sorted({min(place, len(data)) for place in places})
-    return [
-        data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)
-    ]
+    return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
 
 
 def byte_by_byte(data):

@@ -1,0 +1,378 @@
+"""What a client is told once: limits, retries, the token, where the service is."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from acechat._config import (
+    DEFAULT_MODEL,
+    Config,
+    RetryPolicy,
+    Timeout,
+    Token,
+    as_retries,
+    as_timeout,
+    check_headers,
+    read_api_root,
+    read_token,
+)
+from acechat.errors import ConfigurationError
+
+SECRET = "sk-0123456789abcdef0123456789abcdef"
+ORIGIN = "https://api.acedata.cloud"
+NO_NUMBERS = [0, -1, -0.5, float("nan"), float("inf"), True, False, "5", b"5", [], Fraction(1, 2)]
+
+
+def config(**settings):
+    return Config(**{"token": Token(SECRET), "api_root": f"{ORIGIN}/v1", **settings})
+
+
+def test_limits_are_the_designs():
+    assert Timeout() == Timeout(total=None, connect=10.0, first_token=600.0, idle=120.0)
+
+
+@pytest.mark.parametrize("limit", NO_NUMBERS)
+@pytest.mark.parametrize("name", ["total", "connect", "first_token", "idle"])
+def test_a_limit_is_a_positive_number_or_none(name, limit):
+    with pytest.raises(ConfigurationError, match=rf"Timeout\.{name} must be a positive number"):
+        Timeout(**{name: limit})
+
+
+@pytest.mark.parametrize("limit", [None, 1, 0.001, 1e9])
+def test_limits_that_make_sense_are_taken(limit):
+    assert Timeout(limit, limit, limit, limit).idle == limit
+
+
+def test_a_number_as_timeout_is_the_total():
+    default = Timeout(connect=3, idle=4)
+
+    assert as_timeout(None, default) is default
+    assert as_timeout(30, default) == Timeout(total=30, connect=3, idle=4)
+    assert as_timeout(Timeout(idle=5), default) == Timeout(idle=5)
+
+
+@pytest.mark.parametrize("timeout", NO_NUMBERS)
+def test_a_timeout_that_is_no_number_is_refused(timeout):
+    with pytest.raises(ConfigurationError, match="positive number of seconds"):
+        as_timeout(timeout, Timeout())
+
+
+def test_retries_are_the_designs():
+    policy = RetryPolicy()
+
+    assert (policy.max_attempts, policy.base_delay, policy.max_delay) == (3, 0.5, 8.0)
+    assert policy.retry_timeouts is False
+
+
+@pytest.mark.parametrize("attempts", [0, -1, True, False, 1.0, 2.5, "3", None, float("nan")])
+def test_attempts_are_whole_and_count_the_first(attempts):
+    with pytest.raises(ConfigurationError, match="counts the first attempt"):
+        RetryPolicy(max_attempts=attempts)
+
+
+@pytest.mark.parametrize("retries", [0, -1, True, 1.0, "3"])
+def test_retries_that_are_no_count_are_refused(retries):
+    with pytest.raises(ConfigurationError, match="max_attempts must be a whole number"):
+        as_retries(retries, RetryPolicy())
+
+
+@pytest.mark.parametrize("delay", [-1, float("nan"), float("inf"), "1", None])
+@pytest.mark.parametrize("name", ["base_delay", "max_delay"])
+def test_delays_are_not_negative(name, delay):
+    with pytest.raises(ConfigurationError, match=f"{name} must be 0 or more seconds"):
+        RetryPolicy(**{name: delay})
+
+
+def test_a_number_as_retries_is_the_attempts():
+    default = RetryPolicy(base_delay=0)
+
+    assert as_retries(None, default) is default
+    assert as_retries(1, default) == RetryPolicy(max_attempts=1, base_delay=0)
+    assert as_retries(RetryPolicy(max_delay=1), default) == RetryPolicy(max_delay=1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        SECRET,
+        f"{SECRET}\n",
+        f" \t{SECRET}\r\n",
+        f"Bearer {SECRET}",
+        f"bearer   {SECRET} ",
+        f"\nBEARER {SECRET}\n",
+    ],
+)
+def test_a_pasted_token_is_cleaned(given):
+    assert read_token(given).reveal() == SECRET
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("", "empty"),
+        ("  \n", "empty"),
+        (f"{SECRET}\r\nX-Evil: 1", "characters"),
+        (f"{SECRET}\n{SECRET}", "characters"),
+        (f"{SECRET} {SECRET}", "characters"),
+        (f"{SECRET}\0", "characters"),
+        (f"{SECRET}\x7f", "characters"),
+        (f"{SECRET}é", "characters"),
+        (f"{SECRET}\N{ZERO WIDTH SPACE}", "characters"),
+        (f"{SECRET}\ud83d", "characters"),
+        ("platform-v1-0123456789abcdef", "platform token"),
+        ("Bearer platform-v1-0123456789abcdef", "platform token"),
+    ],
+)
+def test_what_cannot_be_a_token_is_refused_without_showing_it(given, problem):
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        read_token(given)
+
+    assert SECRET not in repr(caught.value) + str(caught.value)
+    assert "0123456789abcdef" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("given", [123, b"sk-0123456789abcdef", ["sk"], object(), True])
+def test_a_token_of_another_type_is_refused(given):
+    with pytest.raises((TypeError, ConfigurationError), match="token"):
+        read_token(given)
+
+
+def test_no_token_at_all_names_the_variable():
+    with pytest.raises(ConfigurationError, match="set ACEDATACLOUD_API_TOKEN"):
+        read_token(None)
+
+
+@pytest.mark.parametrize(
+    ("environment", "token"),
+    [
+        ({"ACEDATACLOUD_API_TOKEN": "t-1"}, "t-1"),
+        ({"ACEDATACLOUD_API_KEY": "t-2"}, "t-2"),
+        ({"ACEDATA_API_KEY": "t-3"}, "t-3"),
+        ({"ACEDATACLOUD_API_TOKEN": "t-1", "ACEDATACLOUD_API_KEY": "t-2"}, "t-1"),
+        ({"ACEDATACLOUD_API_KEY": "t-2", "ACEDATA_API_KEY": "t-3"}, "t-2"),
+        ({"ACEDATACLOUD_API_TOKEN": "", "ACEDATA_API_KEY": "t-3"}, "t-3"),
+        ({"ACEDATACLOUD_API_TOKEN": "Bearer t-1\n"}, "t-1"),
+    ],
+)
+def test_the_environment_gives_the_token(monkeypatch, environment, token):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert read_token(None).reveal() == token
+    assert read_token("given").reveal() == "given"
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown"), [("t-1", "***"), ("x" * 15, "***"), (SECRET, "***cdef")]
+)
+def test_a_token_shows_four_characters_at_most(secret, shown):
+    token = Token(secret)
+
+    assert repr(token) == str(token) == f"{token}" == shown
+
+
+def test_a_token_is_a_value():
+    assert Token("a") == Token("a")
+    assert Token("a") != Token("b")
+    assert Token("a") != "a"
+    assert len({Token("a"), Token("a"), Token("b")}) == 2
+
+
+def test_a_token_takes_itself_out_of_what_the_service_echoes():
+    token = Token(SECRET)
+
+    assert token.redact(f"token {SECRET} is wrong".encode()) == b"token *** is wrong"
+    assert token.redact_text(f"{SECRET}{SECRET}") == "******"
+    assert token.redact(b"nothing here") == b"nothing here"
+    assert token.redact_text("nothing here") == "nothing here"
+
+
+def test_a_configuration_pickles_without_its_token(monkeypatch):
+    pickled = pickle.dumps(config(model="m"))
+    assert SECRET.encode() not in pickled
+
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "t-there")
+    again = pickle.loads(pickled)
+
+    assert again.token == Token("t-there")
+    assert again.model == "m"
+    assert msgspec.structs.replace(again, token=Token(SECRET)) == config(model="m")
+
+
+def test_a_pickled_configuration_needs_a_token_where_it_arrives():
+    pickled = pickle.dumps(config())
+
+    with pytest.raises(ConfigurationError, match="no API token"):
+        pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
+def test_a_copy_in_the_same_process_keeps_its_token(monkeypatch, way):
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "t-of-somebody-else")
+
+    again = way(config())
+
+    assert again == config()
+
+
+def test_no_repr_of_a_configuration_shows_the_token():
+    shown = f"{config()!r} {config()} {msgspec.structs.asdict(config())!r}"
+
+    assert SECRET not in shown
+    assert "cdef" in shown
+
+
+def test_a_configuration_is_a_value():
+    assert config() == config()
+    assert config(model="other") != config()
+    assert config().model == DEFAULT_MODEL == "claude-sonnet-4-20250514"
+    assert (config().max_event_bytes, config().max_response_bytes) == (16 * 2**20, 64 * 2**20)
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 1.5, "9", float("inf")])
+@pytest.mark.parametrize("name", ["max_concurrency", "max_event_bytes", "max_response_bytes"])
+def test_counts_are_whole_and_positive(name, limit):
+    with pytest.raises(ConfigurationError, match=f"{name} must be a whole number of 1 or more"):
+        config(**{name: limit})
+
+
+@pytest.mark.parametrize("name", ["max_event_bytes", "max_response_bytes"])
+def test_memory_always_has_a_limit(name):
+    with pytest.raises(ConfigurationError, match=f"{name} must be a whole number"):
+        config(**{name: None})
+
+
+def test_concurrency_need_not_have_a_limit():
+    assert config(max_concurrency=None).max_concurrency is None
+
+
+def test_an_empty_model_is_refused():
+    with pytest.raises(ConfigurationError, match="model is empty"):
+        config(model="")
+
+
+@pytest.mark.parametrize(
+    ("given", "root"),
+    [
+        (None, f"{ORIGIN}/v1"),
+        ("", f"{ORIGIN}/v1"),
+        (ORIGIN, f"{ORIGIN}/v1"),
+        (f"{ORIGIN}/", f"{ORIGIN}/v1"),
+        (f" {ORIGIN}\n", f"{ORIGIN}/v1"),
+        (f"{ORIGIN}/v1", f"{ORIGIN}/v1"),
+        (f"{ORIGIN}/v1/", f"{ORIGIN}/v1"),
+        (f"{ORIGIN}/openai", f"{ORIGIN}/openai"),
+        (f"{ORIGIN}/a/b/", f"{ORIGIN}/a/b"),
+        ("http://localhost:8080", "http://localhost:8080/v1"),
+        ("http://localhost:8080/v1", "http://localhost:8080/v1"),
+        ("http://[::1]:8080", "http://[::1]:8080/v1"),
+        ("HTTPS://api.acedata.cloud", f"{ORIGIN}/v1"),
+    ],
+)
+def test_an_origin_gets_the_version_and_a_root_stays(given, root):
+    assert read_api_root(given) == root
+
+
+def test_the_environment_gives_the_base_url(monkeypatch):
+    monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", "http://localhost:1")
+
+    assert read_api_root(None) == "http://localhost:1/v1"
+    assert read_api_root("http://localhost:2") == "http://localhost:2/v1"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("api.acedata.cloud", "must begin with https://"),
+        ("ftp://api.acedata.cloud", "must begin with https://"),
+        ("file:///etc/passwd", "must begin with https://"),
+        ("https://", "name a host"),
+        ("https:///v1", "name a host"),
+        ("http://localhost:port", "is no URL"),
+        ("http://localhost:99999", "is no URL"),
+        ("http://[::1", "is no URL"),
+        (f"{ORIGIN}/v1?a=1", "no user name, '\\?' or '#'"),
+        (f"{ORIGIN}/v1#a", "no user name, '\\?' or '#'"),
+        ("https://user@host", "the token goes into api_token="),
+        (f"{ORIGIN}/v1/chat/completions", "must end before /chat/completions"),
+        (f"{ORIGIN}/v1/chat/completions/", "must end before /chat/completions"),
+    ],
+)
+def test_what_is_no_base_url_is_refused(given, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        read_api_root(given)
+
+
+@pytest.mark.parametrize("given", [f"https://user:{SECRET}@host/v1", f"https://{SECRET}@host"])
+def test_a_base_url_with_a_secret_is_refused_without_showing_it(given):
+    with pytest.raises(ConfigurationError) as caught:
+        read_api_root(given)
+
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["https://h h/v1", "https://h/a b", "https://h/\x01"])
+def test_a_base_url_with_white_space_inside_is_refused(given):
+    with pytest.raises(ConfigurationError, match="base URL"):
+        read_api_root(given)
+
+
+@pytest.mark.parametrize("given", [5, b"https://host", object()])
+def test_a_base_url_of_another_type_is_refused(given):
+    with pytest.raises((TypeError, ConfigurationError), match="base URL"):
+        read_api_root(given)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"X-Title": "Ace"}, {"anthropic-beta": "a,b"}, {"x_y": ""}, {"Content-Type": "x"}],
+)
+def test_harmless_headers_are_taken(headers):
+    check_headers(headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "problem"),
+    [
+        ({"Authorization": "Bearer x"}, "sets the header 'Authorization' itself"),
+        ({"AUTHORIZATION": "x"}, "itself"),
+        ({"Host": "x"}, "itself"),
+        ({"Content-Length": "1"}, "itself"),
+        ({"transfer-encoding": "chunked"}, "itself"),
+        ({"Connection": "close"}, "itself"),
+        ({"": "x"}, "is no name for a header"),
+        ({"a b": "x"}, "is no name for a header"),
+        ({"a\r\nb": "x"}, "is no name for a header"),
+        ({"a:b": "x"}, "is no name for a header"),
+        ({"é": "x"}, "is no name for a header"),
+        ({"X": "a\r\nX-Evil: 1"}, "without line breaks"),
+        ({"X": "a\nb"}, "without line breaks"),
+        ({"X": "a\0b"}, "without line breaks"),
+        ({"X": 5}, "must be a str"),
+        ({"X": None}, "must be a str"),
+        ({"X": b"x"}, "must be a str"),
+    ],
+)
+def test_headers_that_break_the_frame_are_refused(headers, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        check_headers(headers)
+    with pytest.raises(ConfigurationError, match=problem):
+        config(headers=headers)
+
+
+@pytest.mark.parametrize("headers", [{1: "x"}, {None: "x"}, {b"X": "x"}, [("X", "x")]])
+def test_headers_of_another_type_are_refused(headers):
+    with pytest.raises((TypeError, ConfigurationError), match="header"):
+        check_headers(headers)
+
+
+def test_the_value_of_a_refused_header_is_not_shown():
+    with pytest.raises(ConfigurationError) as caught:
+        check_headers({"X-Key": f"{SECRET}\n"})
+
+    assert SECRET not in str(caught.value)

@@ -1,0 +1,198 @@
+"""What can go wrong, as a tree: who is whose child, what it says, what it keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from acechat import errors
+from acechat.errors import (
+    AccountDisabledError,
+    AceChatError,
+    APIError,
+    APINotImplementedError,
+    Attempt,
+    AuthenticationError,
+    BadRequestError,
+    BudgetExceededError,
+    ClientClosedError,
+    ConfigurationError,
+    ConnectError,
+    ContentModerationError,
+    GatewayTimeoutError,
+    InsufficientBalanceError,
+    NotFoundError,
+    OutputError,
+    OverloadedError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    ProtocolError,
+    RateLimitError,
+    RequestTimeoutError,
+    RequestTooLargeError,
+    ServerError,
+    StreamInterruptedError,
+    StreamTruncatedError,
+    TokenMismatchError,
+    TransportError,
+)
+
+TREE = {
+    APIError: AceChatError,
+    APINotImplementedError: BadRequestError,
+    AccountDisabledError: PermissionDeniedError,
+    AuthenticationError: APIError,
+    BadRequestError: APIError,
+    BudgetExceededError: AceChatError,
+    ClientClosedError: TransportError,
+    ConfigurationError: AceChatError,
+    ConnectError: TransportError,
+    ContentModerationError: PermissionDeniedError,
+    GatewayTimeoutError: ServerError,
+    InsufficientBalanceError: PermissionDeniedError,
+    NotFoundError: APIError,
+    OutputError: AceChatError,
+    OverloadedError: ServerError,
+    PaymentRequiredError: APIError,
+    PermissionDeniedError: APIError,
+    ProtocolError: AceChatError,
+    RateLimitError: APIError,
+    RequestTimeoutError: TransportError,
+    RequestTooLargeError: BadRequestError,
+    ServerError: APIError,
+    StreamInterruptedError: StreamTruncatedError,
+    StreamTruncatedError: ProtocolError,
+    TokenMismatchError: APIError,
+    TransportError: AceChatError,
+}
+
+RETRYABLE = {
+    ConnectError,
+    GatewayTimeoutError,
+    OverloadedError,
+    RateLimitError,
+    RequestTimeoutError,
+    ServerError,
+    StreamInterruptedError,
+    StreamTruncatedError,
+    TransportError,
+}
+
+
+@pytest.mark.parametrize(("child", "parent"), TREE.items())
+def test_the_tree_is_the_designs(child, parent):
+    assert child.__bases__[0] is parent
+
+
+def test_every_error_is_in_the_tree():
+    listed = {getattr(errors, name) for name in errors.__all__} - {AceChatError, Attempt}
+
+    assert set(TREE) == listed
+
+
+@pytest.mark.parametrize(
+    ("cls", "builtin"),
+    [
+        (ConfigurationError, ValueError),
+        (RequestTimeoutError, TimeoutError),
+        (StreamInterruptedError, TransportError),
+    ],
+)
+def test_some_errors_are_also_another_kind(cls, builtin):
+    assert issubclass(cls, builtin)
+
+
+@pytest.mark.parametrize("cls", TREE)
+def test_each_class_knows_whether_trying_again_may_help(cls):
+    assert cls.retryable is (cls in RETRYABLE)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConfigurationError("model is empty"), "model is empty"),
+        (TransportError("the connection broke"), "the connection broke"),
+        (ClientClosedError(), "the client is closed; make a new one"),
+        (RequestTimeoutError("connect", 10.0), "no connection within 10 s (Timeout.connect)"),
+        (RequestTimeoutError("total", 0.5), "the call did not end within 0.5 s (Timeout.total)"),
+        (
+            RequestTimeoutError("first_token", 600.0),
+            "no answer began within 600 s (Timeout.first_token)",
+        ),
+        (
+            RequestTimeoutError("idle", 1.5),
+            "no more of the answer came within 1.5 s (Timeout.idle)",
+        ),
+        (ProtocolError("the answer is empty"), "the answer is empty"),
+        (ProtocolError("no JSON", body=b"<html>"), "no JSON: '<html>'"),
+        (ProtocolError("no JSON", body=b"\xff\xfe"), "no JSON: '\ufffd\ufffd'"),
+        (
+            StreamTruncatedError("the stream ended", chunks=3, received=1000),
+            "the stream ended after 3 events and 1000 bytes, before the answer was whole",
+        ),
+        (APIError(401, "invalid_token", "wrong"), "HTTP 401 invalid_token: wrong"),
+        (APIError(500, None, "fetch failed"), "HTTP 500: fetch failed"),
+        (APIError(None, "busy", "later"), "busy: later"),
+        (APIError(None, None, "later"), "later"),
+        (
+            APIError(500, "api_error", "fetch failed", trace_id="2cf86e86"),
+            "HTTP 500 api_error: fetch failed (trace 2cf86e86)",
+        ),
+    ],
+)
+def test_an_error_says_what_happened_in_one_line(error, text):
+    assert str(error) == text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("cls", TREE)
+def test_every_class_says_what_it_means(cls):
+    assert cls.__doc__
+
+
+def test_facts_that_no_answer_told_are_none():
+    error = TransportError("the connection broke")
+
+    assert (error.trace_id, error.attempts, error.partial) == (None, (), None)
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again():
+    assert ConnectError("refused").retryable
+    assert not ConnectError("not trusted", final=True).retryable
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("cls", [BadRequestError, ServerError])
+def test_the_service_decides_whether_to_try_again(cls, told):
+    assert cls(500, None, "no", should_retry=told).retryable is told
+
+
+def test_what_one_error_learns_no_other_knows():
+    first, second = ServerError(500, None, "a", should_retry=False), ServerError(500, None, "b")
+
+    first.attempts = (
+        Attempt(number=1, started=0.0, elapsed=0.1, failure="lost", error="x", may_be_billed=True),
+    )
+
+    assert second.retryable
+    assert second.attempts == ()
+
+
+def test_a_body_that_is_no_answer_is_kept_in_part():
+    error = ProtocolError("no JSON", body=b"x" * 10_000)
+
+    assert error.body == b"x" * 500
+    assert len(str(error)) < 200
+
+
+def test_a_cut_stream_tells_how_far_it_came():
+    error = StreamInterruptedError("the connection broke", chunks=3, received=1000, elapsed=0.5)
+
+    assert (error.chunks, error.received, error.elapsed) == (3, 1000, 0.5)
+    assert (error.body, error.status) == (b"", None)
+
+
+def test_a_time_out_can_be_caught_as_pythons_own():
+    with pytest.raises(TimeoutError) as caught:
+        raise RequestTimeoutError("idle", 120.0)
+
+    assert (caught.value.phase, caught.value.limit) == ("idle", 120.0)
