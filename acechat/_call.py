@@ -62,6 +62,7 @@ class Call:
         self._request = request
         self._retries = retries
         self._attempts: tuple[Attempt, ...] = ()
+        self._clock: Callable[[], float] = float  # the loop's, once the call has begun
         self._started = 0.0
         self._began = 0.0  # the attempt under way
 
@@ -71,10 +72,10 @@ class Call:
         Raises:
             AceChatError: How the last one failed, with all *attempts*.
         """
-        clock = asyncio.get_running_loop().time
-        self._started = clock()
+        self._clock = asyncio.get_running_loop().time
+        self._started = self._clock()
         while True:
-            self._began = clock()
+            self._began = self._clock()
             try:
                 return await attempt()
             except AceChatError as caught:
@@ -82,13 +83,13 @@ class Call:
             delay = self.note_failure(error)
             if delay is None:
                 raise error
-            await asyncio.sleep(delay)
+            await self._transport.pause(delay, self.timeout)
 
     def note_failure(self, error: AceChatError) -> float | None:
         """Remember how the attempt failed; return the seconds until the next, None for none."""
         from random import random  # it takes 2 ms to import, and most calls never fail
 
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         redact(error, self.config.token)
         failure = classify(error, content=self.content)
         number = len(self._attempts) + 1
@@ -212,26 +213,26 @@ class Call:
     def idle_at(self) -> float | None:
         """When the next content is due, on the loop's clock; None for never."""
         idle = self.timeout.idle
-        return None if idle is None else asyncio.get_running_loop().time() + idle
+        return None if idle is None else self._clock() + idle
 
     def elapsed(self) -> float:
         """Seconds since the call began."""
-        return asyncio.get_running_loop().time() - self._started
+        return self._clock() - self._started
 
 
 def is_event_stream(response: Response) -> bool:
     """Whether *response* says that its body is a stream of events."""
-    return response.headers.get("content-type", "").startswith("text/event-stream")
+    return response.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
 def redact(error: AceChatError, token: Token) -> None:
     """Take the token out of what the service echoed into *error*."""
     facts = error.__dict__
-    for name, value in facts.items():
-        if isinstance(value, str):
-            facts[name] = token.redact_text(value)
-        elif isinstance(value, bytes):
-            facts[name] = token.redact(value)
+    for name in ("reason", "message", "code", "trace_id"):
+        if isinstance(told := facts.get(name), str):
+            facts[name] = token.redact_text(told)
+    if isinstance(body := facts.get("body"), bytes):
+        facts["body"] = token.redact(body)
     error.args = tuple(
-        token.redact_text(value) if isinstance(value, str) else value for value in error.args
+        token.redact_text(told) if isinstance(told, str) else told for told in error.args
     )

@@ -250,8 +250,6 @@ def _salvage(value: Any, kind: Any) -> Any:
         return int(value)
     elif kind is str and isinstance(value, list):
         return _joined(cast("list[Any]", value))
-    elif kind is str and isinstance(value, dict):  # arguments as an object, not as its text
-        return _encoder.encode(value).decode()
     raise _UnfitError
 
 
@@ -261,6 +259,8 @@ def _salvage_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
         found = value.get(field.encode_name)
         if found is None:
             continue
+        if field.name == "arguments" and isinstance(found, dict):  # an object, not its text
+            found = _encoder.encode(found).decode()
         try:
             kept[field.name] = _salvage(found, field.type)
         except _UnfitError:

@@ -6,9 +6,7 @@ import asyncio
 import os
 import ssl as _ssl
 import time
-from collections.abc import Awaitable
 from io import BytesIO
-from typing import TypeVar
 
 import aiohttp
 from yarl import URL
@@ -16,15 +14,13 @@ from yarl import URL
 from acechat._config import Config, Timeout
 from acechat._request import HTTPRequest
 from acechat._transport._failures import timed_out, translated
-from acechat._transport._pool import Connector, Pool, reused
+from acechat._transport._pool import Connector, Pool, Wire, wire
 from acechat._transport._proxy import read_proxy
 from acechat._transport._response import Response
 from acechat._version import __version__
 from acechat.errors import ClientClosedError, ConnectError, RequestTimeoutError
 
 __all__ = ["Response", "Transport", "read_proxy"]
-
-_T = TypeVar("_T")
 
 _KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: well below the 60 s after which gateways cut one."""
@@ -90,14 +86,14 @@ class Transport:
         """
         pool = await self._pool()
         if pool.slots is not None:
-            await _within(pool.slots.acquire(), total_at, "total", timeout)
+            await pool.within(pool.slots.acquire(), total_at, "total", timeout)
         now = asyncio.get_running_loop().time()
         first_at = None if timeout.first_token is None else now + timeout.first_token
         phase, due = "first_token", first_at
         if total_at is not None and (due is None or total_at < due):
             phase, due = "total", total_at
         try:
-            raw = await _within(self._send(pool, request, timeout), due, phase, timeout)
+            raw = await pool.within(self._send(pool, request, timeout), due, phase, timeout)
         except BaseException:
             if pool.slots is not None:
                 pool.slots.release()
@@ -120,35 +116,52 @@ class Transport:
             url = URL(f"{self._root}{request.path}", encoded=True)
             self._urls[request.path] = url
         body = request.body
-        headers = request.headers or None
-        if self._session is not None:
-            headers = self._headers | request.headers
+        large = body is not None and len(body) > _LARGE_BODY
         limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout.connect)
         while True:
-            reused.set(False)
+            line = Wire()
+            wire.set(line)
             began = time.monotonic()
-            large = body is not None and len(body) > _LARGE_BODY
             try:
                 return await pool.session.request(
                     request.method,
                     url,
                     data=BytesIO(body or b"") if large else body,
-                    headers=headers,
+                    headers=self._headers_of(request),
                     allow_redirects=False,
+                    raise_for_status=False,
                     timeout=limits,
                     proxy=self._config.proxy,
                     ssl=self._ssl,
                 )
             except Exception as error:  # noqa: BLE001 - as in Response.read
                 failure = translated(error, "the connection broke before the answer")
+            except BaseException:
+                line.cut()
+                raise
+            line.cut()
             if self._closed:
                 raise ClientClosedError
             if isinstance(failure, RequestTimeoutError):
                 raise timed_out("connect", timeout)
             # A kept connection that the server had closed meanwhile: the request went nowhere.
-            dead = reused.get() and time.monotonic() - began < _STALE_WITHIN
+            dead = line.reused and time.monotonic() - began < _STALE_WITHIN
             if not dead or isinstance(failure, ConnectError):
                 raise failure
+
+    def _headers_of(self, request: HTTPRequest) -> dict[str, str] | None:
+        if self._session is not None:  # whose own headers are not ours
+            return self._headers | request.headers
+        return request.headers or None
+
+    async def pause(self, seconds: float, timeout: Timeout) -> None:
+        """Wait between two attempts.
+
+        Raises:
+            ClientClosedError: The client was closed meanwhile.
+        """
+        pool = await self._pool()
+        await pool.within(asyncio.sleep(seconds), None, "total", timeout)
 
     async def _pool(self) -> Pool:
         if self._closed:
@@ -181,21 +194,6 @@ class Transport:
             if pool.pid != os.getpid():
                 _inherited.append(pool)
             elif loop is here:
-                for response in list(pool.responses):
-                    if response.open:
-                        response.abort(ClientClosedError())
-                pool.hang_up()
-                if pool.closer is not None:
-                    await pool.closer.aclose()
-
-
-async def _within(awaitable: Awaitable[_T], at: float | None, phase: str, timeout: Timeout) -> _T:
-    """Await, until the limit *phase* passes at the time *at* of the loop's clock."""
-    scope = asyncio.timeout_at(at)
-    try:
-        async with scope:
-            return await awaitable
-    except TimeoutError:
-        if not scope.expired():
-            raise
-    raise timed_out(phase, timeout)
+                await pool.close()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(pool.close(), loop)

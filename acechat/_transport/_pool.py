@@ -4,35 +4,62 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 
+from acechat._config import Timeout
+from acechat._transport._failures import timed_out
+from acechat.errors import ClientClosedError
+
 if TYPE_CHECKING:
     from acechat._transport._response import Response
 
-__all__ = ["Connector", "Pool", "reused"]
+__all__ = ["Connector", "Pool", "Wire", "wire"]
 
-reused: ContextVar[bool] = ContextVar("acechat_reused")
-"""Whether the request that this task is sending travels on a connection that was used before."""
+_T = TypeVar("_T")
+
+
+class Wire:
+    """What is known about the connection that one request travels on."""
+
+    __slots__ = ("reused", "transport")
+
+    def __init__(self) -> None:
+        self.reused = False
+        self.transport: asyncio.Transport | None = None
+
+    def cut(self) -> None:
+        """Drop the connection, and with it what of the request was not written yet.
+
+        Closing alone would wait until the server has read what it may never read.
+        """
+        if self.transport is not None:
+            self.transport.abort()
+
+
+wire: ContextVar[Wire] = ContextVar("acechat_wire")
+"""The connection of the request that this task is sending."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """Knows whether a connection is new, and bounds everything that making one takes."""
+    """Notes which connection a request gets, and bounds everything that making one takes."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
-        reused.set(True)
+        mine = wire.get()
         while True:
+            mine.reused = True
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             if protocol is None or not protocol.should_close:
+                mine.transport = connection.transport
                 return connection
             # Bytes arrived while the connection was idle: they answer nothing that was asked.
             connection.close()
@@ -40,7 +67,7 @@ class Connector(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        reused.set(False)
+        wire.get().reused = False
         # aiohttp's own limit is per address and leaves out the look-up of the host.
         async with asyncio.timeout(timeout.sock_connect):
             return await super()._create_connection(req, traces, timeout)
@@ -52,10 +79,45 @@ class Pool:
     def __init__(self, session: aiohttp.ClientSession, slots: int | None, *, owned: bool) -> None:
         self.pid = os.getpid()
         self.session = session
+        self.slots = asyncio.Semaphore(slots) if slots is not None else None
+        self.closed = False
+        self.waits: set[asyncio.Timeout] = set()
         self.responses: WeakSet[Response] = WeakSet()
         self.draining: set[Response] = set()
-        self.slots = asyncio.Semaphore(slots) if slots is not None else None
         self.closer = self._close_with_the_loop() if owned else None
+
+    async def within(
+        self, awaitable: Awaitable[_T], at: float | None, phase: str, timeout: Timeout
+    ) -> _T:
+        """Await, until the limit *phase* passes at the time *at* of the loop's clock.
+
+        Raises:
+            RequestTimeoutError: It passed.
+            ClientClosedError: The pool was closed meanwhile.
+        """
+        scope = asyncio.timeout_at(at)
+        self.waits.add(scope)
+        try:
+            async with scope:
+                return await awaitable
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        finally:
+            self.waits.discard(scope)
+        raise ClientClosedError if self.closed else timed_out(phase, timeout)
+
+    async def close(self) -> None:
+        """End what is under way, with `ClientClosedError`, and close the connections."""
+        self.closed = True
+        for scope in list(self.waits):
+            scope.reschedule(0.0)  # long ago, on any loop's clock
+        for response in list(self.responses):
+            if response.open:
+                response.abort(ClientClosedError())
+        self._hang_up()
+        if self.closer is not None:
+            await self.closer.aclose()
 
     async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
         """Close the session when the loop ends without a close() of the client.
@@ -65,10 +127,10 @@ class Pool:
         try:
             yield
         finally:
-            self.hang_up()
+            self._hang_up()
             await self.session.close()
 
-    def hang_up(self) -> None:
+    def _hang_up(self) -> None:
         """Close the connections of answers that are whole but for the end of their bodies."""
         for response in list(self.draining):
             response.hang_up()

@@ -91,12 +91,20 @@ class Response:
         """Close the connection; a read that waits raises *failure*."""
         self._failure = self._failure or failure or TransportError("the response was closed")
         self._end()
+        connection = self._raw.connection
+        transport = connection.transport if connection is not None else None
         self._raw.close()
+        if transport is not None:
+            transport.abort()  # what of the request is not written yet nobody will read
 
     def finish(self) -> None:
         """Give the connection back: the answer is whole, whatever else may follow."""
         self._end()
-        if self._raw.connection is not None:  # the end of the body has not arrived yet
+        if self._raw.connection is None:
+            return
+        if self._raw.content.is_eof():  # as with 101: aiohttp keeps what was upgraded
+            self._raw.close()
+        else:  # the end of the body has not arrived yet
             self._pool.draining.add(self)
             self._timer = self._loop.call_later(_GRACE, self.hang_up)
             self._raw.content.on_eof(self._drained)

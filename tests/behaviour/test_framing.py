@@ -9,7 +9,15 @@ import zlib
 
 import pytest
 
-from acechat import APIError, Client, ProtocolError, RequestTimeoutError, Timeout, TransportError
+from acechat import (
+    APIError,
+    Client,
+    ProtocolError,
+    RequestTimeoutError,
+    RequestTooLargeError,
+    Timeout,
+    TransportError,
+)
 
 BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 ONCE = {"retries": 1, "timeout": Timeout(total=3, idle=0.5, first_token=0.5)}
@@ -80,13 +88,23 @@ def test_what_is_no_http_is_an_error(either, server, method, sent):
     assert len(server.requests) == 1
 
 
-def test_more_than_the_length_says_is_never_another_answer(server, wire, make_ask):  # net-cl-long
-    whole = wire.ok("first") + b"rest of it"
-    server.reply(whole, wire.ok("second"))
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["together", "later"])
+def test_more_than_the_length_says_is_never_another_answer(server, wire, make_ask, pause):
+    # net-cl-long. What comes together with the answer makes aiohttp drop both: it is asked again.
+    async def handler(reader, writer, number):
+        if server.requests[-1].json["messages"][0]["content"] == "2":
+            writer.write(wire.ok("second"))
+            return
+        writer.write(wire.ok("first") + (b"" if pause or number > 1 else b"rest of it"))
+        await writer.drain()
+        await asyncio.sleep(pause)
+        writer.write(b"rest of it" if pause else b"")
+
+    server.handler = handler
     with Client(**make_ask(server.url).options({})) as client:
         assert client.chat("1").text == "first"
+        time.sleep(pause * 2)
         assert client.chat("2").text == "second"
-    assert [request.connection for request in server.requests] == [1, 2]
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["together", "while-idle"])
@@ -263,9 +281,8 @@ def test_an_encoding_that_was_not_asked_for_gives_no_garbage(either, server, wir
 
 
 BOMB = """
-    import resource, sys, acechat
+    import resource, acechat
     from acechat import Client
-    kind = sys.argv[1] if len(sys.argv) > 1 else ""
     client = Client(TOKEN, base_url=URL, retries=1, max_response_bytes=2**20, max_event_bytes=2**20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
@@ -299,7 +316,7 @@ BOMB = """
     ],
 )
 def test_a_bomb_is_stopped_early(script, server, wire, status, kind, body, call, raised):
-    body = gzip.compress(body % (b" " * 200 * 2**20), 6)
+    body = gzip.compress(body % (b" " * 100 * 2**20), 6)
     server.reply(wire.http(body, status, kind, Content_Encoding="gzip"))
     method = 'client.chat("Hi")' if call == "chat" else 'client.stream("Hi").collect()'
     done = script(BOMB.replace("METHOD", method))
@@ -391,18 +408,15 @@ def test_a_large_request_arrives_whole(ask, server, wire):
     assert len(request.json["messages"][0]["content"]) == 3_000_000
 
 
-def test_an_answer_that_comes_before_the_request_was_read_counts(either, make_server, wire):
+def test_an_answer_that_comes_before_the_request_was_read_counts(make_server, make_ask, wire):
     # nginx answers 413 after the head, and closes
     async def early(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(wire.http(b"<html><title>413</title>", "413 Too Large", "text/html"))
         await writer.drain()
         await asyncio.sleep(0.2)
-        writer.close()
+        server.reset(writer)
 
     server = make_server(on_connect=early)
-    error = either("chat", "x" * 8_000_000, client_options={"base_url": server.url}) if 0 else None
-    with Client("t", base_url=server.url, retries=1) as client, pytest.raises(Exception) as caught:
-        client.chat("x" * 8_000_000)
-    assert getattr(caught.value, "status", None) == 413, repr(caught.value)
-    assert error is None
+    with pytest.raises(RequestTooLargeError):
+        make_ask(server.url).chat("x" * 8_000_000, retries=1)

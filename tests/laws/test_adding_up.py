@@ -190,7 +190,7 @@ def as_wire(answer):
     return decode_completion(msgspec.json.encode(answer), {})[0]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(drawn=told(), data=st.data())
 def test_a_stream_adds_up_to_the_answer(drawn, data):
     answer, stream = drawn
@@ -203,7 +203,7 @@ def test_a_stream_adds_up_to_the_answer(drawn, data):
     assert protocol.finish_reason == answer.finish_reason
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(drawn=told())
 def test_deltas_add_up_to_the_answer_too(drawn):
     answer, stream = drawn
@@ -237,7 +237,7 @@ def test_a_whole_answer_taken_for_a_stream_stays_the_answer(answer):
     assert protocol.completion() == answer
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(drawn=told())
 def test_what_is_told_so_far_never_shrinks(drawn):
     _, stream = drawn

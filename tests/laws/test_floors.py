@@ -26,6 +26,7 @@ SANS_IO = FLOORS[0] | FLOORS[1] | FLOORS[2]
 
 PURE = {
     "__future__",
+    "calendar",
     "collections",
     "contextlib",
     "difflib",

@@ -1,0 +1,1 @@
+"""What acechat costs: `python -m benchmarks` asks the questions, `benchmarks.NAME` one of them."""

@@ -1,0 +1,423 @@
+"""The blocking client: Ctrl-C, exit, threads, forks, notebooks. Ids: the case table."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from acechat import AceChatError, Client, ClientClosedError, RetryPolicy, Timeout
+
+
+@pytest.fixture
+def settings(server, wire):
+    return {
+        "base_url": server.url,
+        "api_token": wire.token,
+        "timeout": Timeout(total=8),
+        "retries": RetryPolicy(base_delay=0),
+    }
+
+
+@pytest.fixture
+def echo(server, wire):
+    """Answer each request with what it says."""
+
+    async def handler(reader, writer, number):
+        asked = server.requests[-1].json
+        said = asked["messages"][-1]["content"]
+        await asyncio.sleep(0.01)
+        writer.write(wire.stream(said) if asked.get("stream") else wire.ok(said))
+
+    # Requests of several connections interleave, so the handler reads its own.
+    server.handler = handler
+    return server
+
+
+def hold(server, *pieces):
+    async def handler(reader, writer, number):
+        for piece in pieces:
+            writer.write(piece)
+        await writer.drain()
+        await reader.read()
+
+    server.handler = handler
+
+
+INTERRUPTED = """
+    import sys, time
+    from acechat import Client
+    client = Client(TOKEN, base_url=URL)
+    try:
+        CALL
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    END
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'client.chat("Hello")',
+        'client.stream("Hello").collect()',
+        'for _ in client.stream("Hello"): pass',
+        'with client.stream("Hello") as stream: list(stream)',
+        'client.conversation().send("Hello")',
+        'client.count_tokens("Hello")',
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True], ids=["no head", "in the body"])
+def test_ctrl_c_ends_the_call_within_a_second(script, server, wire, call, begun):  # law 8
+    sent = wire.sse(wire.delta("Hel"), end=False) if "stream" in call else wire.ok()[:-5]
+    hold(server, *([sent] if begun else []))
+    # The process stays, so that only the client can have closed the connection.
+    program = script.start(INTERRUPTED.replace("CALL", call).replace("END", "sys.stdin.read()"))
+    try:
+        server.wait_for(1, within=10)
+        time.sleep(0.15)
+        began = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        assert program.stdout.readline() == "interrupted\n"
+        assert time.monotonic() - began < 1
+        assert server.gone(1)
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def test_ctrl_c_that_nobody_catches_ends_the_program(script, server):
+    hold(server)
+    program = script.start(
+        """
+        from acechat import Client
+        Client(TOKEN, base_url=URL).chat("Hello")
+        """
+    )
+    server.wait_for(1, within=10)
+    program.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, stderr = program.communicate(timeout=5)
+    assert time.monotonic() - began < 1.5
+    assert program.returncode == -signal.SIGINT
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+    assert "Exception ignored" not in stderr
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        'client.chat("Hello")',
+        'stream = client.stream("Hello"); next(stream)',
+        'next(iter(client.stream("Hello")))',
+        'with client.stream("Hello") as stream: next(stream); sys.exit(7)',
+        "pass",
+        'threading.Thread(target=client.chat, args=("Hello",)).start()',
+        'client.chat("Hello"); del client',
+        'client.chat("Hello"); client.close()',
+        'client.chat("Hello"); cycle = [client]; cycle.append(cycle); del cycle, client; '
+        "gc.collect()",
+    ],
+)
+def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server, wire, use):
+    # law 9, life-exit
+    async def handler(reader, writer, number):
+        if server.requests[-1].json.get("stream"):
+            writer.write(wire.sse(wire.delta("Hel"), end=False))
+        else:
+            writer.write(wire.ok())
+
+    server.handler = handler
+    began = time.monotonic()
+    done = script(
+        f"""
+        import gc, sys, threading
+        from acechat import Client
+        client = Client(TOKEN, base_url=URL)
+        {use}
+        sys.exit(7)
+        """,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (7, "")
+    assert time.monotonic() - began < 4
+
+
+def test_an_exception_that_nobody_catches_is_all_that_is_shown(script, server, wire):
+    server.reply(wire.refusal("401 X", "invalid_token"))
+    done = script(
+        """
+        from acechat import Client
+        Client(TOKEN, base_url=URL).chat("Hello")
+        """,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert wire.token not in done.stderr
+    assert done.stderr.rstrip().splitlines()[-1].startswith("acechat.errors.AuthenticationError:")
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_parent_and_child_of_a_fork_have_connections_of_their_own(script, echo, kind):
+    # life-fork
+    done = script(
+        f"""
+        import asyncio, os, sys
+        from acechat import AsyncClient, Client
+        client = {kind}(TOKEN, base_url=URL, timeout=5)
+        loop = asyncio.new_event_loop()
+        def ask(said):
+            if {kind} is Client:
+                return client.chat(said).text
+            return loop.run_until_complete(client.chat(said)).text
+        print(ask("before"), flush=True)
+        pid = os.fork()
+        if not pid:
+            if {kind} is AsyncClient:
+                loop = asyncio.new_event_loop()
+            print(ask("child"), ask("child"), flush=True)
+            if {kind} is AsyncClient:
+                loop.run_until_complete(client.aclose())
+                loop.close()
+            sys.exit(3)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(ask("parent"), code)
+        if {kind} is AsyncClient:
+            loop.run_until_complete(client.aclose())
+            loop.close()
+        """,
+    )
+    assert done.stdout.split() == ["before", "child", "child", "parent", "3"]
+    by_text = {}
+    for request in echo.requests:
+        said = request.json["messages"][0]["content"]
+        by_text.setdefault(said, set()).add(request.connection)
+    assert by_text["child"].isdisjoint(by_text["parent"] | by_text["before"])
+    assert by_text["parent"] == by_text["before"]
+
+
+def test_a_child_that_never_calls_exits_too(script, echo):
+    done = script(
+        """
+        import os, sys
+        from acechat import Client
+        client = Client(TOKEN, base_url=URL)
+        client.chat("before")
+        pid = os.fork()
+        if not pid:
+            sys.exit(3)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), client.chat("after").text)
+        """
+    )
+    assert done.stdout.split() == ["3", "after"]
+    assert echo.connections == 1
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "client.close(); sys.exit(3)", "stream.close()"])
+def test_a_child_does_not_disturb_the_stream_of_its_parent(script, server, wire, end):
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
+        await writer.drain()
+        await asyncio.sleep(0.6)
+        writer.write(wire.chunk(wire.events("lo")) + wire.chunk(b""))
+
+    server.handler = handler
+    done = script(
+        f"""
+        import os, sys
+        from acechat import Client
+        client = Client(TOKEN, base_url=URL, timeout=4)
+        with client.stream("Hello") as stream:
+            next(stream)
+            pid = os.fork()
+            if not pid:
+                {end}
+                os._exit(3)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            print(stream.collect().text, code)
+        """
+    )
+    assert done.stdout.split() == ["Hello", "3"]
+
+
+def test_a_pool_of_forked_processes_works(script, echo):
+    done = script(
+        """
+        import multiprocessing
+        from acechat import Client
+        client = Client(TOKEN, base_url=URL, timeout=5)
+        def ask(said):
+            return client.chat(said).text
+        if __name__ == "__main__":
+            print(client.chat("before").text)
+            with multiprocessing.get_context("fork").Pool(3) as pool:
+                print(*pool.map(ask, "abcdef"))
+            print(client.chat("after").text)
+        """,
+        timeout=15,
+    )
+    assert done.stdout.split() == ["before", *"abcdef", "after"]
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_a_client_goes_to_a_spawned_process_without_its_token(script, echo, wire, monkeypatch, kind):
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-of-the-environment")
+    script(
+        f"""
+        import asyncio, multiprocessing
+        from acechat import AsyncClient, Client
+        def ask(client):
+            if isinstance(client, Client):
+                client.chat("child")
+            else:
+                asyncio.run(client.chat("child"))
+        if __name__ == "__main__":
+            client = {kind}(TOKEN, base_url=URL, timeout=5)
+            ask(client)
+            process = multiprocessing.get_context("spawn").Process(target=ask, args=(client,))
+            process.start()
+            process.join(8)
+            assert process.exitcode == 0, process.exitcode
+        """,
+        timeout=15,
+    )
+    tokens = [request.headers["authorization"] for request in echo.requests]
+    assert tokens == [f"Bearer {wire.token}", "Bearer tok-of-the-environment"]
+
+
+def test_a_pickled_client_holds_no_token(settings, wire, monkeypatch):  # sec-repr
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", wire.token)
+    with Client(**settings) as client:
+        data = pickle.dumps(client)
+        assert wire.token.encode() not in data
+        assert pickle.loads(data) == client
+
+
+def test_it_works_inside_a_running_loop(echo, settings):  # life-in-loop
+    async def notebook():
+        with Client(**settings) as client:
+            said = client.chat("one").text
+            return said, client.stream("two").collect().text
+
+    assert asyncio.run(notebook()) == ("one", "two")
+
+
+def test_32_threads_share_a_client(echo, settings, wire):  # life-threads
+    async def handler(reader, writer, number):
+        received = echo.requests[number - 1]
+        said = received.json["messages"][-1]["content"]
+        writer.write(wire.stream(said) if received.json.get("stream") else wire.ok(said))
+
+    echo.handler = handler
+    with Client(**settings) as client, ThreadPoolExecutor(32) as pool:
+
+        def ask(number):
+            said = f"m{number}"
+            if number % 2:
+                return client.chat(said).text == said
+            return client.stream(said).collect().text == said
+
+        assert all(pool.map(ask, range(200)))
+
+
+@pytest.mark.parametrize("method", ["chat", "stream"])
+@pytest.mark.parametrize("begun", [False, True], ids=["no head", "in the body"])
+def test_close_in_another_thread_ends_the_call(server, wire, settings, method, begun):
+    sent = wire.sse(wire.delta("Hel"), end=False) if method == "stream" else wire.ok()[:-5]
+    hold(server, *([sent] if begun else []))
+    client = Client(**settings)
+    failures = []
+
+    def call():
+        try:
+            client.chat("Hi") if method == "chat" else client.stream("Hi").collect()
+        except AceChatError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    server.wait_for(1)
+    time.sleep(0.05)
+    client.close()
+    thread.join(1)
+    assert not thread.is_alive()
+    assert [type(failure) for failure in failures] == [ClientClosedError]
+
+
+def test_close_never_leaves_a_thread_waiting(server, wire, settings):
+    """Close at every moment of a call."""
+    server.reply(wire.ok(), wire.ok())
+    for step in range(40):
+        client = Client(**settings)
+        stuck = []
+
+        def work(client=client, stuck=stuck):
+            try:
+                while True:
+                    client.chat("Hi")
+                    client.stream("Hi").collect()
+            except ClientClosedError:
+                stuck.append("fine")
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is shown
+                stuck.append(error)
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(step / 4000)
+        client.close()
+        for thread in threads:
+            thread.join(3)
+        assert stuck == ["fine"] * 3, (step, stuck)
+
+
+def test_partial_can_be_read_in_the_middle(server, wire, settings):
+    hold(server, wire.sse(wire.delta("Hel"), end=False))
+    with Client(**settings) as client, client.stream("Hi") as stream:
+        next(stream)
+        assert stream.partial.text == "Hel"
+        assert stream.finish_reason is None
+        assert stream.usage is None
+
+
+def test_a_reader_that_is_slow_makes_the_network_wait(server, wire, settings):
+    sent = 0
+
+    async def handler(reader, writer, number):
+        nonlocal sent
+        writer.write(wire.head())
+        while not writer.is_closing():
+            writer.write(wire.chunk(wire.delta("x" * 4000)))
+            await writer.drain()
+            sent += 4000
+
+    server.handler = handler
+    with Client(**settings) as client, client.stream("Hi") as stream:
+        next(stream)
+        time.sleep(0.6)
+        before = sent
+        time.sleep(0.2)
+        assert sent == before
+        for _ in range(30_000):
+            next(stream)
+        assert sent > before
+
+
+@pytest.mark.parametrize("token", ["t", "x", "token", "json", "text", "0"])
+def test_a_short_token_is_never_taken_for_a_word(server, wire, settings, token):
+    # Local servers take any token, and people write "token"
+    server.reply(wire.ok(), wire.stream(), wire.http(b"", "204 X"))
+    settings |= {"api_token": token}
+    with Client(**settings) as client:
+        reply = client.chat("Hi")
+        assert reply.response.headers["content-type"] == "application/json"
+        assert client.stream("Hi").collect().text == "Hello"
+    hold(server)
+    with Client(**settings) as client, pytest.raises(TimeoutError, match="first_token"):
+        client.chat("Hi", timeout=Timeout(first_token=0.1))

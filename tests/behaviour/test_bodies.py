@@ -1,0 +1,230 @@
+"""Bodies that hold something else than expected. Ids are those of the case table."""
+
+from __future__ import annotations
+
+import pytest
+
+from acechat import (
+    AceChatError,
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    InsufficientBalanceError,
+    ProtocolError,
+    RateLimitError,
+    ServerError,
+)
+
+BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
+HTML = b"<html><head><title>502 Bad Gateway</title></head><body>%s</body></html>" % (b"x" * 5000)
+
+
+@BOTH  # body-html-502, body-html-502-stream
+def test_a_gateways_page_becomes_a_short_message(either, server, wire, method):
+    server.reply(
+        wire.http(HTML, "502 Bad Gateway", "text/html", Server="cloudflare", CF_RAY="abc-FRA")
+    )
+    error = either(method)
+    assert isinstance(error, ServerError)
+    assert str(error) == (
+        "HTTP 502: 502 Bad Gateway (a page of HTML from cloudflare, ray abc-FRA)"
+    )
+    assert error.body == HTML
+    assert len(server.requests) == 3
+
+
+@BOTH  # body-html-200, body-html-200-stream, stream-html
+def test_a_page_is_no_answer(either, server, wire, method):
+    server.reply(wire.http(HTML, kind="text/html; charset=utf-8"))
+    error = either(method)
+    assert isinstance(error, ProtocolError)
+    assert "text/html" in str(error)
+    assert error.body == HTML[:500]
+
+
+@BOTH  # body-200-error, body-200-error-stream
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"success": False, "error": {"code": "used_up", "message": "no money"}, "trace_id": "t-1"},
+        {"error": {"code": "used_up", "message": "no money"}, "trace_id": "t-1"},
+        {"success": False, "error": {"code": "used_up", "message": "no money", "trace_id": "t-1"}},
+    ],
+)
+def test_a_refusal_may_come_as_a_success(either, server, wire, method, body):
+    server.reply(wire.http(body))
+    error = either(method)
+    assert isinstance(error, InsufficientBalanceError)
+    assert (error.message, error.trace_id) == ("no money", "t-1")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
+def test_a_whole_answer_to_a_stream_request_is_streamed(ask, server, wire, kind):
+    # body-json-instead-of-stream
+    server.reply(wire.ok().replace(b"application/json", kind.encode()))
+    got = ask.stream()
+    assert (got.error, got.text, got.completion.text) == (None, "Hello", "Hello")
+    assert got.completion.usage.total_tokens == 2
+    assert got.completion.finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/event-stream", "text/event-stream; charset=utf-8", "Text/Event-Stream"]
+)
+def test_a_stream_to_a_plain_request_is_collected(ask, server, wire, kind):
+    server.reply(wire.sse(wire.events("Hel", "lo"), kind=kind))
+    assert ask.chat().text == "Hello"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="body-empty"),
+        pytest.param(b"null", id="body-null"),
+        pytest.param(b"[1,2]", id="body-list"),
+        pytest.param(b'"ok"', id="body-string"),
+        pytest.param(b'{"id": "x", "cho', id="body-bad-json"),
+        pytest.param(b"[" * 200_000, id="body-deep"),
+        pytest.param(b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", id="body-deep-unknown"),
+        pytest.param(b'{"choices": [], "x": NaN}', id="body-nan"),
+        pytest.param(b'{"choices": null}', id="body-null-choices"),
+        pytest.param(b'{"choices": {}}', id="choices-object"),
+        pytest.param(b'{"id": "x"}', id="body-no-choices"),
+        pytest.param(b"{}", id="empty-object"),
+        pytest.param(b'{"choices": [{"message": {"content": "\xff"}}]}', id="body-bad-utf8"),
+        pytest.param(rb'{"choices": [{"message": {"content": "\ud83d"}}]}', id="body-lone-surrogate"),
+        pytest.param(b'{"choices": [1]}', id="choice-number"),
+        pytest.param(b'{"choices": [{"message": {"content": {}}}]}', id="content-object"),
+        pytest.param(b'{"choices": [{"message": "hi"}]}', id="body-wrong-types"),
+        pytest.param(b'{"created": ' + b"9" * 5000 + b', "choices": []}', id="body-huge-int"),
+        pytest.param("\ufeff{}".encode("utf-16"), id="utf-16"),
+    ],
+)
+def test_json_that_is_no_answer_is_an_error(either, server, wire, method, body):
+    server.reply(wire.http(body))
+    error = either(method)
+    assert isinstance(error, ProtocolError)
+    assert len(error.body) <= 500
+    assert len(str(error)) < 1000
+    assert len(server.requests) == 1
+
+
+@BOTH
+def test_no_content_is_an_error(either, server, method):  # body-204
+    server.reply(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert isinstance(either(method), ProtocolError)
+
+
+@pytest.mark.parametrize("status", ["201 Created", "202 Accepted", "203 X", "299 X"])
+def test_every_2xx_is_a_success(ask, server, wire, status):
+    server.reply(wire.ok().replace(b"200 OK", status.encode()))
+    assert ask.chat().response.status == int(status[:3])
+
+
+def test_of_two_equal_keys_the_last_one_counts(ask, server, wire):  # body-dup-keys
+    body = b'{"choices": [{"message": {"content": "a", "content": "b"}}]}'
+    server.reply(wire.http(body))
+    assert ask.chat().text == "b"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(b'"created": "yesterday"', id="body-wrong-types"),
+        pytest.param(b'"created": 1.5e3', id="float"),
+        pytest.param(b'"usage": "none"', id="usage-text"),
+        pytest.param(b'"usage": {"prompt_tokens": "many"}', id="usage-words"),
+        pytest.param(b'"unknown": {"a": [1]}', id="unknown-field"),
+        pytest.param(b'"error": null', id="error-null"),
+        pytest.param(b'"success": true', id="success"),
+    ],
+)
+def test_an_answer_is_never_lost_for_a_field_that_does_not_fit(ask, server, wire, more):
+    body = b'{"choices": [{"message": {"content": "Hello"}, "finish_reason": "pause_turn"}], %s}'
+    server.reply(wire.http(body % more))
+    reply = ask.chat()
+    assert (reply.text, reply.finish_reason) == ("Hello", "pause_turn")  # body-unknown-enum
+
+
+@pytest.mark.parametrize("kind", ["text/plain", None, "x", "application/octet-stream"])
+def test_the_content_type_of_a_plain_answer_does_not_matter(ask, server, wire, kind):
+    # body-wrong-ct, body-no-ct
+    server.reply(wire.ok().replace(b"application/json", kind.encode()) if kind else b"")
+    if kind is None:
+        server.reply(wire.http(wire.answer(), kind=None))
+    assert ask.chat().text == "Hello"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "cls", "said"),
+    [
+        pytest.param("400 Bad", "application/json", b'{"error": "text"}', BadRequestError, "text",
+                     id="err-string"),
+        pytest.param("422 No", "application/json",
+                     b'{"detail": [{"loc": ["body", "model"], "msg": "required"}]}',
+                     BadRequestError, "body.model: required", id="err-detail"),
+        pytest.param("400 Bad", "application/json", b'{"error": null}', BadRequestError, "",
+                     id="err-null"),
+        pytest.param("500 X", "text/plain", b"Internal Server Error", ServerError,
+                     "Internal Server Error", id="err-text"),
+        pytest.param("500 X", "text/plain", b"ab\xff\xfecd", ServerError, "ab\ufffd\ufffdcd",
+                     id="err-bad-utf8"),
+        pytest.param("500 X", "application/json", b'{"error": {"message": "\xff"}}', ServerError,
+                     "\ufffd", id="err-bad-utf8-json"),
+        pytest.param("500 X", None, b"", ServerError, "", id="nothing"),
+        pytest.param("500 X", "application/json", b"[" * 70_000, ServerError, "[", id="deep"),
+        pytest.param("500 X", "application/json", b'{"error": ["a", {"b": 1}]}', ServerError, "a",
+                     id="list"),
+        pytest.param("500 X", "application/json", b'{"error": {"message": {"a": [1]}}}',
+                     ServerError, "", id="message-object"),
+        pytest.param("400 X", "application/json", b'{"error": {"code": 5, "message": 7}}',
+                     BadRequestError, "7", id="numbers"),
+        pytest.param("401 X", "application/json", b'{"status": "failure", "message": "who?"}',
+                     AuthenticationError, "who?", id="portkey"),
+        pytest.param("429 X", "text/html", b"<html><title>429</title></html>", RateLimitError,
+                     "429", id="nginx-429"),
+        pytest.param("499 X", "text/plain", b"x", BadRequestError, "x", id="499"),
+        pytest.param("599 X", "text/plain", b"x", ServerError, "x", id="599"),
+        pytest.param("999 X", "text/plain", b"x", APIError, "x", id="999"),
+    ],
+)  # fmt: skip
+def test_every_form_of_refusal_is_understood(
+    either, server, wire, method, status, kind, body, cls, said
+):
+    server.reply(wire.http(body, status, kind))
+    error = either(method)
+    assert isinstance(error, cls)
+    assert said in str(error)
+    assert error.status == int(status[:3])
+    assert error.body == body[:65536]
+
+
+@BOTH
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])  # body-nan-out
+def test_what_json_cannot_hold_is_not_sent(either, server, method, number):
+    for options in ({"temperature": number}, {"extra_body": {"x": [{"y": number}]}}):
+        assert isinstance(either(method, **options), ConfigurationError)
+    assert server.connections == 0
+
+
+@BOTH
+def test_half_a_character_is_not_sent(either, server, method):  # body-lone-surrogate, way out
+    assert isinstance(either(method, system="\ud83d"), ConfigurationError)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("name", ["X-Trace-Id", "X-Request-Id", "X-Oneapi-Request-Id"])
+def test_a_trace_id_is_found_in_the_headers(ask, server, wire, name):
+    server.reply(wire.ok(**{name.replace("-", "_"): "t-7"}), wire.http(b"x", "400 X"))
+    reply = ask.chat()
+    assert reply.trace_id == "t-7"
+
+
+def test_every_error_that_came_over_the_wire_is_one_of_ours(either, server, wire):
+    for status in range(200, 1000, 37):
+        server.reply(wire.http(b"\0\1", f"{status} X", None))
+        assert isinstance(either("chat", retries=1), AceChatError)

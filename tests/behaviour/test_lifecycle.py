@@ -1,0 +1,634 @@
+"""Connections, loops, cancellation and the end: nothing is left. Ids: the case table."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import pickle
+import time
+import warnings
+
+import pytest
+
+from acechat import (
+    AceChatError,
+    AsyncClient,
+    Client,
+    ClientClosedError,
+    RetryPolicy,
+    StreamInterruptedError,
+    Timeout,
+    TransportError,
+)
+
+
+@pytest.fixture
+def settings(server, wire):
+    return {
+        "base_url": server.url,
+        "api_token": wire.token,
+        "timeout": Timeout(total=8, connect=2, first_token=4, idle=4),
+        "retries": RetryPolicy(base_delay=0),
+    }
+
+
+def hold(server, *pieces):
+    """Send *pieces*, and then nothing until the client goes away."""
+
+    async def handler(reader, writer, number):
+        for piece in pieces:
+            writer.write(piece)
+        await writer.drain()
+        await reader.read()
+
+    server.handler = handler
+
+
+def begun(wire):
+    return wire.sse(wire.delta("Hel") + wire.delta("lo"), end=False)
+
+
+async def until(condition, within=2.0):
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+# ---- connections
+
+
+@pytest.mark.parametrize("last", ["at once", "late"])
+def test_connections_are_used_again_after_answers_and_streams(server, wire, settings, last):
+    async def handler(reader, writer, number):
+        if not server.requests[-1].json.get("stream"):
+            writer.write(wire.ok())
+            return
+        writer.write(wire.sse(wire.events("Hello"), end=last == "at once"))
+        if last == "late":
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.write(wire.chunk(b""))
+
+    server.handler = handler
+    with Client(**settings) as client:
+        for _ in range(3):
+            client.chat("Hello")
+            client.stream("Hello").collect()
+            time.sleep(0.03)
+    assert {request.connection for request in server.requests} == {1}
+
+
+def test_connections_are_used_again_after_refusals(ask, server, wire):
+    server.reply(wire.refusal(), wire.refusal("429 X", "x"), wire.ok())
+    ask.chat()
+    assert server.connections == 1
+
+
+def test_connections_are_used_again_by_a_copy(server, wire, settings):  # with_options
+    server.reply(wire.ok())
+    with Client(**settings) as client:
+        client.chat("Hello")
+        assert client.with_options(timeout=3).chat("Hello").text == "Hello"
+    assert server.connections == 1
+
+
+def test_closing_a_copy_closes_the_original(server, wire, settings):
+    server.reply(wire.ok())
+    client = Client(**settings)
+    client.chat("Hello")
+    client.with_options(model="x").close()
+    with pytest.raises(ClientClosedError):
+        client.chat("Hello")
+
+
+@pytest.mark.parametrize("end", ["fin", "rst-on-reuse", "fin-on-reuse"])
+@pytest.mark.parametrize("method", ["chat", "stream"])
+def test_a_kept_connection_that_died_is_replaced_for_free(server, wire, settings, end, method):
+    # retry-stale-keepalive, retry-stale-fin
+    seen = {}
+
+    async def handler(reader, writer, number):
+        connection = server.requests[-1].connection
+        seen[connection] = seen.get(connection, 0) + 1
+        if connection == 1 and seen[connection] == 2:
+            (server.reset if end == "rst-on-reuse" else type(writer).close)(writer)
+            return
+        asked = server.requests[-1].json
+        writer.write(wire.stream() if asked.get("stream") else wire.ok())
+        if connection == 1 and end == "fin":
+            await writer.drain()
+            writer.close()
+
+    server.handler = handler
+    with Client(**settings) as client:
+        client.chat("1", retries=1)
+        time.sleep(0.05)
+        if method == "chat":
+            reply = client.chat("2", retries=2)
+        else:
+            reply = client.stream("2", retries=2).collect()
+    assert reply.text == "Hello"
+    assert reply.response.attempts == ()
+    assert server.connections == 2
+
+
+def test_300_calls_run_at_once(server, wire, settings):  # life-1000: no hidden limit of 100
+    waiting = asyncio.Event()
+
+    async def handler(reader, writer, number):
+        if number == 300:
+            waiting.set()
+        await waiting.wait()
+        writer.write(wire.ok())
+
+    server.handler = handler
+
+    async def crowd():
+        async with AsyncClient(**settings) as client:
+            replies = await asyncio.gather(*(client.chat(str(n)) for n in range(300)))
+            return {reply.text for reply in replies}
+
+    assert asyncio.run(crowd()) == {"Hello"}
+
+
+@pytest.mark.parametrize("kind", ["chat", "stream", "failing", "cancelled"])
+def test_never_more_than_max_concurrency(server, wire, settings, kind):
+    running = most = 0
+
+    async def handler(reader, writer, number):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+        if kind == "failing":
+            writer.write(wire.refusal("400 X", "x"))
+        else:
+            writer.write(wire.stream() if kind == "stream" else wire.ok())
+
+    server.handler = handler
+
+    async def call(client):
+        if kind == "stream":
+            return await client.stream("Hello").collect()
+        if kind == "cancelled":
+            task = asyncio.create_task(client.chat("Hello"))
+            await asyncio.sleep(0.03)
+            task.cancel()
+            return await asyncio.gather(task, return_exceptions=True)
+        return await client.chat("Hello")
+
+    async def crowd():
+        async with AsyncClient(**settings, max_concurrency=3) as client:
+            calls = (call(client) for _ in range(12))
+            await asyncio.gather(*calls, return_exceptions=kind in {"failing"})
+
+    asyncio.run(crowd())
+    assert most <= (12 if kind == "cancelled" else 3)
+
+
+def test_streams_that_were_left_give_their_turn_back(server, wire, settings):
+    async def handler(reader, writer, number):
+        writer.write(begun(wire) if number <= 3 else wire.ok())
+
+    server.handler = handler
+
+    async def leave():
+        async with AsyncClient(**settings, max_concurrency=1) as client:
+            async with client.stream("1") as stream:
+                async for _ in stream:
+                    break
+            stream = client.stream("2")
+            await anext(stream)
+            await stream.aclose()
+            task = asyncio.create_task(client.stream("3").collect())
+            await until(lambda: len(server.requests) == 3)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return (await client.chat("4")).text
+
+    assert asyncio.run(leave()) == "Hello"
+
+
+# ---- loops
+
+
+def test_one_client_works_in_two_loops(server, wire, settings):  # life-two-loops
+    server.reply(wire.ok())
+    client = AsyncClient(**settings)
+
+    async def call():
+        return (await client.chat("Hello")).text
+
+    assert asyncio.run(call()) == "Hello"
+    assert server.gone()
+    assert asyncio.run(call()) == "Hello"
+    assert server.gone()
+    asyncio.run(client.aclose())
+
+
+def test_a_loop_that_ends_closes_the_connections_of_a_stream(server, wire, settings):
+    hold(server, begun(wire))
+    client = AsyncClient(**settings)
+    kept = []
+
+    async def leave():
+        stream = client.stream("Hello")
+        kept.append(stream)
+        return str(await anext(stream))
+
+    assert asyncio.run(leave()) == "Hel"
+    assert server.gone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        kept.clear()
+        gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may warn
+def test_a_client_that_is_dropped_leaves_nothing(server, wire, settings):
+    server.reply(wire.ok())
+
+    async def drop():
+        client = AsyncClient(**settings)
+        await client.chat("Hello")
+        del client
+        gc.collect()
+
+    asyncio.run(drop())
+    assert server.gone()
+
+
+def test_a_blocking_client_that_is_dropped_leaves_nothing(server, wire, settings):
+    server.reply(wire.ok())
+    client = Client(**settings)
+    client.chat("Hello")
+    del client
+    gc.collect()
+    assert server.gone()
+
+
+# ---- cancellation
+
+
+@pytest.mark.parametrize("method", ["chat", "stream"])
+@pytest.mark.parametrize("when", ["no head", "in the body"])
+def test_a_cancelled_call_closes_its_connection(server, wire, settings, method, when):
+    # life-cancel
+    sent = begun(wire) if method == "stream" else wire.ok()[:-9]
+    hold(server, *([] if when == "no head" else [sent]))
+
+    async def cancel():
+        async with AsyncClient(**settings) as client:
+            call = client.chat("Hi") if method == "chat" else client.stream("Hi").collect()
+            task = asyncio.create_task(call)
+            await until(lambda: server.requests)
+            await asyncio.sleep(0.05)
+            began = time.monotonic()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert time.monotonic() - began < 0.1
+            await until(lambda: not server.open)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(cancel())
+    assert len(server.requests) == 1
+
+
+def test_a_call_that_is_cancelled_while_it_waits_to_retry_ends_at_once(server, wire, settings):
+    server.reply(wire.refusal(Retry_After="5"))
+
+    async def cancel():
+        async with AsyncClient(**settings) as client:
+            task = asyncio.create_task(client.chat("Hi"))
+            await until(lambda: server.requests)
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(cancel())
+
+
+def test_a_timeout_of_the_callers_own_stays_a_timeout(server, settings):
+    hold(server)
+
+    async def wait():
+        async with AsyncClient(**settings) as client:
+            with pytest.raises(TimeoutError) as caught:
+                async with asyncio.timeout(0.1):
+                    await client.chat("Hi")
+            assert not isinstance(caught.value, AceChatError)
+            await until(lambda: not server.open)
+
+    asyncio.run(wait())
+
+
+def test_a_cancelled_upload_that_nobody_reads_is_dropped(make_server, settings, wire):
+    # close() of a transport waits until the peer has read what it never will
+    async def deaf(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        await stop.wait()
+
+    stop = asyncio.Event()
+    server = make_server(on_connect=deaf)
+
+    async def upload():
+        client = AsyncClient(**(settings | {"base_url": server.url}))
+        with pytest.raises(TimeoutError):
+            await client.chat("x" * 8_000_000, timeout=Timeout(first_token=0.2))
+        task = asyncio.create_task(client.chat("x" * 8_000_000, retries=1))
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(2):
+            await client.aclose()
+            with pytest.raises(ClientClosedError):
+                await task
+
+    try:
+        asyncio.run(upload())
+    finally:
+        server._loop.call_soon_threadsafe(stop.set)
+
+
+# ---- leaving a stream
+
+
+def test_a_block_that_is_left_closes_the_connection(server, wire, settings):  # life-break
+    hold(server, begun(wire))
+
+    async def leave():
+        async with AsyncClient(**settings) as client:
+            async with client.stream("Hi") as stream:
+                async for _ in stream:
+                    break
+            await until(lambda: not server.open)
+            assert stream.partial.text == "Hello"
+            with pytest.raises(StreamInterruptedError):
+                _ = stream.completion
+
+    asyncio.run(leave())
+
+
+def test_a_loop_that_breaks_closes_the_connection_and_warns(server, wire, settings):
+    hold(server, begun(wire))
+
+    async def leave():
+        async with AsyncClient(**settings) as client:
+            with pytest.warns(ResourceWarning, match="async with"):
+                async for _ in client.stream("Hi"):
+                    break
+            await until(lambda: not server.open, 0.5)
+
+    asyncio.run(leave())
+
+
+def test_a_blocking_block_that_is_left_closes_the_connection(server, wire, settings):
+    # life-break-sync
+    hold(server, begun(wire))
+    with Client(**settings) as client:
+        with client.stream("Hi") as stream:
+            for _ in stream:
+                break
+        assert server.gone(0.5)
+        assert stream.partial.text == "Hello"
+        with pytest.raises(StreamInterruptedError):
+            _ = stream.completion
+
+
+def test_a_blocking_loop_that_breaks_closes_the_connection_and_warns(server, wire, settings):
+    hold(server, begun(wire))
+    with Client(**settings) as client:
+        with pytest.warns(ResourceWarning, match="with client.stream"):
+            for _ in client.stream("Hi"):
+                break
+        assert server.gone(0.5)
+
+
+@pytest.mark.parametrize("view", ["text", "chunks", "events"])
+def test_a_view_that_is_left_closes_the_connection(server, wire, settings, view):
+    hold(server, begun(wire))
+    with Client(**settings) as client:
+        with pytest.warns(ResourceWarning, match="with client.stream"):
+            for _ in getattr(client.stream("Hi"), view)():
+                break
+        assert server.gone(0.5)
+
+
+def test_a_whole_stream_never_warns(server, wire, settings):
+    server.reply(wire.stream())
+    with Client(**settings) as client:
+        for _ in range(150):
+            assert "".join(map(str, client.stream("Hi"))) == "Hello"
+
+
+def test_a_stream_that_nobody_reads_sends_nothing(server, settings):
+    with Client(**settings) as client:
+        client.stream("Hi")
+        client.stream("Hi").close()
+
+    async def ignore():
+        async with AsyncClient(**settings) as client:
+            client.stream("Hi")
+            await client.stream("Hi").aclose()
+
+    asyncio.run(ignore())
+    assert server.connections == 0
+
+
+def test_closing_a_stream_ends_the_read_of_another_task(server, wire, settings):
+    hold(server, begun(wire))
+
+    async def close():
+        async with AsyncClient(**settings) as client:
+            stream = client.stream("Hi")
+            await stream.receive()
+            task = asyncio.create_task(stream.receive())
+            await asyncio.sleep(0.02)
+            await stream.aclose()
+            async with asyncio.timeout(0.5):
+                with pytest.raises(StreamInterruptedError):
+                    await task
+
+    asyncio.run(close())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_closing_a_stream_twice_is_closing_it_once(server, wire, settings, when):
+    server.reply(wire.stream())
+    with Client(**settings) as client:
+        stream = client.stream("Hi")
+        if when == "after":
+            stream.collect()
+        stream.close()
+        stream.close()
+        with pytest.raises(StreamInterruptedError) if when == "before" else warnings.catch_warnings():
+            assert stream.completion.text == "Hello"
+
+
+# ---- closing the client
+
+
+@pytest.mark.parametrize("doing", ["connecting", "waiting", "reading", "retrying", "queueing"])
+def test_closing_the_client_ends_its_calls(server, make_server, wire, settings, doing):
+    # life-close-during-stream
+    if doing == "connecting":
+        # a TLS handshake that never ends
+        async def silent(reader, writer):
+            await reader.read()
+
+        server = make_server(on_connect=silent)
+        settings |= {"base_url": server.url.replace("http:", "https:")}
+    elif doing == "retrying":
+        server.reply(wire.refusal(Retry_After="6"))
+    else:
+        hold(server, *([wire.ok()[:-9]] if doing == "reading" else []))
+    if doing == "queueing":
+        settings |= {"max_concurrency": 1}
+
+    async def close():
+        client = AsyncClient(**settings)
+        calls = [client.chat("Hi") for _ in range(2)]
+        tasks = [asyncio.create_task(call) for call in calls]
+        await until(lambda: server.connections)
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await client.aclose()
+        errors = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(error) for error in errors] == [ClientClosedError] * 2
+        assert time.monotonic() - began < 0.5
+
+    asyncio.run(close())
+
+
+def test_closing_the_client_ends_its_streams(server, wire, settings):
+    hold(server, begun(wire))
+
+    async def close():
+        client = AsyncClient(**settings)
+        stream = client.stream("Hi")
+        await stream.receive()
+        task = asyncio.create_task(stream.receive())
+        await asyncio.sleep(0.02)
+        await client.aclose()
+        with pytest.raises(ClientClosedError) as caught:
+            await task
+        assert caught.value.partial.text == "Hello"
+
+    asyncio.run(close())
+
+
+def test_a_closed_client_says_so(server, wire, settings):  # life-use-after-close
+    server.reply(wire.ok())
+    client = Client(**settings)
+    client.chat("Hello")
+    client.close()
+    client.close()
+    for call in (client.chat, lambda word: client.stream(word).collect(), client.count_tokens):
+        with pytest.raises(ClientClosedError):
+            call("Hello")
+
+    async def use():
+        client = AsyncClient(**settings)
+        await client.aclose()
+        await client.aclose()
+        for call in (client.chat, lambda word: client.stream(word).collect()):
+            with pytest.raises(ClientClosedError):
+                await call("Hello")
+
+    asyncio.run(use())
+
+
+def test_a_client_that_was_never_used_can_be_closed(settings):
+    Client(**settings).close()
+    asyncio.run(AsyncClient(**settings).aclose())
+
+
+# ---- what errors leave
+
+
+@pytest.mark.parametrize("method", ["chat", "stream"])
+@pytest.mark.parametrize(
+    "fault", ["refusal", "cut", "reset", "html", "stall", "bad-json", "garbage", "100s"]
+)
+def test_no_failure_leaves_anything(ask, server, wire, method, fault):  # law 14
+    head, stream = wire.head(), method == "stream"
+
+    async def handler(reader, writer, number):
+        sent = {
+            "refusal": wire.refusal("500 X", "api_error"),
+            "cut": wire.sse(wire.delta("x"), end=False) if stream else wire.ok()[:-5],
+            "html": wire.http(b"<html>", kind="text/html"),
+            "stall": head + (wire.chunk(wire.delta("x")) if stream else b""),
+            "bad-json": wire.sse(b"data: {\n\n") if stream else wire.http(b"{"),
+            "garbage": b"\0\1\2\3",
+            "100s": b"HTTP/1.1 100 Continue\r\n\r\n",
+        }.get(fault, b"")
+        writer.write(sent)
+        await writer.drain()
+        if fault == "cut":
+            writer.close()
+        elif fault == "reset":
+            server.reset(writer)
+
+    server.handler = handler
+    client = ask.options({"timeout": Timeout(first_token=0.2, idle=0.2)})
+
+    async def run():
+        complaints = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: complaints.append(context))
+        async with AsyncClient(**client) as session:
+            call = session.stream("Hi").collect() if stream else session.chat("Hi")
+            with pytest.raises(AceChatError):
+                await call
+            # A refusal leaves an idle connection, which serves the next call.
+            await until(lambda: not server.open or fault in {"refusal", "bad-json", "html"}, 1)
+            gc.collect()
+            await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert not complaints
+
+    if ask.colour == "async":
+        asyncio.run(run())
+    else:
+        with Client(**client) as session, pytest.raises(AceChatError):
+            session.stream("Hi").collect() if stream else session.chat("Hi")
+
+
+def test_errors_of_the_wire_survive_pickling(ask, server, wire):  # sec-pickle-exc
+    for sent in (wire.refusal("400 X", "x"), wire.sse(wire.delta("Hi")), wire.http(b"{")):
+        server.reply(sent)
+        error = ask.stream().error
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy)) == (type(error), str(error))
+        assert copy.attempts == error.attempts
+        assert copy.partial == error.partial
+
+
+def test_a_session_of_the_callers_own_is_used_and_left_open(server, wire, settings):
+    import aiohttp
+
+    server.reply(wire.ok(), wire.refusal("401 X", "invalid_token"))
+
+    async def use():
+        async with aiohttp.ClientSession(raise_for_status=True) as session:
+            async with AsyncClient(**settings, session=session) as client:
+                assert (await client.chat("Hi")).text == "Hello"
+                with pytest.raises(AceChatError) as caught:
+                    await client.chat("Hi")
+                assert caught.value.status == 401
+            assert not session.closed
+
+    asyncio.run(use())
+    assert server.requests[0].headers["authorization"] == f"Bearer {wire.token}"
+
+
+def test_a_transport_error_is_not_raised_for_a_service_that_answered(ask, server, wire):
+    server.reply(wire.refusal("400 X", "x"))
+    with pytest.raises(AceChatError) as caught:
+        ask.chat()
+    assert not isinstance(caught.value, TransportError)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None

@@ -1,0 +1,382 @@
+"""How streams end, and what they are made of. Ids are those of the case table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from acechat import (
+    APIError,
+    Client,
+    InsufficientBalanceError,
+    OverloadedError,
+    ProtocolError,
+    RateLimitError,
+    ServerError,
+    StreamInterruptedError,
+    StreamTruncatedError,
+    TransportError,
+)
+
+ONCE = {"retries": 1}
+
+
+def end_with(server, sent, *, reset=False):
+    async def handler(reader, writer, number):
+        writer.write(sent)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        if reset:
+            server.reset(writer)
+        else:
+            writer.close()
+
+    server.handler = handler
+
+
+CUTS = {
+    "stream-cut-clean": lambda wire: wire.sse(wire.delta("Hello")),
+    "stream-cut-mid-event": lambda wire: wire.sse(wire.delta("Hello") + wire.delta("x")[:20]),
+    "stream-cut-before-blank": lambda wire: wire.sse(wire.delta("Hello") + wire.delta("x")[:-1]),
+    "finish-cut-before-blank": lambda wire: wire.sse(
+        wire.delta("Hello") + wire.delta(finish="stop")[:-1]
+    ),
+    "one-choice-of-two": lambda wire: wire.sse(
+        wire.delta("Hello") + wire.delta(finish="stop", index=1)
+    ),
+    "done-in-text": lambda wire: wire.sse(wire.delta("Hello") + b": [DONE]\n\n"),
+    "done-as-event": lambda wire: wire.sse(wire.delta("Hello") + b"event: [DONE]\n\n"),
+    "part-of-done": lambda wire: wire.sse(wire.delta("Hello") + b"data: [DON"),
+}
+
+
+@pytest.mark.parametrize("make", CUTS.values(), ids=CUTS)
+def test_a_stream_that_ends_too_early_is_an_error(ask, server, wire, make):
+    server.reply(make(wire))
+    got = ask.stream()
+    assert type(got.error) is StreamTruncatedError
+    assert got.error.partial.text == got.text == "Hello"
+    assert got.error.chunks >= 1
+    assert got.error.received > 100
+    assert got.error.elapsed > 0
+    assert got.error.attempts[-1].failure == "partial"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["stream-cut-fin", "stream-cut-rst"])
+def test_a_stream_whose_connection_breaks_is_an_error(ask, server, wire, reset):
+    end_with(server, wire.sse(wire.delta("Hello"), end=False), reset=reset)
+    got = ask.stream()
+    assert type(got.error) is StreamInterruptedError
+    assert isinstance(got.error, TransportError)
+    assert got.error.partial.text == got.text == "Hello"
+    assert len(server.requests) == 1
+
+
+def test_a_stream_that_ends_with_the_connection_may_be_cut(ask, server, wire):
+    # stream-cut-close-delimited
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    end_with(server, head + wire.delta("Hello"))
+    assert type(ask.stream().error) is StreamTruncatedError
+
+
+def test_even_after_its_finish_reason_a_break_is_an_error(ask, server, wire):
+    whole = wire.delta("Hello") + wire.delta(finish="stop")
+    end_with(server, wire.sse(whole, end=False), reset=True)
+    got = ask.stream()
+    assert isinstance(got.error, StreamInterruptedError)
+    assert got.error.partial.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("method", ["stream", "chat"])
+def test_an_empty_stream_is_an_error(either, server, wire, method):  # body-empty-stream
+    server.reply(wire.sse(b""))
+    assert isinstance(either(method, **ONCE), StreamTruncatedError)
+
+
+ENDS = {
+    "stream-no-done": lambda wire: wire.delta("Hello") + wire.delta(finish="stop"),
+    "stream-done-no-finish": lambda wire: wire.delta("Hello") + wire.done,
+    "stream-done-no-blank": lambda wire: wire.delta("Hello") + b"data: [DONE]",
+    "done-one-line-end": lambda wire: wire.delta("Hello") + b"data: [DONE]\n",
+    "done-no-space": lambda wire: wire.delta("Hello") + b"data:[DONE]\n\n",
+    "done-space-after": lambda wire: wire.delta("Hello") + b"data: [DONE] \n\n",
+    "stream-after-done": lambda wire: wire.events("Hello") + wire.delta("never") + b"garbage",
+    "error-after-done": lambda wire: wire.events("Hello") + b'data: {"error": "x"}\n\n',
+    "bare-after-done": lambda wire: wire.events("Hello") + b'{"error": "x"}\n\n',
+}
+
+
+@pytest.mark.parametrize("make", ENDS.values(), ids=ENDS)
+def test_a_stream_that_proves_its_end_is_whole(ask, server, wire, make):
+    server.reply(wire.sse(make(wire)))
+    got = ask.stream()
+    assert got.error is None
+    assert got.text == got.completion.text == "Hello"
+
+
+def test_a_stream_of_done_alone_is_an_empty_answer(ask, server, wire):  # stream-only-done
+    server.reply(wire.sse(wire.done))
+    got = ask.stream()
+    assert (got.error, got.texts, got.completion.choices) == (None, [], [])
+
+
+ACE = {"success": False, "error": {"code": "used_up", "message": "no money"}, "trace_id": "t-1"}
+ERRORS = {
+    "stream-error-openai": (
+        b'data: {"error": {"message": "no", "type": "server_error", "code": null}}\n\n',
+        APIError,
+    ),
+    "stream-error-ace": (f"data: {json.dumps(ACE)}\n\n".encode(), InsufficientBalanceError),
+    "stream-error-named": (b'event: error\ndata: {"message": "no"}\n\n', APIError),
+    "named-text": (b"event: error\ndata: it broke\n\n", APIError),
+    "anthropic": (
+        b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", '
+        b'"message": "no"}}\n\n',
+        OverloadedError,
+    ),
+    "type-error": (b'data: {"type": "error", "message": "no"}\n\n', APIError),
+    "stream-error-string": (b'data: {"error": "boom"}\n\n', APIError),
+    "litellm": (b'data: {"error": {"message": "slow", "code": "429"}}\n\n', RateLimitError),
+    "stream-error-bare": (b'{"error": {"message": "no", "code": "busy"}}', APIError),
+    "bare-line": (b'{"error": {"message": "no", "code": "busy"}}\n\n', APIError),
+    "bare-pretty": (b'{\n  "error": {\n    "message": "no"\n  }\n}\n', APIError),
+    "success-false": (b'data: {"success": false}\n\n', APIError),
+    "beside-choices": (
+        b'data: {"choices": [], "error": {"message": "no", "code": "api_error"}}\n\n',
+        ServerError,
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "cls"), ERRORS.values(), ids=ERRORS)
+@pytest.mark.parametrize("apart", [False, True], ids=["same-packet", "own-packet"])
+def test_an_error_inside_a_stream_is_raised_after_what_came_before(
+    ask, server, wire, event, cls, apart
+):
+    async def handler(reader, writer, number):
+        writer.write(wire.head())
+        if apart:
+            writer.write(wire.chunk(wire.delta("Hello")))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+            writer.write(wire.chunk(event) + wire.chunk(b""))
+        else:
+            writer.write(wire.chunk(wire.delta("Hello") + event) + wire.chunk(b""))
+
+    server.handler = handler
+    got = ask.stream()
+    assert isinstance(got.error, cls)
+    assert got.text == got.error.partial.text == "Hello"
+    assert got.error.attempts[-1].failure == "partial"
+    assert len(server.requests) == 1
+
+
+def test_an_error_inside_a_stream_has_the_services_facts(ask, server, wire):
+    server.reply(wire.sse(wire.delta("Hello") + ERRORS["stream-error-ace"][0]))
+    error = ask.stream().error
+    assert (error.code, error.message, error.trace_id) == ("used_up", "no money", "t-1")
+    assert error.status is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(b"data: {not json\n\n", id="stream-bad-json"),
+        pytest.param(b"data: <html>\n\n", id="html"),
+        pytest.param(b"data: 5\n\n", id="number"),
+        pytest.param(b"data: [1]\n\n", id="list"),
+        pytest.param(b'data: {"choices": [{"delta": {"content": "\xff"}}]}\n\n',
+                     id="stream-bad-utf8"),
+        pytest.param(rb'data: {"choices": [{"delta": {"content": "\ud83d"}}]}' + b"\n\n",
+                     id="stream-surrogate"),
+        pytest.param(b'data: {"choices": [{"delta": {"content": {}}}]}\n\n', id="content-object"),
+        pytest.param(b"data: " + b"[" * 100_000 + b"\n\n", id="deep"),
+    ],
+)  # fmt: skip
+def test_an_event_that_is_none_is_an_error(ask, server, wire, event):
+    server.reply(wire.sse(wire.delta("Hello") + event + wire.delta("never") + wire.done))
+    got = ask.stream()
+    assert type(got.error) is ProtocolError
+    assert got.text == got.error.partial.text == "Hello"
+
+
+def rewritten(wire, old, new):
+    return wire.events("Hel", "lo").replace(old, new)
+
+
+FORMS = {
+    "stream-nospace": lambda wire: rewritten(wire, b"data: ", b"data:"),
+    "stream-crlf": lambda wire: rewritten(wire, b"\n", b"\r\n"),
+    "stream-cr": lambda wire: rewritten(wire, b"\n", b"\r"),
+    "stream-bom": lambda wire: b"\xef\xbb\xbf" + wire.events("Hel", "lo"),
+    "stream-comments": lambda wire: rewritten(wire, b"data: ", b": x\n:\n\ndata: "),
+    "stream-retry-prelude": lambda wire: b"retry: 3000\n\n" + wire.events("Hel", "lo"),
+    "stream-ids": lambda wire: rewritten(wire, b"data: ", b"id: 7\ndata: "),
+    "stream-id-ping": lambda wire: b"id: 1\n\n: ping\n\n" + wire.events("Hel", "lo"),
+    "stream-event-nodata": lambda wire: b"event: ping\n\n" + wire.events("Hel", "lo"),
+    "stream-empty-data": lambda wire: b"data:\n\ndata\n\n" + wire.events("Hel", "lo"),
+    "stream-multiline": lambda wire: rewritten(wire, b', "', b',\ndata: "'),
+    "stream-error-null": lambda wire: rewritten(wire, b'"created"', b'"error": null, "created"'),
+    "stream-null-choices": lambda wire: b'data: {"choices": null}\n\n' + wire.events("Hel", "lo"),
+    "no-choices": lambda wire: b'data: {"id": "x"}\n\n' + wire.events("Hel", "lo"),
+    "null-delta": lambda wire: (
+        b'data: {"choices": [{"delta": null}]}\n\ndata: {"choices": [{}]}\n\n'
+        + wire.events("Hel", "lo")
+    ),
+    "named-events": lambda wire: rewritten(wire, b"data: ", b"event: message\ndata: "),
+    "nameless-field": lambda wire: b"nonsense\n" + wire.events("Hel", "lo"),
+}
+
+
+@pytest.mark.parametrize("make", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("size", [1, 0], ids=["stream-split", "at-once"])
+def test_every_form_of_a_stream_is_read(ask, server, wire, make, size):
+    body = make(wire)
+    if size:
+        pieces = [wire.chunk(body[at : at + size]) for at in range(0, len(body), size)]
+        server.reply(wire.head() + b"".join(pieces) + wire.chunk(b""))
+    else:
+        server.reply(wire.sse(body))
+    got = ask.stream()
+    assert got.error is None
+    assert got.completion.text == "Hello"
+
+
+def test_every_cut_of_the_network_is_the_same_to_a_reader(ask, server, wire):
+    body = wire.events("Gr", "\u00fc\u2028\u0085\U0001f600")
+
+    async def handler(reader, writer, number):
+        writer.write(wire.head())
+        for byte in body:
+            writer.write(wire.chunk(bytes([byte])))
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(wire.chunk(b""))
+
+    server.handler = handler
+    assert ask.stream().completion.text == "Gr\u00fc\u2028\u0085\U0001f600"
+
+
+def test_line_separators_in_a_text_are_text(ask, server, wire):  # stream-u2028
+    text = "a\u2028b\u2029c\u0085d\x0b"
+    event = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
+    body = b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n" + wire.done
+    server.reply(wire.sse(body))
+    assert ask.stream().completion.text == text
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(None, id="stream-no-ct"),
+        pytest.param("text/plain", id="stream-text-plain"),
+        "text/event-stream;charset=utf-8",
+        "Text/Event-Stream ; charset=UTF-8",
+    ],
+)
+def test_the_content_type_of_a_stream_may_be_odd(ask, server, wire, kind):
+    server.reply(wire.sse(wire.events("Hello"), kind=kind))
+    assert ask.stream().completion.text == "Hello"
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain"])
+def test_a_whole_answer_of_no_type_is_an_error_not_an_empty_stream(ask, server, wire, kind):
+    server.reply(wire.http(wire.answer(), kind=kind))
+    got = ask.stream()
+    assert isinstance(got.error, ProtocolError)
+    assert b"Hello" in got.error.body
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/octet-stream", "image/png", "x"])
+def test_a_stream_of_another_type_is_an_error(ask, server, wire, kind):
+    server.reply(wire.sse(wire.events("Hello"), kind=kind))
+    got = ask.stream()
+    assert isinstance(got.error, ProtocolError)
+    assert kind in str(got.error)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "place", ["own chunk", "with finish", "after finish with choice", "in every chunk"]
+)
+def test_the_usage_is_found_wherever_it_is(ask, server, wire, place):
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    event = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
+    body = {
+        "own chunk": wire.delta("Hello") + wire.delta(finish="stop") + event,
+        "with finish": wire.delta("Hello") + wire.delta(finish="stop", usage=usage),
+        "after finish with choice": wire.delta("Hello")
+        + wire.delta(finish="stop")
+        + wire.delta("", usage=usage),
+        "in every chunk": wire.delta("Hello", usage={"total_tokens": 1})
+        + wire.delta(finish="stop", usage=usage),
+    }[place]
+    server.reply(wire.sse(body + wire.done))
+    got = ask.stream()
+    assert got.completion.usage.total_tokens == 7
+    assert got.completion.finish_reason == "stop"
+
+
+def test_the_end_may_come_late(ask, server, wire):
+    async def handler(reader, writer, number):
+        writer.write(wire.sse(wire.delta("Hello") + wire.delta(finish="stop"), end=False))
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        writer.write(wire.chunk(wire.done))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(wire.chunk(b""))
+
+    server.handler = handler
+    assert ask.stream().completion.text == "Hello"
+
+
+def test_a_stream_whose_last_chunk_is_a_little_late_keeps_its_connection(server, wire, make_ask):
+    async def handler(reader, writer, number):
+        writer.write(wire.sse(wire.events("Hello"), end=False))
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(wire.chunk(b""))
+
+    server.handler = handler
+    with Client(**make_ask(server.url).options({})) as client:
+        for _ in range(3):
+            assert client.stream("Hi").collect().text == "Hello"
+            time.sleep(0.06)
+    assert {request.connection for request in server.requests} == {1}
+
+
+def test_several_choices_are_told_apart(ask, server, wire):
+    body = wire.delta("a", index=0) + wire.delta("b", index=1) + wire.delta("A", index=0)
+    body += wire.delta(finish="stop", index=1) + wire.delta(finish="length", index=0)
+    server.reply(wire.sse(body))
+    got = ask.stream()
+    assert got.error is None
+    assert [choice.message.content for choice in got.completion.choices] == ["aA", "b"]
+
+
+def test_what_is_read_after_an_error_is_the_error(server, wire, make_ask):
+    server.reply(wire.sse(wire.delta("Hello")))
+    with Client(**make_ask(server.url).options({})) as client:
+        stream = client.stream("Hi")
+        assert str(next(stream)) == "Hello"
+        for _ in range(3):
+            with pytest.raises(StreamTruncatedError):
+                next(stream)
+        with pytest.raises(StreamTruncatedError):
+            _ = stream.completion
+
+
+def test_what_is_read_after_the_end_is_nothing(server, wire, make_ask):
+    server.reply(wire.stream())
+    with Client(**make_ask(server.url).options({})) as client:
+        stream = client.stream("Hi")
+        assert len(list(stream)) == 2
+        assert list(stream) == []
+        assert stream.receive() == []
+        assert stream.completion.text == "Hello"
