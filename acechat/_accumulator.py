@@ -114,6 +114,7 @@ class ChatCompletionAccumulator:
         self.usage: Usage | None = None
         self._head: ChatCompletionChunk | None = None
         self._first = _Choice()
+        self._first_seen = False
         self._choices: dict[int, _Choice] = {}
         self._texts = self._first.content
         self._kept: list[bytes] = []
@@ -146,7 +147,7 @@ class ChatCompletionAccumulator:
                 and delta.tool_calls is None
                 and delta.refusal is None
                 and choice.logprobs is None
-                and self._choices
+                and self._first_seen
             ):
                 self._texts.append(delta.content)
                 deltas.append(delta)
@@ -164,6 +165,7 @@ class ChatCompletionAccumulator:
         choice = self._choices.get(news.index)
         if choice is None:
             choice = self._first if news.index == 0 else _Choice()
+            self._first_seen = self._first_seen or news.index == 0
             self._choices[news.index] = choice
         delta = news.delta
         # Some channels say their thoughts twice, under both names: never join the two.

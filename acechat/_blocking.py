@@ -138,7 +138,8 @@ class ChatStream:
 
     def __del__(self) -> None:
         pump: Future[None] | None = getattr(self, "_pump", None)
-        if pump is not None and not pump.done():
+        if pump is not None and not self._ended and not pump.done():
+            self._stream.tell_end(whole=False)
             pump.cancel()
             warnings.warn(
                 "a stream was dropped before its end; use `with client.stream(...)`",

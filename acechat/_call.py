@@ -79,7 +79,8 @@ class Call:
             try:
                 return await attempt()
             except AceChatError as caught:
-                error = caught
+                # The frames below hold what the service sent, which may echo the token.
+                error = caught.with_traceback(None)
             delay = self.note_failure(error)
             if delay is None:
                 raise error

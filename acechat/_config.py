@@ -170,7 +170,7 @@ def read_token(given: str | None) -> Token:
             "(get one at https://platform.acedata.cloud)"
         )
     secret = secret.strip()
-    if secret[:7].lower() == "bearer ":
+    if secret.lower() == "bearer" or secret[:7].lower() == "bearer ":
         secret = secret[7:].strip()
     if not secret:
         raise ConfigurationError(

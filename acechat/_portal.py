@@ -8,7 +8,6 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
-from contextlib import ExitStack
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -27,9 +26,6 @@ _T = TypeVar("_T")
 
 _HIGH, _LOW = 64, 32
 """Reads of the network that wait for the caller before the network must wait, and until when."""
-
-# A portal that came through fork() has no thread: closing it would wait for ever.
-_inherited: list[object] = []
 
 
 class LoopThread:
@@ -73,7 +69,6 @@ class LoopThread:
 
     def _started(self) -> BlockingPortal:
         if self._pid != os.getpid():
-            _inherited.append((self._portal, self._finalizer))
             if self._finalizer is not None:
                 self._finalizer.detach()
             self._pid, self._lock, self._portal = os.getpid(), threading.Lock(), None
@@ -84,13 +79,11 @@ class LoopThread:
             return portal
         with self._lock:
             if self._portal is None:
-                from anyio.from_thread import start_blocking_portal
-
-                stack = ExitStack()
-                self._portal = stack.enter_context(start_blocking_portal(name="acechat"))
+                portal, thread = _start()
+                self._portal = portal
                 # A forgotten close() would dead-lock the interpreter's exit, which stops the
-                # loop's thread before the portal's context ends. A finalizer runs before that.
-                self._finalizer = weakref.finalize(self, _stop, self._portal, stack, self._pid)
+                # thread before the loop in it. A finalizer runs before that.
+                self._finalizer = weakref.finalize(self, _stop, portal, thread, self._pid)
             return self._portal
 
     @property
@@ -105,9 +98,29 @@ class LoopThread:
             self._finalizer()
 
 
-def _stop(portal: BlockingPortal, stack: ExitStack, pid: int) -> None:
+def _start() -> tuple[BlockingPortal, threading.Thread]:
+    """Start a loop in a thread of its own.
+
+    `anyio.from_thread.start_blocking_portal` is a generator, which waits for its thread when it is
+    collected: for ever in a forked child, where there is none.
+    """
+    import anyio
+    from anyio.from_thread import BlockingPortal
+
+    ready: Future[BlockingPortal] = Future()
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            ready.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    thread = threading.Thread(target=anyio.run, args=(serve,), name="acechat", daemon=True)
+    thread.start()
+    return ready.result(), thread
+
+
+def _stop(portal: BlockingPortal, thread: threading.Thread, pid: int) -> None:
     if os.getpid() != pid:
-        _inherited.append((portal, stack))
         return
     try:
         portal.start_task_soon(portal.stop, True).result()  # noqa: FBT003 - cancel what runs
@@ -115,9 +128,9 @@ def _stop(portal: BlockingPortal, stack: ExitStack, pid: int) -> None:
         pass
     except RuntimeError:
         # The garbage collector ran in the loop's own thread, which cannot wait for its own end.
-        threading.Thread(target=_stop, args=(portal, stack, pid)).start()
+        threading.Thread(target=_stop, args=(portal, thread, pid)).start()
         return
-    stack.close()
+    thread.join()
 
 
 class Pipe:

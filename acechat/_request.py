@@ -142,7 +142,7 @@ def _as_message(message: object) -> MessageLike:
     fields: Mapping[str, Any] = cast("Mapping[str, Any]", message)
     role = fields.get("role")
     if not isinstance(role, str) or not role:
-        raise ConfigurationError(f"a message has no role: {str(dict(fields.items()))[:80]}")
+        raise ConfigurationError(f"a message has no role: {repr(message)[:80]}")
     if role == "developer":  # Claude knows no such role (contract, 1.3)
         return {**fields, "role": "system"}
     if fields.get("tool_calls"):

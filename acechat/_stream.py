@@ -189,7 +189,8 @@ class AsyncChatStream:
             self._abandon()
             raise
         response.abort()
-        failure = self._explained(failure, protocol)
+        failure = self._explained(failure, protocol).with_traceback(None)
+        data, batch = b"", END  # what a service echoes is not for those who print tracebacks
         if self._call.content:
             self._call.note_failure(failure)
             self._fail(failure)
@@ -212,13 +213,12 @@ class AsyncChatStream:
         if response.open:
             response.finish()
         self._completion = self.partial
-        if self._on_end is not None:
-            self._on_end(self._completion, True)  # noqa: FBT003 - whole
+        self.tell_end(whole=True)
 
     def _fail(self, failure: AceChatError) -> None:
-        self._failure = failure
-        if self._on_end is not None:
-            self._on_end(self.partial, False)  # noqa: FBT003 - not whole
+        if self._failure is None and not self._ended:
+            self._failure = failure
+        self.tell_end(whole=False)
 
     def _abandon(self) -> None:
         """Close the connection of a stream that nobody will read to its end."""
@@ -244,11 +244,15 @@ class AsyncChatStream:
         """Call *tell* once at the end, with what arrived and whether it is the whole answer."""
         self._on_end = tell
 
+    def tell_end(self, *, whole: bool) -> None:
+        """Tell, once, who asked with `at_end`."""
+        tell, self._on_end = self._on_end, None
+        if tell is not None:
+            tell(self.partial, whole)
+
     def __del__(self) -> None:
-        response: Response | None = getattr(self, "_response", None)
-        on_end = getattr(self, "_on_end", None)
-        if on_end is not None and not self._ended and self._failure is None:
-            on_end(self.partial, False)  # noqa: FBT003 - not whole
+        response = self._response
+        self.tell_end(whole=False)
         if response is not None and response.open:
             response.drop()
             warnings.warn(

@@ -114,7 +114,8 @@ class AceChatError(Exception):
 
 
 def _rebuild(cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, Any]) -> AceChatError:
-    error = cls.__new__(cls, *args)
+    error = cls.__new__(cls)
+    error.args = args
     error.__dict__.update(facts)
     return error
 
@@ -180,9 +181,6 @@ class ClientClosedError(TransportError):
 
     def __init__(self) -> None:
         super().__init__("the client is closed; make a new one")
-
-    def __reduce__(self) -> tuple[Callable[..., AceChatError], tuple[Any, ...]]:
-        return _rebuild, (type(self), (), self.__dict__)
 
 
 class ProtocolError(AceChatError):

@@ -116,6 +116,8 @@ def test_a_pasted_token_is_cleaned(given):
     [
         ("", "empty"),
         ("  \n", "empty"),
+        ("Bearer", "empty"),
+        (" bearer \n", "empty"),
         (f"{SECRET}\r\nX-Evil: 1", "characters"),
         (f"{SECRET}\n{SECRET}", "characters"),
         (f"{SECRET} {SECRET}", "characters"),

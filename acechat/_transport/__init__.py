@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl as _ssl
 import time
+import weakref
 from io import BytesIO
 
 import aiohttp
@@ -30,9 +31,6 @@ _STALE_WITHIN = 2.0
 
 _LARGE_BODY = 2**20
 """Bytes from which on aiohttp wants a file instead of bytes."""
-
-# What arrived by fork() is the parent's: closing it here would end the parent's TLS sessions.
-_inherited: list[object] = []
 
 
 class Transport:
@@ -127,7 +125,8 @@ class Transport:
                     request.method,
                     url,
                     data=BytesIO(body or b"") if large else body,
-                    headers=self._headers_of(request),
+                    # Never on the session: aiohttp shows the session's headers to proxies.
+                    headers=self._headers | request.headers,
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=limits,
@@ -149,11 +148,6 @@ class Transport:
             if not dead or isinstance(failure, ConnectError):
                 raise failure
 
-    def _headers_of(self, request: HTTPRequest) -> dict[str, str] | None:
-        if self._session is not None:  # whose own headers are not ours
-            return self._headers | request.headers
-        return request.headers or None
-
     async def pause(self, seconds: float, timeout: Timeout) -> None:
         """Wait between two attempts.
 
@@ -168,21 +162,21 @@ class Transport:
             raise ClientClosedError
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
-        if pool is not None and pool.pid == os.getpid():
+        if pool is not None and pool.usable:
             return pool
-        if pool is not None:
-            _inherited.append(pool)
         for old in [old for old in self._pools if old.is_closed()]:
             del self._pools[old]
-        session = self._session or aiohttp.ClientSession(
-            connector=Connector(limit=0, keepalive_timeout=_KEEPALIVE),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
-        )
+        session = self._session
+        if session is None:
+            connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE)
+            connector.pid = os.getpid()
+            session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
         pool = Pool(session, self._config.max_concurrency, owned=self._session is None)
         self._pools[loop] = pool
-        if pool.closer is not None:
-            await anext(pool.closer)
+        weakref.finalize(self, pool.abandon).atexit = False
+        await pool.start()
         return pool
 
     async def close(self) -> None:
@@ -191,9 +185,7 @@ class Transport:
         pools, self._pools = self._pools, {}
         here = asyncio.get_running_loop()
         for loop, pool in pools.items():
-            if pool.pid != os.getpid():
-                _inherited.append(pool)
-            elif loop is here:
+            if loop is here:
                 await pool.close()
-            elif loop.is_running():
-                asyncio.run_coroutine_threadsafe(pool.close(), loop)
+            else:
+                pool.abandon()

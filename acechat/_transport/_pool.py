@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.tracing import Trace
 
 from acechat._config import Timeout
@@ -48,7 +50,23 @@ wire: ContextVar[Wire] = ContextVar("acechat_wire")
 
 
 class Connector(aiohttp.TCPConnector):
-    """Notes which connection a request gets, and bounds everything that making one takes."""
+    """Notes which connection a request gets, and bounds everything that making one takes.
+
+    What a forked child inherits it must not touch: the sockets and the selector are shared, so
+    closing there would deafen the parent.
+    """
+
+    pid = 0
+    """The process that opened the connections; set by who makes the connector."""
+
+    def _release(
+        self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
+    ) -> None:
+        if self.pid == os.getpid():
+            super()._release(key, protocol, should_close=should_close)
+
+    def __del__(self, _warnings: object = None) -> None:
+        """Do nothing: the pool closes, in its own thread, and the parent of a fork for itself."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -78,13 +96,27 @@ class Pool:
 
     def __init__(self, session: aiohttp.ClientSession, slots: int | None, *, owned: bool) -> None:
         self.pid = os.getpid()
+        self.loop = asyncio.get_running_loop()
         self.session = session
         self.slots = asyncio.Semaphore(slots) if slots is not None else None
         self.closed = False
         self.waits: set[asyncio.Timeout] = set()
         self.responses: WeakSet[Response] = WeakSet()
         self.draining: set[Response] = set()
-        self.closer = self._close_with_the_loop() if owned else None
+        self._owned = owned
+        self._closer = self._close_with_the_loop()
+        for pool in [pool for pool in _open if pool.loop.is_closed()]:
+            pool.forget()  # its loop ended without a word
+        _open.add(self)
+
+    async def start(self) -> None:
+        """Arrange for the end of the loop."""
+        await anext(self._closer)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it belongs to this process, and is open."""
+        return not self.closed and self.pid == os.getpid()
 
     async def within(
         self, awaitable: Awaitable[_T], at: float | None, phase: str, timeout: Timeout
@@ -115,9 +147,20 @@ class Pool:
         for response in list(self.responses):
             if response.open:
                 response.abort(ClientClosedError())
-        self._hang_up()
-        if self.closer is not None:
-            await self.closer.aclose()
+        await self._closer.aclose()
+
+    def abandon(self) -> None:
+        """Close, from any thread, what the garbage collector found."""
+        if self.usable and not self.loop.is_closed():
+            with suppress(RuntimeError):  # closed meanwhile
+                self.loop.call_soon_threadsafe(lambda: self.loop.create_task(self.close()))
+
+    def forget(self) -> None:
+        """Let go of connections without touching them."""
+        self.closed = True
+        _open.discard(self)
+        if self._owned and not self.session.closed:
+            self.session.detach()
 
     async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
         """Close the session when the loop ends without a close() of the client.
@@ -127,10 +170,37 @@ class Pool:
         try:
             yield
         finally:
+            self.closed = True
             self._hang_up()
-            await self.session.close()
+            _open.discard(self)
+            if self._owned:
+                await self.session.close()
 
     def _hang_up(self) -> None:
         """Close the connections of answers that are whole but for the end of their bodies."""
         for response in list(self.draining):
             response.hang_up()
+
+
+_open: set[Pool] = set()
+"""All pools that have not been closed: the garbage collector must not find one that is open."""
+
+_inherited: list[Pool] = []
+
+
+def _after_fork() -> None:
+    """Let go, in a forked child, of what is its parent's."""
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    for pool in list(_open):
+        pool.forget()
+        _inherited.append(pool)
+        if pool.loop is not here:
+            # It runs in no thread of this process; what it would complain about is the parent's.
+            pool.loop.set_exception_handler(lambda _loop, _context: None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -23,12 +23,17 @@ def read_proxy(given: str | None, api_root: str) -> str | None:
     proxy = given
     if proxy is None:
         url = URL(api_root)
-        if not urllib.request.proxy_bypass(url.host or ""):
+        if not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
             proxies = urllib.request.getproxies()
             proxy = proxies.get(url.scheme) or proxies.get("all")
-    if proxy and not proxy.lower().startswith(("http://", "https://")):
+    if not proxy:
+        return None
+    scheme, found, _ = proxy.partition("://")
+    if not found:
+        return f"http://{proxy}"  # as curl does
+    if scheme.lower() not in {"http", "https"}:
         raise ConfigurationError(
-            "a proxy must begin with http:// or https://, "
-            f'not with {proxy.partition("://")[0]}:// (proxy="" uses none)'
+            f"a proxy must begin with http:// or https://, not with {scheme}:// "
+            '(proxy="" uses none)'
         )
-    return proxy or None
+    return proxy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import aiohttp
 
@@ -91,6 +92,8 @@ class Response:
         """Close the connection; a read that waits raises *failure*."""
         self._failure = self._failure or failure or TransportError("the response was closed")
         self._end()
+        if self._pool.pid != os.getpid():
+            return  # the connection is the parent's
         connection = self._raw.connection
         transport = connection.transport if connection is not None else None
         self._raw.close()

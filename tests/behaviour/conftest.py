@@ -233,8 +233,8 @@ class FaultServer:
                 received = await self._receive(reader, connection)
                 self.requests.append(received)
                 await self._answer(reader, writer, len(self.requests))
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
+        except (ConnectionError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass  # the client went away, or sent what nobody asked for
         finally:
             self.open.discard(connection)
             writer.close()

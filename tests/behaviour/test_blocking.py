@@ -117,11 +117,9 @@ def test_ctrl_c_that_nobody_catches_ends_the_program(script, server):
         'next(iter(client.stream("Hello")))',
         'with client.stream("Hello") as stream: next(stream); sys.exit(7)',
         "pass",
-        'threading.Thread(target=client.chat, args=("Hello",)).start()',
         'client.chat("Hello"); del client',
         'client.chat("Hello"); client.close()',
-        'client.chat("Hello"); cycle = [client]; cycle.append(cycle); del cycle, client; '
-        "gc.collect()",
+        'client.chat("Hello"); client.me = client; del client; gc.collect()',
     ],
 )
 def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server, wire, use):
@@ -136,7 +134,7 @@ def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server,
     began = time.monotonic()
     done = script(
         f"""
-        import gc, sys, threading
+        import gc, sys
         from acechat import Client
         client = Client(TOKEN, base_url=URL)
         {use}
@@ -266,7 +264,9 @@ def test_a_pool_of_forked_processes_works(script, echo):
 
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
-def test_a_client_goes_to_a_spawned_process_without_its_token(script, echo, wire, monkeypatch, kind):
+def test_a_client_goes_to_a_spawned_process_without_its_token(
+    script, echo, wire, monkeypatch, kind
+):
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-of-the-environment")
     script(
         f"""

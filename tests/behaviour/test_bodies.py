@@ -27,9 +27,7 @@ def test_a_gateways_page_becomes_a_short_message(either, server, wire, method):
     )
     error = either(method)
     assert isinstance(error, ServerError)
-    assert str(error) == (
-        "HTTP 502: 502 Bad Gateway (a page of HTML from cloudflare, ray abc-FRA)"
-    )
+    assert str(error) == ("HTTP 502: 502 Bad Gateway (a page of HTML from cloudflare, ray abc-FRA)")
     assert error.body == HTML
     assert len(server.requests) == 3
 
@@ -95,7 +93,9 @@ def test_a_stream_to_a_plain_request_is_collected(ask, server, wire, kind):
         pytest.param(b'{"id": "x"}', id="body-no-choices"),
         pytest.param(b"{}", id="empty-object"),
         pytest.param(b'{"choices": [{"message": {"content": "\xff"}}]}', id="body-bad-utf8"),
-        pytest.param(rb'{"choices": [{"message": {"content": "\ud83d"}}]}', id="body-lone-surrogate"),
+        pytest.param(
+            rb'{"choices": [{"message": {"content": "\ud83d"}}]}', id="body-lone-surrogate"
+        ),
         pytest.param(b'{"choices": [1]}', id="choice-number"),
         pytest.param(b'{"choices": [{"message": {"content": {}}}]}', id="content-object"),
         pytest.param(b'{"choices": [{"message": "hi"}]}', id="body-wrong-types"),

@@ -173,10 +173,10 @@ def test_switching_protocols_is_an_error(either, server):
 def test_endless_headers_are_an_error(either, server):  # net-header-flood
     async def handler(reader, writer, number):
         writer.write(b"HTTP/1.1 200 OK\r\n")
-        for number in range(100_000):
+        for line in range(100_000):
             if writer.is_closing():
                 return
-            writer.write(b"X-%d: %s\r\n" % (number, b"x" * 200))
+            writer.write(b"X-%d: %s\r\n" % (line, b"x" * 200))
             await writer.drain()
 
     server.handler = handler
@@ -303,11 +303,19 @@ BOMB = """
             "200 OK", "application/json", b'{"id": "%s"}', "chat", "ProtocolError", id="size-bomb"
         ),
         pytest.param(
-            "400 Bad", "application/json", b'{"e": "%s"}', "chat", "BadRequestError 65536",
+            "400 Bad",
+            "application/json",
+            b'{"e": "%s"}',
+            "chat",
+            "BadRequestError 65536",
             id="size-bomb-error",
         ),
         pytest.param(
-            "200 OK", "text/event-stream", b"data: %s", "stream", "ProtocolError",
+            "200 OK",
+            "text/event-stream",
+            b"data: %s",
+            "stream",
+            "ProtocolError",
             id="size-bomb-stream",
         ),
         pytest.param(

@@ -49,9 +49,16 @@ def begun(wire):
 
 
 async def until(condition, within=2.0):
+    """Wait for what happens in the server's thread."""
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - an event of another loop
             await asyncio.sleep(0.005)
+
+
+async def read_one(stream):
+    """Leave the loop over a stream that nobody holds."""
+    async for _ in stream:
+        break
 
 
 # ---- connections
@@ -181,7 +188,7 @@ def test_never_more_than_max_concurrency(server, wire, settings, kind):
     async def crowd():
         async with AsyncClient(**settings, max_concurrency=3) as client:
             calls = (call(client) for _ in range(12))
-            await asyncio.gather(*calls, return_exceptions=kind in {"failing"})
+            await asyncio.gather(*calls, return_exceptions=kind == "failing")
 
     asyncio.run(crowd())
     assert most <= (12 if kind == "cancelled" else 3)
@@ -377,8 +384,7 @@ def test_a_loop_that_breaks_closes_the_connection_and_warns(server, wire, settin
     async def leave():
         async with AsyncClient(**settings) as client:
             with pytest.warns(ResourceWarning, match="async with"):
-                async for _ in client.stream("Hi"):
-                    break
+                await read_one(client.stream("Hi"))
             await until(lambda: not server.open, 0.5)
 
     asyncio.run(leave())
@@ -401,8 +407,7 @@ def test_a_blocking_loop_that_breaks_closes_the_connection_and_warns(server, wir
     hold(server, begun(wire))
     with Client(**settings) as client:
         with pytest.warns(ResourceWarning, match="with client.stream"):
-            for _ in client.stream("Hi"):
-                break
+            next(iter(client.stream("Hi")))  # what a loop that breaks leaves
         assert server.gone(0.5)
 
 
@@ -411,8 +416,7 @@ def test_a_view_that_is_left_closes_the_connection(server, wire, settings, view)
     hold(server, begun(wire))
     with Client(**settings) as client:
         with pytest.warns(ResourceWarning, match="with client.stream"):
-            for _ in getattr(client.stream("Hi"), view)():
-                break
+            next(getattr(client.stream("Hi"), view)())
         assert server.gone(0.5)
 
 
@@ -463,7 +467,9 @@ def test_closing_a_stream_twice_is_closing_it_once(server, wire, settings, when)
             stream.collect()
         stream.close()
         stream.close()
-        with pytest.raises(StreamInterruptedError) if when == "before" else warnings.catch_warnings():
+        with (
+            pytest.raises(StreamInterruptedError) if when == "before" else warnings.catch_warnings()
+        ):
             assert stream.completion.text == "Hello"
 
 
@@ -632,3 +638,22 @@ def test_a_transport_error_is_not_raised_for_a_service_that_answered(ask, server
     assert not isinstance(caught.value, TransportError)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+def test_closing_in_the_moment_that_a_limit_passes_is_quiet(server, settings):
+    hold(server)
+
+    async def close_in_time():
+        loop = asyncio.get_running_loop()
+        for _ in range(25):
+            client = AsyncClient(**settings)
+            task = asyncio.create_task(client.chat("Hi", timeout=0.02))
+            now = loop.create_future()
+            loop.call_at(loop.time() + 0.02, now.set_result, None)
+            await asyncio.sleep(0)
+            await now
+            await client.aclose()
+            (error,) = await asyncio.gather(task, return_exceptions=True)
+            assert isinstance(error, (ClientClosedError, TimeoutError))
+
+    asyncio.run(close_in_time())

@@ -273,7 +273,7 @@ def test_nobody_listens(make_ask, method, unused_port):  # retry-refused
 
 
 def test_a_host_that_does_not_exist_is_named(make_ask):  # retry-dns
-    with pytest.raises(ConnectError, match="nowhere.invalid"):
+    with pytest.raises(ConnectError, match=r"nowhere\.invalid"):
         make_ask("http://nowhere.invalid").chat()
 
 

@@ -134,8 +134,7 @@ ERRORS = {
     "stream-error-named": (b'event: error\ndata: {"message": "no"}\n\n', APIError),
     "named-text": (b"event: error\ndata: it broke\n\n", APIError),
     "anthropic": (
-        b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", '
-        b'"message": "no"}}\n\n',
+        b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n',
         OverloadedError,
     ),
     "type-error": (b'data: {"type": "error", "message": "no"}\n\n', APIError),

@@ -205,7 +205,7 @@ def black_hole():
         waiting = []
         for _ in range(4):
             sock = socket.socket()
-            sock.setblocking(False)
+            sock.settimeout(0)
             sock.connect_ex(listener.getsockname())
             waiting.append(sock)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

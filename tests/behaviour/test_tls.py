@@ -1,0 +1,134 @@
+"""Certificates. Ids are those of the case table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import pickle
+import ssl
+
+import pytest
+import trustme
+
+from acechat import AsyncClient, Client, ConnectError, TransportError
+
+
+@pytest.fixture(scope="module")
+def ca():
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(ca, make_server, wire):
+    """Start a server with a certificate for *host*; return it."""
+
+    def start(host="localhost", issuer=ca, **options):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        issuer.issue_cert(host, **options).configure_cert(context)
+        server = make_server(ssl=context)
+        server.reply(wire.ok())
+        return server
+
+    return start
+
+
+@pytest.fixture
+def trusting(ca):
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    return context
+
+
+def test_a_certificate_of_ones_own_authority_is_trusted(secure, make_ask, trusting):
+    # tls-custom-ca
+    server = secure()
+    assert make_ask(server.url).chat(client_options={"ssl": trusting}).text == "Hello"
+
+
+def test_the_authority_may_come_from_the_environment(secure, make_ask, ca, tmp_path, monkeypatch):
+    # tls-custom-ca
+    path = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    assert make_ask(secure().url).chat().text == "Hello"
+
+
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("method", ["chat", "stream"])
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        pytest.param("unknown", "unable to get local issuer|self.signed", id="tls-selfsigned"),
+        pytest.param("expired", "expired", id="tls-expired"),
+        pytest.param("other host", "[Hh]ostname mismatch", id="tls-wronghost"),
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_final(
+    secure, make_ask, trusting, monkeypatch, method, case, reason
+):
+    for name in ("PYTHONHTTPSVERIFY", "SSL_NO_VERIFY", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, "0")  # no way to switch the check off by accident
+    server = {
+        "unknown": lambda: secure(issuer=trustme.CA()),
+        "expired": lambda: secure(not_after=PAST),
+        "other host": lambda: secure("elsewhere.example"),
+    }[case]()
+    ask = make_ask(server.url)
+    options = {"client_options": {"ssl": trusting}}
+    if method == "chat":
+        with pytest.raises(ConnectError, match=reason) as caught:
+            ask.chat(**options)
+        error = caught.value
+    else:
+        error = ask.stream(**options).error
+    assert isinstance(error, ConnectError)
+    assert error.final
+    assert not error.retryable
+    assert f"localhost:{server.port}" in str(error)
+    assert len(error.attempts) == 1
+    assert not error.attempts[0].may_be_billed
+    assert server.requests == []
+
+
+def test_plain_http_where_tls_was_asked_for_is_an_error(make_ask, server, wire):
+    async def answer(reader, writer):
+        writer.write(wire.ok())
+        writer.close()
+
+    server.on_connect = answer
+    with pytest.raises(ConnectError):
+        make_ask(server.url.replace("http:", "https:")).chat(retries=1)
+
+
+def test_tls_where_plain_http_was_asked_for_is_an_error(secure, make_ask):
+    with pytest.raises(TransportError):
+        make_ask(secure().url.replace("https:", "http:")).chat(retries=1)
+
+
+def test_connections_over_tls_are_used_again(secure, trusting, wire):
+    server = secure()
+    with Client(wire.token, base_url=server.url, ssl=trusting) as client:
+        for _ in range(3):
+            client.chat("Hello")
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_with_a_context_of_its_own_cannot_be_pickled(kind, trusting, wire):
+    with pytest.raises(TypeError, match="ssl="):
+        pickle.dumps(kind(wire.token, ssl=trusting))
+
+
+def test_a_stream_over_tls_whose_connection_breaks_is_an_error(secure, make_ask, trusting, wire):
+    server = secure()
+
+    async def handler(reader, writer, number):
+        writer.write(wire.sse(wire.delta("Hel"), end=False))
+        await writer.drain()
+        server.reset(writer)
+
+    server.handler = handler
+    got = make_ask(server.url).stream(client_options={"ssl": trusting})
+    assert got.error is not None
+    assert len(server.requests) == 1
