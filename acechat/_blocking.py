@@ -60,6 +60,7 @@ class ChatStream:
         self._ended = False
         self._ready: deque[Delta] = deque()
         self._held: Batch | None = None
+        self._tell: Callable[[ChatCompletion, bool], None] | None = None
 
     def __enter__(self) -> Self:
         if self._pump is None and self._held is None:
@@ -139,7 +140,8 @@ class ChatStream:
     def __del__(self) -> None:
         pump: Future[None] | None = getattr(self, "_pump", None)
         if pump is not None and not self._ended and not pump.done():
-            self._stream.tell_end(whole=False)
+            if self._tell is not None:
+                self._tell(self._stream.partial, False)  # noqa: FBT003 - not whole
             pump.cancel()
             warnings.warn(
                 "a stream was dropped before its end; use `with client.stream(...)`",
@@ -171,7 +173,8 @@ class ChatStream:
         yield finished(self.completion)
 
     def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
-        """Call *tell* once at the end, with what arrived and whether it is the whole answer."""
+        """Call *tell* at the end, with what arrived and whether it is the whole answer."""
+        self._tell = tell
         self._stream.at_end(tell)
 
     @property
@@ -265,9 +268,9 @@ class Conversation(History):
         Raises:
             RuntimeError: The turn before has not ended.
         """
-        with self._beginning_turn(content) as messages:
+        with self._beginning_turn(content) as turn:
             stream = self._client.stream(
-                messages=messages,
+                messages=turn.messages,
                 system=self.system,
                 model=self.model,
                 timeout=timeout,
@@ -276,7 +279,7 @@ class Conversation(History):
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        stream.at_end(self._end)
+        stream.at_end(partial(self._end, turn))
         return stream
 
     def fork(self) -> Conversation:

@@ -26,7 +26,7 @@ from acechat.types.completion import note_origin
 if TYPE_CHECKING:  # it brings aiohttp
     from acechat._transport import Response, Transport
 
-__all__ = ["Call", "is_event_stream"]
+__all__ = ["Call", "bare", "is_event_stream"]
 
 _T = TypeVar("_T")
 
@@ -79,8 +79,7 @@ class Call:
             try:
                 return await attempt()
             except AceChatError as caught:
-                # The frames below hold what the service sent, which may echo the token.
-                error = caught.with_traceback(None)
+                error = bare(caught)
             delay = self.note_failure(error)
             if delay is None:
                 raise error
@@ -224,6 +223,15 @@ class Call:
 def is_event_stream(response: Response) -> bool:
     """Whether *response* says that its body is a stream of events."""
     return response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+def bare(error: AceChatError) -> AceChatError:
+    """Take from *error* the frames that it came through, and the errors before it.
+
+    They hold what the service sent, which may echo the token; some people print every local.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def redact(error: AceChatError, token: Token) -> None:

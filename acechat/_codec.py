@@ -157,9 +157,10 @@ def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk
         APIError: It is an error.
         ProtocolError: It is neither a chunk nor an error.
     """
-    try:
+    chunk = None
+    with suppress(*_UNREADABLE):
         chunk = _chunk.decode(data)
-    except _UNREADABLE:
+    if chunk is None:
         return _decode_odd_chunk(data, headers)
     if chunk.error:
         raise error_from_value(decode_json(data), headers, status=None, body=data)

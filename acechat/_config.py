@@ -86,7 +86,9 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     of that kind before any content of a stream), and connections that broke before any content.
     Not retried: what was answered, delivered in part or timed out, because the service may have
     charged for it. There is no idempotency key (contract, 3.3), so a connection that broke may
-    have been charged too; *max_attempts* = 1 rules out any second charge.
+    have been charged too; *max_attempts* = 1 sends once, whatever happens. (A kept connection that
+    turns out to be dead, within a second and before any byte of an answer, is replaced by a fresh
+    one without counting as an attempt.)
 
     The wait before attempt *k* + 1 is random between 0 and min(*max_delay*, *base_delay* × 2^(*k*
     − 1)) seconds. A ``Retry-After`` of up to 120 s is obeyed instead.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
@@ -41,12 +42,13 @@ class _Saved(Struct, frozen=True):
 
 
 class _Turn:
-    """A turn under way."""
+    """A turn under way: all that is sent, and what of it is new."""
 
     answer: ChatCompletion
 
-    def __init__(self, messages: list[MessageLike]) -> None:
+    def __init__(self, messages: list[MessageLike], said: list[MessageLike]) -> None:
         self.messages = messages
+        self.said = said
 
 
 class History:
@@ -71,7 +73,7 @@ class History:
         self.model = model
         self.pending: ChatCompletion | None = None
         self._options: ChatOptions = options or {}
-        self._said: list[MessageLike] | None = None
+        self._turn: _Turn | None = None
 
     def undo(self) -> list[MessageLike]:
         """Take back the last turn; return its messages, none if there is no turn."""
@@ -115,42 +117,42 @@ class History:
         self.pending = None
         return self
 
-    def _begin(self, content: Sequence[Content]) -> list[MessageLike]:
-        """Begin a turn; return all that is to be sent."""
-        if self._said is not None:
+    def _begin(self, content: Sequence[Content]) -> _Turn:
+        if self._turn is not None:
             raise RuntimeError(_IN_A_TURN)
-        turn: list[MessageLike] = [user_message(content)] if content else []
-        if not turn and (not self.messages or _role(self.messages[-1]) == "assistant"):
+        said: list[MessageLike] = [user_message(content)] if content else []
+        if not said and (not self.messages or _role(self.messages[-1]) == "assistant"):
             raise ConfigurationError('there is nothing to say: send("Hello")')
-        self._said = turn
         self.pending = None
-        return [*self.messages, *turn]
+        self._turn = _Turn([*self.messages, *said], said)
+        return self._turn
 
-    def _end(self, answer: ChatCompletion | None, whole: bool) -> None:
-        """End the turn: it becomes history if its answer is whole."""
-        turn, self._said = self._said, None
-        if whole and turn is not None and answer is not None:
-            self.messages += [*turn, answer.message]
+    def _end(self, turn: _Turn, answer: ChatCompletion | None, whole: bool) -> None:
+        """End *turn*, if it has not ended: it becomes history if its answer is whole."""
+        if self._turn is not turn:
+            return
+        self._turn = None
+        if whole and answer is not None:
+            self.messages += [*turn.said, answer.message]
         else:
             self.pending = answer
 
     @contextmanager
-    def _beginning_turn(self, content: Sequence[Content]) -> Generator[list[MessageLike]]:
+    def _beginning_turn(self, content: Sequence[Content]) -> Generator[_Turn]:
         """Begin a turn in the block, and take it back if the block fails."""
-        messages = self._begin(content)
+        turn = self._begin(content)
         try:
-            yield messages
+            yield turn
         except BaseException as error:
-            self._end(getattr(error, "partial", None), whole=False)
+            self._end(turn, getattr(error, "partial", None), whole=False)
             raise
 
     @contextmanager
     def _taking_turn(self, content: Sequence[Content]) -> Generator[_Turn]:
         """Make the block a whole turn, which counts when it ends without an error."""
-        with self._beginning_turn(content) as messages:
-            turn = _Turn(messages)
+        with self._beginning_turn(content) as turn:
             yield turn
-        self._end(turn.answer, whole=True)
+        self._end(turn, turn.answer, whole=True)
 
     def _copy(self) -> tuple[list[MessageLike], str | None, str | None, ChatOptions]:
         return list(self.messages), self.system, self.model, self._options
@@ -232,9 +234,9 @@ class AsyncConversation(History):
         Raises:
             RuntimeError: The turn before has not ended.
         """
-        with self._beginning_turn(content) as messages:
+        with self._beginning_turn(content) as turn:
             stream = self._client.stream(
-                messages=messages,
+                messages=turn.messages,
                 system=self.system,
                 model=self.model,
                 timeout=timeout,
@@ -243,7 +245,7 @@ class AsyncConversation(History):
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        stream.at_end(self._end)
+        stream.at_end(partial(self._end, turn))
         return stream
 
     def fork(self) -> AsyncConversation:

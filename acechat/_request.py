@@ -125,24 +125,22 @@ def _as_part(piece: object) -> ContentPart:
         return piece
     if isinstance(piece, Mapping) and "type" in piece:
         return cast("ContentPart", piece)  # the API's own JSON, sent as it is
-    hint = "use image(...) for pictures"
-    if isinstance(piece, (*_MESSAGES, Mapping)):
-        hint = "a message goes into messages=[...]"
-    raise TypeError(f"what is said must be str or parts, not {type(piece).__name__}: {hint}")
+    a_message = isinstance(piece, (*_MESSAGES, Mapping))
+    hint = "a message goes into messages=[...]" if a_message else "use image(...) for pictures"
+    kind: str = type(cast("object", piece)).__name__
+    raise TypeError(f"what is said must be str or parts, not {kind}: {hint}")
 
 
-def _as_message(message: object) -> MessageLike:
+def _as_message(message: Any) -> MessageLike:
     if isinstance(message, _MESSAGES):
         return message
     if not isinstance(message, Mapping):
-        raise TypeError(
-            f"a message must be a struct such as UserMessage or a dict, "
-            f"not {type(message).__name__}"
-        )
+        kind: str = type(cast("object", message)).__name__
+        raise TypeError(f"a message must be a struct such as UserMessage or a dict, not {kind}")
     fields: Mapping[str, Any] = cast("Mapping[str, Any]", message)
     role = fields.get("role")
     if not isinstance(role, str) or not role:
-        raise ConfigurationError(f"a message has no role: {repr(message)[:80]}")
+        raise ConfigurationError(f"a message has no role: {str(fields)[:80]}")
     if role == "developer":  # Claude knows no such role (contract, 1.3)
         return {**fields, "role": "system"}
     if fields.get("tool_calls"):

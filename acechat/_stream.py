@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from acechat._call import Call
+from acechat._call import Call, bare
 from acechat._codec import decode_completion
 from acechat._protocol import END, Batch, ChatStreamProtocol
 from acechat._views import events_of, finished, texts_of
@@ -189,7 +189,7 @@ class AsyncChatStream:
             self._abandon()
             raise
         response.abort()
-        failure = self._explained(failure, protocol).with_traceback(None)
+        failure = bare(self._explained(failure, protocol))
         data, batch = b"", END  # what a service echoes is not for those who print tracebacks
         if self._call.content:
             self._call.note_failure(failure)
@@ -213,12 +213,12 @@ class AsyncChatStream:
         if response.open:
             response.finish()
         self._completion = self.partial
-        self.tell_end(whole=True)
+        self._tell_end(whole=True)
 
     def _fail(self, failure: AceChatError) -> None:
         if self._failure is None and not self._ended:
             self._failure = failure
-        self.tell_end(whole=False)
+        self._tell_end(whole=False)
 
     def _abandon(self) -> None:
         """Close the connection of a stream that nobody will read to its end."""
@@ -241,10 +241,10 @@ class AsyncChatStream:
         self._abandon()
 
     def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
-        """Call *tell* once at the end, with what arrived and whether it is the whole answer."""
+        """Call *tell* at the end, with what arrived and whether it is the whole answer."""
         self._on_end = tell
 
-    def tell_end(self, *, whole: bool) -> None:
+    def _tell_end(self, *, whole: bool) -> None:
         """Tell, once, who asked with `at_end`."""
         tell, self._on_end = self._on_end, None
         if tell is not None:
@@ -252,7 +252,7 @@ class AsyncChatStream:
 
     def __del__(self) -> None:
         response = self._response
-        self.tell_end(whole=False)
+        self._tell_end(whole=False)
         if response is not None and response.open:
             response.drop()
             warnings.warn(

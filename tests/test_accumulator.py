@@ -471,16 +471,17 @@ def cost(events):
 
 
 @pytest.mark.parametrize(
-    "fields",
+    "event",
     [
-        {"content": "x"},
-        {"reasoning_content": "x"},
-        {"tool_calls": [piece("x", index=0, id="a", name="f")]},
+        delta(content="x"),
+        delta(reasoning_content="x"),
+        delta(tool_calls=[piece("x", index=0, id="a", name="f")]),
+        logprobs(content=[1]),
     ],
-    ids=["content", "reasoning", "arguments"],
+    ids=["content", "reasoning", "arguments", "logprobs"],
 )
-def test_a_long_answer_costs_as_much_per_chunk_as_a_short_one(fields):
-    short = cost([delta(**fields)] * 2_000)
-    long = cost([delta(**fields)] * 16_000)
+def test_a_long_answer_costs_as_much_per_chunk_as_a_short_one(event):
+    short = cost([event] * 2_000)
+    long = cost([event] * 16_000)
 
     assert long < 8 * short * 3 + 0.02

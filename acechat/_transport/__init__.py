@@ -26,7 +26,7 @@ __all__ = ["Response", "Transport", "read_proxy"]
 _KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: well below the 60 s after which gateways cut one."""
 
-_STALE_WITHIN = 2.0
+_STALE_WITHIN = 1.0
 """Seconds. A connection that was dead when it was reused says so within a round trip."""
 
 _LARGE_BODY = 2**20

@@ -62,8 +62,12 @@ class Connector(aiohttp.TCPConnector):
     def _release(
         self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
     ) -> None:
-        if self.pid == os.getpid():
-            super()._release(key, protocol, should_close=should_close)
+        if self.pid != os.getpid():
+            return
+        transport = protocol.transport
+        super()._release(key, protocol, should_close=should_close)
+        if transport is not None and transport.is_closing():
+            transport.abort()  # closing waits until the server has read what it may never read
 
     def __del__(self, _warnings: object = None) -> None:
         """Do nothing: the pool closes, in its own thread, and the parent of a fork for itself."""
@@ -143,7 +147,8 @@ class Pool:
         """End what is under way, with `ClientClosedError`, and close the connections."""
         self.closed = True
         for scope in list(self.waits):
-            scope.reschedule(0.0)  # long ago, on any loop's clock
+            with suppress(RuntimeError):  # it is expiring by itself
+                scope.reschedule(0.0)  # long ago, on any loop's clock
         for response in list(self.responses):
             if response.open:
                 response.abort(ClientClosedError())

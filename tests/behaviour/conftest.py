@@ -52,7 +52,7 @@ def nothing_is_left():
     logger.addHandler(handler)
     before = set(threading.enumerate())
     yield
-    gc.collect()
+    gc.collect(1)
     logger.removeHandler(handler)
     assert not complaints
     left = [one for one in threading.enumerate() if one.name == "acechat" and one not in before]
@@ -275,7 +275,7 @@ def make_server():
         return server
 
     yield make
-    left = [server.connections for server in servers if not server.gone()]
+    left = [server.connections for server in servers if not server.gone(3)]
     for server in servers:
         server.stop()
     assert not left, "the client left connections open"

@@ -54,8 +54,8 @@ async def pump(reader, writer):
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
-    except ConnectionError:
-        pass
+    except OSError:
+        pass  # one side went away
     finally:
         writer.close()
 
@@ -193,12 +193,11 @@ def test_a_proxys_password_is_shown_nowhere(make_ask, unused_port, caplog):
     assert "pass-word-1" not in told
 
 
-@pytest.mark.parametrize("value", ["ada:pass-word-1@proxy:8080", "socks5://ada:pass-word-1@p:1"])
-def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(monkeypatch, wire, value):
+def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(wire):
     from acechat import AsyncClient
 
     with pytest.raises(ConfigurationError, match="http://") as caught:
-        AsyncClient(wire.token, proxy=value)
+        AsyncClient(wire.token, proxy="socks5://ada:pass-word-1@p:1")
     assert "pass-word-1" not in str(caught.value)
 
 
