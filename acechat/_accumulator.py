@@ -229,10 +229,12 @@ def _merged(pieces: list[Any]) -> Any:
     for piece in pieces:
         fields = cast("dict[str, Any]", piece) if isinstance(piece, dict) else {}
         for key, value in fields.items():
+            known = merged.get(key)
             if isinstance(value, list):
-                known = merged.setdefault(key, [])
-                known.extend(cast("list[Any]", value))
-            else:
+                if not isinstance(known, list):
+                    known = merged[key] = []
+                cast("list[Any]", known).extend(cast("list[Any]", value))
+            elif known is None:
                 merged[key] = value
     return merged or pieces[-1]
 

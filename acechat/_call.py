@@ -125,7 +125,8 @@ class Call:
         )
         if response.status in _SUCCESS:
             return response
-        body = await self._read_refusal(response)
+        # before anything is cut out of it: half a token is a secret, too
+        body = self.config.token.redact(await self._read_refusal(response))
         raise parse_error(response.status, response.headers, body, now=time.time())
 
     async def _read_refusal(self, response: Response) -> bytes:

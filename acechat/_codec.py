@@ -41,7 +41,6 @@ _PRECIOUS = {
     "message",
     "delta",
     "content",
-    "reasoning_content",
     "tool_calls",
     "function",
 }
@@ -66,10 +65,12 @@ def encode(body: Mapping[str, Any]) -> bytes:
         ConfigurationError: It holds what JSON cannot: NaN, infinity or a lone surrogate.
         TypeError: It holds an object that is no JSON.
     """
-    for name, value in body.items():
-        _check_numbers(value, name)
     try:
+        for name, value in body.items():
+            _check_numbers(value, name)
         return _encoder.encode(body)
+    except RecursionError:
+        raise ConfigurationError("the request is nested too deep, or holds itself") from None
     except UnicodeEncodeError as error:
         raise ConfigurationError(
             f"the request holds {error.object[error.start]!r}, half of a character, "
@@ -118,7 +119,7 @@ def decode_completion(
     fields: dict[str, Any] = {}
     if completion is None:
         fields = _answer(body, headers, status)
-        completion = _convert(fields, ChatCompletion, body)
+        completion = _convert(fields, ChatCompletion, body, status)
     elif b'"trace_id"' in body:
         fields = msgspec.json.decode(body)
     if b'"tool_calls"' in body:
@@ -162,8 +163,8 @@ def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk
         chunk = _chunk.decode(data)
     if chunk is None:
         return _decode_odd_chunk(data, headers)
-    if chunk.error:
-        raise error_from_value(decode_json(data), headers, status=None, body=data)
+    if chunk.error or (not chunk.choices and (isinstance(data, Event) or b'"success"' in data)):
+        return _decode_odd_chunk(data, headers)
     return chunk
 
 
@@ -219,7 +220,7 @@ def with_arguments(call: ToolCall) -> ToolCall:
     return ToolCall(id=call.id, type=call.type, function=FunctionCall(name=call.function.name))
 
 
-def _convert(fields: dict[str, Any], cls: type[_T], data: bytes) -> _T:
+def _convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | None = None) -> _T:
     try:
         return msgspec.convert(fields, cls)
     except msgspec.ValidationError as error:
@@ -227,7 +228,7 @@ def _convert(fields: dict[str, Any], cls: type[_T], data: bytes) -> _T:
     try:
         return cast("_T", _salvage(fields, cls))
     except _UnfitError:
-        raise ProtocolError(reason, body=data) from None
+        raise ProtocolError(reason, body=data, status=status) from None
 
 
 def _salvage(value: Any, kind: Any) -> Any:
@@ -258,9 +259,9 @@ def _salvage_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
     kept: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
         found = value.get(field.encode_name)
-        if found is None:
+        if found is None or (found in ("", {}, False) and field.encode_name == "tool_calls"):
             continue
-        if field.name == "arguments" and isinstance(found, dict):  # an object, not its text
+        if field.name == "arguments" and not isinstance(found, str):  # a value, not its text
             found = _encoder.encode(found).decode()
         try:
             kept[field.name] = _salvage(found, field.type)
@@ -275,10 +276,11 @@ def _salvage_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
 
 def _joined(parts: list[Any]) -> str:
     """Join the texts of *parts*: some servers answer in parts, as requests may be written."""
-    texts: list[str] = []
-    for part in parts:
-        text = cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else part
-        if not isinstance(text, str):
-            raise _UnfitError
-        texts.append(text)
+    told = [
+        cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else part
+        for part in parts
+    ]
+    texts = [text for text in told if isinstance(text, str)]
+    if parts and not texts:
+        raise _UnfitError
     return "".join(texts)

@@ -153,6 +153,12 @@ class Token:
     def __hash__(self) -> int:
         return hash(self._secret)
 
+    def __deepcopy__(self, memo: object) -> Token:
+        return self
+
+    def __copy__(self) -> Token:
+        return self
+
     def __reduce__(self) -> tuple[Callable[[None], Token], tuple[None]]:
         return read_token, (None,)
 
@@ -171,6 +177,8 @@ def read_token(given: str | None) -> Token:
             "no API token: pass api_token= or set ACEDATACLOUD_API_TOKEN "
             "(get one at https://platform.acedata.cloud)"
         )
+    if not isinstance(secret, str):
+        raise ConfigurationError(f"the API token must be a str, not {type(secret).__name__}")
     secret = secret.strip()
     if secret.lower() == "bearer" or secret[:7].lower() == "bearer ":
         secret = secret[7:].strip()
@@ -213,7 +221,8 @@ class Config(Struct, frozen=True, kw_only=True):
             raise ConfigurationError("model is empty")
         for name in ("max_concurrency", "max_event_bytes", "max_response_bytes"):
             limit = getattr(self, name)
-            if limit is not None and (type(limit) is not int or limit < 1):
+            unlimited = limit is None and name == "max_concurrency"
+            if not unlimited and (type(limit) is not int or limit < 1):
                 raise ConfigurationError(
                     f"{name} must be a whole number of 1 or more, not {limit!r}"
                 )
@@ -251,9 +260,14 @@ def read_api_root(given: str | None) -> str:
     from urllib.parse import urlsplit
 
     url = given or os.environ.get(_BASE_URL_VARIABLE) or _DEFAULT_BASE_URL
+    if not isinstance(url, str):
+        raise ConfigurationError(f"the base URL must be a str, not {type(url).__name__}")
+    url = url.strip()
     where = f"the base URL {url!r}"
+    if not url.isprintable() or " " in url:
+        raise ConfigurationError(f"{where} holds white space or control characters")
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise ConfigurationError(f"{where} is no URL: {error}") from None
@@ -277,7 +291,11 @@ def check_headers(headers: Mapping[str, str]) -> None:
     Raises:
         ConfigurationError: A name or value is not allowed.
     """
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"headers must be a dict, not {type(headers).__name__}")
     for name, value in headers.items():
+        if not isinstance(name, str):
+            raise ConfigurationError(f"{name!r} is no name for a header")
         if name.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"acechat sets the header {name!r} itself (see api_token=)")
         if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():

@@ -9,7 +9,7 @@ import msgspec
 
 from acechat._codec import decode_json
 from acechat._request import HTTPRequest, build_request
-from acechat.errors import ProtocolError
+from acechat.errors import ConfigurationError, ProtocolError
 from acechat.types import MessageLike
 
 __all__ = ["build_count", "decode_count"]
@@ -20,16 +20,26 @@ def build_count(
 ) -> HTTPRequest:
     """Write a request that counts the tokens of *messages* and *tools*."""
     plain = cast("list[dict[str, Any]]", msgspec.to_builtins(list(messages)))
+    try:
+        body = _body(plain, model, tools)
+    except (KeyError, TypeError, AttributeError, ProtocolError) as error:
+        raise ConfigurationError(f"a message or tool cannot be counted: {error!r}") from None
+    return build_request("/messages/count_tokens", body)
+
+
+def _body(
+    plain: list[dict[str, Any]], model: str, tools: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
         "messages": [_message(message) for message in plain if message["role"] != "system"],
     }
-    system = [block for m in plain if m["role"] == "system" for block in _blocks(m["content"])]
+    system = [block for m in plain if m["role"] == "system" for block in _blocks(m.get("content"))]
     if system:
         body["system"] = system
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
-    return build_request("/messages/count_tokens", body)
+    return body
 
 
 def decode_count(body: bytes) -> int:
@@ -40,7 +50,7 @@ def decode_count(body: bytes) -> int:
     """
     value = decode_json(body, "the count of tokens")
     count = cast("dict[str, Any]", value).get("input_tokens") if isinstance(value, dict) else None
-    if not isinstance(count, int):
+    if type(count) is not int:
         raise ProtocolError("the count of tokens has no input_tokens", body=body)
     return count
 

@@ -85,7 +85,9 @@ def _read(source: ImageSource) -> tuple[bytes, str]:
             data = cast("bytes | str", source.read())
             if isinstance(data, str):
                 raise TypeError("the image's file must be opened in binary mode ('rb')")
-            return data, "the image"
+            if not isinstance(data, bytes | bytearray):
+                raise TypeError(f"the image's file gave {type(data).__name__}, not bytes")
+            return bytes(data), "the image"
     raise TypeError(
         "image() takes a path, bytes, a binary file, a Pillow image or a URL, "
         f"not {type(source).__name__}"

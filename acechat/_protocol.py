@@ -57,6 +57,7 @@ class ChatStreamProtocol:
         self.received = 0
         """Bytes."""
 
+        self._strays = 0  # lines outside of events that were looked at
         self._headers = headers
         self._events = SSEDecoder(max_event_bytes)
         self._accumulator = ChatCompletionAccumulator()
@@ -64,6 +65,8 @@ class ChatStreamProtocol:
     def receive_data(self, data: bytes) -> Batch:
         """Take the next *data* of the body."""
         self.received += len(data)
+        if self.done or self.failure is not None:
+            return Batch([], [])
         deltas: list[Delta] = []
         chunks: list[ChatCompletionChunk] = []
         add, headers = self._accumulator.add, self._headers
@@ -76,7 +79,7 @@ class ChatStreamProtocol:
                 if chunk is not None:
                     add(chunk, event, deltas)
                     chunks.append(chunk)
-            if self._events.stray and not self.done:
+            if len(self._events.stray) != self._strays and not self.done:
                 self._read_stray()
         except AceChatError as error:
             self.failure = error
@@ -119,6 +122,7 @@ class ChatStreamProtocol:
 
     def _read_stray(self) -> None:
         """Raise what a bare JSON object says, if it is whole (contract, 2.4)."""
+        self._strays = len(self._events.stray)
         text = b"\n".join(self._events.stray)
         try:
             decode_chunk(text, self._headers)

@@ -100,7 +100,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
 
 _RETRYABLE_4XX = {408, 409, 425}
 _TRACE_HEADERS = ("x-trace-id", "trace-id", "x-request-id", "x-oneapi-request-id")
-_TITLE = re.compile(r"<title[^>]*>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,1000})", re.IGNORECASE)
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> APIError:
@@ -125,6 +125,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: fl
         target = headers.get("location", "nowhere")
         error.code = error.code or "redirect"
         error.message = f"a redirection to {target}, which acechat does not follow"
+        error.reason, error.args = error.message, (error.message,)
     return error
 
 
@@ -146,7 +147,7 @@ def error_from_value(
     *,
     status: int | None,
     body: bytes = b"",
-    now: float = 0.0,
+    now: float | None = None,
 ) -> APIError:
     """Read an error from decoded JSON; *status* is None inside a stream that had begun well."""
     fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
@@ -245,8 +246,9 @@ def _describe(status: int | None, headers: Mapping[str, str], body: bytes) -> st
         server, ray = headers.get("server"), headers.get("cf-ray")
         source = f" from {server}" if server else ""
         source += f", ray {ray}" if ray else ""
-        return f"{title[1][:_SHOWN] if title else _phrase(status)} (a page of HTML{source})"
-    return text[:_SHOWN] or _phrase(status)
+        name = " ".join(title[1].split())[:_SHOWN] if title else ""
+        return f"{name or _phrase(status)} (a page of HTML{source})"
+    return " ".join(text[:_SHOWN].split()) or _phrase(status)
 
 
 def _phrase(status: int | None) -> str:
@@ -258,7 +260,7 @@ def _phrase(status: int | None) -> str:
         return "the service gave no reason"
 
 
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
     """Read the seconds to wait: milliseconds win, then seconds, then a date."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         told = headers.get(name)
@@ -267,16 +269,18 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
         try:
             seconds = float(told) / unit
         except ValueError:
-            seconds = _seconds_until(told, now)
+            seconds = 0.0 if now is None else _seconds_until(told, now)
         if isfinite(seconds) and seconds > 0:
             return seconds
     return None
 
 
 def _seconds_until(date: str, now: float) -> float:
+    from calendar import timegm
     from email.utils import parsedate_to_datetime
 
     try:
-        return parsedate_to_datetime(date).timestamp() - now
+        # asctime, the oldest form of a date of HTTP, names no zone and means UTC
+        return timegm(parsedate_to_datetime(date).utctimetuple()) - now
     except (ValueError, OverflowError):
         return 0.0

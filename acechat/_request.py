@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+import msgspec
 from msgspec import Struct
 
-from acechat._codec import encode
+from acechat._codec import encode, with_arguments
 from acechat._config import check_headers
 from acechat.errors import ConfigurationError
 from acechat.types import (
@@ -18,6 +19,7 @@ from acechat.types import (
     MessageLike,
     SystemMessage,
     TextPart,
+    ToolCall,
     ToolMessage,
     UserMessage,
 )
@@ -132,6 +134,9 @@ def _as_part(piece: object) -> ContentPart:
 
 
 def _as_message(message: Any) -> MessageLike:
+    if isinstance(message, AssistantMessage) and message.tool_calls:
+        calls = [with_arguments(call) for call in message.tool_calls]
+        return msgspec.structs.replace(message, tool_calls=calls)
     if isinstance(message, _MESSAGES):
         return message
     if not isinstance(message, Mapping):
@@ -145,12 +150,16 @@ def _as_message(message: Any) -> MessageLike:
         return {**fields, "role": "system"}
     if fields.get("tool_calls"):
         return {**fields, "tool_calls": [_as_sendable_call(call) for call in fields["tool_calls"]]}
-    return fields
+    return dict(fields)
 
 
-def _as_sendable_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
+def _as_sendable_call(call: Any) -> Any:
     """The service skips a call whose arguments are no JSON object; empty ones mean ``{}``."""
-    return _filled(call, "arguments", "{}")
+    if isinstance(call, ToolCall):
+        return with_arguments(call)
+    if not isinstance(call, Mapping):
+        return call
+    return _filled(cast("Mapping[str, Any]", call), "arguments", "{}")
 
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:

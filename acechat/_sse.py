@@ -58,6 +58,7 @@ class SSEDecoder:
         self._parts: list[bytes] = []  # of an unfinished event (fast) or line (strict)
         self._size = 0  # bytes of the unfinished event
         self._tail = 0  # bytes of its unfinished line (strict)
+        self._stray = 0  # bytes of the stray lines
         self._strict = False
         self._begun = False  # past the place where a BOM may stand
         self._after_cr = False  # an LF that comes now belongs to a CR before it
@@ -174,6 +175,8 @@ class SSEDecoder:
                 self.retry = int(value)
         elif (line[:1] == b"{" or self.stray) and len(self.stray) < _MAX_STRAY_LINES:
             self.stray.append(line)
+            self._stray += len(line)
+            self._check(self._stray)
 
     def _dispatch(self, events: list[bytes]) -> None:
         self._size = 0

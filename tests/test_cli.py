@@ -265,7 +265,7 @@ def terminal():
         subprocess.run(
             [*server, "-f", os.devnull, "new-session", "-d", "-x", "60", "-y", "20",
              "env", *settings, "TERM=screen-256color", "bash", "--norc", "-c",
-             f"{command}; echo exit code $?; sleep 60"],
+             f"unset COLUMNS LINES; stty size; {command}; echo exit code $?; sleep 60"],
             check=True,
         )  # fmt: skip
         end = time.monotonic() + seconds
