@@ -6,13 +6,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from acechat import errors, types
-from acechat._blocking import ChatStream, Client, Conversation
-from acechat._client import AsyncClient
 from acechat._config import RetryPolicy, Timeout
-from acechat._conversation import AsyncConversation
-from acechat._image import image
-from acechat._stream import AsyncChatStream
 from acechat._version import __version__
 from acechat.errors import (
     AccountDisabledError,
@@ -69,6 +66,13 @@ from acechat.types import (
     Usage,
     UserMessage,
 )
+
+if TYPE_CHECKING:
+    from acechat._blocking import ChatStream, Client, Conversation
+    from acechat._client import AsyncClient
+    from acechat._conversation import AsyncConversation
+    from acechat._image import image
+    from acechat._stream import AsyncChatStream
 
 __all__ = [
     "APIError",
@@ -135,3 +139,29 @@ __all__ = [
     "image",
     "types",
 ]
+
+# What a type checker needs is imported above; the rest when it is asked for: a program that only
+# catches errors or reads types should not wait for the clients (PEP 562).
+_LATER = {
+    "AsyncChatStream": "_stream",
+    "AsyncClient": "_client",
+    "AsyncConversation": "_conversation",
+    "ChatStream": "_blocking",
+    "Client": "_blocking",
+    "Conversation": "_blocking",
+    "image": "_image",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'acechat' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"acechat.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

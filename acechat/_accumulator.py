@@ -134,22 +134,23 @@ class ChatCompletionAccumulator:
         """Add *chunk*, decoded from *event*, and append to *deltas* what it says."""
         self.chunks += 1
         choices = chunk.choices
-        if len(choices) == 1 and self._head is not None and chunk.usage is None:
+        if self._first_seen and len(choices) == 1:
             # Nearly all chunks of a stream: the next characters of the only choice.
             choice = choices[0]
             delta = choice.delta
+            content = delta.content
             if (
-                delta.content
-                and not choice.index
+                content
                 and choice.finish_reason is None
+                and chunk.usage is None
+                and not choice.index
                 and delta.reasoning_content is None
-                and delta.reasoning is None
                 and delta.tool_calls is None
+                and delta.reasoning is None
                 and delta.refusal is None
                 and choice.logprobs is None
-                and self._first_seen
             ):
-                self._texts.append(delta.content)
+                self._texts.append(content)
                 deltas.append(delta)
                 return
         if self._head is None:

@@ -470,7 +470,8 @@ class Client:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Client) and self._client == other._client
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
         return repr(self._client).replace("AsyncClient", type(self).__name__, 1)

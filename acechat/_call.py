@@ -55,7 +55,7 @@ class Call:
     ) -> None:
         self.config = config
         self.timeout = timeout
-        self.content = False
+        self.content: bool = False
         """Whether any of the answer has arrived: from then on nothing is sent again."""
 
         self._transport = transport

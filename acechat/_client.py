@@ -320,7 +320,8 @@ class AsyncClient:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AsyncClient) and self._config == other._config
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._config!r})"

@@ -28,7 +28,15 @@ from acechat.types import (
     ToolCall,
 )
 
-__all__ = ["decode_chunk", "decode_completion", "decode_json", "decode_models", "encode"]
+__all__ = [
+    "UNREADABLE",
+    "decode_chunk",
+    "decode_completion",
+    "decode_json",
+    "decode_models",
+    "decode_plain_chunk",
+    "encode",
+]
 
 _T = TypeVar("_T")
 
@@ -50,7 +58,7 @@ _ODD = (b'"error"', b'"success"', b'"reasoning"')
 """Keys of a body that need a second look. Inside of text their quotes would be escaped."""
 
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot decode; the last two are not its own."""
 
 
@@ -98,7 +106,7 @@ def decode_json(data: bytes, what: str = "the answer", *, status: int | None = N
     """
     try:
         return msgspec.json.decode(data)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = f"{what} is no JSON ({error})" if data else f"{what} is empty"
     raise ProtocolError(reason, body=data, status=status)
 
@@ -114,7 +122,7 @@ def decode_completion(
     """
     completion = None
     if not any(key in body for key in _ODD):
-        with suppress(*_UNREADABLE):
+        with suppress(*UNREADABLE):
             completion = _completion.decode(body)
     fields: dict[str, Any] = {}
     if completion is None:
@@ -151,6 +159,10 @@ def _name_reasoning(message: object) -> None:
         said["reasoning_content"] = said.get("reasoning_content") or said.get("reasoning")
 
 
+decode_plain_chunk = _chunk.decode
+"""The first tier alone: what it returns may be an error, what it raises is `UNREADABLE`."""
+
+
 def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk | None:
     """Decode one event of a stream; return None for one that says nothing.
 
@@ -158,12 +170,13 @@ def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk
         APIError: It is an error.
         ProtocolError: It is neither a chunk nor an error.
     """
-    chunk = None
-    with suppress(*_UNREADABLE):
+    try:
         chunk = _chunk.decode(data)
-    if chunk is None:
+    except UNREADABLE:
+        chunk = None
+    if chunk is None or chunk.error:
         return _decode_odd_chunk(data, headers)
-    if chunk.error or (not chunk.choices and (isinstance(data, Event) or b'"success"' in data)):
+    if not chunk.choices and (isinstance(data, Event) or b'"success"' in data):
         return _decode_odd_chunk(data, headers)
     return chunk
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from acechat._accumulator import ChatCompletionAccumulator, as_chunk
-from acechat._codec import decode_chunk
+from acechat._codec import UNREADABLE, decode_chunk, decode_plain_chunk
 from acechat._refusals import find_trace_id
 from acechat._sse import SSEDecoder
 from acechat.errors import AceChatError, ProtocolError, StreamTruncatedError
@@ -69,16 +69,23 @@ class ChatStreamProtocol:
             return Batch([], [])
         deltas: list[Delta] = []
         chunks: list[ChatCompletionChunk] = []
-        add, headers = self._accumulator.add, self._headers
+        add, keep = self._accumulator.add, chunks.append
         try:
             for event in self._events.feed(data):
-                if event[:1] == b"[" and event.strip() == _DONE:
-                    self.done = True
-                    break
-                chunk = decode_chunk(event, headers)
-                if chunk is not None:
-                    add(chunk, event, deltas)
-                    chunks.append(chunk)
+                chunk: ChatCompletionChunk | None
+                try:
+                    chunk = decode_plain_chunk(event)
+                except UNREADABLE:
+                    chunk = None
+                if chunk is None or chunk.error is not None or not chunk.choices:
+                    if event.strip() == _DONE:
+                        self.done = True
+                        break
+                    chunk = decode_chunk(event, self._headers)
+                    if chunk is None:
+                        continue
+                keep(chunk)
+                add(chunk, event, deltas)
             if len(self._events.stray) != self._strays and not self.done:
                 self._read_stray()
         except AceChatError as error:

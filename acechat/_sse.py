@@ -96,8 +96,10 @@ class SSEDecoder:
                 if data:
                     self._parts.append(data)
                 return []
-        parts, rest = [*self._parts, data[:end]], data[end:]
-        block = b"".join(parts)
+        if self._parts:
+            block, rest = b"".join([*self._parts, data[:end]]), data[end:]
+        else:
+            block, rest = data[:end], data[end:]
         lines = BytesIO(block).readlines()
         events = [line[6:-1] for line in lines[::2] if line[:6] == _PREFIX]
         if len(events) * 2 != len(lines) or lines[1::2].count(b"\n") != len(events):

@@ -135,7 +135,7 @@ class OutputError(AceChatError):
 class TransportError(AceChatError):
     """No whole answer came over the network."""
 
-    retryable = True
+    retryable: bool = True
 
 
 class ConnectError(TransportError):
@@ -147,7 +147,7 @@ class ConnectError(TransportError):
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
         self.final = final
-        self.retryable = not final
+        self.retryable: bool = not final
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
@@ -177,7 +177,7 @@ _PHASES = {
 class ClientClosedError(TransportError):
     """The client was closed before or during the call."""
 
-    retryable = False
+    retryable: bool = False
 
     def __init__(self) -> None:
         super().__init__("the client is closed; make a new one")
@@ -188,7 +188,7 @@ class ProtocolError(AceChatError):
 
     def __init__(self, reason: str, *, body: bytes = b"", status: int | None = None) -> None:
         super().__init__(reason)
-        self.body = body[:500]
+        self.body: bytes = body[:500]
         self.status = status
 
     def __str__(self) -> str:
@@ -204,7 +204,7 @@ class StreamTruncatedError(ProtocolError):
     for every choice. Anything else is this error, however quietly the network ended it.
     """
 
-    retryable = True
+    retryable: bool = True
 
     def __init__(self, reason: str, *, chunks: int, received: int, elapsed: float = 0.0) -> None:
         super().__init__(reason)
@@ -239,7 +239,7 @@ class APIError(AceChatError):
         body: The first 64 KiB of what it sent.
     """
 
-    retryable = False
+    retryable: bool = False
 
     def __init__(
         self,
@@ -315,13 +315,13 @@ class NotFoundError(APIError):
 class RateLimitError(APIError):
     """Too many requests (429); *retry_after* tells how long to wait, if the service does."""
 
-    retryable = True
+    retryable: bool = True
 
 
 class ServerError(APIError):
     """The service failed (5xx)."""
 
-    retryable = True
+    retryable: bool = True
 
 
 class OverloadedError(ServerError):

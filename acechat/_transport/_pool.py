@@ -99,11 +99,13 @@ class Pool:
     """What belongs to one event loop of one process."""
 
     def __init__(self, session: aiohttp.ClientSession, slots: int | None, *, owned: bool) -> None:
-        self.pid = os.getpid()
-        self.loop = asyncio.get_running_loop()
+        self.pid: int = os.getpid()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.session = session
-        self.slots = asyncio.Semaphore(slots) if slots is not None else None
-        self.closed = False
+        self.slots: asyncio.Semaphore | None = (
+            asyncio.Semaphore(slots) if slots is not None else None
+        )
+        self.closed: bool = False
         self.waits: set[asyncio.Timeout] = set()
         self.responses: WeakSet[Response] = WeakSet()
         self.draining: set[Response] = set()

@@ -22,14 +22,14 @@ class Response:
     """One response whose body is being read."""
 
     def __init__(self, raw: aiohttp.ClientResponse, pool: Pool, headers: dict[str, str]) -> None:
-        self.status = raw.status
+        self.status: int = raw.status
         self.headers = headers
-        self.timeout = Timeout()
+        self.timeout: Timeout = Timeout()
         self.first_token_at: float | None = None
         """When the first content is due, on the loop's clock."""
         self.total_at: float | None = None
         """When the call must have ended, on the loop's clock."""
-        self.open = True
+        self.open: bool = True
 
         self._raw = raw
         self._pool = pool
