@@ -62,8 +62,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check with mypy and pyright, both strict; every public name has a type."""
-    install_group(session, "types")
-    session.install(".[cli]")  # as a package: verifytypes looks for its py.typed
+    install_group(session, "types", ".[cli]")  # as a package: verifytypes looks for its py.typed
     session.run("mypy")
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python)
