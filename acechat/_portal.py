@@ -109,12 +109,27 @@ def _start() -> tuple[BlockingPortal, threading.Thread]:
 
     ready: Future[BlockingPortal] = Future()
 
+    served = False
+
     async def serve() -> None:
+        nonlocal served
         async with BlockingPortal() as portal:
             ready.set_result(portal)
             await portal.sleep_until_stopped()
+        served = True
 
-    thread = threading.Thread(target=anyio.run, args=(serve,), name="acechat", daemon=True)
+    def run() -> None:
+        try:
+            anyio.run(serve)
+        except RuntimeError as error:
+            if not ready.done():
+                ready.set_exception(error)
+            # From 3.12 on, Python starts no thread at its exit. asyncio wants one to end those that
+            # looked up hosts; all else is done by then.
+            elif not served:
+                raise
+
+    thread = threading.Thread(target=run, name="acechat", daemon=True)
     thread.start()
     return ready.result(), thread
 

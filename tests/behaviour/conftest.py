@@ -25,6 +25,8 @@ import pytest
 
 from acechat import AceChatError, AsyncClient, Client, RetryPolicy, Timeout
 
+# From 3.12 on, Python warns whoever forks a process with threads; these tests do it on purpose.
+PYTHON = (sys.executable, "-W", "ignore:This process:DeprecationWarning")
 TOKEN = "tok-secret-0123456789abcdef"
 HERE = Path(__file__).parent
 
@@ -421,7 +423,7 @@ def script(server, tmp_path):
         head = f"URL = {server.url!r}\nTOKEN = {TOKEN!r}\n"
         program.write_text(head + textwrap.dedent(code))
         done = subprocess.run(
-            [sys.executable, *python, program],
+            [*PYTHON, *python, program],
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -440,7 +442,7 @@ def _started(code, server, tmp_path):
     head = f"URL = {server.url!r}\nTOKEN = {TOKEN!r}\n"
     program.write_text(head + textwrap.dedent(code))
     return subprocess.Popen(
-        [sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*PYTHON, program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
