@@ -132,14 +132,14 @@ class ChatStream:
     def close(self) -> None:
         """Close the connection; what was not read is lost."""
         self._ended = True
-        if self._pump is not None:
+        if self._pump is not None and self._loop.alive:
             self._pump.cancel()
         with suppress(ClientClosedError):  # the client was closed before, and this with it
             self._loop.run(self._stream.aclose)
 
     def __del__(self) -> None:
         pump: Future[None] | None = getattr(self, "_pump", None)
-        if pump is not None and not self._ended and not pump.done():
+        if pump is not None and self._loop.alive and not self._ended and not pump.done():
             if self._tell is not None:
                 self._tell(self._stream.partial, False)  # noqa: FBT003 - not whole
             pump.cancel()
