@@ -164,7 +164,7 @@ class Transport:
         pool = self._pools.get(loop)
         if pool is not None and pool.usable:
             return pool
-        for old in [old for old in self._pools if old.is_closed()]:
+        for old in [old for old in list(self._pools) if old.is_closed()]:
             del self._pools[old]
         session = self._session
         if session is None:

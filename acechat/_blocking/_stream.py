@@ -1,0 +1,191 @@
+"""`ChatStream`: an answer while it is being written, for callers that wait."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from acechat._portal import LoopThread, Pipe
+from acechat._protocol import END, Batch
+from acechat._stream import AsyncChatStream
+from acechat._views import events_of, finished, texts_of
+from acechat.errors import ClientClosedError
+from acechat.types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Delta,
+    FinishReason,
+    StreamEvent,
+    Usage,
+)
+
+__all__ = ["ChatStream"]
+
+
+class ChatStream:
+    """An answer while it is being written, piece by piece: the blocking `AsyncChatStream`.
+
+    Nothing is sent before the first read or ``with``.
+
+    Example:
+        >>> with client.stream("Hello") as stream:
+        ...     for delta in stream:
+        ...         print(delta, end="")
+        >>> stream.completion.usage.total_tokens
+    """
+
+    def __init__(self, loop: LoopThread, stream: AsyncChatStream) -> None:
+        self._loop = loop
+        self._stream = stream
+        self._pipe = Pipe()
+        self._pump: Future[None] | None = None
+        self._ended = False
+        self._ready: deque[Delta] = deque()
+        self._held: Batch | None = None
+        self._tell: Callable[[ChatCompletion, bool], None] | None = None
+
+    def __enter__(self) -> Self:
+        if self._pump is None and self._held is None:
+            self._held = self.receive_batch()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Delta:
+        ready = self._ready
+        if not ready:
+            ready.extend(self.receive())
+            if not ready:
+                raise StopIteration
+        return ready.popleft()
+
+    def receive(self) -> list[Delta]:
+        """Wait for the next network read that says something; return all that it says.
+
+        An empty list is the end. Raises what `AsyncChatStream.receive` does.
+        """
+        if self._ready:
+            ready = list(self._ready)
+            self._ready.clear()
+            return ready
+        while True:
+            batch = self.receive_batch()
+            if batch.deltas or batch is END:
+                return batch.deltas
+
+    def receive_batch(self) -> Batch:
+        """Wait for the next network read; return its events and what they say.
+
+        A batch without events is the end.
+        """
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        if self._ended:
+            return self._after_the_end()
+        if self._pump is None:
+            self._pump = self._loop.start(partial(self._pipe.fill, self._stream))
+        elif not self._loop.alive:
+            raise ClientClosedError  # the stream stayed behind in another process
+        try:
+            batch = self._pipe.take()
+        except Exception:
+            self._ended = True
+            raise
+        except BaseException:  # Ctrl-C
+            self.close()
+            raise
+        self._ended = batch is END
+        return batch
+
+    def _after_the_end(self) -> Batch:
+        self._stream.completion  # noqa: B018 - raises what ended it, if that was a failure
+        return END
+
+    def close(self) -> None:
+        """Close the connection; what was not read is lost."""
+        self._ended = True
+        if self._pump is not None and self._loop.alive:
+            self._pump.cancel()
+        with suppress(ClientClosedError):  # the client was closed before, and this with it
+            self._loop.run(self._stream.aclose)
+
+    def __del__(self) -> None:
+        pump: Future[None] | None = getattr(self, "_pump", None)
+        if pump is not None and self._loop.alive and not self._ended and not pump.done():
+            if self._tell is not None:
+                self._tell(self._stream.partial, False)  # noqa: FBT003 - not whole
+            pump.cancel()
+            warnings.warn(
+                "a stream was dropped before its end; use `with client.stream(...)`",
+                ResourceWarning,
+                stacklevel=1,
+                source=self,
+            )
+
+    def collect(self) -> ChatCompletion:
+        """Read to the end and return the whole answer."""
+        while self.receive_batch() is not END:
+            pass
+        return self.completion
+
+    def text(self) -> Iterator[str]:
+        """Iterate over the text alone; of the first choice, if there are more."""
+        while (batch := self.receive_batch()) is not END:
+            yield from texts_of(batch)
+
+    def chunks(self) -> Iterator[ChatCompletionChunk]:
+        """Iterate over the events as the service sent them, those included that say nothing."""
+        while (batch := self.receive_batch()) is not END:
+            yield from batch.chunks
+
+    def events(self) -> Iterator[StreamEvent]:
+        """Iterate over what happens, as structs made for ``match``; `Finished` is the last."""
+        while (batch := self.receive_batch()) is not END:
+            yield from events_of(batch)
+        yield finished(self.completion)
+
+    def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
+        """Call *tell* at the end, with what arrived and whether it is the whole answer."""
+        self._tell = tell
+        self._stream.at_end(tell)
+
+    @property
+    def completion(self) -> ChatCompletion:
+        """The whole answer, usage included; raises what `AsyncChatStream.completion` does."""
+        return self._stream.completion
+
+    @property
+    def partial(self) -> ChatCompletion:
+        """What has arrived so far."""
+        return self._stream.partial
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the answer used; None until the service tells, which it does last."""
+        return self._stream.usage
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the first choice ended; None before that."""
+        return self._stream.finish_reason
+
+    @property
+    def trace_id(self) -> str | None:
+        """What the service's support asks for; None before the response began."""
+        return self._stream.trace_id
