@@ -16,6 +16,7 @@ VERSIONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["class
 SOURCES = ["acechat", "tests", "examples", "benchmarks", "noxfile.py"]
 
 IN_PARALLEL = ["-q", "-n", "2", "--dist", "loadgroup"]
+WITHOUT_INSTALLING = ["tests", "--ignore", "tests/interop", "--ignore", "tests/test_readme.py"]
 
 nox.options.sessions = ["lint", "types", "tests", "lowest", "examples", "build"]
 nox.options.error_on_missing_interpreters = False
@@ -74,9 +75,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests; those with other people's servers on the oldest Python alone."""
+    """All tests; those that install other people's servers on the oldest Python alone."""
     install_group(session, "tests", "-e", ".[cli]")
-    where = [] if session.python == PYTHONS[0] else ["tests", "--ignore", "tests/interop"]
+    where = [] if session.python == PYTHONS[0] else WITHOUT_INSTALLING
     session.run("pytest", *IN_PARALLEL, *(session.posargs or where))
 
 
@@ -89,7 +90,7 @@ def lowest(session: nox.Session) -> None:
         spec.replace(">=", "==") for spec in PROJECT["project"]["optional-dependencies"]["cli"]
     ]
     session.install("-e", ".[cli]", *oldest)
-    session.run("pytest", *IN_PARALLEL, "tests", "--ignore", "tests/interop")
+    session.run("pytest", *IN_PARALLEL, *WITHOUT_INSTALLING, "--ignore", "tests/laws")
 
 
 @nox.session
