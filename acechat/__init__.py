@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING
 
 from acechat import errors, types
 from acechat._config import RetryPolicy, Timeout
+from acechat._events import (
+    AttemptFailed,
+    CallEvent,
+    CallFailed,
+    CallFinished,
+    FirstToken,
+    RequestSent,
+)
+from acechat._limits import Budget, RateLimit
 from acechat._version import __version__
 from acechat.errors import (
     AccountDisabledError,
@@ -26,6 +35,7 @@ from acechat.errors import (
     ContentModerationError,
     GatewayTimeoutError,
     InsufficientBalanceError,
+    MaxTurnsError,
     NotFoundError,
     OutputError,
     OverloadedError,
@@ -39,16 +49,19 @@ from acechat.errors import (
     StreamInterruptedError,
     StreamTruncatedError,
     TokenMismatchError,
+    ToolError,
     TransportError,
 )
 from acechat.types import (
     AssistantMessage,
+    CatalogModel,
     ChatCompletion,
     ChatCompletionChunk,
     ChatOptions,
     Choice,
     ChunkChoice,
     CompletionTokensDetails,
+    Cost,
     Delta,
     Finished,
     ImagePart,
@@ -57,22 +70,46 @@ from acechat.types import (
     PromptTokensDetails,
     ReasoningDelta,
     ResponseInfo,
+    RunResult,
+    Spent,
     SystemMessage,
     TextDelta,
     TextPart,
     ToolCall,
     ToolCallDelta,
+    ToolFinished,
     ToolMessage,
+    ToolResult,
+    ToolStarted,
+    Turn,
+    TurnFinished,
     Usage,
     UserMessage,
 )
 
 if TYPE_CHECKING:
-    from acechat._blocking import ChatStream, Client, Conversation
+    from acechat._blocking import (
+        ChatStream,
+        Client,
+        Conversation,
+        PreparedRequest,
+        Relay,
+        RunStream,
+    )
     from acechat._client import AsyncClient
     from acechat._conversation import AsyncConversation
     from acechat._image import image
+    from acechat._middleware import CallNext, HTTPResponse, Middleware
+    from acechat._money import Meter
+    from acechat._observers import Observer
+    from acechat._output import Output
+    from acechat._prepared import AsyncPreparedRequest
+    from acechat._relay import AsyncRelay
+    from acechat._request import HTTPRequest
+    from acechat._run import AsyncRun
+    from acechat._run_stream import AsyncRunStream
     from acechat._stream import AsyncChatStream
+    from acechat._tool import Tool, tool
 
 __all__ = [
     "APIError",
@@ -83,10 +120,21 @@ __all__ = [
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
+    "AsyncPreparedRequest",
+    "AsyncRelay",
+    "AsyncRun",
+    "AsyncRunStream",
     "Attempt",
+    "AttemptFailed",
     "AuthenticationError",
     "BadRequestError",
+    "Budget",
     "BudgetExceededError",
+    "CallEvent",
+    "CallFailed",
+    "CallFinished",
+    "CallNext",
+    "CatalogModel",
     "ChatCompletion",
     "ChatCompletionChunk",
     "ChatOptions",
@@ -100,27 +148,43 @@ __all__ = [
     "ConnectError",
     "ContentModerationError",
     "Conversation",
+    "Cost",
     "Delta",
     "Finished",
+    "FirstToken",
     "GatewayTimeoutError",
+    "HTTPRequest",
+    "HTTPResponse",
     "ImagePart",
     "InsufficientBalanceError",
+    "MaxTurnsError",
     "Message",
+    "Meter",
+    "Middleware",
     "Model",
     "NotFoundError",
+    "Observer",
+    "Output",
     "OutputError",
     "OverloadedError",
     "PaymentRequiredError",
     "PermissionDeniedError",
+    "PreparedRequest",
     "PromptTokensDetails",
     "ProtocolError",
+    "RateLimit",
     "RateLimitError",
     "ReasoningDelta",
+    "Relay",
+    "RequestSent",
     "RequestTimeoutError",
     "RequestTooLargeError",
     "ResponseInfo",
     "RetryPolicy",
+    "RunResult",
+    "RunStream",
     "ServerError",
+    "Spent",
     "StreamInterruptedError",
     "StreamTruncatedError",
     "SystemMessage",
@@ -128,15 +192,23 @@ __all__ = [
     "TextPart",
     "Timeout",
     "TokenMismatchError",
+    "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolError",
+    "ToolFinished",
     "ToolMessage",
+    "ToolResult",
+    "ToolStarted",
     "TransportError",
+    "Turn",
+    "TurnFinished",
     "Usage",
     "UserMessage",
     "__version__",
     "errors",
     "image",
+    "tool",
     "types",
 ]
 
@@ -146,10 +218,26 @@ _LATER = {
     "AsyncChatStream": "_stream",
     "AsyncClient": "_client",
     "AsyncConversation": "_conversation",
+    "AsyncRelay": "_relay",
+    "Relay": "_blocking",
+    "AsyncRun": "_run",
+    "AsyncRunStream": "_run_stream",
+    "RunStream": "_blocking",
+    "Tool": "_tool",
+    "Output": "_output",
+    "AsyncPreparedRequest": "_prepared",
+    "CallNext": "_middleware",
     "ChatStream": "_blocking",
     "Client": "_blocking",
     "Conversation": "_blocking",
+    "HTTPRequest": "_request",
+    "HTTPResponse": "_middleware",
+    "Meter": "_money",
+    "Middleware": "_middleware",
+    "Observer": "_observers",
+    "PreparedRequest": "_blocking",
     "image": "_image",
+    "tool": "_tool",
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
+from acechat._codec import UNREADABLE
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -108,9 +109,6 @@ class ChatCompletionAccumulator:
     """Takes the chunks of one stream; gives the completion that they tell."""
 
     def __init__(self) -> None:
-        self.chunks = 0
-        """How many chunks were added."""
-
         self.usage: Usage | None = None
         self._head: ChatCompletionChunk | None = None
         self._first = _Choice()
@@ -132,7 +130,6 @@ class ChatCompletionAccumulator:
 
     def add(self, chunk: ChatCompletionChunk, event: bytes, deltas: list[Delta]) -> None:
         """Add *chunk*, decoded from *event*, and append to *deltas* what it says."""
-        self.chunks += 1
         choices = chunk.choices
         if self._first_seen and len(choices) == 1:
             # Nearly all chunks of a stream: the next characters of the only choice.
@@ -210,7 +207,10 @@ class ChatCompletionAccumulator:
         """
         whole = msgspec.to_builtins(self.completion())
         for event in self._kept:
-            fields = cast("dict[str, Any]", msgspec.json.decode(event))
+            try:
+                fields = cast("dict[str, Any]", msgspec.json.decode(event))
+            except UNREADABLE:  # in a field that the typed decoder skips
+                continue
             for choice in fields.pop("choices", None) or ():
                 for known in whole["choices"]:
                     if known["index"] == choice.get("index", 0):

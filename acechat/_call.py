@@ -6,29 +6,40 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from acechat._codec import decode_completion, decode_json
-from acechat._config import Config, RetryPolicy, Timeout, Token
+from acechat._cassette import Cassette
+from acechat._codec import decode_completion, decode_fields
+from acechat._config import Config, RetryPolicy, Timeout
+from acechat._hooks import Hooks
+from acechat._limits import Budget
+from acechat._middleware import Response, through
+from acechat._observers import Watch
+from acechat._output import PartialOutput
 from acechat._protocol import ChatStreamProtocol
-from acechat._refusals import find_trace_id, parse_error
+from acechat._recorder import Recording
+from acechat._redaction import bare, redact
+from acechat._refusals import parse_error
 from acechat._request import HTTPRequest
-from acechat._retry import classify, delay_before_next, may_be_billed
+from acechat._tries import Tries
 from acechat.errors import (
     AceChatError,
-    Attempt,
+    BudgetExceededError,
     ProtocolError,
     TransportError,
 )
-from acechat.types import ChatCompletion, ResponseInfo
+from acechat.types import ChatCompletion, ResponseInfo, Usage
 from acechat.types.completion import note_origin
 
 if TYPE_CHECKING:  # it brings aiohttp
-    from acechat._transport import Response, Transport
+    from acechat._transport import Transport
 
-__all__ = ["Call", "bare", "is_event_stream"]
+__all__ = ["Call", "Ride"]
 
 _T = TypeVar("_T")
+
+Ride: TypeAlias = Callable[[], Awaitable[ChatCompletion[Any]]]
+"""Reads an answer as a stream and returns it whole, with the output that was asked for."""
 
 _SUCCESS = range(200, 300)
 _KEPT_OF_AN_ERROR = 64 * 1024
@@ -43,6 +54,8 @@ class Call:
         config: The client's limits and token.
         timeout: The limits of this call.
         retries: When to send it again.
+        hooks: Who watches, and who stands between.
+        model: The model that is asked; empty for none.
     """
 
     def __init__(
@@ -52,6 +65,8 @@ class Call:
         config: Config,
         timeout: Timeout,
         retries: RetryPolicy,
+        hooks: Hooks,
+        model: str = "",
     ) -> None:
         self.config = config
         self.timeout = timeout
@@ -59,9 +74,14 @@ class Call:
         """Whether any of the answer has arrived: from then on nothing is sent again."""
 
         self._transport = transport
-        self._request = request
-        self._retries = retries
-        self._attempts: tuple[Attempt, ...] = ()
+        self.request: HTTPRequest = request
+        self._tries = Tries(retries, model, config.fallback_models)
+        self._hooks = hooks
+        self._gate = hooks.gate if model else None  # what is free is not limited
+        self._entered: float | None = None
+        watching = hooks.observers.watching
+        self._watch: Watch | None = Watch(hooks.observers, model) if watching else None
+        self._recording: Recording | None = None
         self._clock: Callable[[], float] = float  # the loop's, once the call has begun
         self._started = 0.0
         self._began = 0.0  # the attempt under way
@@ -73,9 +93,27 @@ class Call:
             AceChatError: How the last one failed, with all *attempts*.
         """
         self._clock = asyncio.get_running_loop().time
-        self._started = self._clock()
+        self._started = self._started or self._clock()
+        self._tries.begin()
+        if self._watch is not None:
+            self._watch = Watch(self._hooks.observers, self._tries.model)  # each exchange is told
+        try:
+            return await self._try(attempt)
+        except BaseException as ended:
+            self.failed(ended)
+            raise
+
+    async def _try(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        request = self.request
+        self._recording = self._transport.recorder.begin(
+            request.method, request.path, request.headers, request.body, self._clock()
+        )
         while True:
+            if self._tries.model and self.config.budget is not None:
+                self._check_budget(self.config.budget)
             self._began = self._clock()
+            if self._recording is not None:
+                self._recording.attempt(self._began)
             try:
                 return await attempt()
             except AceChatError as caught:
@@ -85,32 +123,90 @@ class Call:
                 raise error
             await self._transport.pause(delay, self.timeout)
 
+    def _check_budget(self, budget: Budget) -> None:
+        try:
+            budget.check(self._hooks.meter.snapshot())
+        except BudgetExceededError as error:
+            error.attempts = self._tries.failed
+            raise
+
     def note_failure(self, error: AceChatError) -> float | None:
         """Remember how the attempt failed; return the seconds until the next, None for none."""
         from random import random  # it takes 2 ms to import, and most calls never fail
 
         now = self._clock()
+        total = self.timeout.total
+        time_left = None if total is None else self._started + total - now
         redact(error, self.config.token)
-        failure = classify(error, content=self.content)
-        number = len(self._attempts) + 1
-        tried = Attempt(
-            number=number,
+        tried, delay = self._tries.add(
+            error,
+            content=self.content,
             started=self._began - self._started,
             elapsed=now - self._began,
-            failure=failure,
-            error=f"{type(error).__name__}: {error}",
-            may_be_billed=may_be_billed(failure, error),
-        )
-        self._attempts = error.attempts = (*self._attempts, tried)
-        total = self.timeout.total
-        return delay_before_next(
-            self._retries,
-            number,
-            error,
-            failure,
             jitter=random(),  # noqa: S311 - spreads retries, keeps no secret
-            time_left=None if total is None else self._started + total - now,
+            time_left=time_left,
         )
+        self._leave_gate(error=error)
+        if self._recording is not None:
+            self._recording.fail(error, tried.error, now)
+            error.cassette = Cassette(self._recording.exchanges())
+        watch = self._watched()
+        another = None
+        if delay is None and (time_left is None or time_left > 0):
+            another = self._tries.next_model(error, content=self.content)
+        if another is not None:
+            delay = 0.0
+        watch.attempt_failed(tried, error, elapsed=now - self._started, retry_in=delay)
+        if another is not None:
+            watch.model = another
+            self.request = self.request.with_json(self.request.json() | {"model": another})
+        return delay
+
+    def _watched(self) -> Watch:
+        """Return what tells of this call: of failures somebody always wants to hear."""
+        if self._watch is None:
+            self._watch = Watch(self._hooks.observers, self._tries.model)
+        return self._watch
+
+    def first_token(self, trace_id: str | None) -> None:
+        """Note that the first content of a stream arrived."""
+        if self._watch is not None:
+            made = len(self._tries.failed) + 1
+            self._watch.first_token(attempt=made, elapsed=self.elapsed(), trace_id=trace_id)
+
+    def succeeded(self, completion: ChatCompletion | None, size: int) -> None:
+        """Note that the whole answer came, in *size* bytes; None for one that is no completion."""
+        usage = completion.usage if completion else None
+        self._leave_gate(usage)
+        if completion is not None:
+            self._hooks.meter.add(usage)
+        if self._watch is not None:
+            self._watch.finished(
+                completion,
+                attempts=len(self._tries.failed) + 1,
+                elapsed=self.elapsed(),
+                response_bytes=size,
+            )
+
+    def failed(self, error: BaseException | None) -> None:
+        """Note that no whole answer will come; None if the caller left."""
+        if not self._began:
+            return  # nothing was asked
+        self._leave_gate()
+        made = len(self._tries.failed) + (not isinstance(error, AceChatError))
+        self._watched().failed(error, self._tries.failed, made=made, elapsed=self.elapsed())
+
+    async def whole(self, ride: Ride | None = None) -> ChatCompletion[Any]:
+        """Return the whole answer; *ride* gets it by way of a stream."""
+        return await (self.run(self.answer) if ride is None else ride())
+
+    def accept(self, completion: ChatCompletion) -> ChatCompletion[Any]:
+        """Make of a whole answer what the caller gets."""
+        return completion
+
+    def partial_output(self) -> PartialOutput:
+        """Return what reads JSON in the answer while it is being written."""
+        return PartialOutput()
 
     async def open(self) -> Response:
         """Send the request; return the response if it says yes.
@@ -119,15 +215,48 @@ class Call:
             APIError: It says no.
             TransportError: There was none.
         """
-        total = self.timeout.total
-        response = await self._transport.open(
-            self._request, self.timeout, None if total is None else self._started + total
-        )
+        if self._hooks.middleware:
+            response = await through(
+                self._hooks.middleware, self.request, self._send, self._read_redacted
+            )
+        else:
+            response = await self._send(self.request)
         if response.status in _SUCCESS:
             return response
         # before anything is cut out of it: half a token is a secret, too
         body = self.config.token.redact(await self._read_refusal(response))
         raise parse_error(response.status, response.headers, body, now=time.time())
+
+    async def _send(self, request: HTTPRequest) -> Response:
+        total = self.timeout.total
+        silent = self._watch is None and self._gate is None
+        ready = None if silent else partial(self._ready, request)
+        response = await self._transport.open(
+            request, self.timeout, None if total is None else self._started + total, ready
+        )
+        if self._recording is not None:
+            response.tape = self._recording.answer(response.status, response.headers, self._clock())
+        return response
+
+    async def _ready(self, request: HTTPRequest) -> None:
+        """Do what is due just before *request* is written."""
+        if self._gate is not None:
+            self._leave_gate()  # a middleware sends twice
+            self._entered = await self._gate.enter()
+        if self._watch is not None:
+            made = len(self._tries.failed) + 1
+            self._watch.sent(request, attempt=made, elapsed=self.elapsed())
+
+    def _leave_gate(self, usage: Usage | None = None, error: AceChatError | None = None) -> None:
+        if self._gate is not None and self._entered is not None:
+            entered, self._entered = self._entered, None
+            self._gate.leave(entered, tokens=usage.total_tokens if usage else None, error=error)
+
+    async def _read_redacted(self, response: Response) -> bytes:
+        """Read the whole body for a middleware, which must not see an echo of the token."""
+        body = await self.read_whole(response)
+        self.content = False  # what it makes of it decides
+        return self.config.token.redact(body)
 
     async def _read_refusal(self, response: Response) -> bytes:
         """Read what is there to read: a refusal counts even if its reason is cut."""
@@ -175,39 +304,46 @@ class Call:
                 response.abort()
         return b"".join(parts)
 
-    async def body(self) -> bytes:
-        """Make one attempt to get a body of any kind."""
-        return await self.read_whole(await self.open())
+    async def body(self, decode: Callable[[bytes], _T]) -> _T:
+        """Make one attempt to get a body of any kind; *decode* reads it."""
+        body = await self.read_whole(await self.open())
+        self.content = False  # it is whole, whatever it holds
+        decoded = decode(body)
+        self.succeeded(None, len(body))
+        return decoded
 
     async def answer(self) -> ChatCompletion:
         """Make one attempt to get a whole answer."""
         response = await self.open()
         body = await self.read_whole(response)
         self.content = False  # a refusal in a 2xx is one all the same
-        if is_event_stream(response):
+        if _is_event_stream(response):
             protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
             protocol.receive_data(body)
             self.content = protocol.content
             protocol.receive_eof()
-            return self.received(response, protocol.completion(), protocol.to_dict)
-        completion, trace_id = decode_completion(body, response.headers, status=response.status)
-        return self.received(response, completion, partial(decode_json, body), trace_id=trace_id)
+            completion, source = protocol.completion(), protocol.to_dict
+            reply = self.received(response, completion, source, protocol.trace_id)
+        else:
+            completion, trace_id = decode_completion(body, response.headers, status=response.status)
+            reply = self.received(response, completion, partial(decode_fields, body), trace_id)
+        self.succeeded(reply, len(body))
+        return reply
 
     def received(
         self,
         response: Response,
         completion: ChatCompletion,
-        source: Callable[[], dict[str, Any]],
-        *,
-        trace_id: str | None = None,
+        source: Callable[[], dict[str, Any] | None],
+        trace_id: str | None,
     ) -> ChatCompletion:
         """Note on *completion* how it came."""
         info = ResponseInfo(
             status=response.status,
             headers=response.headers,
-            trace_id=trace_id or find_trace_id({}, response.headers),
+            trace_id=trace_id,
             elapsed=self.elapsed(),
-            attempts=self._attempts,
+            attempts=self._tries.failed,
         )
         return note_origin(completion, info, source)
 
@@ -221,28 +357,6 @@ class Call:
         return self._clock() - self._started
 
 
-def is_event_stream(response: Response) -> bool:
+def _is_event_stream(response: Response) -> bool:
     """Whether *response* says that its body is a stream of events."""
     return response.headers.get("content-type", "").lower().startswith("text/event-stream")
-
-
-def bare(error: AceChatError) -> AceChatError:
-    """Take from *error* the frames that it came through, and the errors before it.
-
-    They hold what the service sent, which may echo the token; some people print every local.
-    """
-    error.__context__ = None
-    return error.with_traceback(None)
-
-
-def redact(error: AceChatError, token: Token) -> None:
-    """Take the token out of what the service echoed into *error*."""
-    facts = error.__dict__
-    for name in ("reason", "message", "code", "trace_id"):
-        if isinstance(told := facts.get(name), str):
-            facts[name] = token.redact_text(told)
-    if isinstance(body := facts.get("body"), bytes):
-        facts["body"] = token.redact(body)
-    error.args = tuple(
-        token.redact_text(told) if isinstance(told, str) else told for told in error.args
-    )

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import ssl as _ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
-import msgspec
-
-from acechat._call import Call
-from acechat._codec import decode_models
-from acechat._config import (
-    DEFAULT_MODEL,
-    Config,
-    RetryPolicy,
-    Timeout,
-    as_retries,
-    as_timeout,
-    read_api_root,
-    read_token,
-)
+from acechat._caller import Caller
+from acechat._config import RetryPolicy, Timeout
 from acechat._conversation import AsyncConversation
-from acechat._counting import build_count, decode_count
-from acechat._request import Content, HTTPRequest, build_chat, gather_messages
+from acechat._output import OutputT, OutputType
+from acechat._prepared import AsyncPreparedRequest
+from acechat._request import Content
+from acechat._run import AsyncRun, Limits, Story
+from acechat._run_stream import AsyncRunStream
 from acechat._stream import AsyncChatStream
-from acechat.types import ChatCompletion, ChatOptions, MessageLike, Model
-
-if TYPE_CHECKING:  # it takes 0.15 s to import, and is, when a client is made
-    import aiohttp
-
-    from acechat._transport import Transport
+from acechat._terms import Terms
+from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
 
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient:
+class AsyncClient(Caller):
     """The chat completion service, for asyncio.
 
     A client keeps connections for the event loop that it is used in: make one and keep it. It may
@@ -47,6 +33,11 @@ class AsyncClient:
         base_url: An origin, to which ``/v1`` is added, or an API's root, used as it is; None for
             ``ACEDATACLOUD_API_BASE_URL``, else ``https://api.acedata.cloud``.
         model: The model of calls that name none.
+        fallback_models: Who is asked next, in this order and each with retries of its own, when a
+            model stays overloaded; `ChatCompletion.model` tells who answered.
+        transport: How the answers of `chat` travel: ``"stream"``, ``"plain"``, or ``"auto"``, which
+            is a stream where the model thinks or may write more than 4096 tokens, because gateways
+            cut what is silent for long. The answer is the same.
         timeout: Limits of a call; a number is `Timeout.total`, in seconds.
         retries: When to send again; a number is `RetryPolicy.max_attempts`, the first included.
         headers: Additional headers of all requests.
@@ -56,69 +47,26 @@ class AsyncClient:
         session: A session of your own, which the client uses but does not close.
         max_concurrency: The most requests at a time; None for no limit. Waiting for a turn counts
             to `Timeout.total` alone.
+        budget: The most that may be spent; `BudgetExceededError` after that. None for no limit.
+        rate_limit: How fast to ask; None for as fast as callers do. Waiting for a turn counts to
+            `Timeout.total` alone.
+        observers: Are called with what happens to each call, as structs; see `CallEvent`.
+        middleware: Are awaited once per attempt, with the request and what sends it; the first is
+            the outermost.
         max_event_bytes: The most bytes of one event of a stream.
         max_response_bytes: The most bytes of a whole answer, decompressed.
+        record_bytes: The most bytes that are kept of what goes over the wire in one call, for
+            `AceChatError.save` and `save_last`; 0 records nothing.
 
     Raises:
         ConfigurationError: An argument, or a variable of the environment, cannot be used.
+        TypeError: An observer or a middleware is none.
 
     Example:
         >>> async with AsyncClient() as client:
         ...     reply = await client.chat("Hello")
         >>> reply.text
     """
-
-    def __init__(
-        self,
-        api_token: str | None = None,
-        *,
-        base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        timeout: Timeout | float = Timeout(),
-        retries: RetryPolicy | int = RetryPolicy(),
-        headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        ssl: _ssl.SSLContext | None = None,
-        session: aiohttp.ClientSession | None = None,
-        max_concurrency: int | None = None,
-        max_event_bytes: int = 16 * 2**20,
-        max_response_bytes: int = 64 * 2**20,
-    ) -> None:
-        from acechat._transport import read_proxy
-
-        api_root = read_api_root(base_url)
-        config = Config(
-            token=read_token(api_token),
-            api_root=api_root,
-            model=model,
-            timeout=as_timeout(timeout, Timeout()),
-            retries=as_retries(retries, RetryPolicy()),
-            headers=dict(headers or ()),
-            proxy=read_proxy(proxy, api_root),
-            max_concurrency=max_concurrency,
-            max_event_bytes=max_event_bytes,
-            max_response_bytes=max_response_bytes,
-        )
-        self._set_up(config, ssl=ssl, session=session)
-
-    @classmethod
-    def _from_config(cls, config: Config) -> Self:
-        client = object.__new__(cls)
-        client._set_up(config)
-        return client
-
-    def _set_up(
-        self,
-        config: Config,
-        *,
-        ssl: _ssl.SSLContext | None = None,
-        session: aiohttp.ClientSession | None = None,
-    ) -> None:
-        from acechat._transport import Transport
-
-        self._config = config
-        self._transport: Transport = Transport(config, ssl=ssl, session=session)
-        self._portable = ssl is None and session is None
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,19 +93,23 @@ class AsyncClient:
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
+        output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> ChatCompletion:
+    ) -> ChatCompletion[OutputT]:
         """Ask, wait, and return the whole answer.
 
         Args:
-            *content: What the user says now: strings, and `image`s.
+            *content: What the user says now: strings, and pictures from `image`.
             messages: What was said before, as structs or as the API's own JSON.
             system: Instructions, sent before everything else.
             model: The model that answers; None for the client's.
+            output_type: The type of the reply's *output*: a struct, dataclass, `TypedDict` or
+                pydantic model, or what holds them; an `Output` says more. The answer's JSON is its
+                text. One that does not fit is asked for again, once, which costs as much again.
             timeout: Limits of this call; a number is the total, in seconds.
             retries: When to send again; a number is *max_attempts*.
             extra_body: Fields of the request that acechat does not know; they win.
@@ -170,14 +122,13 @@ class AsyncClient:
             APIError: The service refused.
             TransportError: No whole answer came; `RequestTimeoutError` where a limit passed.
             ProtocolError: What came is no answer.
+            OutputError: The answer is not of *output_type*.
 
         Example:
             >>> (await client.chat("Hello", max_tokens=100)).text
         """
-        call = self._prepare(
-            content, messages, system, model, timeout, retries, extra_body, extra_headers, options
-        )
-        return await call.run(call.answer)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return await self._chat(content, messages, terms, output_type)
 
     def stream(
         self,
@@ -185,16 +136,17 @@ class AsyncClient:
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
+        output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> AsyncChatStream:
+    ) -> AsyncChatStream[OutputT]:
         """Ask, and return the answer while it is being written.
 
         Takes what `chat` does. Nothing is sent before the stream is read or entered; from then on
-        it raises what `chat` does.
+        it raises what `chat` does. An answer that is not of *output_type* is not asked for again.
 
         Raises:
             ConfigurationError: Something cannot be sent.
@@ -204,20 +156,119 @@ class AsyncClient:
             >>> async for delta in client.stream("Hello"):
             ...     print(delta, end="")
         """
-        return AsyncChatStream(
-            self._prepare(
-                content,
-                messages,
-                system,
-                model,
-                timeout,
-                retries,
-                extra_body,
-                extra_headers,
-                options,
-                stream=True,
-            )
-        )
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return self._stream(content, messages, terms, output_type)
+
+    def run(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 8,
+        max_parallel: int = 8,
+        tool_timeout: float | None = None,
+        raise_tool_errors: bool = False,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncRun:
+        """Ask, call the tools that the model wants called, and ask again, until it answers.
+
+        Await it for the result, or iterate over its turns as they end; nothing is sent before.
+        Each turn is a call like `chat`, at the price of one.
+
+        Args:
+            *content: What the user says now: strings, and pictures from `image`.
+            messages: What was said before.
+            system: Instructions, sent before everything else.
+            model: The model that answers; None for the client's.
+            max_turns: The most answers to ask for, 1 or more.
+            max_parallel: The most tools that run at a time, 1 or more.
+            tool_timeout: Seconds that one call of a tool may take; None for no limit.
+            raise_tool_errors: Whether a failing tool ends the run. Else the model is told the
+                exception's name and text, and goes on.
+            timeout: Limits of each turn's request.
+            retries: When to send a turn's request again.
+            extra_body: Fields of the requests that acechat does not know.
+            extra_headers: Additional headers.
+            **options: See `ChatOptions`. *tools* are functions (`acechat.tool` overrides what
+                their signature says) or a `Tool`; functions that are not asynchronous run in
+                threads. A *tool_choice* that demands a call holds for the first turn.
+
+        Raises:
+            ConfigurationError: A tool or an argument cannot be used; nothing was sent.
+            MaxTurnsError: The model still called tools; *run* holds what had happened.
+            ToolError: A tool failed, and *raise_tool_errors* is true.
+            AceChatError: What `chat` raises; *run* holds what had happened.
+
+        Example:
+            >>> async def weather(city: str) -> str: ...
+            >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
+        """
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        story = Story(content, messages, limits, terms, self._config.token)
+        return AsyncRun(self._chat, story)
+
+    def run_stream(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 8,
+        max_parallel: int = 8,
+        tool_timeout: float | None = None,
+        raise_tool_errors: bool = False,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncRunStream:
+        """Do what `run` does, and return what happens while it does: text, tools, turns.
+
+        Takes what `run` does, and raises it when the stream is read.
+
+        Example:
+            >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text():
+            ...     print(text, end="")
+        """
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        story = Story(content, messages, limits, terms, self._config.token)
+        return AsyncRunStream(self._stream, story)
+
+    def prepare(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        output_type: OutputType[Any] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncPreparedRequest:
+        """Return what `chat` would send for an answer at once, as data; nothing is sent.
+
+        Takes what `chat` does. *timeout* and *retries* are those of
+        `AsyncPreparedRequest.count_tokens`.
+
+        Raises:
+            ConfigurationError: Something cannot be sent.
+            TypeError: An option is unknown.
+
+        Example:
+            >>> print(client.prepare("Hello", max_tokens=100).curl())
+        """
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return self._prepare(content, messages, terms, output_type)
 
     def conversation(
         self,
@@ -232,8 +283,15 @@ class AsyncClient:
 
     async def models(self) -> list[Model]:
         """Return the models that the service offers now."""
-        call = self._call(HTTPRequest(method="GET", path="/models"))
-        return decode_models(await call.run(call.body))
+        return await self._models()
+
+    async def catalog(self) -> list[CatalogModel]:
+        """Return the public catalogue of chat models: what they can do, and their prices.
+
+        It is read from ``platform.acedata.cloud``, or from the host of *base_url* where that is not
+        AceData's. Neither the token nor *headers* are sent, and no middleware is asked.
+        """
+        return await self._catalog()
 
     async def count_tokens(
         self,
@@ -241,87 +299,14 @@ class AsyncClient:
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
-        tools: Sequence[Mapping[str, Any]] | None = None,
+        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return how many tokens a request would have; asking is free (contract, 4.1)."""
-        gathered = gather_messages(content, messages=messages, system=system)
-        call = self._call(build_count(gathered, model=model or self._config.model, tools=tools))
-        return decode_count(await call.run(call.body))
-
-    def with_options(
-        self,
-        *,
-        model: str | None = None,
-        timeout: Timeout | float | None = None,
-        retries: RetryPolicy | int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Self:
-        """Return a copy with other settings; the two share their connections and `aclose`."""
-        config = self._config
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        copy._config = msgspec.structs.replace(
-            config,
-            model=model or config.model,
-            timeout=as_timeout(timeout, config.timeout),
-            retries=as_retries(retries, config.retries),
-            headers=config.headers | dict(headers or ()),
-        )
-        return copy
-
-    def _prepare(
-        self,
-        content: Sequence[Content],
-        messages: Iterable[MessageLike],
-        system: str | None,
-        model: str | None,
-        timeout: Timeout | float | None,
-        retries: RetryPolicy | int | None,
-        extra_body: Mapping[str, Any] | None,
-        extra_headers: Mapping[str, str] | None,
-        options: ChatOptions,
-        *,
-        stream: bool = False,
-    ) -> Call:
-        request = build_chat(
-            content,
-            messages=messages,
-            system=system,
-            model=model or self._config.model,
-            stream=stream,
-            options=options,
-            extra_body=extra_body,
-            extra_headers=extra_headers,
-        )
-        return self._call(request, timeout, retries)
-
-    def _call(
-        self,
-        request: HTTPRequest,
-        timeout: Timeout | float | None = None,
-        retries: RetryPolicy | int | None = None,
-    ) -> Call:
-        config = self._config
-        if config.headers:
-            request = msgspec.structs.replace(request, headers=config.headers | request.headers)
-        return Call(
-            self._transport,
-            request,
-            config,
-            as_timeout(timeout, config.timeout),
-            as_retries(retries, config.retries),
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if not self._portable:
-            raise TypeError("a client with a session= or ssl= of its own cannot be pickled")
-        return type(self)._from_config, (self._config,)
+        terms = Terms(system, model)
+        return await self._count_tokens(content, messages, terms, tools)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AsyncClient) and self._config == other._config
 
     def __hash__(self) -> int:
-        return id(self)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._config!r})"
+        return super().__hash__()

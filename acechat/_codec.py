@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from decimal import Decimal
 from math import isfinite
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from acechat._refusals import error_from_value, find_trace_id, is_refusal
 from acechat._sse import Event
+from acechat._told import decode_told
 from acechat.errors import ConfigurationError, ProtocolError
 from acechat.types import (
     ChatCompletion,
@@ -30,8 +32,10 @@ from acechat.types import (
 
 __all__ = [
     "UNREADABLE",
+    "convert",
     "decode_chunk",
     "decode_completion",
+    "decode_fields",
     "decode_json",
     "decode_models",
     "decode_plain_chunk",
@@ -41,7 +45,6 @@ __all__ = [
 _T = TypeVar("_T")
 
 _chunk = msgspec.json.Decoder(ChatCompletionChunk)
-_completion = msgspec.json.Decoder(ChatCompletion)
 _encoder = msgspec.json.Encoder()
 
 _PRECIOUS = {
@@ -53,9 +56,6 @@ _PRECIOUS = {
     "function",
 }
 """Fields that carry the answer: one that does not fit is an error, not a loss."""
-
-_ODD = (b'"error"', b'"success"', b'"reasoning"')
-"""Keys of a body that need a second look. Inside of text their quotes would be escaped."""
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -120,19 +120,29 @@ def decode_completion(
         APIError: It is an error, though its status is 2xx.
         ProtocolError: It is neither.
     """
-    completion = None
-    if not any(key in body for key in _ODD):
-        with suppress(*UNREADABLE):
-            completion = _completion.decode(body)
-    fields: dict[str, Any] = {}
-    if completion is None:
+    told = None
+    with suppress(*UNREADABLE):
+        told = decode_told(body)
+    if told is not None:
+        completion, trace_id = told
+        fields: dict[str, Any] = {"trace_id": trace_id}
+    else:
         fields = _answer(body, headers, status)
-        completion = _convert(fields, ChatCompletion, body, status)
-    elif b'"trace_id"' in body:
-        fields = msgspec.json.decode(body)
-    if b'"tool_calls"' in body:
+        completion = convert(fields, ChatCompletion, body, status)
+    if any(choice.message.tool_calls for choice in completion.choices):
         completion = _with_arguments(completion)
     return completion, find_trace_id(fields, headers)
+
+
+def decode_fields(body: bytes) -> dict[str, Any] | None:
+    """Decode every field of a *body* that was decoded to an answer.
+
+    None where a field is broken that the typed decoder skipped, because it does not know it.
+    """
+    try:
+        return cast("dict[str, Any]", msgspec.json.decode(body))
+    except UNREADABLE:
+        return None
 
 
 def _answer(body: bytes, headers: Mapping[str, str], status: int) -> dict[str, Any]:
@@ -177,7 +187,8 @@ def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk
     if chunk is None or chunk.error:
         return _decode_odd_chunk(data, headers)
     if not chunk.choices and (isinstance(data, Event) or b'"success"' in data):
-        return _decode_odd_chunk(data, headers)
+        with suppress(ProtocolError):  # of a field that the typed decoder skips
+            _decode_odd_chunk(data, headers)  # raises what it says otherwise
     return chunk
 
 
@@ -198,7 +209,7 @@ def _decode_odd_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletion
     fields = cast("dict[str, Any]", value)
     if fields.get("choices") is None:
         fields["choices"] = []
-    return _convert(fields, ChatCompletionChunk, data)
+    return convert(fields, ChatCompletionChunk, data)
 
 
 def decode_models(body: bytes) -> list[Model]:
@@ -211,7 +222,7 @@ def decode_models(body: bytes) -> list[Model]:
     entries = cast("dict[str, Any]", value).get("data") if isinstance(value, dict) else None
     if not isinstance(entries, list):
         raise ProtocolError("the list of models has no data", body=body)
-    return [_convert(entry, Model, body) for entry in cast("list[dict[str, Any]]", entries)]
+    return [convert(entry, Model, body) for entry in cast("list[dict[str, Any]]", entries)]
 
 
 def _with_arguments(completion: ChatCompletion) -> ChatCompletion:
@@ -233,7 +244,12 @@ def with_arguments(call: ToolCall) -> ToolCall:
     return ToolCall(id=call.id, type=call.type, function=FunctionCall(name=call.function.name))
 
 
-def _convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | None = None) -> _T:
+def convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | None = None) -> _T:
+    """Make a struct of decoded JSON, leaving out the fields that do not fit.
+
+    Raises:
+        ProtocolError: One does not fit that may not be left out.
+    """
     try:
         return msgspec.convert(fields, cls)
     except msgspec.ValidationError as error:
@@ -247,9 +263,12 @@ def _convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | N
 def _salvage(value: Any, kind: Any) -> Any:
     """Convert *value* to *kind*, leaving out the fields that do not fit."""
     try:
-        return msgspec.convert(value, kind, strict=False)
+        fit = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError:
         pass
+    else:
+        if not isinstance(fit, Decimal) or fit.is_finite():
+            return fit
     if get_origin(kind) in {Union, UnionType}:
         for option in get_args(kind):
             try:
@@ -275,7 +294,10 @@ def _salvage_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
         if found is None or (found in ("", {}, False) and field.encode_name == "tool_calls"):
             continue
         if field.name == "arguments" and not isinstance(found, str):  # a value, not its text
-            found = _encoder.encode(found).decode()
+            try:
+                found = _encoder.encode(found).decode()
+            except RecursionError:
+                raise _UnfitError from None
         try:
             kept[field.name] = _salvage(found, field.type)
         except _UnfitError:

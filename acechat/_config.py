@@ -1,39 +1,37 @@
-"""What a client is told once: where, as whom, how long, how often."""
+"""What a client is told once: how long, how often, how much."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Struct
 
+from acechat._environment import Token
+from acechat._limits import Budget, RateLimit
 from acechat.errors import ConfigurationError
 
 __all__ = [
     "DEFAULT_MODEL",
     "Config",
     "RetryPolicy",
+    "Riding",
     "Timeout",
-    "Token",
+    "as_models",
     "as_retries",
     "as_timeout",
     "check_headers",
-    "read_api_root",
-    "read_token",
 ]
 
-DEFAULT_MODEL = "claude-sonnet-4-20250514"
-_DEFAULT_BASE_URL = "https://api.acedata.cloud"
-_TOKEN_VARIABLES = ("ACEDATACLOUD_API_TOKEN", "ACEDATACLOUD_API_KEY", "ACEDATA_API_KEY")
-_BASE_URL_VARIABLE = "ACEDATACLOUD_API_BASE_URL"
-_OWN_HEADERS = {"authorization", "content-length", "host", "transfer-encoding", "connection"}
-_SECRET = 8
-"""Characters from which on a token is one, and not a word that any text may hold."""
+Riding: TypeAlias = Literal["auto", "stream", "plain"]
+"""How the answer of a `chat` travels: as a stream, at once, or as fits the request."""
 
-_MASKABLE = 16
-"""Characters from which on the last four of a token say nothing about the rest."""
+DEFAULT_MODEL = "claude-sonnet-4-20250514"
+_OWN_HEADERS = {"authorization", "content-length", "host", "transfer-encoding", "connection"}
+_LEAST_RECORD = 1024
+"""Bytes in which a request and an answer can be told apart."""
 
 
 def _is_positive(number: object) -> bool:
@@ -122,83 +120,6 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"{name} must be 0 or more seconds, not {delay!r}")
 
 
-class Token:
-    """A credential that shows itself to nobody: not in a repr, not in a pickle."""
-
-    __slots__ = ("_secret",)
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
-
-    def reveal(self) -> str:
-        """Return the credential, to be put on the wire."""
-        return self._secret
-
-    def redact(self, data: bytes) -> bytes:
-        """Return *data* without the credential, which some services echo in their errors."""
-        if len(self._secret) < _SECRET:
-            return data
-        return data.replace(self._secret.encode(), b"***")
-
-    def redact_text(self, text: str) -> str:
-        """Return *text* without the credential."""
-        return text.replace(self._secret, "***") if len(self._secret) >= _SECRET else text
-
-    def __repr__(self) -> str:
-        return f"***{self._secret[-4:]}" if len(self._secret) >= _MASKABLE else "***"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Token) and other._secret == self._secret
-
-    def __hash__(self) -> int:
-        return hash(self._secret)
-
-    def __deepcopy__(self, memo: object) -> Token:
-        return self
-
-    def __copy__(self) -> Token:
-        return self
-
-    def __reduce__(self) -> tuple[Callable[[None], Token], tuple[None]]:
-        return read_token, (None,)
-
-
-def read_token(given: str | None) -> Token:
-    """Clean and check the token that was *given*; for None, the one of the environment.
-
-    Raises:
-        ConfigurationError: There is none, or it cannot be one.
-    """
-    secret = given
-    if secret is None:
-        secret = next((os.environ[name] for name in _TOKEN_VARIABLES if os.environ.get(name)), None)
-    if secret is None:
-        raise ConfigurationError(
-            "no API token: pass api_token= or set ACEDATACLOUD_API_TOKEN "
-            "(get one at https://platform.acedata.cloud)"
-        )
-    if not isinstance(secret, str):
-        raise ConfigurationError(f"the API token must be a str, not {type(secret).__name__}")
-    secret = secret.strip()
-    if secret.lower() == "bearer" or secret[:7].lower() == "bearer ":
-        secret = secret[7:].strip()
-    if not secret:
-        raise ConfigurationError(
-            "the API token is empty: pass api_token= or set ACEDATACLOUD_API_TOKEN"
-        )
-    if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise ConfigurationError(
-            "the API token holds characters that no token has (white space, control characters "
-            "or letters outside of ASCII): copy it again"
-        )
-    if secret.startswith("platform-"):
-        raise ConfigurationError(
-            "this is a platform token, which manages the account at platform.acedata.cloud; "
-            "the API wants the token of an application: copy it from the API's page there"
-        )
-    return Token(secret)
-
-
 class Config(Struct, frozen=True, kw_only=True):
     """The settings of one client, checked. A value: it compares, and pickles without its token."""
 
@@ -207,18 +128,27 @@ class Config(Struct, frozen=True, kw_only=True):
     """Where the paths begin, ``https://api.acedata.cloud/v1`` for example."""
 
     model: str = DEFAULT_MODEL
+    fallback_models: tuple[str, ...] = ()
+    transport: Riding = "auto"
     timeout: Timeout = Timeout()
     retries: RetryPolicy = RetryPolicy()
     headers: dict[str, str] = {}
     proxy: str | None = None
     max_concurrency: int | None = None
+    budget: Budget | None = None
+    rate_limit: RateLimit | None = None
     max_event_bytes: int = 16 * 2**20
     max_response_bytes: int = 64 * 2**20
+    record_bytes: int = 256 * 2**10
 
     def __post_init__(self) -> None:
         check_headers(self.headers)
-        if not self.model:
+        if not self.model or not all(self.fallback_models):
             raise ConfigurationError("model is empty")
+        if self.transport not in get_args(Riding):
+            raise ConfigurationError(
+                f"transport must be 'auto', 'stream' or 'plain', not {self.transport!r}"
+            )
         for name in ("max_concurrency", "max_event_bytes", "max_response_bytes"):
             limit = getattr(self, name)
             unlimited = limit is None and name == "max_concurrency"
@@ -226,6 +156,16 @@ class Config(Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(
                     f"{name} must be a whole number of 1 or more, not {limit!r}"
                 )
+
+        if (
+            type(self.record_bytes) is not int
+            or 0 < self.record_bytes < _LEAST_RECORD
+            or (self.record_bytes < 0)
+        ):
+            raise ConfigurationError(
+                f"record_bytes must be 0, for no recording, or a whole number of {_LEAST_RECORD} "
+                f"or more, not {self.record_bytes!r}"
+            )
 
     def __repr__(self) -> str:
         return f"Config({self.api_root}, model={self.model!r}, token={self.token!r})"
@@ -240,6 +180,18 @@ def as_timeout(timeout: Timeout | float | None, default: Timeout) -> Timeout:
     return default.with_total(timeout)
 
 
+def as_models(models: Iterable[str]) -> tuple[str, ...]:
+    """Read a list of *models*.
+
+    Raises:
+        ConfigurationError: It is one name, or holds something else.
+    """
+    names = () if isinstance(models, str) else tuple(models)
+    if isinstance(models, str) or not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(f"fallback_models must be a list of names, not {models!r}")
+    return names
+
+
 def as_retries(retries: RetryPolicy | int | None, default: RetryPolicy) -> RetryPolicy:
     """Read a *retries* argument: a number is *max_attempts*, None the *default*."""
     if retries is None:
@@ -247,42 +199,6 @@ def as_retries(retries: RetryPolicy | int | None, default: RetryPolicy) -> Retry
     if isinstance(retries, RetryPolicy):
         return retries
     return msgspec.structs.replace(default, max_attempts=retries)
-
-
-def read_api_root(given: str | None) -> str:
-    """Return where the API's paths begin, for the base URL that was *given* or the environment's.
-
-    An origin gets ``/v1``; anything longer is used as it is.
-
-    Raises:
-        ConfigurationError: It is no such URL.
-    """
-    from urllib.parse import urlsplit
-
-    url = given or os.environ.get(_BASE_URL_VARIABLE) or _DEFAULT_BASE_URL
-    if not isinstance(url, str):
-        raise ConfigurationError(f"the base URL must be a str, not {type(url).__name__}")
-    url = url.strip()
-    where = f"the base URL {url!r}"
-    if not url.isprintable() or " " in url:
-        raise ConfigurationError(f"{where} holds white space or control characters")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{where} is no URL: {error}") from None
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"{where} must begin with https:// (or http://) and name a host")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError(
-            "the base URL must hold no user name, '?' or '#': the token goes into api_token="
-        )
-    path = parts.path.rstrip("/")
-    if path.endswith("/chat/completions"):
-        raise ConfigurationError(
-            f"{where} must end before /chat/completions, which acechat adds itself"
-        )
-    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

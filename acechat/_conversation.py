@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from acechat._config import RetryPolicy, Timeout
+from acechat._money import Meter
+from acechat._output import OutputT, OutputType
 from acechat._request import Content, user_message
 from acechat.errors import ConfigurationError
 from acechat.types import (
@@ -59,6 +61,8 @@ class History:
         system: Instructions for the whole conversation; None for none.
         model: The model that answers; None for the client's.
         pending: What had arrived of the last turn, if it failed or was stopped; else None.
+        meter: What the turns used and cost; it does not go down with `undo`, and begins at zero in
+            a fork.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class History:
         self.system = system
         self.model = model
         self.pending: ChatCompletion | None = None
+        self.meter: Meter = Meter()
         self._options: ChatOptions = options or {}
         self._turn: _Turn | None = None
 
@@ -132,6 +137,8 @@ class History:
         if self._turn is not turn:
             return
         self._turn = None
+        if answer is not None and (whole or answer.usage is not None):
+            self.meter.add(answer.usage)
         if whole and answer is not None:
             self.messages += [*turn.said, answer.message]
         else:
@@ -193,12 +200,13 @@ class AsyncConversation(History):
     async def send(
         self,
         *content: Content,
+        output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> ChatCompletion:
+    ) -> ChatCompletion[OutputT]:
         """Say *content* and return the answer; without it, send what *messages* hold.
 
         Takes and raises what `AsyncClient.chat` does.
@@ -207,27 +215,29 @@ class AsyncConversation(History):
             RuntimeError: The turn before has not ended.
         """
         with self._taking_turn(content) as turn:
-            turn.answer = await self._client.chat(
+            turn.answer = answer = await self._client.chat(
                 messages=turn.messages,
                 system=self.system,
                 model=self.model,
+                output_type=output_type,
                 timeout=timeout,
                 retries=retries,
                 extra_body=extra_body,
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        return turn.answer
+        return answer
 
     def stream(
         self,
         *content: Content,
+        output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> AsyncChatStream:
+    ) -> AsyncChatStream[OutputT]:
         """Say *content* and return the answer while it is being written.
 
         The turn counts when the stream was read to its end. Takes what `AsyncClient.stream` does.
@@ -240,6 +250,7 @@ class AsyncConversation(History):
                 messages=turn.messages,
                 system=self.system,
                 model=self.model,
+                output_type=output_type,
                 timeout=timeout,
                 retries=retries,
                 extra_body=extra_body,

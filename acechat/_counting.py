@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from acechat._codec import decode_json
-from acechat._request import HTTPRequest, build_request
+from acechat._request import HTTPRequest, as_sendable_tool, build_request
 from acechat.errors import ConfigurationError, ProtocolError
 from acechat.types import MessageLike
 
@@ -16,7 +16,10 @@ __all__ = ["build_count", "decode_count"]
 
 
 def build_count(
-    messages: Sequence[MessageLike], *, model: str, tools: Sequence[Mapping[str, Any]] | None
+    messages: Sequence[MessageLike],
+    *,
+    model: str,
+    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
 ) -> HTTPRequest:
     """Write a request that counts the tokens of *messages* and *tools*."""
     plain = cast("list[dict[str, Any]]", msgspec.to_builtins(list(messages)))
@@ -28,7 +31,9 @@ def build_count(
 
 
 def _body(
-    plain: list[dict[str, Any]], model: str, tools: Sequence[Mapping[str, Any]] | None
+    plain: list[dict[str, Any]],
+    model: str,
+    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
 ) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
@@ -38,7 +43,7 @@ def _body(
     if system:
         body["system"] = system
     if tools:
-        body["tools"] = [_tool(tool) for tool in tools]
+        body["tools"] = [_tool(as_sendable_tool(tool)) for tool in tools]
     return body
 
 

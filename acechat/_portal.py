@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -78,6 +79,8 @@ class LoopThread:
         if portal is not None:
             return portal
         with self._lock:
+            if self._closed:  # meanwhile
+                raise ClientClosedError
             if self._portal is None:
                 portal, thread = _start()
                 self._portal = portal
@@ -91,11 +94,19 @@ class LoopThread:
         """Whether the thread runs in this process."""
         return self._portal is not None and self._pid == os.getpid()
 
-    def stop(self) -> None:
-        """End the loop and its thread; what still runs in it is cancelled."""
-        self._closed = True
-        if self._finalizer is not None and self.alive:
-            self._finalizer()
+    def stop(self, last: Callable[[], Awaitable[None]]) -> None:
+        """Run *last* if the loop was started, and end it; what still runs in it is cancelled."""
+        if self._pid != os.getpid():
+            self._closed = True
+            return
+        with self._lock:  # from here on nobody starts it
+            self._closed = True
+        portal, finalizer = self._portal, self._finalizer
+        if portal is None or finalizer is None or not finalizer.alive:
+            return
+        with suppress(ClientClosedError, RuntimeError):  # another thread was faster
+            self.wait_for(portal.start_task_soon(last))
+        finalizer()
 
 
 def _start() -> tuple[BlockingPortal, threading.Thread]:
@@ -107,6 +118,8 @@ def _start() -> tuple[BlockingPortal, threading.Thread]:
     import anyio
     from anyio.from_thread import BlockingPortal
 
+    from acechat._transport import abandoned
+
     ready: Future[BlockingPortal] = Future()
 
     served = False
@@ -116,6 +129,7 @@ def _start() -> tuple[BlockingPortal, threading.Thread]:
         async with BlockingPortal() as portal:
             ready.set_result(portal)
             await portal.sleep_until_stopped()
+        await abandoned()
         served = True
 
     def run() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from acechat._accumulator import ChatCompletionAccumulator, as_chunk
 from acechat._codec import UNREADABLE, decode_chunk, decode_plain_chunk
@@ -17,16 +18,18 @@ from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, Usage
 __all__ = ["END", "Batch", "ChatStreamProtocol"]
 
 _DONE = b"[DONE]"
+_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-class Batch(NamedTuple):
+class Batch(Struct, frozen=True, gc=False):
     """What one read of the network brought."""
 
     deltas: list[Delta]
     """What was said; may be empty."""
 
-    chunks: list[ChatCompletionChunk]
-    """The events that said it, and those that said nothing."""
+    events: list[bytes]
+    """The data of the events that said it, and of those that said nothing. (Measured: to keep the
+    decoded chunks until the caller has read on costs as much as half of decoding them.)"""
 
 
 END = Batch([], [])
@@ -57,6 +60,9 @@ class ChatStreamProtocol:
         self.received = 0
         """Bytes."""
 
+        self.chunks = 0
+        """Events that had data."""
+
         self._strays = 0  # lines outside of events that were looked at
         self._headers = headers
         self._events = SSEDecoder(max_event_bytes)
@@ -68,40 +74,90 @@ class ChatStreamProtocol:
         if self.done or self.failure is not None:
             return Batch([], [])
         deltas: list[Delta] = []
-        chunks: list[ChatCompletionChunk] = []
-        add, keep = self._accumulator.add, chunks.append
+        too_long: ProtocolError | None = None
         try:
-            for event in self._events.feed(data):
-                chunk: ChatCompletionChunk | None
-                try:
-                    chunk = decode_plain_chunk(event)
-                except UNREADABLE:
-                    chunk = None
-                if chunk is None or chunk.error is not None or not chunk.choices:
-                    if event.strip() == _DONE:
-                        self.done = True
-                        break
-                    chunk = decode_chunk(event, self._headers)
-                    if chunk is None:
-                        continue
-                keep(chunk)
-                add(chunk, event, deltas)
-            if len(self._events.stray) != self._strays and not self.done:
-                self._read_stray()
-        except AceChatError as error:
-            self.failure = error
+            events = self._events.feed(data)
+        except ProtocolError as error:
+            events, too_long = self._events.whole, error
+        if self._events.stray:
+            events = self._add_around_strays(events, deltas)
+        else:
+            events = self._add(events, deltas)
+        if too_long is not None and not self.done:
+            self.failure = self.failure or too_long
+        self.chunks += len(events)
         if deltas:
             self.content = True
-        return Batch(deltas, chunks)
+        return Batch(deltas, events)
+
+    def _add(self, events: list[bytes], deltas: list[Delta]) -> list[bytes]:
+        """Add *events* to what was told, and what they say to *deltas*; return those that count."""
+        add = self._accumulator.add
+        for event in events:
+            chunk: ChatCompletionChunk | None
+            try:
+                chunk = decode_plain_chunk(event)
+            except UNREADABLE:
+                chunk = None
+            if chunk is None or chunk.error is not None or not chunk.choices:
+                if event.strip() == _DONE:
+                    self.done = True
+                else:
+                    chunk = self._decode_odd(event)
+                if self.done or self.failure is not None:
+                    return events[: next(n for n, each in enumerate(events) if each is event)]
+                if chunk is None:
+                    continue
+            add(chunk, event, deltas)
+        return events
+
+    def _add_around_strays(self, events: list[bytes], deltas: list[Delta]) -> list[bytes]:
+        """Add *events* as `_add` does, and read each new stray line where it stood among them.
+
+        So it makes no difference whether the network cut them apart.
+        """
+        counted: list[bytes] = []
+        start = 0
+        for number in range(self._strays, len(self._events.stray)):
+            place = self._events.stray_after[number]
+            counted += self._add(events[start:place], deltas)
+            start = place
+            if not self.done and self.failure is None:
+                self._read_strays(number + 1)
+            if self.done or self.failure is not None:
+                return counted
+        return counted + self._add(events[start:], deltas)
+
+    def _read_strays(self, count: int) -> None:
+        """Note what a bare JSON object says, if the first *count* lines make it whole (2.4)."""
+        self._strays = count
+        lines = self._events.stray[:count]
+        if not lines[-1].rstrip().endswith(b"}"):
+            return
+        try:
+            decode_chunk(b"\n".join(lines), self._headers)
+        except ProtocolError:
+            return  # not whole yet
+        except AceChatError as error:
+            self.failure = error
+
+    def _decode_odd(self, event: bytes) -> ChatCompletionChunk | None:
+        try:
+            return decode_chunk(event, self._headers)
+        except AceChatError as error:
+            self.failure = error
+            return None
 
     def receive_completion(self, completion: ChatCompletion) -> Batch:
         """Take a whole answer, which some gateways send although a stream was asked for."""
         deltas: list[Delta] = []
         chunk = as_chunk(completion)
-        self._accumulator.add(chunk, msgspec.json.encode(chunk), deltas)
+        event = _encoder.encode(chunk)
+        self._accumulator.add(chunk, event, deltas)
+        self.chunks = 1
         self.done = True
         self.content = True
-        return Batch(deltas, [chunk])
+        return Batch(deltas, [event])
 
     def receive_eof(self) -> None:
         """Note that the body has ended, cleanly.
@@ -115,31 +171,20 @@ class ChatStreamProtocol:
         if self.done:
             return
         unfinished = self._events.unfinished()
+        for number in range(self._strays, len(self._events.stray)):
+            self._read_strays(number + 1)
+            if self.failure is not None:
+                raise self.failure
         if unfinished is not None and unfinished.strip() == _DONE:
             # The source document prints the end without its blank line; nothing else gets mercy.
             self.done = True
         elif self._events.stray:
-            self._read_stray()
             stray = b"\n".join(self._events.stray)
             raise ProtocolError("the stream ended in something that is no event", body=stray)
         elif not self._accumulator.finished:
             raise StreamTruncatedError(
-                "the stream ended", chunks=self._accumulator.chunks, received=self.received
+                "the stream ended", chunks=self.chunks, received=self.received
             )
-
-    def _read_stray(self) -> None:
-        """Raise what a bare JSON object says, if it is whole (contract, 2.4)."""
-        self._strays = len(self._events.stray)
-        text = b"\n".join(self._events.stray)
-        try:
-            decode_chunk(text, self._headers)
-        except ProtocolError:
-            return
-
-    @property
-    def chunks(self) -> int:
-        """Events that had data."""
-        return self._accumulator.chunks
 
     @property
     def usage(self) -> Usage | None:

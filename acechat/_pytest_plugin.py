@@ -7,24 +7,69 @@ nothing until a fixture is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from acechat import AsyncClient, Client
-    from acechat.emulator import Service
+    from acechat.emulator import Service, ServiceOptions
 
 __all__ = ["acechat_blocking_client", "acechat_client", "acechat_service"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that records."""
+    parser.getgroup("acechat").addoption(
+        "--acechat-record",
+        metavar="URL",
+        help="record the cassettes that are missing from the service at URL, with the token of "
+        "the environment",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers",
+        "acechat_cassette(name, speed=inf): answer from a cassette, a file beside the test's; "
+        "speed=1 takes as long as it took then",
+    )
+
+
 @pytest.fixture
-def acechat_service() -> Iterator[Service]:
-    """A service that nobody has used yet."""
+def acechat_service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """A service that nobody has used yet; marked with ``acechat_cassette``, one that replays."""
     from acechat.testing import emulated
 
-    with emulated() as service:
+    with emulated(**_options(request)) as service:
         yield service
+
+
+def _options(request: pytest.FixtureRequest) -> ServiceOptions:
+    mark = request.node.get_closest_marker("acechat_cassette")
+    if mark is None:
+        return {}
+    cassette, speed = _read_mark(*mark.args, **mark.kwargs)
+    path = request.path.parent / cassette
+    if path.exists():
+        return {"replay": path, "speed": speed}
+    upstream: str | None = request.config.getoption("--acechat-record")
+    if upstream is None:
+        pytest.fail(
+            f"there is no cassette {path}: record it with pytest --acechat-record "
+            "https://api.acedata.cloud, and a token in ACEDATACLOUD_API_TOKEN",
+            pytrace=False,
+        )
+    from acechat._environment import read_token
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return {"record": path, "upstream": upstream, "token": read_token(None).reveal()}
+
+
+def _read_mark(name: str, *, speed: float = inf) -> tuple[str, float]:
+    return name, speed
 
 
 @pytest.fixture

@@ -221,8 +221,8 @@ def _text(value: object) -> str | None:
         return value
     try:
         return msgspec.json.encode(value).decode() if value else None
-    except (TypeError, ValueError):
-        return str(value)
+    except RecursionError:
+        return None
 
 
 def _detail(detail: object) -> str | None:

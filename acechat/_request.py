@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from acechat._codec import encode, with_arguments
-from acechat._config import check_headers
+from acechat._config import Riding, check_headers
 from acechat.errors import ConfigurationError
 from acechat.types import (
     AssistantMessage,
@@ -24,13 +24,29 @@ from acechat.types import (
     UserMessage,
 )
 
-__all__ = ["Content", "HTTPRequest", "build_chat", "build_request", "gather_messages"]
+__all__ = [
+    "Content",
+    "HTTPRequest",
+    "as_sendable_tool",
+    "build_chat",
+    "build_request",
+    "gather_messages",
+    "rides_on_a_stream",
+]
 
 Content: TypeAlias = str | ContentPart | Mapping[str, Any]
 """A piece of what the user says now: text, an `image`, or a part as the API's own JSON."""
 
 _OPTIONS = ChatOptions.__optional_keys__
 _MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
+_LONGEST_AT_ONCE = 4096
+"""Tokens that an answer may have and still come at once. Cloudflare gives up on a silent service
+after 100 s (524; contract, 6), in which a model that writes 128,000 tokens per hour, as Anthropic's
+own client assumes (https://github.com/anthropics/anthropic-sdk-python), writes 3,556."""
+
+_ALWAYS_THINKING = ("claude-fable-5", "claude-opus-5")
+"""How the names begin of models that think unless told otherwise (contract, 1.4)."""
+
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -44,6 +60,18 @@ class HTTPRequest(Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     headers: dict[str, str] = {}
     """Additional ones."""
+
+    def json(self) -> Any:
+        """Return the body, decoded; None for a request without one."""
+        return None if self.body is None else msgspec.json.decode(self.body)
+
+    def with_json(self, fields: Mapping[str, Any]) -> HTTPRequest:
+        """Return a copy whose body is *fields*."""
+        return msgspec.structs.replace(self, body=encode(fields))
+
+    def with_headers(self, headers: Mapping[str, str]) -> HTTPRequest:
+        """Return a copy with more headers; they win."""
+        return msgspec.structs.replace(self, headers=self.headers | dict(headers))
 
 
 def build_chat(
@@ -78,6 +106,21 @@ def build_chat(
             )
         body.update(extra_body)
     return build_request("/chat/completions", body, extra_headers)
+
+
+def rides_on_a_stream(transport: Riding, model: str, options: Mapping[str, Any]) -> bool:
+    """Whether the answer of a `chat` is to come as a stream, which no idle gateway cuts.
+
+    With ``"auto"``: if the model thinks before it writes, or may write for long.
+    """
+    if transport != "auto":
+        return transport == "stream"
+    thinks = model.endswith("-thinking") or model.startswith(_ALWAYS_THINKING)
+    if thinks or not options:
+        return thinks
+    limit = options.get("max_tokens") or options.get("max_completion_tokens") or 0
+    long = isinstance(limit, int | float) and limit > _LONGEST_AT_ONCE
+    return long or options.get("reasoning_effort") is not None
 
 
 def build_request(
@@ -174,7 +217,7 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             "max_tokens and max_completion_tokens are two names for one limit: give max_tokens"
         )
     if "tools" in checked:
-        checked["tools"] = [_as_sendable_tool(tool) for tool in checked["tools"]]
+        checked["tools"] = [as_sendable_tool(tool) for tool in checked["tools"]]
     return checked
 
 
@@ -188,10 +231,12 @@ def _unknown_option(name: str) -> str:
     return f"unknown option {name!r}: {hint} Fields that acechat lacks go through extra_body="
 
 
-def _as_sendable_tool(tool: Any) -> Any:
-    """The service drops a tool whose parameters are no JSON object (contract, 1.2)."""
+def as_sendable_tool(tool: Any) -> Any:
+    """Describe a function; the service drops a tool whose parameters are no object (1.2)."""
     if not isinstance(tool, Mapping):
-        raise TypeError(f"a tool must be a dict with its JSON Schema, not {type(tool).__name__}")
+        from acechat._tool import as_tool  # most calls have none
+
+        return as_tool(tool).definition
     return _filled(cast("Mapping[str, Any]", tool), "parameters", _NO_PARAMETERS)
 
 

@@ -54,6 +54,12 @@ class SSEDecoder:
         self.stray: list[bytes] = []
         """Lines since a bare ``{``, which belong to no event: new-api writes its errors so."""
 
+        self.stray_after: list[int] = []
+        """For each of them, how many events of its read came before it."""
+
+        self.whole: list[bytes] = []
+        """What the last read held before an event that is too long."""
+
         self._max = max_event_bytes
         self._parts: list[bytes] = []  # of an unfinished event (fast) or line (strict)
         self._size = 0  # bytes of the unfinished event
@@ -91,8 +97,9 @@ class SSEDecoder:
         if end == 1:  # not found, unless it is cut in two
             end = int(data[:1] == b"\n" and bool(self._parts) and self._parts[-1][-1:] == b"\n")
             if not end:
+                if self._size + len(data) > self._max:
+                    return self._go_strict(data)
                 self._size += len(data)
-                self._check(self._size)
                 if data:
                     self._parts.append(data)
                 return []
@@ -104,13 +111,13 @@ class SSEDecoder:
         events = [line[6:-1] for line in lines[::2] if line[:6] == _PREFIX]
         if len(events) * 2 != len(lines) or lines[1::2].count(b"\n") != len(events):
             return self._go_strict(data)
-        if len(block) > self._max:
-            for line in lines:
-                self._check(len(line))
+        if len(rest) > self._max or (
+            len(block) > self._max and len(max(lines, key=len)) > self._max
+        ):
+            return self._go_strict(data)
         self._begun = True
         self._parts = [rest] if rest else []
         self._size = len(rest)
-        self._check(self._size)
         return events
 
     def _go_strict(self, data: bytes) -> list[bytes]:
@@ -129,7 +136,7 @@ class SSEDecoder:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = data.split(b"\n")
         tail = lines.pop()
-        events: list[bytes] = []
+        events = self.whole = []
         for line in lines:
             if self._parts:
                 self._parts.append(line)
@@ -177,6 +184,7 @@ class SSEDecoder:
                 self.retry = int(value)
         elif (line[:1] == b"{" or self.stray) and len(self.stray) < _MAX_STRAY_LINES:
             self.stray.append(line)
+            self.stray_after.append(len(self.whole))
             self._stray += len(line)
             self._check(self._stray)
 

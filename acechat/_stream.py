@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Generic, Self
 
-from acechat._call import Call, bare
-from acechat._codec import decode_completion
-from acechat._protocol import END, Batch, ChatStreamProtocol
-from acechat._views import events_of, finished, texts_of
-from acechat.errors import (
-    AceChatError,
-    ProtocolError,
-    StreamInterruptedError,
-    StreamTruncatedError,
-    TransportError,
-)
-from acechat.types import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    Delta,
-    FinishReason,
-    StreamEvent,
-    Usage,
-)
-
-if TYPE_CHECKING:  # it brings aiohttp
-    from acechat._transport import Response
+from acechat._call import Call
+from acechat._output import PartialOutput
+from acechat._protocol import END
+from acechat._reading import Reading
+from acechat._relay import AsyncRelay
+from acechat._views import chunks_of, events_of, finished, texts_of
+from acechat.errors import ConfigurationError
+from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, StreamEvent
+from acechat.types.completion import OutputT_co
 
 __all__ = ["AsyncChatStream"]
 
-_JSON = ("application/json", "application/problem+json")
-_SSE = ("text/event-stream", "text/plain", "")
-"""Content types of streams; some servers send none, or plain text (reliability: ai-mock)."""
 
-
-class AsyncChatStream:
+class AsyncChatStream(Reading, Generic[OutputT_co]):
     """An answer while it is being written, piece by piece.
 
     Nothing is sent before the first read or ``async with``. Until the first content arrives, a
@@ -55,16 +37,12 @@ class AsyncChatStream:
     """
 
     def __init__(self, call: Call) -> None:
-        self._call = call
-        self._on_end: Callable[[ChatCompletion, bool], None] | None = None
-        self._response: Response | None = None
-        self._protocol: ChatStreamProtocol | None = None
-        self._opened = False
-        self._ended = False
-        self._failure: AceChatError | None = None
-        self._completion: ChatCompletion | None = None
-        self._held: Batch | None = None  # what the opening read brought
-        self._ready: deque[Delta] = deque()
+        super().__init__(call)
+        self.partial_output: Callable[[], PartialOutput] = call.partial_output
+        """Returns what reads the answer's JSON for `partials`, in either colour."""
+
+        self._relayed = False
+        self._ready: Iterator[Delta] = iter(())  # of the last batch
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -82,12 +60,14 @@ class AsyncChatStream:
         return self
 
     async def __anext__(self) -> Delta:
-        ready = self._ready
-        if not ready:
-            ready.extend(await self.receive())
-            if not ready:
+        delta = next(self._ready, None)
+        while delta is None:
+            batch = await self.receive_batch()
+            if batch is END:
                 raise StopAsyncIteration
-        return ready.popleft()
+            self._ready = iter(batch.deltas)
+            delta = next(self._ready, None)
+        return delta
 
     async def receive(self) -> list[Delta]:
         """Wait for the next network read that says something; return all that it says.
@@ -100,161 +80,21 @@ class AsyncChatStream:
             StreamTruncatedError: The stream ended before the answer did. Like every error of a
                 stream it has what had arrived as *partial*.
         """
-        if self._ready:
-            ready = list(self._ready)
-            self._ready.clear()
+        if ready := list(self._ready):
             return ready
         while True:
             batch = await self.receive_batch()
             if batch.deltas or batch is END:
                 return batch.deltas
 
-    async def receive_batch(self) -> Batch:
-        """Wait for the next network read; return its events and what they say.
-
-        A batch without events is the end.
-        """
-        await self._open()
-        if self._held is not None:
-            held, self._held = self._held, None
-            return held
-        if self._failure is not None:
-            raise self._failure
-        if self._ended:
-            return END
-        return await self._read("idle", self._call.idle_at())
-
-    async def _open(self) -> None:
-        if self._opened:
-            return
-        self._opened = True
-        try:
-            self._held = await self._call.run(self._attempt)
-        except AceChatError as error:
-            self._fail(error)
-            raise
-        except BaseException:
-            self._abandon()
-            raise
-
-    async def _attempt(self) -> Batch:
-        """Open the stream and read until something is said."""
-        response = await self._call.open()
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        protocol = ChatStreamProtocol(response.headers, self._call.config.max_event_bytes)
-        self._response, self._protocol = response, protocol
-        if kind not in _SSE:
-            return await self._read_no_stream(response, protocol, kind)
-        return await self._read("first_token", response.first_token_at)
-
-    async def _read_no_stream(
-        self, response: Response, protocol: ChatStreamProtocol, kind: str
-    ) -> Batch:
-        """Read what came instead of a stream: a whole answer, a refusal, or a gateway's page."""
-        body = await self._call.read_whole(response)
-        self._call.content = False
-        if kind not in _JSON:
-            raise ProtocolError(f"a stream was asked for, {kind} came", body=body)
-        completion, _ = decode_completion(body, response.headers, status=response.status)
-        batch = protocol.receive_completion(completion)
-        self._finish(response)
-        return batch
-
-    async def _read(self, phase: str, at: float | None) -> Batch:
-        """Read until something is said, or until the end; heartbeats do not move the limit."""
-        response, protocol = self._response, self._protocol
-        assert response is not None  # noqa: S101 - _attempt made both
-        assert protocol is not None  # noqa: S101
-        silent: list[ChatCompletionChunk] = []
-        try:
-            while protocol.failure is None:
-                data = await response.read(phase, at)
-                if data:
-                    batch = protocol.receive_data(data)
-                else:
-                    batch = END
-                    protocol.receive_eof()
-                if protocol.content:
-                    self._call.content = True
-                if protocol.done or not data:
-                    self._finish(response)
-                elif not batch.deltas:
-                    silent += batch.chunks
-                    continue
-                return Batch(batch.deltas, silent + batch.chunks) if silent else batch
-            failure = protocol.failure
-        except AceChatError as error:
-            failure = error
-        except BaseException:
-            self._abandon()
-            raise
-        response.abort()
-        failure = bare(self._explained(failure, protocol))
-        data, batch = b"", END  # what a service echoes is not for those who print tracebacks
-        if self._call.content:
-            self._call.note_failure(failure)
-            self._fail(failure)
-        raise failure
-
-    def _explained(self, error: AceChatError, protocol: ChatStreamProtocol) -> AceChatError:
-        """Put into *error* what is known about the stream that it ended."""
-        if type(error) is TransportError:
-            error = StreamInterruptedError(
-                error.reason, chunks=protocol.chunks, received=protocol.received
-            )
-        if isinstance(error, StreamTruncatedError):
-            error.elapsed = self._call.elapsed()
-        error.trace_id = error.trace_id or protocol.trace_id
-        error.partial = self.partial
-        return error
-
-    def _finish(self, response: Response) -> None:
-        self._ended = True
-        if response.open:
-            response.finish()
-        self._completion = self.partial
-        self._tell_end(whole=True)
-
-    def _fail(self, failure: AceChatError) -> None:
-        if self._failure is None and not self._ended:
-            self._failure = failure
-        self._tell_end(whole=False)
-
-    def _abandon(self) -> None:
-        """Close the connection of a stream that nobody will read to its end."""
-        response, protocol = self._response, self._protocol
-        if response is not None and response.open:
-            response.abort()
-        if self._ended or self._failure is not None:
-            return
-        closed = StreamInterruptedError(
-            "the stream was closed",
-            chunks=protocol.chunks if protocol else 0,
-            received=protocol.received if protocol else 0,
-        )
-        closed.partial = self.partial
-        self._fail(closed)
-
-    async def aclose(self) -> None:
-        """Close the connection; what was not read is lost."""
-        self._opened = True
-        self._abandon()
-
-    def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
-        """Call *tell* at the end, with what arrived and whether it is the whole answer."""
-        self._on_end = tell
-
-    def _tell_end(self, *, whole: bool) -> None:
-        """Tell, once, who asked with `at_end`."""
-        tell, self._on_end = self._on_end, None
-        if tell is not None:
-            tell(self.partial, whole)
-
     def __del__(self) -> None:
         response = self._response
         self._tell_end(whole=False)
         if response is not None and response.open:
             response.drop()
+            self._call.failed(None)
+            if self._relayed:
+                return  # web servers let go of what they send; it is no mistake of the caller's
             warnings.warn(
                 "a stream was dropped before its end; use `async with client.stream(...)`",
                 ResourceWarning,
@@ -262,7 +102,7 @@ class AsyncChatStream:
                 source=self,
             )
 
-    async def collect(self) -> ChatCompletion:
+    async def collect(self) -> ChatCompletion[OutputT_co]:
         """Read to the end and return the whole answer."""
         while await self.receive_batch() is not END:
             pass
@@ -274,10 +114,26 @@ class AsyncChatStream:
             for text in texts_of(batch):
                 yield text
 
+    async def partials(self) -> AsyncIterator[Any]:
+        """Iterate over the answer's JSON while it grows: a dict or a list, as deep as it has come.
+
+        A dict or a list is there as soon as it begins. A text is there when it is whole; a number,
+        true, false and null when what follows them has begun. It is one object that grows, and is
+        not checked: copy it to keep it. A value that neither a dict nor a list holds comes when it
+        is whole. What the *output_type* makes of it all is ``stream.completion.output``.
+
+        Raises:
+            OutputError: At the end; the whole is not of *output_type*.
+        """
+        told = self.partial_output()
+        while (batch := await self.receive_batch()) is not END:
+            if told.receive(batch):
+                yield told.value
+
     async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
         """Iterate over the events as the service sent them, those included that say nothing."""
         while (batch := await self.receive_batch()) is not END:
-            for chunk in batch.chunks:
+            for chunk in chunks_of(batch):
                 yield chunk
 
     async def events(self) -> AsyncIterator[StreamEvent]:
@@ -287,8 +143,28 @@ class AsyncChatStream:
                 yield event
         yield finished(self.completion)
 
+    def sse(self, *, keep_alive: float | None = 15.0) -> AsyncRelay:
+        """Return the answer as server-sent events, to be passed on to a web page.
+
+        Each event carries the very data that the service sent.
+
+        Args:
+            keep_alive: Seconds of silence after which a comment is sent, so that no gateway cuts
+                the connection to the page while the model thinks. None: never.
+
+        Raises:
+            ConfigurationError: *keep_alive* is 0 or less.
+            RuntimeError: Something of the stream was read before.
+        """
+        if keep_alive is not None and keep_alive <= 0:
+            raise ConfigurationError(f"keep_alive is seconds above 0, or None, not {keep_alive}")
+        if self._relayed or (self._opened and self._held is None):
+            raise RuntimeError("sse() relays a whole answer: call it once, before anything is read")
+        self._relayed = True
+        return AsyncRelay(self, self._abandon, self._call.config.token, keep_alive)
+
     @property
-    def completion(self) -> ChatCompletion:
+    def completion(self) -> ChatCompletion[OutputT_co]:
         """The whole answer, usage included.
 
         Raises:
@@ -300,26 +176,3 @@ class AsyncChatStream:
         if self._completion is None:
             raise RuntimeError("the stream has not been read to its end; collect() does that")
         return self._completion
-
-    @property
-    def partial(self) -> ChatCompletion:
-        """What has arrived so far."""
-        response, protocol = self._response, self._protocol
-        if response is None or protocol is None:
-            return ChatCompletion(choices=[])
-        return self._call.received(response, protocol.completion(), protocol.to_dict)
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the answer used; None until the service tells, which it does last."""
-        return self._protocol.usage if self._protocol else None
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the first choice ended; None before that."""
-        return self._protocol.finish_reason if self._protocol else None
-
-    @property
-    def trace_id(self) -> str | None:
-        """What the service's support asks for; None before the response began."""
-        return self._protocol.trace_id if self._protocol else None

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from acechat._codec import decode_chunk
 from acechat._protocol import Batch
-from acechat.types import ChatCompletion, Finished, ReasoningDelta, StreamEvent, TextDelta
+from acechat.types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Finished,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+)
 
-__all__ = ["events_of", "finished", "texts_of"]
+__all__ = ["chunks_of", "events_of", "finished", "texts_of"]
 
 
 def texts_of(batch: Batch) -> Iterator[str]:
@@ -15,6 +23,13 @@ def texts_of(batch: Batch) -> Iterator[str]:
     for delta in batch.deltas:
         if delta.content and not delta.index:
             yield delta.content
+
+
+def chunks_of(batch: Batch) -> Iterator[ChatCompletionChunk]:
+    """Yield the events as the service sent them."""
+    for event in batch.events:
+        if (chunk := decode_chunk(event, {})) is not None:
+            yield chunk
 
 
 def events_of(batch: Batch) -> Iterator[StreamEvent]:

@@ -18,6 +18,8 @@
       * `StreamInterruptedError`: as above; it is both
 
   * `OutputError`: the answer has not the form that was asked for
+  * `ToolError`: a tool failed
+  * `MaxTurnsError`: a run reached its limit before the model answered
   * `APIError`: the service refused; its subclasses say why
 
 Errors store facts and make their text from them, so that they survive pickling and copying.
@@ -31,7 +33,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from acechat.types import ChatCompletion
+    import os
+
+    from acechat._cassette import Cassette
+    from acechat.types import ChatCompletion, RunResult, ToolCall
 
 __all__ = [
     "APIError",
@@ -48,6 +53,7 @@ __all__ = [
     "ContentModerationError",
     "GatewayTimeoutError",
     "InsufficientBalanceError",
+    "MaxTurnsError",
     "NotFoundError",
     "OutputError",
     "OverloadedError",
@@ -61,6 +67,7 @@ __all__ = [
     "StreamInterruptedError",
     "StreamTruncatedError",
     "TokenMismatchError",
+    "ToolError",
     "TransportError",
 ]
 
@@ -70,6 +77,9 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     number: int
     """1 for the first."""
+
+    model: str = ""
+    """The model that was asked; empty where none was."""
 
     started: float
     """Seconds after the call began."""
@@ -100,7 +110,13 @@ class AceChatError(Exception):
     """What was tried, this failure included. Empty where nothing was sent."""
 
     partial: ChatCompletion | None = None
-    """What of an answer had arrived in a stream; None outside of streams."""
+    """What of an answer had arrived in a stream; None outside of streams, but for `OutputError`."""
+
+    cassette: Cassette | None = None
+    """What went over the wire, without the token. It travels in pickles, *record_bytes* large at
+    most for each attempt. None where nothing was asked or recorded."""
+    run: RunResult | None = None
+    """What of a run had happened, the turn that failed included; None outside of runs."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -108,6 +124,21 @@ class AceChatError(Exception):
 
     def __str__(self) -> str:
         return self.reason
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what went over the wire to a file, which ``acechat emulate --replay`` plays.
+
+        It holds the prompt, with its pictures, and the answer, but never the token.
+
+        Raises:
+            RuntimeError: Nothing was recorded.
+            OSError: The file cannot be written.
+        """
+        if self.cassette is None:
+            raise RuntimeError(
+                "nothing was recorded: the error comes from no call, or record_bytes is 0"
+            )
+        self.cassette.save(path)
 
     def __reduce__(self) -> tuple[Callable[..., AceChatError], tuple[Any, ...]]:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -129,13 +160,63 @@ class BudgetExceededError(AceChatError):
 
 
 class OutputError(AceChatError):
-    """The answer has not the form that was asked for."""
+    """The answer has not the form that was asked for; it was paid for all the same.
+
+    Args:
+        message: What is wrong, and where: ``Expected `int`, got `str` - at `$.days```.
+        text: The answer's JSON, or its text where no JSON was found.
+        completion: The answer; its usage counts those before it that did not fit, either.
+    """
+
+    def __init__(
+        self, message: str, *, text: str = "", completion: ChatCompletion | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.text = text
+        self.completion = completion
+        self.partial: ChatCompletion | None = completion
+
+    def __str__(self) -> str:
+        return f"the answer has not the form that was asked for: {self.message}"
+
+
+class ToolError(AceChatError):
+    """A tool failed, and ``raise_tool_errors=True`` asked for this; the cause is its exception.
+
+    *call* is what the model had asked for.
+    """
+
+    def __init__(self, call: ToolCall, reason: str) -> None:
+        super().__init__(reason)
+        self.call = call
+
+    def __str__(self) -> str:
+        return f"the tool {self.call.function.name!r} failed: {self.reason}"
+
+
+class MaxTurnsError(AceChatError):
+    """The model still called tools when a run reached *max_turns*.
+
+    *run* holds all of it: ``client.run(messages=error.run.messages, ...)`` goes on.
+    """
+
+    def __init__(self, max_turns: int) -> None:
+        super().__init__(f"{max_turns}")
+        self.max_turns = max_turns
+
+    def __str__(self) -> str:
+        return f"the model has not answered within {self.max_turns} turns (max_turns)"
 
 
 class TransportError(AceChatError):
     """No whole answer came over the network."""
 
     retryable: bool = True
+
+    ending: str = "cut"
+    """How the connection ended: ``"cut"`` is closed too early; ``"reset"``; or ``"garbled"``, where
+    something came that is no HTTP."""
 
 
 class ConnectError(TransportError):

@@ -6,24 +6,39 @@ Each method forwards to its twin on the loop's thread.
 from __future__ import annotations
 
 import ssl as _ssl
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from acechat._blocking._conversation import Conversation
+from acechat._blocking._prepared import PreparedRequest
+from acechat._blocking._relay import Relay
+from acechat._blocking._run_stream import RunStream
 from acechat._blocking._stream import ChatStream
-from acechat._client import AsyncClient
-from acechat._config import DEFAULT_MODEL, RetryPolicy, Timeout
+from acechat._caller import Caller
+from acechat._config import DEFAULT_MODEL, Config, RetryPolicy, Riding, Timeout
+from acechat._limits import Budget, RateLimit
+from acechat._middleware import Middleware
+from acechat._observers import Observer
+from acechat._output import OutputT, OutputType
 from acechat._portal import LoopThread
 from acechat._request import Content
-from acechat.errors import ClientClosedError
-from acechat.types import ChatCompletion, ChatOptions, MessageLike, Model
+from acechat._run import AsyncRun, Limits, Story
+from acechat._run_stream import AsyncRunStream
+from acechat._terms import Terms
+from acechat.types import (
+    CatalogModel,
+    ChatCompletion,
+    ChatOptions,
+    MessageLike,
+    Model,
+    RunResult,
+)
 
-__all__ = ["ChatStream", "Client", "Conversation"]
+__all__ = ["ChatStream", "Client", "Conversation", "PreparedRequest", "Relay", "RunStream"]
 
 
-class Client:
+class Client(Caller):
     """The chat completion service, for scripts: the blocking `AsyncClient`.
 
     It takes what `AsyncClient` takes and does what it does, on an event loop in a thread of its
@@ -41,36 +56,49 @@ class Client:
         *,
         base_url: str | None = None,
         model: str = DEFAULT_MODEL,
+        fallback_models: Iterable[str] = (),
+        transport: Riding = "auto",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         ssl: _ssl.SSLContext | None = None,
         max_concurrency: int | None = None,
+        budget: Budget | None = None,
+        rate_limit: RateLimit | None = None,
+        observers: Iterable[Observer] = (),
+        middleware: Iterable[Middleware] = (),
         max_event_bytes: int = 16 * 2**20,
         max_response_bytes: int = 64 * 2**20,
+        record_bytes: int = 256 * 2**10,
     ) -> None:
-        self._client = AsyncClient(
+        super().__init__(
             api_token,
             base_url=base_url,
             model=model,
+            fallback_models=fallback_models,
+            transport=transport,
             timeout=timeout,
             retries=retries,
             headers=headers,
             proxy=proxy,
             ssl=ssl,
             max_concurrency=max_concurrency,
+            budget=budget,
+            rate_limit=rate_limit,
+            observers=observers,
+            middleware=middleware,
             max_event_bytes=max_event_bytes,
             max_response_bytes=max_response_bytes,
+            record_bytes=record_bytes,
         )
         self._loop = LoopThread()
 
     @classmethod
-    def _from_client(cls, client: AsyncClient) -> Self:
-        made = object.__new__(cls)
-        made._client = client
-        made._loop = LoopThread()
-        return made
+    def _from_config(cls, config: Config) -> Self:
+        client = super()._from_config(config)
+        client._loop = LoopThread()
+        return client
 
     def __enter__(self) -> Self:
         return self
@@ -85,10 +113,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections and end the thread; calls under way end with an error."""
-        if self._loop.alive:
-            with suppress(ClientClosedError):  # by another thread
-                self._loop.run(self._client.aclose)
-        self._loop.stop()
+        self._loop.stop(self._transport.close)
 
     def chat(
         self,
@@ -96,29 +121,20 @@ class Client:
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
+        output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> ChatCompletion:
+    ) -> ChatCompletion[OutputT]:
         """Ask, wait, and return the whole answer; see `AsyncClient.chat` for the arguments.
 
         Example:
             >>> client.chat("Hello", max_tokens=100).text
         """
-        return self._loop.run(
-            self._client.chat,
-            *content,
-            messages=messages,
-            system=system,
-            model=model,
-            timeout=timeout,
-            retries=retries,
-            extra_body=extra_body,
-            extra_headers=extra_headers,
-            **options,
-        )
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return self._loop.run(self._chat, content, messages, terms, output_type)
 
     def stream(
         self,
@@ -126,30 +142,99 @@ class Client:
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
+        output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> ChatStream:
+    ) -> ChatStream[OutputT]:
         """Ask, and return the answer while it is being written; see `AsyncClient.stream`.
 
         Example:
             >>> for delta in client.stream("Hello"):
             ...     print(delta, end="")
         """
-        stream = self._client.stream(
-            *content,
-            messages=messages,
-            system=system,
-            model=model,
-            timeout=timeout,
-            retries=retries,
-            extra_body=extra_body,
-            extra_headers=extra_headers,
-            **options,
-        )
-        return ChatStream(self._loop, stream)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return ChatStream(self._loop, self._stream(content, messages, terms, output_type))
+
+    def run(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 8,
+        max_parallel: int = 8,
+        tool_timeout: float | None = None,
+        raise_tool_errors: bool = False,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> RunResult:
+        """Ask, call the tools that the model wants called, and ask again, until it answers.
+
+        Takes and raises what `AsyncClient.run` does, and returns when all is done; `run_stream`
+        tells what happens meanwhile. Functions run in threads, asynchronous ones on the client's
+        event loop.
+
+        Example:
+            >>> client.run("Umbrella in Paris?", tools=[weather]).text
+        """
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        story = Story(content, messages, limits, terms, self._config.token)
+        return self._loop.run(AsyncRun(self._chat, story).collect)
+
+    def run_stream(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 8,
+        max_parallel: int = 8,
+        tool_timeout: float | None = None,
+        raise_tool_errors: bool = False,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> RunStream:
+        """Do what `run` does, and return what happens while it does; see `AsyncRunStream`.
+
+        Example:
+            >>> for text in client.run_stream("Umbrella?", tools=[weather]).text():
+            ...     print(text, end="")
+        """
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        story = Story(content, messages, limits, terms, self._config.token)
+        return RunStream(self._loop, AsyncRunStream(self._stream, story))
+
+    def prepare(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        output_type: OutputType[Any] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> PreparedRequest:
+        """Return what `chat` would send, as data; see `AsyncClient.prepare`.
+
+        Example:
+            >>> print(client.prepare("Hello", max_tokens=100).curl())
+        """
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return PreparedRequest(self._loop, self._prepare(content, messages, terms, output_type))
 
     def conversation(
         self,
@@ -164,7 +249,11 @@ class Client:
 
     def models(self) -> list[Model]:
         """Return the models that the service offers now."""
-        return self._loop.run(self._client.models)
+        return self._loop.run(self._models)
+
+    def catalog(self) -> list[CatalogModel]:
+        """Return the public catalogue of chat models: what they can do, and their prices."""
+        return self._loop.run(self._catalog)
 
     def count_tokens(
         self,
@@ -172,42 +261,14 @@ class Client:
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
-        tools: Sequence[Mapping[str, Any]] | None = None,
+        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return how many tokens a request would have; asking is free (contract, 4.1)."""
-        return self._loop.run(
-            self._client.count_tokens,
-            *content,
-            messages=messages,
-            system=system,
-            model=model,
-            tools=tools,
-        )
-
-    def with_options(
-        self,
-        *,
-        model: str | None = None,
-        timeout: Timeout | float | None = None,
-        retries: RetryPolicy | int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Self:
-        """Return a copy with other settings; the two share their connections and `close`."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        copy._client = self._client.with_options(
-            model=model, timeout=timeout, retries=retries, headers=headers
-        )
-        return copy
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self)._from_client, (self._client,)
+        terms = Terms(system, model)
+        return self._loop.run(self._count_tokens, content, messages, terms, tools)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Client) and self._client == other._client
+        return isinstance(other, Client) and self._config == other._config
 
     def __hash__(self) -> int:
-        return id(self)
-
-    def __repr__(self) -> str:
-        return repr(self._client).replace("AsyncClient", type(self).__name__, 1)
+        return super().__hash__()

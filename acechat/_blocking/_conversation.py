@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from acechat._blocking._stream import ChatStream
 from acechat._config import RetryPolicy, Timeout
 from acechat._conversation import History
+from acechat._output import OutputT, OutputType
 from acechat._request import Content
 from acechat.types import ChatCompletion, ChatOptions, MessageLike
 
@@ -41,12 +42,13 @@ class Conversation(History):
     def send(
         self,
         *content: Content,
+        output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> ChatCompletion:
+    ) -> ChatCompletion[OutputT]:
         """Say *content* and return the answer; without it, send what *messages* hold.
 
         Takes and raises what `Client.chat` does.
@@ -55,27 +57,29 @@ class Conversation(History):
             RuntimeError: The turn before has not ended.
         """
         with self._taking_turn(content) as turn:
-            turn.answer = self._client.chat(
+            turn.answer = answer = self._client.chat(
                 messages=turn.messages,
                 system=self.system,
                 model=self.model,
+                output_type=output_type,
                 timeout=timeout,
                 retries=retries,
                 extra_body=extra_body,
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        return turn.answer
+        return answer
 
     def stream(
         self,
         *content: Content,
+        output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> ChatStream:
+    ) -> ChatStream[OutputT]:
         """Say *content* and return the answer while it is being written.
 
         The turn counts when the stream was read to its end. Takes what `Client.stream` does.
@@ -88,6 +92,7 @@ class Conversation(History):
                 messages=turn.messages,
                 system=self.system,
                 model=self.model,
+                output_type=output_type,
                 timeout=timeout,
                 retries=retries,
                 extra_body=extra_body,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self
 
+from acechat._blocking._relay import Relay
 from acechat._portal import LoopThread, Pipe
 from acechat._protocol import END, Batch
 from acechat._stream import AsyncChatStream
-from acechat._views import events_of, finished, texts_of
+from acechat._views import chunks_of, events_of, finished, texts_of
 from acechat.errors import ClientClosedError
 from acechat.types import (
     ChatCompletion,
@@ -24,11 +24,12 @@ from acechat.types import (
     StreamEvent,
     Usage,
 )
+from acechat.types.completion import OutputT_co
 
 __all__ = ["ChatStream"]
 
 
-class ChatStream:
+class ChatStream(Generic[OutputT_co]):
     """An answer while it is being written, piece by piece: the blocking `AsyncChatStream`.
 
     Nothing is sent before the first read or ``with``.
@@ -40,19 +41,18 @@ class ChatStream:
         >>> stream.completion.usage.total_tokens
     """
 
-    def __init__(self, loop: LoopThread, stream: AsyncChatStream) -> None:
+    def __init__(self, loop: LoopThread, stream: AsyncChatStream[OutputT_co]) -> None:
         self._loop = loop
         self._stream = stream
         self._pipe = Pipe()
         self._pump: Future[None] | None = None
         self._ended = False
-        self._ready: deque[Delta] = deque()
-        self._held: Batch | None = None
+        self._ready: Iterator[Delta] = iter(())  # of the last batch
         self._tell: Callable[[ChatCompletion, bool], None] | None = None
 
     def __enter__(self) -> Self:
-        if self._pump is None and self._held is None:
-            self._held = self.receive_batch()
+        if self._pump is None:
+            self._loop.run(self._stream.__aenter__)
         return self
 
     def __exit__(
@@ -67,21 +67,21 @@ class ChatStream:
         return self
 
     def __next__(self) -> Delta:
-        ready = self._ready
-        if not ready:
-            ready.extend(self.receive())
-            if not ready:
+        delta = next(self._ready, None)
+        while delta is None:
+            batch = self.receive_batch()
+            if batch is END:
                 raise StopIteration
-        return ready.popleft()
+            self._ready = iter(batch.deltas)
+            delta = next(self._ready, None)
+        return delta
 
     def receive(self) -> list[Delta]:
         """Wait for the next network read that says something; return all that it says.
 
         An empty list is the end. Raises what `AsyncChatStream.receive` does.
         """
-        if self._ready:
-            ready = list(self._ready)
-            self._ready.clear()
+        if ready := list(self._ready):
             return ready
         while True:
             batch = self.receive_batch()
@@ -91,11 +91,8 @@ class ChatStream:
     def receive_batch(self) -> Batch:
         """Wait for the next network read; return its events and what they say.
 
-        A batch without events is the end.
+        A batch without events says nothing; `END` is the end.
         """
-        if self._held is not None:
-            held, self._held = self._held, None
-            return held
         if self._ended:
             return self._after_the_end()
         if self._pump is None:
@@ -138,7 +135,7 @@ class ChatStream:
                 source=self,
             )
 
-    def collect(self) -> ChatCompletion:
+    def collect(self) -> ChatCompletion[OutputT_co]:
         """Read to the end and return the whole answer."""
         while self.receive_batch() is not END:
             pass
@@ -149,10 +146,17 @@ class ChatStream:
         while (batch := self.receive_batch()) is not END:
             yield from texts_of(batch)
 
+    def partials(self) -> Iterator[Any]:
+        """Iterate over the answer's JSON while it grows; see `AsyncChatStream.partials`."""
+        told = self._stream.partial_output()
+        while (batch := self.receive_batch()) is not END:
+            if told.receive(batch):
+                yield told.value
+
     def chunks(self) -> Iterator[ChatCompletionChunk]:
         """Iterate over the events as the service sent them, those included that say nothing."""
         while (batch := self.receive_batch()) is not END:
-            yield from batch.chunks
+            yield from chunks_of(batch)
 
     def events(self) -> Iterator[StreamEvent]:
         """Iterate over what happens, as structs made for ``match``; `Finished` is the last."""
@@ -160,13 +164,22 @@ class ChatStream:
             yield from events_of(batch)
         yield finished(self.completion)
 
+    def sse(self, *, keep_alive: float | None = 15.0) -> Relay:
+        """Wait for the first content; return the answer as server-sent events for a web page.
+
+        Takes and raises what `AsyncChatStream.sse` does, and what fails before the first content.
+        """
+        relay = self._stream.sse(keep_alive=keep_alive)
+        self.__enter__()
+        return Relay(self._loop, relay)
+
     def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
         """Call *tell* at the end, with what arrived and whether it is the whole answer."""
         self._tell = tell
         self._stream.at_end(tell)
 
     @property
-    def completion(self) -> ChatCompletion:
+    def completion(self) -> ChatCompletion[OutputT_co]:
         """The whole answer, usage included; raises what `AsyncChatStream.completion` does."""
         return self._stream.completion
 

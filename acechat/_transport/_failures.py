@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 
 from acechat._config import Timeout
 from acechat.errors import (
@@ -32,6 +33,9 @@ def timed_out(phase: str, timeout: Timeout) -> RequestTimeoutError:
 
 def translated(error: Exception, otherwise: str) -> AceChatError:
     """Turn a foreign exception into ours, keeping its text alone."""
+    # aiohttp raises one object for all connections that it closes (_CONNECTION_CLOSED_EXCEPTION).
+    # Python adds to it the frames of each time, which would live for ever, and all that is in them.
+    error.__traceback__ = error.__context__ = None
     match error:
         case AceChatError():
             return error
@@ -62,4 +66,16 @@ def translated(error: Exception, otherwise: str) -> AceChatError:
         case aiohttp.ServerDisconnectedError():
             return TransportError(f"{otherwise}: the server closed it")
         case _:
-            return TransportError(f"{otherwise}: {str(error) or type(error).__name__}")
+            broken = TransportError(f"{otherwise}: {str(error) or type(error).__name__}")
+            broken.ending = _ending_of(error)
+            return broken
+
+
+def _ending_of(error: Exception) -> str:
+    """Tell how a connection ended; aiohttp keeps the cause of some errors in their text alone."""
+    if isinstance(error, OSError) or "ConnectionResetError" in str(error):
+        return "reset"
+    unreadable = isinstance(error.__cause__, ContentEncodingError)
+    if unreadable or isinstance(error, aiohttp.ClientResponseError):
+        return "garbled"
+    return "cut"

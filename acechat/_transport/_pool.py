@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import sys
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeVar
-from weakref import WeakSet
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -22,7 +24,7 @@ from acechat.errors import ClientClosedError
 if TYPE_CHECKING:
     from acechat._transport._response import Response
 
-__all__ = ["Connector", "Pool", "Wire", "wire"]
+__all__ = ["Connector", "Pool", "Wire", "abandoned", "wire"]
 
 _T = TypeVar("_T")
 
@@ -49,6 +51,33 @@ wire: ContextVar[Wire] = ContextVar("acechat_wire")
 """The connection of the request that this task is sending."""
 
 
+class Handler(ResponseHandler):
+    """aiohttp's own, without what costs a stream as much as its decoding does."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._held_back = False
+        self.rest = b""
+        """What of a body had arrived unread when its connection broke; aiohttp raises first."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        body = self._payload
+        if body is not None and body.exception() is None and not body.is_eof():
+            with suppress(RuntimeError):  # somebody waits, so there is nothing to be read
+                self.rest = body.read_nowait()
+        super().connection_lost(exc)
+
+    def pause_reading(self) -> None:
+        self._held_back = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Resume what was paused; aiohttp resumes, and parses nothing, after each HTTP chunk."""
+        if self._held_back:
+            self._held_back = False
+            super().resume_reading(resume_parser)
+
+
 class Connector(aiohttp.TCPConnector):
     """Notes which connection a request gets, and bounds everything that making one takes.
 
@@ -57,7 +86,15 @@ class Connector(aiohttp.TCPConnector):
     """
 
     pid = 0
-    """The process that opened the connections; set by who makes the connector."""
+    """The process that opened the connections."""
+
+    def adopt(self) -> None:
+        """Note whose the connections are, and what takes their bytes."""
+        self.pid = os.getpid()
+        self._factory = cast("partial[ResponseHandler]", partial(Handler, loop=self._loop))
+        # asyncio allocates 256 KiB for each read, which glibc maps and unmaps each time: half of
+        # what a live stream costs (measured). It maps none that is smaller than one freed before.
+        bytes(2**20)
 
     def _release(
         self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
@@ -79,9 +116,10 @@ class Connector(aiohttp.TCPConnector):
         while True:
             mine.reused = True
             connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            if protocol is None or not protocol.should_close:
-                mine.transport = connection.transport
+            protocol, transport = connection.protocol, connection.transport
+            unasked = mine.reused and transport is not None and _holds_bytes(transport)
+            if protocol is None or not (protocol.should_close or unasked):
+                mine.transport = transport
                 return connection
             # Bytes arrived while the connection was idle: they answer nothing that was asked.
             connection.close()
@@ -93,6 +131,18 @@ class Connector(aiohttp.TCPConnector):
         # aiohttp's own limit is per address and leaves out the look-up of the host.
         async with asyncio.timeout(timeout.sock_connect):
             return await super()._create_connection(req, traces, timeout)
+
+
+def _holds_bytes(transport: asyncio.BaseTransport) -> bool:
+    """Whether something has arrived that the loop, being busy or stopped, has not read yet."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return False
+    if sys.platform == "win32":
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()  # unlike select(), for any number of files; 1.5 µs
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Pool:
@@ -107,7 +157,7 @@ class Pool:
         )
         self.closed: bool = False
         self.waits: set[asyncio.Timeout] = set()
-        self.responses: WeakSet[Response] = WeakSet()
+        self.responses: set[Response] = set()
         self.draining: set[Response] = set()
         self._owned = owned
         self._closer = self._close_with_the_loop()
@@ -160,7 +210,12 @@ class Pool:
         """Close, from any thread, what the garbage collector found."""
         if self.usable and not self.loop.is_closed():
             with suppress(RuntimeError):  # closed meanwhile
-                self.loop.call_soon_threadsafe(lambda: self.loop.create_task(self.close()))
+                self.loop.call_soon_threadsafe(self._close_soon)
+
+    def _close_soon(self) -> None:
+        closing = self.loop.create_task(self.close())
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
 
     def forget(self) -> None:
         """Let go of connections without touching them."""
@@ -192,7 +247,17 @@ class Pool:
 _open: set[Pool] = set()
 """All pools that have not been closed: the garbage collector must not find one that is open."""
 
+_closing: set[asyncio.Task[None]] = set()
+"""Those that close what nobody closed."""
+
 _inherited: list[Pool] = []
+
+
+async def abandoned() -> None:
+    """Wait until what nobody closed in this loop is closed."""
+    loop = asyncio.get_running_loop()
+    if mine := [closing for closing in _closing if closing.get_loop() is loop]:
+        await asyncio.wait(mine)
 
 
 def _after_fork() -> None:

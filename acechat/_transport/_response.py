@@ -8,8 +8,10 @@ import os
 import aiohttp
 
 from acechat._config import Timeout
+from acechat._exchange import Ending, ending_of
+from acechat._recorder import Tape
 from acechat._transport._failures import timed_out, translated
-from acechat._transport._pool import Pool
+from acechat._transport._pool import Handler, Pool
 from acechat.errors import AceChatError, TransportError
 
 __all__ = ["Response"]
@@ -19,18 +21,38 @@ _GRACE = 0.1
 
 
 class Response:
-    """One response whose body is being read."""
+    """One response whose body is being read.
 
-    def __init__(self, raw: aiohttp.ClientResponse, pool: Pool, headers: dict[str, str]) -> None:
+    Args:
+        raw: aiohttp's.
+        pool: Where its connection belongs.
+        headers: With names in lower case, and without the token.
+        timeout: The limits of the call.
+        first_token_at: When the first content is due, on the loop's clock; None for never.
+        total_at: When the call must have ended, on the same clock; None for never.
+    """
+
+    def __init__(
+        self,
+        raw: aiohttp.ClientResponse,
+        pool: Pool,
+        headers: dict[str, str],
+        timeout: Timeout,
+        first_token_at: float | None,
+        total_at: float | None,
+    ) -> None:
         self.status: int = raw.status
         self.headers = headers
-        self.timeout: Timeout = Timeout()
-        self.first_token_at: float | None = None
-        """When the first content is due, on the loop's clock."""
-        self.total_at: float | None = None
-        """When the call must have ended, on the loop's clock."""
+        self.timeout = timeout
+        self.first_token_at = first_token_at
+        self.total_at = total_at
         self.open: bool = True
+        self.tape: Tape | None = None
+        """Where what arrives is recorded."""
 
+        connection = raw.connection
+        protocol = connection.protocol if connection is not None else None
+        self._handler: Handler | None = protocol if isinstance(protocol, Handler) else None
         self._raw = raw
         self._pool = pool
         self._loop = asyncio.get_running_loop()
@@ -53,21 +75,41 @@ class Response:
         """
         if self._failure is not None:
             raise self._failure
-        total = self.total_at
-        due = at if total is None or (at is not None and at < total) else total
-        if due is not None:
-            self._watch(phase, due)
+        content = self._raw.content
         try:
-            return await self._raw.content.readany()
+            if content.is_eof():  # all of it has arrived: there is nothing to wait for
+                data = self._rest() or content.read_nowait()
+            else:
+                self._wait(phase, at)
+                data = self._rest() or await content.readany()
+            if self.tape is not None:
+                self.tape.add(data, self._loop.time())
+            return data  # noqa: TRY300 - nothing of the above fails but the reading
         except Exception as error:  # noqa: BLE001 - the boundary to aiohttp: nothing foreign passes
-            failure = self._failure or translated(error, "the answer was cut")
+            failure = translated(error, "the answer was cut")
+            failure = self._failure or failure
         finally:
             self._phase = None
         self.abort(failure)
         raise failure
 
-    def _watch(self, phase: str, due: float) -> None:
-        """Arm the one timer of this response, unless it will look early enough by itself."""
+    def _rest(self) -> bytes:
+        """Take what had arrived when the connection broke, and nobody had read."""
+        handler = self._handler
+        if handler is None or not handler.rest:
+            return b""
+        rest, handler.rest = handler.rest, b""
+        return rest
+
+    def _wait(self, phase: str, at: float | None) -> None:
+        """See that the read which begins now ends in time.
+
+        There is one timer for all: while it is early enough, it looks by itself, and is set again.
+        """
+        total = self.total_at
+        due = at if total is None or (at is not None and at < total) else total
+        if due is None:
+            return
         self._phase = phase
         self._due = due
         if self._timer is not None:
@@ -91,7 +133,7 @@ class Response:
     def abort(self, failure: AceChatError | None = None) -> None:
         """Close the connection; a read that waits raises *failure*."""
         self._failure = self._failure or failure or TransportError("the response was closed")
-        self._end()
+        self._end("closed" if failure is None else ending_of(failure))
         if self._pool.pid != os.getpid():
             return  # the connection is the parent's
         connection = self._raw.connection
@@ -102,7 +144,7 @@ class Response:
 
     def finish(self) -> None:
         """Give the connection back: the answer is whole, whatever else may follow."""
-        self._end()
+        self._end("clean")
         if self._raw.connection is None:
             return
         if self._raw.content.is_eof():  # as with 101: aiohttp keeps what was upgraded
@@ -122,9 +164,12 @@ class Response:
         self._drained()
         self._raw.close()
 
-    def _end(self) -> None:
+    def _end(self, how: Ending) -> None:
         if self.open:
             self.open = False
+            self._pool.responses.discard(self)
+            if self.tape is not None:
+                self.tape.end(how, self._loop.time())
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None

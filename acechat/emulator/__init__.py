@@ -25,7 +25,7 @@ from acechat.emulator._faults import (
 from acechat.emulator._routes import MODELS
 from acechat.emulator._service import Service, ServiceOptions, serve
 from acechat.emulator._stage import DEFAULT_TOKEN, ReceivedRequest, Stage
-from acechat.emulator._steps import Step, fail, ok, raw
+from acechat.emulator._steps import Step, call, fail, ok, raw
 
 __all__ = [
     "DEFAULT_TOKEN",
@@ -36,6 +36,7 @@ __all__ = [
     "ServiceOptions",
     "Stage",
     "Step",
+    "call",
     "create_app",
     "cut",
     "drop",

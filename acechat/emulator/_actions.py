@@ -18,7 +18,9 @@ __all__ = [
     "Plan",
     "Reset",
     "Send",
+    "Until",
     "Wait",
+    "Write",
     "answer_with",
     "is_stream",
     "parted",
@@ -48,6 +50,18 @@ class Wait(Struct, frozen=True):
     seconds: float
 
 
+class Until(Struct, frozen=True):
+    """Do nothing until so many seconds after the request had arrived."""
+
+    seconds: float
+
+
+class Write(Struct, frozen=True):
+    """Write bytes to the connection as they are, instead of a head and a body."""
+
+    data: bytes
+
+
 class Pieces(Struct, frozen=True):
     """Send the whole body in pieces of so many bytes, wherever its events end."""
 
@@ -62,7 +76,7 @@ class Reset(Struct, frozen=True):
     """Break the connection: the client gets a TCP reset."""
 
 
-Action: TypeAlias = Head | Send | Wait | Pieces | HangUp | Reset
+Action: TypeAlias = Head | Send | Wait | Until | Write | Pieces | HangUp | Reset
 Plan: TypeAlias = list[Action]
 
 

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-import sys
 import time
 
 from aiohttp import web
 
-from acechat.emulator._actions import HangUp, Head, Pieces, Plan, Reset, Send, Wait, pieced
+from acechat.emulator._actions import (
+    HangUp,
+    Head,
+    Pieces,
+    Plan,
+    Reset,
+    Send,
+    Until,
+    Wait,
+    Write,
+    pieced,
+)
+from acechat.emulator._connection import hang_up, reset, write
+from acechat.emulator._replay import Replay
 from acechat.emulator._routes import respond
 from acechat.emulator._stage import ReceivedRequest, Stage
 
-__all__ = ["create_app"]
-
-_FLUSH_POLL = 0.001
-"""Seconds."""
-
-_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-"""A ``struct linger``: on, 0 seconds."""
+__all__ = ["create_app", "describe"]
 
 
-def create_app(stage: Stage | None = None) -> web.Application:
+def create_app(stage: Stage | None = None, replay: Replay | None = None) -> web.Application:
     """Make the application, to be run in a loop of one's own.
 
     Args:
         stage: Takes the script and keeps the requests. None: a new one, so the echo answers.
+        replay: Answers in place of the service, whatever the token is. None: the service does.
     """
     stage = stage or Stage()
 
@@ -37,10 +42,13 @@ def create_app(stage: Stage | None = None) -> web.Application:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             too_large = True
-        received = _describe(request, body, stage.next_trace_id())
+        received = describe(request, body, stage.next_trace_id())
         stage.note(received)
         authorization = request.headers.get("Authorization")
-        plan = respond(stage, received, authorization=authorization, too_large=too_large)
+        if replay is not None:
+            plan = replay.respond(received, authorization)
+        else:
+            plan = respond(stage, received, authorization=authorization, too_large=too_large)
         return await _play(request, plan, received.trace_id)
 
     # A handler ends when its client goes away, whatever it waits for.
@@ -52,7 +60,8 @@ def create_app(stage: Stage | None = None) -> web.Application:
     return app
 
 
-def _describe(request: web.Request, body: bytes, trace_id: str) -> ReceivedRequest:
+def describe(request: web.Request, body: bytes, trace_id: str) -> ReceivedRequest:
+    """Return what is remembered of a request."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     if "authorization" in headers:
         headers["authorization"] = headers["authorization"].partition(" ")[0] + " ***"
@@ -73,6 +82,7 @@ def _describe(request: web.Request, body: bytes, trace_id: str) -> ReceivedReque
 async def _play(request: web.Request, plan: Plan, trace_id: str) -> web.StreamResponse:
     """Do what *plan* says. A client that is gone ends it."""
     response = web.StreamResponse()
+    began = time.monotonic()
     try:
         for action in pieced(plan):
             match action:
@@ -86,28 +96,17 @@ async def _play(request: web.Request, plan: Plan, trace_id: str) -> web.StreamRe
                     await asyncio.sleep(0)
                 case Wait(seconds):
                     await asyncio.sleep(seconds)
+                case Until(seconds):
+                    await asyncio.sleep(began + seconds - time.monotonic())
+                case Write(data):
+                    write(request, data)
+                    await asyncio.sleep(0)  # as above
                 case HangUp():
-                    _close(request)
+                    hang_up(request)
                 case Reset():
-                    await _reset(request)
+                    await reset(request)
                 case Pieces():
                     pass  # `pieced` has done it
     except ConnectionError:
         pass
     return response
-
-
-def _close(request: web.Request) -> None:
-    if request.transport:
-        request.transport.close()
-
-
-async def _reset(request: web.Request) -> None:
-    # What was planned before is to arrive, and a transport tells nobody when it is empty.
-    transport = request.transport
-    while transport and transport.get_write_buffer_size():  # noqa: ASYNC110 - as above
-        await asyncio.sleep(_FLUSH_POLL)
-    if transport:
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        transport.abort()

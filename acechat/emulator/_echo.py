@@ -8,11 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+import msgspec
+
 from acechat.emulator._answer import Answer, Asked, Said, count_usage, in_pieces
 from acechat.emulator._example import example_of
 from acechat.types import FunctionCall, ToolCall
 
-__all__ = ["CREATED", "call_id", "completion_id", "echo"]
+__all__ = ["CREATED", "call_id", "completion_id", "echo", "told_in_json"]
 
 CREATED = 1768619365
 """When every answer began, in seconds since 1970: the first sample's, so that answers are equal."""
@@ -41,6 +43,23 @@ def echo(asked: Asked) -> Answer:
         choices=choices,
         usage=count_usage(asked.fields, choices),
     )
+
+
+def told_in_json(asked: Asked, told: str, said: Said) -> Said:
+    """Return *said* with the JSON *told*: to the tool that must be called, else as the text.
+
+    The arguments of a tool are an object: what is none goes under the only property that the
+    tool's schema has.
+    """
+    forced = _forced(asked)
+    if forced is None:
+        return msgspec.structs.replace(said, text=in_pieces(told), finish_reason="stop")
+    name, schema = forced
+    properties = list(cast("dict[str, Any]", schema.get("properties") or {}))
+    if not told.startswith("{") and len(properties) == 1:
+        told = f"{{{json.dumps(properties[0])}: {told}}}"
+    call = ToolCall(function=FunctionCall(name=name, arguments=told))
+    return msgspec.structs.replace(said, tool_calls=(call,), finish_reason="tool_calls")
 
 
 def _say(asked: Asked, index: int) -> Said:
@@ -132,6 +151,18 @@ def _until_stop(asked: Asked, text: str) -> str:
 
 def _wanted_call(asked: Asked, index: int) -> ToolCall | None:
     """Return the call that ``tool_choice`` demands; its arguments come from the schema."""
+    forced = _forced(asked)
+    if forced is None:
+        return None
+    name, schema = forced
+    arguments = json.dumps(example_of(schema) or {})
+    return ToolCall(
+        id=call_id(asked, index, 0), function=FunctionCall(name=name, arguments=arguments)
+    )
+
+
+def _forced(asked: Asked) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the schema of the tool that must be called."""
     choice, tools = asked.request.tool_choice, asked.request.tools or []
     functions = {str(_function(tool).get("name", "")): _function(tool) for tool in tools}
     if isinstance(choice, dict):
@@ -140,11 +171,7 @@ def _wanted_call(asked: Asked, index: int) -> ToolCall | None:
         name = next(iter(functions))
     else:
         return None
-    schema = cast("dict[str, Any]", functions.get(name, {}).get("parameters") or {})
-    arguments = json.dumps(example_of(schema) or {})
-    return ToolCall(
-        id=call_id(asked, index, 0), function=FunctionCall(name=name, arguments=arguments)
-    )
+    return name, cast("dict[str, Any]", functions.get(name, {}).get("parameters") or {})
 
 
 def _function(tool: Mapping[str, Any]) -> dict[str, Any]:

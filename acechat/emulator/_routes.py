@@ -12,6 +12,7 @@ import msgspec
 
 from acechat.emulator._actions import Plan
 from acechat.emulator._answer import Asked, count_prompt
+from acechat.emulator._catalog import CATALOG
 from acechat.emulator._errors import RefusalError, error_plan
 from acechat.emulator._stage import ReceivedRequest, Stage
 from acechat.emulator._wire import json_plan
@@ -65,7 +66,7 @@ def respond(
     """
     try:
         route = _find_route(received)
-        if route is not _health:
+        if route not in _PUBLIC:
             _admit(authorization, stage.token, too_large=too_large)
         return route(stage, received)
     except RefusalError as refusal:
@@ -113,6 +114,10 @@ def _check(request: ChatCompletionRequest) -> None:
         raise _bad(f"n is {n:g}, not a whole number from 1 to {_MAX_N}.")
     if temperature is not None and not 0 <= temperature <= _MAX_TEMPERATURE:
         raise _bad(f"temperature is {temperature:g}, not from 0 to {_MAX_TEMPERATURE}.")
+    thinks = request.model.endswith("-thinking") or request.reasoning_effort
+    if thinks and request.tool_choice not in {None, "auto", "none"}:
+        # Anthropic's documentation, extended thinking; the gateway passes both on (contract, 1.2).
+        raise _bad("Thinking may not be enabled when tool_choice forces tool use.")
 
 
 def _count(_: Stage, received: ReceivedRequest) -> Plan:
@@ -135,6 +140,14 @@ def _health(_: Stage, __: ReceivedRequest) -> Plan:
     return json_plan({"status": "ok"})
 
 
+def _catalog(_: Stage, __: ReceivedRequest) -> Plan:
+    return json_plan(CATALOG)
+
+
+_PUBLIC = {_health, _catalog}
+"""What is answered without a token."""
+
+
 def _read_object(body: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
@@ -155,5 +168,6 @@ _ROUTES: Mapping[tuple[str, str], _Route] = {
     ("POST", "/v1/messages/count_tokens"): _count,
     ("POST", "/claude/messages/count_tokens"): _count,
     ("GET", "/v1/models"): _models,
+    ("GET", "/api/v1/models/catalog/"): _catalog,
     ("GET", "/health"): _health,
 }

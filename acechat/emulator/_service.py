@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -13,9 +14,13 @@ from typing import Self, TypedDict, Unpack
 
 from aiohttp import web
 
+from acechat._cassette import Cassette
 from acechat.emulator._app import create_app
+from acechat.emulator._relay import create_relay
+from acechat.emulator._replay import Replay
 from acechat.emulator._stage import DEFAULT_TOKEN, ReceivedRequest, Stage
 from acechat.emulator._steps import Step
+from acechat.errors import ConfigurationError
 
 __all__ = ["Service", "ServiceOptions", "serve"]
 
@@ -37,6 +42,10 @@ class ServiceOptions(TypedDict, total=False):
     token: str
     max_request_bytes: int
     remember: int | None
+    replay: str | os.PathLike[str] | None
+    speed: float
+    record: str | os.PathLike[str] | None
+    upstream: str | None
 
 
 class Service:
@@ -54,6 +63,15 @@ class Service:
         token: What a client must send.
         max_request_bytes: The largest body that is taken.
         remember: How many `requests` are kept, the newest. None: all.
+        replay: A cassette that answers: each recorded request gets what it got then, cuts and
+            pauses included, whatever its token; any other gets 400, which says why.
+        speed: Of the replay. 2.0 takes half of the time; infinity waits for nothing.
+        record: A cassette to which the answers of *upstream* are added.
+        upstream: The origin of a real service. Requests are handed on to it, with their token.
+
+    Raises:
+        ConfigurationError: The cassette cannot be played, or the options contradict each other.
+        OSError: The cassette cannot be read.
     """
 
     def __init__(
@@ -64,7 +82,16 @@ class Service:
         token: str = DEFAULT_TOKEN,
         max_request_bytes: int = 32 * 2**20,
         remember: int | None = None,
+        replay: str | os.PathLike[str] | None = None,
+        speed: float = 1.0,
+        record: str | os.PathLike[str] | None = None,
+        upstream: str | None = None,
     ) -> None:
+        if (record is None) != (upstream is None) or (record is not None and replay is not None):
+            raise ConfigurationError("a recording takes record= and upstream=, and no replay=")
+        self._replay = None if replay is None else Replay(Cassette.load(replay), speed)
+        self._record = record
+        self._upstream = upstream
         self._host = host
         self._port = port
         self._stage = Stage(token, max_request_bytes=max_request_bytes, remember=remember)
@@ -109,8 +136,13 @@ class Service:
         self._stage.script(*steps)
 
     def reset(self) -> None:
-        """Forget the requests and the script. Connections stay, and so do answers under way."""
+        """Forget the requests and the script. Connections stay, and so do answers under way.
+
+        A cassette begins anew.
+        """
         self._stage.reset()
+        if self._replay is not None:
+            self._replay.rewind()
 
     def disconnect(self) -> None:
         """Break all connections, idle ones included, and the answers under way on them."""
@@ -163,7 +195,7 @@ class Service:
     async def _serve(self, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        self._runner = web.AppRunner(create_app(self._stage), shutdown_timeout=_GRACE)
+        self._runner = web.AppRunner(self._create_app(), shutdown_timeout=_GRACE)
         await self._runner.setup()
         try:
             site = web.TCPSite(self._runner, self._host, self._port)
@@ -175,6 +207,11 @@ class Service:
             await self._break_all()
         finally:
             await self._runner.cleanup()
+
+    def _create_app(self) -> web.Application:
+        if self._record is not None and self._upstream is not None:
+            return create_relay(self._stage, self._upstream, self._record)
+        return create_app(self._stage, self._replay)
 
     async def _break_all(self) -> None:
         server = self._runner and self._runner.server

@@ -6,11 +6,12 @@ plan of another, so they nest: ``split(bytes=7, of=stall(0.1, after=2, of=ok("Hi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from json import dumps
 from typing import Any, Protocol
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct
 
 from acechat.emulator import _echo
 from acechat.emulator._actions import Plan, answer_with
@@ -19,7 +20,7 @@ from acechat.emulator._errors import error_plan
 from acechat.emulator._wire import JSON_TYPE, plain_plan, stream_plan
 from acechat.types import FunctionCall, ToolCall
 
-__all__ = ["ECHO", "Step", "fail", "ok", "raw"]
+__all__ = ["ECHO", "Step", "call", "fail", "ok", "raw"]
 
 
 class Step(Protocol):
@@ -36,8 +37,10 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     created: int | None = None
     model: str | None = None
     usage: Mapping[str, Any] | None = None
+    cost: float | None = None
     finish_reason: str | None = None
     ensure_ascii: bool = True
+    json: str | None = None
 
     def plan(self, asked: Asked, /) -> Plan:
         answer = self._answer(asked)
@@ -46,17 +49,23 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     def _answer(self, asked: Asked) -> Answer:
         echo = _echo.echo(asked)
         choices = tuple(self._choice(asked, index, said) for index, said in enumerate(echo.choices))
+        usage = self.usage or count_usage(asked.fields, choices)
+        if self.cost is not None:
+            told = {"amount": self.cost, "currency": "credits", "list_amount": self.cost}
+            usage = {**usage, "cost": told}
         return Answer(
             id=self.id or echo.id,
             created=echo.created if self.created is None else self.created,
             model=self.model or echo.model,
             choices=choices,
-            usage=self.usage or count_usage(asked.fields, choices),
+            usage=usage,
             ensure_ascii=self.ensure_ascii,
         )
 
     def _choice(self, asked: Asked, index: int, echoed: Said) -> Said:
         said = self.said or echoed
+        if self.json is not None:
+            said = _echo.told_in_json(asked, self.json, said)
         calls = tuple(
             ToolCall(
                 id=call.id or _echo.call_id(asked, index, number),
@@ -80,6 +89,7 @@ ECHO = _Ok()
 def ok(
     text: str | Sequence[str] | None = None,
     *,
+    json: object = UNSET,
     reasoning: str | Sequence[str] = (),
     tool_calls: Sequence[ToolCall | tuple[str, Mapping[str, Any] | str]] = (),
     finish_reason: str | None = None,
@@ -87,6 +97,7 @@ def ok(
     created: int | None = None,
     model: str | None = None,
     usage: Mapping[str, Any] | None = None,
+    cost: float | None = None,
     ensure_ascii: bool = True,
 ) -> Step:
     """Answer well; with *n* > 1, so many times the same.
@@ -94,18 +105,21 @@ def ok(
     Args:
         text: The answer, as a whole or in the pieces in which a stream sends it. None: nothing
             beside *reasoning* or *tool_calls*; without these, the echo.
+        json: A value, as a model would answer for an ``output_type``: as the arguments of the tool
+            that must be called, else as text.
         reasoning: The thoughts, as a whole or in pieces. Empty: none.
-        tool_calls: `ToolCall`s, or names with arguments. Arguments as text are sent as they are,
-            valid or not. A call without an id gets one.
+        tool_calls: Structs (`ToolCall`), or names with arguments. Arguments as text are sent as
+            they are, valid or not. A call without an id gets one.
         finish_reason: None: ``"tool_calls"`` if there are any, else ``"stop"``.
         id: None: a hash of the request.
         created: Seconds since 1970. None: that of the sample.
         model: None: what was asked for.
         usage: The JSON of it. None: words are counted.
+        cost: What the usage says that it cost, in credits. None: it does not say.
         ensure_ascii: False sends what is not ASCII as UTF-8, unescaped.
     """
     said = None
-    if text is not None or reasoning or tool_calls:
+    if text is not None or reasoning or tool_calls or json is not UNSET:
         calls = tuple(_as_call(call) for call in tool_calls)
         said = Said(
             text=_as_pieces(text or ()),
@@ -119,9 +133,16 @@ def ok(
         created=created,
         model=model,
         usage=usage,
+        cost=cost,
         finish_reason=finish_reason,
         ensure_ascii=ensure_ascii,
+        json=None if json is UNSET else msgspec.json.encode(json).decode(),
     )
+
+
+def call(tool: str, /, **arguments: Any) -> Step:
+    """Call one tool: ``call("weather", city="Paris")``; `ok` can call several, and speak, too."""
+    return ok(tool_calls=[(tool, arguments)])
 
 
 def _as_pieces(text: str | Sequence[str]) -> tuple[str, ...]:
@@ -132,7 +153,7 @@ def _as_call(call: ToolCall | tuple[str, Mapping[str, Any] | str]) -> ToolCall:
     if isinstance(call, ToolCall):
         return call
     name, arguments = call
-    text = arguments if isinstance(arguments, str) else json.dumps(dict(arguments))
+    text = arguments if isinstance(arguments, str) else dumps(dict(arguments))
     return ToolCall(function=FunctionCall(name=name, arguments=text))
 
 

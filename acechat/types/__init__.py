@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acechat.types.catalog import CatalogModel, Pricing
 from acechat.types.chunk import (
     ChatCompletionChunk,
     ChunkChoice,
@@ -36,11 +37,21 @@ from acechat.types.request import (
     StreamOptions,
     WebSearchOptions,
 )
-from acechat.types.usage import CompletionTokensDetails, Cost, PromptTokensDetails, Usage
+from acechat.types.run import (
+    RunEvent,
+    RunResult,
+    ToolFinished,
+    ToolResult,
+    ToolStarted,
+    Turn,
+    TurnFinished,
+)
+from acechat.types.usage import CompletionTokensDetails, Cost, PromptTokensDetails, Spent, Usage
 
 __all__ = [
     "AssistantMessage",
     "AudioOptions",
+    "CatalogModel",
     "ChatCompletion",
     "ChatCompletionChunk",
     "ChatCompletionRequest",
@@ -63,10 +74,14 @@ __all__ = [
     "Model",
     "NamedTool",
     "Prediction",
+    "Pricing",
     "PromptTokensDetails",
     "ReasoningDelta",
     "ResponseFormat",
     "ResponseInfo",
+    "RunEvent",
+    "RunResult",
+    "Spent",
     "StreamEvent",
     "StreamOptions",
     "SystemMessage",
@@ -74,7 +89,12 @@ __all__ = [
     "TextPart",
     "ToolCall",
     "ToolCallDelta",
+    "ToolFinished",
     "ToolMessage",
+    "ToolResult",
+    "ToolStarted",
+    "Turn",
+    "TurnFinished",
     "Usage",
     "UserMessage",
     "WebSearchOptions",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from acechat.types.usage import Usage
 
@@ -61,7 +61,8 @@ class Delta(Struct, frozen=True, gc=False, omit_defaults=True):
     tool_calls: list[ToolCallDelta] | None = None
     refusal: str | None = None
 
-    index: int = 0
+    # Named otherwise in JSON: the choice around the delta tells it, whatever the delta says.
+    index: int = field(default=0, name="choice_index")
     """Which choice this belongs to: 0 unless *n* choices were asked for."""
 
     def __str__(self) -> str:

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
 
-from acechat.errors import Attempt
+from acechat.errors import Attempt, ProtocolError
 from acechat.types.messages import AssistantMessage, ToolCall
-from acechat.types.usage import Usage
+from acechat.types.usage import Cost, Usage
 
-__all__ = ["ChatCompletion", "Choice", "FinishReason", "Model", "ResponseInfo", "note_origin"]
+if TYPE_CHECKING:  # it has defaults only from Python 3.13 on; type checkers know it everywhere
+    from typing_extensions import TypeVar
+
+    OutputT_co = TypeVar("OutputT_co", covariant=True, default=object)
+else:
+    from typing import TypeVar
+
+    OutputT_co = TypeVar("OutputT_co", covariant=True)
+
+__all__ = [
+    "ChatCompletion",
+    "Choice",
+    "FinishReason",
+    "Model",
+    "OutputT_co",
+    "ResponseInfo",
+    "note_origin",
+    "note_output",
+]
 
 FinishReason: TypeAlias = (
     Literal["stop", "length", "tool_calls", "content_filter", "function_call"] | str
@@ -53,8 +72,11 @@ class Choice(Struct, frozen=True):
     logprobs: Any = None
 
 
-class ChatCompletion(Struct, frozen=True, dict=True):
-    """A whole answer. Equal to another when the service said the same."""
+class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
+    """A whole answer. Equal to another when the service said the same.
+
+    ``ChatCompletion[Plan]`` is one whose `output` is a ``Plan``.
+    """
 
     choices: list[Choice]
     id: str = ""
@@ -72,6 +94,11 @@ class ChatCompletion(Struct, frozen=True, dict=True):
 
     # What is not on the wire lives in __dict__ (see `note_origin`): it takes no part in ==, and no
     # field of the service's can collide with it.
+
+    @property
+    def output(self) -> OutputT_co:
+        """The answer as a value of the *output_type* that was asked for; None if none was."""
+        return cast("OutputT_co", self.__dict__.get("_output"))
 
     @property
     def response(self) -> ResponseInfo:
@@ -108,16 +135,28 @@ class ChatCompletion(Struct, frozen=True, dict=True):
         """Why the first choice ended."""
         return self.choices[0].finish_reason if self.choices else None
 
+    @property
+    def cost(self) -> Cost | None:
+        """What the answer was charged; None where the service does not tell, which is not 0."""
+        return self.usage.cost if self.usage else None
+
     def to_dict(self) -> dict[str, Any]:
-        """Return every field that the service sent, known to acechat or not."""
+        """Return every field that the service sent, known to acechat or not.
+
+        Raises:
+            ProtocolError: They are nested too deep: about a thousand levels, Python's limit.
+        """
         source = self.__dict__.get("_source")
-        return cast("dict[str, Any]", source() if source else msgspec.to_builtins(self))
+        with suppress(RecursionError):
+            fields = source() if source else None
+            return cast("dict[str, Any]", msgspec.to_builtins(self)) if fields is None else fields
+        raise ProtocolError("the answer is nested too deep to be made a dict")
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = tuple(getattr(self, name) for name in self.__struct_fields__)
-        return _rebuild, (fields, self.response, self.to_dict())
+        return _rebuild, (fields, self.response, self.to_dict(), self.output)
 
-    def __copy__(self) -> ChatCompletion:
+    def __copy__(self) -> ChatCompletion[OutputT_co]:
         return _rebuild(*self.__reduce__()[1])
 
     def _repr_markdown_(self) -> str:
@@ -126,19 +165,29 @@ class ChatCompletion(Struct, frozen=True, dict=True):
 
 
 def note_origin(
-    completion: ChatCompletion, response: ResponseInfo, source: Callable[[], dict[str, Any]]
+    completion: ChatCompletion, response: ResponseInfo, source: Callable[[], dict[str, Any] | None]
 ) -> ChatCompletion:
-    """Note on *completion* how it came; *source* makes what its `to_dict` returns."""
+    """Note on *completion* how it came.
+
+    *source* makes what its `to_dict` returns; None for its own fields alone. It must not hold the
+    completion: what holds itself stays until the garbage collector comes, and the body with it.
+    """
     notes = cast("dict[str, Any]", completion.__dict__)
     notes["_response"] = response
     notes["_source"] = source
     return completion
 
 
+def note_output(completion: ChatCompletion, output: object) -> ChatCompletion[Any]:
+    """Note on *completion* what it says as a value."""
+    cast("dict[str, Any]", completion.__dict__)["_output"] = output
+    return completion
+
+
 def _rebuild(
-    fields: tuple[Any, ...], response: ResponseInfo, sent: dict[str, Any]
-) -> ChatCompletion:
-    return note_origin(ChatCompletion(*fields), response, sent.copy)
+    fields: tuple[Any, ...], response: ResponseInfo, sent: dict[str, Any], output: object
+) -> ChatCompletion[Any]:
+    return note_output(note_origin(ChatCompletion(*fields), response, sent.copy), output)
 
 
 class Model(Struct, frozen=True, kw_only=True):

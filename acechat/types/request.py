@@ -6,7 +6,7 @@ method that takes them. What has no effect on Claude says so; acechat sends it a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Required, TypeAlias, TypedDict
 
 from msgspec import Struct
@@ -135,8 +135,9 @@ class ChatOptions(TypedDict, total=False):
     response_format: ResponseFormat | Mapping[str, Any] | None
     """The form of the answer. The service ignores it for Claude: check what arrives."""
 
-    tools: Sequence[FunctionTool | Mapping[str, Any]] | None
-    """Tools that the model may call. A tool without *parameters* gets those of no argument."""
+    tools: Sequence[FunctionTool | Mapping[str, Any] | Callable[..., Any]] | None
+    """Tools that the model may call: functions, which `run` calls and `chat` only describes, or the
+    API's own JSON. A tool without *parameters* gets those of no argument."""
 
     tool_choice: ToolChoice | Mapping[str, Any] | None
     """Whether the model may, must or must not call a tool, or which one it must."""

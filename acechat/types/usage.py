@@ -6,9 +6,12 @@ means that the service did not say, which is not the same as 0.
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 from msgspec import Struct
 
-__all__ = ["CompletionTokensDetails", "Cost", "PromptTokensDetails", "Usage"]
+__all__ = ["CompletionTokensDetails", "Cost", "PromptTokensDetails", "Spent", "Usage"]
 
 
 class PromptTokensDetails(Struct, frozen=True, kw_only=True):
@@ -41,14 +44,19 @@ class CompletionTokensDetails(Struct, frozen=True, kw_only=True):
 class Cost(Struct, frozen=True, kw_only=True):
     """What one call was charged."""
 
-    amount: float | None = None
+    amount: Decimal | None = None
     """Charged, in *currency*, after discounts."""
 
     currency: str | None = None
     """Credits, unless the service names another."""
 
-    list_amount: float | None = None
+    list_amount: Decimal | None = None
     """The price before discounts."""
+
+    def __post_init__(self) -> None:
+        for amount in (self.amount, self.list_amount):
+            if isinstance(amount, Decimal) and not amount.is_finite():
+                raise ValueError(f"{amount} is no sum of money")
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -81,3 +89,69 @@ class Usage(Struct, frozen=True, kw_only=True):
 
     cost: Cost | None = None
     """What this call was charged, when the service tells."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Return what both used together; what one of them does not tell is None."""
+        return Usage(**_sums(self, other))
+
+
+def _sums(one: Struct, other: Struct) -> dict[str, Any]:
+    names = one.__struct_fields__
+    return {name: _sum(getattr(one, name), getattr(other, name)) for name in names}
+
+
+def _sum(one: Any, other: Any) -> Any:
+    if isinstance(one, Struct) and isinstance(other, Struct):
+        if isinstance(one, Cost) and isinstance(other, Cost) and one.currency != other.currency:
+            return None
+        return type(one)(**_sums(one, other))
+    if isinstance(one, str):  # a unit, or who told
+        return one if one == other else None
+    numbers: tuple[Any, Any] = one, other
+    return None if None in numbers else sum(numbers)
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """What several answers used and cost; `Meter.snapshot` returns one."""
+
+    calls: int = 0
+    """Answers that were counted."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+    cost: Decimal | None = None
+    """What was charged, in *currency*; None while no answer told."""
+
+    currency: str | None = None
+
+    uncounted: int = 0
+    """Answers that did not tell their tokens."""
+
+    unpriced: int = 0
+    """Answers whose cost is not in *cost*: they told none, or one in another currency."""
+
+    def plus(self, usage: Usage | None) -> Spent:
+        """Return what it is with one more answer."""
+        cost, currency, priced = self.cost, self.currency, False
+        prompt = completion = 0
+        total = None
+        if usage is not None:
+            prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+            total = usage.total_tokens
+            told = usage.cost
+            if told is not None and told.amount is not None:
+                priced = currency is None or told.currency is None or told.currency == currency
+                if priced:
+                    cost, currency = (cost or Decimal(0)) + told.amount, currency or told.currency
+        return Spent(
+            calls=self.calls + 1,
+            prompt_tokens=self.prompt_tokens + prompt,
+            completion_tokens=self.completion_tokens + completion,
+            total_tokens=self.total_tokens + (prompt + completion if total is None else total),
+            cost=cost,
+            currency=currency,
+            uncounted=self.uncounted + (total is None and not prompt + completion),
+            unpriced=self.unpriced + (not priced),
+        )

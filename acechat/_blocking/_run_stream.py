@@ -1,0 +1,93 @@
+"""`RunStream`: a run while it happens, for callers that wait."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from acechat._portal import LoopThread
+from acechat._run_stream import AsyncRunStream
+from acechat.errors import ClientClosedError
+from acechat.types import RunEvent, RunResult, TextDelta, Turn, TurnFinished
+
+__all__ = ["RunStream"]
+
+
+class RunStream:
+    """A run while it happens: the blocking `AsyncRunStream`.
+
+    Example:
+        >>> with client.run_stream("Umbrella in Paris?", tools=[weather]) as stream:
+        ...     for event in stream:
+        ...         print(event)
+        >>> stream.result.usage.total_tokens
+    """
+
+    def __init__(self, loop: LoopThread, stream: AsyncRunStream) -> None:
+        self._loop = loop
+        self._stream = stream
+        self._ready: deque[RunEvent] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> RunEvent:
+        ready = self._ready
+        if not ready:
+            ready.extend(self.receive())
+            if not ready:
+                raise StopIteration
+        return ready.popleft()
+
+    def receive(self) -> list[RunEvent]:
+        """Wait until something happens; return all that did. An empty list is the end.
+
+        Raises what `AsyncRunStream.receive` does.
+        """
+        if self._ready:
+            ready = list(self._ready)
+            self._ready.clear()
+            return ready
+        return self._loop.run(self._stream.receive)
+
+    def close(self) -> None:
+        """Stop everything: the answer that is being written, and the tools at work."""
+        with suppress(ClientClosedError):  # the client was closed before, and this with it
+            self._loop.run(self._stream.aclose)
+
+    def collect(self) -> RunResult:
+        """Read to the end and return what happened."""
+        while self.receive():
+            pass
+        return self.result
+
+    def text(self) -> Iterator[str]:
+        """Iterate over the text alone, of all turns."""
+        for event in self:
+            if isinstance(event, TextDelta) and not event.index:
+                yield event.text
+
+    def turns(self) -> Iterator[Turn]:
+        """Iterate over the turns as they end."""
+        for event in self:
+            if isinstance(event, TurnFinished):
+                yield event.turn
+
+    @property
+    def result(self) -> RunResult:
+        """All turns and messages; raises what `AsyncRunStream.result` does."""
+        return self._stream.result

@@ -1,0 +1,309 @@
+"""`Caller`: what a client is in either colour, before anybody waits."""
+
+from __future__ import annotations
+
+import os
+import ssl as _ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import msgspec
+
+from acechat._call import Call
+from acechat._cassette import Cassette
+from acechat._catalog import PATH, decode_catalog, platform_root
+from acechat._codec import decode_models
+from acechat._config import (
+    DEFAULT_MODEL,
+    Config,
+    RetryPolicy,
+    Riding,
+    Timeout,
+    as_models,
+    as_retries,
+    as_timeout,
+)
+from acechat._counting import build_count, decode_count
+from acechat._environment import read_api_root, read_token
+from acechat._gate import Gate
+from acechat._hooks import Hooks
+from acechat._limits import Budget, RateLimit
+from acechat._middleware import Middleware, check_middleware
+from acechat._money import Meter
+from acechat._observers import Observer, Observers
+from acechat._output import Asking, OutputT, OutputType
+from acechat._output_call import OutputCall
+from acechat._prepared import AsyncPreparedRequest
+from acechat._request import Content, HTTPRequest, build_chat, gather_messages, rides_on_a_stream
+from acechat._stream import AsyncChatStream
+from acechat._terms import Terms
+from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+
+if TYPE_CHECKING:  # it takes 0.15 s to import, and is, when a client is made
+    import aiohttp
+
+    from acechat._transport import Transport
+
+__all__ = ["Caller"]
+
+
+class Caller:
+    """Settings, connections, and the calls that are made with them.
+
+    `AsyncClient` awaits what the methods return, `Client` runs it in its loop's thread.
+    """
+
+    def __init__(
+        self,
+        api_token: str | None = None,
+        *,
+        base_url: str | None = None,
+        model: str = DEFAULT_MODEL,
+        fallback_models: Iterable[str] = (),
+        transport: Riding = "auto",
+        timeout: Timeout | float = Timeout(),
+        retries: RetryPolicy | int = RetryPolicy(),
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        ssl: _ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+        max_concurrency: int | None = None,
+        budget: Budget | None = None,
+        rate_limit: RateLimit | None = None,
+        observers: Iterable[Observer] = (),
+        middleware: Iterable[Middleware] = (),
+        max_event_bytes: int = 16 * 2**20,
+        max_response_bytes: int = 64 * 2**20,
+        record_bytes: int = 256 * 2**10,
+    ) -> None:
+        from acechat._transport import read_proxy
+
+        api_root = read_api_root(base_url)
+        config = Config(
+            token=read_token(api_token),
+            api_root=api_root,
+            model=model,
+            fallback_models=as_models(fallback_models),
+            transport=transport,
+            timeout=as_timeout(timeout, Timeout()),
+            retries=as_retries(retries, RetryPolicy()),
+            headers=dict(headers or ()),
+            proxy=read_proxy(proxy, api_root),
+            max_concurrency=max_concurrency,
+            budget=budget,
+            rate_limit=rate_limit,
+            max_event_bytes=max_event_bytes,
+            max_response_bytes=max_response_bytes,
+            record_bytes=record_bytes,
+        )
+        self._set_up(config, observers, middleware, ssl=ssl, session=session)
+
+    @classmethod
+    def _from_config(cls, config: Config) -> Self:
+        caller = object.__new__(cls)
+        caller._set_up(config)
+        return caller
+
+    def _set_up(
+        self,
+        config: Config,
+        observers: Iterable[Observer] = (),
+        middleware: Iterable[Middleware] = (),
+        *,
+        ssl: _ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        from acechat._transport import Transport
+
+        self._config = config
+        self._hooks = hooks = Hooks(
+            observers=Observers(observers),
+            middleware=check_middleware(middleware),
+            meter=Meter(),
+            gate=Gate(config.rate_limit) if config.rate_limit else None,
+        )
+        self._transport: Transport = Transport(config, ssl=ssl, session=session)
+        live = ssl is not None or session is not None or hooks.observers or hooks.middleware
+        self._portable = not live
+
+    @property
+    def meter(self) -> Meter:
+        """What the answers of this client, and of its copies, used and cost."""
+        return self._hooks.meter
+
+    def with_options(
+        self,
+        *,
+        model: str | None = None,
+        fallback_models: Iterable[str] | None = None,
+        transport: Riding | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return a copy with other settings; None leaves one as it is.
+
+        The two share their connections and their end, meter, budget, rate limit, observers and
+        middleware.
+        """
+        config = self._config
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy._config = msgspec.structs.replace(
+            config,
+            model=model or config.model,
+            fallback_models=(
+                config.fallback_models if fallback_models is None else as_models(fallback_models)
+            ),
+            transport=transport or config.transport,
+            timeout=as_timeout(timeout, config.timeout),
+            retries=as_retries(retries, config.retries),
+            headers=config.headers | dict(headers or ()),
+        )
+        return copy
+
+    def save_last(self, path: str | os.PathLike[str]) -> None:
+        """Write to a file what went over the wire in the call that began last.
+
+        ``acechat emulate --replay`` plays it. It holds the prompt, with its pictures, and the
+        answer, but never the token.
+
+        Raises:
+            RuntimeError: Nothing was recorded.
+            OSError: The file cannot be written.
+        """
+        last = self._transport.recorder.last
+        if last is None:
+            raise RuntimeError("nothing was recorded: nothing was asked yet, or record_bytes is 0")
+        Cassette(last.exchanges()).save(path)
+
+    def _chat(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        output_type: OutputType[OutputT] | None = None,
+    ) -> Awaitable[ChatCompletion[OutputT]]:
+        model = terms.model or self._config.model
+        stream = rides_on_a_stream(
+            self._config.transport, model, cast("Mapping[str, Any]", terms.options)
+        )
+        if stream:  # a plain answer always tells its usage; a stream may wait to be asked
+            told: ChatOptions = {"stream_options": {"include_usage": True}, **terms.options}
+            terms = msgspec.structs.replace(terms, options=told)
+        call = self._call_for(content, messages, terms, output_type, stream=stream)
+        return call.whole(partial(_collect, call) if stream else None)
+
+    def _stream(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        output_type: OutputType[OutputT] | None = None,
+    ) -> AsyncChatStream[OutputT]:
+        return AsyncChatStream(self._call_for(content, messages, terms, output_type, stream=True))
+
+    def _prepare(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        output_type: OutputType[Any] | None = None,
+    ) -> AsyncPreparedRequest:
+        request = self._call_for(content, messages, terms, output_type).request
+        return AsyncPreparedRequest(request, self._config.api_root, self._count_tokens, terms)
+
+    async def _models(self) -> list[Model]:
+        call = self._call(HTTPRequest(method="GET", path="/models"))
+        return await call.run(partial(call.body, decode_models))
+
+    async def _catalog(self) -> list[CatalogModel]:
+        transport = self._transport.anonymous(platform_root(self._config.api_root))
+        hooks = msgspec.structs.replace(self._hooks, middleware=())
+        request = HTTPRequest(method="GET", path=PATH)
+        config = self._config
+        call = Call(transport, request, config, config.timeout, config.retries, hooks)
+        try:
+            return await call.run(partial(call.body, decode_catalog))
+        finally:
+            await transport.close()
+
+    async def _count_tokens(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
+    ) -> int:
+        gathered = gather_messages(content, messages=messages, system=terms.system)
+        request = build_count(gathered, model=terms.model or self._config.model, tools=tools)
+        call = self._call(request, terms.timeout, terms.retries)
+        return await call.run(partial(call.body, decode_count))
+
+    def _call_for(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        output_type: OutputType[Any] | None,
+        *,
+        stream: bool = False,
+    ) -> Call:
+        """Return the call that asks for an answer; nothing is sent.
+
+        Raises:
+            ConfigurationError: Something cannot be sent.
+            TypeError: An option is unknown.
+        """
+        model = terms.model or self._config.model
+        request = build_chat(
+            content,
+            messages=messages,
+            system=terms.system,
+            model=model,
+            stream=stream,
+            options=terms.options,
+            extra_body=terms.extra_body,
+            extra_headers=terms.extra_headers,
+        )
+        return self._call(request, terms.timeout, terms.retries, output_type, model=model)
+
+    def _call(
+        self,
+        request: HTTPRequest,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        output_type: OutputType[Any] | None = None,
+        *,
+        model: str = "",
+    ) -> Call:
+        config = self._config
+        if config.headers:
+            request = msgspec.structs.replace(request, headers=config.headers | request.headers)
+        timeout = config.timeout if timeout is None else as_timeout(timeout, config.timeout)
+        retries = config.retries if retries is None else as_retries(retries, config.retries)
+        transport, hooks = self._transport, self._hooks
+        if output_type is None:
+            return Call(transport, request, config, timeout, retries, hooks, model)
+        asking = Asking(output_type)
+        return OutputCall(transport, request, config, timeout, retries, hooks, model, asking)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._portable:
+            raise TypeError(
+                "a client with a session=, ssl=, observers= or middleware= of its own cannot be "
+                "pickled"
+            )
+        return type(self)._from_config, (self._config,)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._config!r})"
+
+
+async def _collect(call: Call) -> ChatCompletion[Any]:
+    """Read the answer of *call* as a stream."""
+    return await AsyncChatStream[Any](call).collect()

@@ -1,0 +1,188 @@
+"""What stands between a call and the network: functions that see each attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+from acechat._config import check_headers
+from acechat._request import HTTPRequest
+from acechat.errors import AceChatError
+
+__all__ = ["CallNext", "HTTPResponse", "Middleware", "Response", "check_middleware", "through"]
+
+
+class Response(Protocol):
+    """What a call reads: the network's response, or what a middleware answered."""
+
+    status: int
+    headers: dict[str, str]
+    open: bool
+    first_token_at: float | None
+
+    async def read(self, phase: str, at: float | None) -> bytes:
+        """Wait for the next bytes of the body; return none at its clean end."""
+        ...
+
+    def finish(self) -> None:
+        """Give the connection back."""
+
+    def abort(self, failure: AceChatError | None = None) -> None:
+        """Close the connection."""
+
+    def drop(self) -> None:
+        """Abort from any thread."""
+
+
+class _Kept:
+    """A response that is all there."""
+
+    first_token_at: float | None = None
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status: int = status
+        self.headers: dict[str, str] = dict(headers)
+        self.open: bool = True
+        self._body = body
+
+    async def read(self, phase: str, at: float | None) -> bytes:  # noqa: ARG002 - never waits
+        body, self._body = self._body, b""
+        return body
+
+    def finish(self) -> None:
+        self.open = False
+
+    def abort(self, failure: AceChatError | None = None) -> None:  # noqa: ARG002 - nothing to tell
+        self.open = False
+
+    def drop(self) -> None:
+        self.open = False
+
+
+class HTTPResponse:
+    """An answer as a middleware sees it, or makes it.
+
+    A whole answer as JSON and a stream of events answer `AsyncClient.chat` and
+    `AsyncClient.stream` alike.
+
+    Args:
+        body: All of it.
+        status: HTTP status.
+        headers: Without a ``Content-Type`` a body that begins with ``{`` is JSON, another a stream.
+
+    Attributes:
+        status: HTTP status.
+        headers: Names in lower case.
+    """
+
+    def __init__(
+        self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        named = {name.lower(): value for name, value in (headers or {}).items()}
+        self.status: int = status
+        kind = "application/json" if body.lstrip()[:1] == b"{" else "text/event-stream"
+        self.headers: dict[str, str] = {"content-type": kind} | named
+        self._body = body
+
+    async def read(self) -> bytes:
+        """Wait for the whole body and return it; the answer can still be handed on.
+
+        A stream that was read here reaches the caller in one piece, at its end.
+
+        Raises:
+            TransportError: It was cut, or a limit of `Timeout` passed.
+        """
+        return self._body
+
+    def __repr__(self) -> str:
+        return f"HTTPResponse({self.status}, {self.headers})"
+
+
+class _Arriving(HTTPResponse):
+    """An answer that comes over the network."""
+
+    def __init__(self, raw: Response, read: Callable[[Response], Awaitable[bytes]]) -> None:
+        super().__init__(b"", status=raw.status)
+        self.headers = raw.headers
+        self.raw = raw
+        self.whole: bool = False
+        self._read = read
+
+    async def read(self) -> bytes:
+        if not self.whole:
+            self._body = await self._read(self.raw)
+            self.whole = True
+        return self._body
+
+
+CallNext: TypeAlias = Callable[[HTTPRequest], Awaitable[HTTPResponse]]
+"""Hands a request on: to the next middleware, or to the network."""
+
+Middleware: TypeAlias = Callable[[HTTPRequest, CallNext], Awaitable[HTTPResponse]]
+"""Is awaited once per attempt. It hands the request on, as it is or changed, and returns the
+answer; or it answers itself."""
+
+
+def check_middleware(middleware: Iterable[Middleware]) -> tuple[Middleware, ...]:
+    """Return *middleware* as a tuple.
+
+    Raises:
+        TypeError: One of them cannot be called.
+    """
+    checked = tuple(middleware)
+    for one in checked:
+        if not callable(one):
+            raise TypeError(f"a middleware must be `async def (request, call_next)`, not {one!r}")
+    return checked
+
+
+async def through(
+    middleware: Sequence[Middleware],
+    request: HTTPRequest,
+    send: Callable[[HTTPRequest], Awaitable[Response]],
+    read: Callable[[Response], Awaitable[bytes]],
+) -> Response:
+    """Send *request* through all *middleware*; the first is the outermost.
+
+    Args:
+        middleware: Who sees it.
+        request: What is to be sent.
+        send: Sends it.
+        read: Reads the whole body of a response.
+
+    Raises:
+        TypeError: A middleware returned something else than an answer.
+    """
+    opened: list[Response] = []
+
+    async def last(changed: HTTPRequest) -> HTTPResponse:
+        if changed is not request:
+            check_headers(changed.headers)
+        opened.append(await send(changed))
+        return _Arriving(opened[-1], read)
+
+    def link(number: int) -> CallNext:
+        if number == len(middleware):
+            return last
+
+        async def call_next(changed: HTTPRequest) -> HTTPResponse:
+            answer: object = await middleware[number](changed, link(number + 1))
+            if not isinstance(answer, HTTPResponse):
+                raise TypeError(
+                    f"a middleware must return an HTTPResponse, not {type(answer).__name__}"
+                )
+            return answer
+
+        return call_next
+
+    kept: Response | None = None
+    try:
+        answer = await link(0)(request)
+        if isinstance(answer, _Arriving) and not answer.whole:
+            kept = answer.raw
+            return kept
+        return _Kept(answer.status, answer.headers, await answer.read())
+    finally:
+        for raw in opened:
+            if raw is not kept and raw.open:
+                raw.abort()

@@ -1,0 +1,74 @@
+"""A request as data: to look at, to measure, to send by other means."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, cast
+
+from acechat._request import HTTPRequest
+from acechat._terms import Terms
+
+__all__ = ["AsyncPreparedRequest", "Prepared"]
+
+_Count: TypeAlias = Callable[[tuple[()], Any, Terms, Any], Awaitable[int]]
+"""Counts the tokens of messages and tools."""
+
+
+class Prepared:
+    """What can be told of a request without a network.
+
+    Attributes:
+        request: The request, without the token.
+        api_root: Where its path begins.
+    """
+
+    def __init__(self, request: HTTPRequest, api_root: str) -> None:
+        self.request = request
+        self.api_root = api_root
+
+    def json(self) -> dict[str, Any]:
+        """Return the body, decoded."""
+        return cast("dict[str, Any]", self.request.json())
+
+    def curl(self) -> str:
+        """Return a command line that sends the request.
+
+        The token stands in it as ``$ACEDATACLOUD_API_TOKEN``, for the shell to fill in. Headers of
+        your own stand in it as they are.
+        """
+        request = self.request
+        lines = [
+            f"curl {shlex.quote(self.api_root + request.path)}",
+            '-H "Authorization: Bearer $ACEDATACLOUD_API_TOKEN"',
+            *(
+                f"-H {shlex.quote(f'{name}: {value}')}"
+                for name, value in ({"Content-Type": "application/json"} | request.headers).items()
+            ),
+            f"--data-raw {shlex.quote((request.body or b'').decode())}",
+        ]
+        return " \\\n  ".join(lines)
+
+    def __repr__(self) -> str:
+        size = len(self.request.body or b"")
+        return f"{type(self).__name__}({self.request.method} {self.request.path}, {size} bytes)"
+
+
+class AsyncPreparedRequest(Prepared):
+    """What a call would send; `AsyncClient.prepare` makes one.
+
+    Example:
+        >>> prepared = client.prepare("Hello")
+        >>> prepared.json()["model"], await prepared.count_tokens()
+    """
+
+    def __init__(self, request: HTTPRequest, api_root: str, count: _Count, terms: Terms) -> None:
+        super().__init__(request, api_root)
+        self._count = count
+        self._terms = terms
+
+    async def count_tokens(self) -> int:
+        """Return how many tokens the request has; asking is free."""
+        fields = self.json()
+        terms = Terms(None, fields["model"], self._terms.timeout, self._terms.retries)
+        return await self._count((), fields["messages"], terms, fields.get("tools"))

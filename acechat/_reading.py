@@ -1,0 +1,231 @@
+"""`Reading`: the events of one answer, from the request to the end, whichever that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from acechat._call import Call
+from acechat._codec import decode_completion
+from acechat._protocol import END, Batch, ChatStreamProtocol
+from acechat._redaction import bare
+from acechat.errors import (
+    AceChatError,
+    OutputError,
+    ProtocolError,
+    StreamInterruptedError,
+    StreamTruncatedError,
+    TransportError,
+)
+from acechat.types import ChatCompletion, FinishReason, Usage
+
+if TYPE_CHECKING:
+    from acechat._middleware import Response
+
+__all__ = ["Reading"]
+
+_JSON = ("application/json", "application/problem+json")
+_SSE = ("text/event-stream", "text/plain", "")
+"""Content types of streams; some servers send none, or plain text (reliability: ai-mock)."""
+
+
+class Reading:
+    """One answer, read event by event: what a stream is to those who do not look at it.
+
+    It sends the request at the first read, knows how the answer ended, and tells who asked.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._on_end: Callable[[ChatCompletion, bool], None] | None = None
+        self._response: Response | None = None
+        self._protocol: ChatStreamProtocol | None = None
+        self._opened = False
+        self._ended = False
+        self._failure: AceChatError | None = None
+        self._completion: ChatCompletion[Any] | None = None
+        self._held: Batch | None = None  # what the opening read brought
+
+    def receive_batch(self) -> Coroutine[Any, Any, Batch]:
+        """Wait for the next network read; return its events and what they say.
+
+        A batch without events says nothing; `END` is the end.
+        """
+        if self._opened and self._held is None and not self._ended and self._failure is None:
+            return self._read("idle", self._call.idle_at())
+        return self._begin_or_end()
+
+    async def _begin_or_end(self) -> Batch:
+        await self._open()
+        if self._held is not None:
+            batch, self._held = self._held, None
+            return batch
+        if self._failure is not None:
+            raise self._failure
+        return END
+
+    async def _open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
+        try:
+            self._held = await self._call.run(self._attempt)
+        except AceChatError as error:
+            self._fail(error)
+            raise
+        except BaseException:
+            self._abandon()
+            raise
+        self._note_first_token()
+
+    def _note_first_token(self) -> None:
+        if self._protocol is not None and self._protocol.content:
+            self._call.first_token(self.trace_id)
+
+    async def _attempt(self) -> Batch:
+        """Open the stream and read until something is said."""
+        response = await self._call.open()
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        protocol = ChatStreamProtocol(response.headers, self._call.config.max_event_bytes)
+        self._response, self._protocol = response, protocol
+        if kind not in _SSE:
+            return await self._read_no_stream(response, protocol, kind)
+        return await self._read("first_token", response.first_token_at)
+
+    async def _read_no_stream(
+        self, response: Response, protocol: ChatStreamProtocol, kind: str
+    ) -> Batch:
+        """Read what came instead of a stream: a whole answer, a refusal, or a gateway's page."""
+        body = await self._call.read_whole(response)
+        self._call.content = False
+        if kind not in _JSON:
+            raise ProtocolError(f"a stream was asked for, {kind} came", body=body)
+        completion, _ = decode_completion(body, response.headers, status=response.status)
+        batch = protocol.receive_completion(completion)
+        self._finish(response)
+        return batch
+
+    async def _read(self, phase: str, at: float | None) -> Batch:
+        """Read until something is said, or until the end; heartbeats do not move the limit."""
+        response, protocol = self._response, self._protocol
+        assert response is not None  # noqa: S101 - _attempt made both
+        assert protocol is not None  # noqa: S101
+        silent: list[bytes] | None = None
+        try:
+            while protocol.failure is None:
+                data = await response.read(phase, at)
+                if data:
+                    batch = protocol.receive_data(data)
+                else:
+                    batch = Batch([], [])
+                    protocol.receive_eof()
+                if protocol.content:
+                    self._call.content = True
+                if protocol.done or not data:
+                    self._finish(response)
+                elif not batch.deltas:
+                    silent = (silent or []) + batch.events
+                    continue
+                return Batch(batch.deltas, silent + batch.events) if silent else batch
+            failure = protocol.failure
+        except AceChatError as error:
+            failure = error
+        except BaseException:
+            self._abandon()
+            raise
+        response.abort()
+        failure = bare(self._explained(failure, protocol))
+        data, batch = b"", END  # what a service echoes is not for those who print tracebacks
+        if self._call.content:
+            self._call.note_failure(failure)
+            self._fail(failure)
+        raise failure
+
+    def _explained(self, error: AceChatError, protocol: ChatStreamProtocol) -> AceChatError:
+        """Put into *error* what is known about the stream that it ended."""
+        if type(error) is TransportError:
+            interrupted = StreamInterruptedError(
+                error.reason, chunks=protocol.chunks, received=protocol.received
+            )
+            interrupted.ending = error.ending
+            error = interrupted
+        if isinstance(error, StreamTruncatedError):
+            error.elapsed = self._call.elapsed()
+        error.trace_id = error.trace_id or protocol.trace_id
+        error.partial = self.partial
+        return error
+
+    def _finish(self, response: Response) -> None:
+        self._ended = True
+        if response.open:
+            response.finish()
+        completion = self.partial
+        self._note_first_token()
+        self._call.succeeded(completion, self._protocol.received if self._protocol else 0)
+        try:
+            self._completion = self._call.accept(completion)
+        except OutputError as misfit:  # raised after the last of it was read
+            self._failure = bare(misfit)
+        self._tell_end(whole=self._failure is None)
+
+    def _fail(self, failure: AceChatError) -> None:
+        if self._failure is None and not self._ended:
+            self._failure = failure
+            self._call.failed(failure)
+        self._tell_end(whole=False)
+
+    def _abandon(self) -> None:
+        """Close the connection of a stream that nobody will read to its end."""
+        response, protocol = self._response, self._protocol
+        if response is not None and response.open:
+            response.abort()
+        if self._ended or self._failure is not None:
+            return
+        self._call.failed(None)
+        closed = StreamInterruptedError(
+            "the stream was closed",
+            chunks=protocol.chunks if protocol else 0,
+            received=protocol.received if protocol else 0,
+        )
+        closed.partial = self.partial
+        self._fail(closed)
+
+    async def aclose(self) -> None:
+        """Close the connection; what was not read is lost."""
+        self._opened = True
+        self._abandon()
+
+    def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
+        """Call *tell* at the end, with what arrived and whether it is the whole answer."""
+        self._on_end = tell
+
+    def _tell_end(self, *, whole: bool) -> None:
+        """Tell, once, who asked with `at_end`."""
+        tell, self._on_end = self._on_end, None
+        if tell is not None:
+            tell(self._completion or self.partial, whole)
+
+    @property
+    def partial(self) -> ChatCompletion:
+        """What has arrived so far."""
+        response, protocol = self._response, self._protocol
+        if response is None or protocol is None:
+            return ChatCompletion(choices=[])
+        return self._call.received(
+            response, protocol.completion(), protocol.to_dict, protocol.trace_id
+        )
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the answer used; None until the service tells, which it does last."""
+        return self._protocol.usage if self._protocol else None
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the first choice ended; None before that."""
+        return self._protocol.finish_reason if self._protocol else None
+
+    @property
+    def trace_id(self) -> str | None:
+        """What the service's support asks for; None before the response began."""
+        return self._protocol.trace_id if self._protocol else None

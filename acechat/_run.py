@@ -1,0 +1,165 @@
+"""`AsyncRun`: ask, call the tools that the model wants called, and ask again, until it answers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from typing import Any, Self, TypeAlias
+
+import msgspec
+
+from acechat._environment import Token
+from acechat._request import Content, gather_messages
+from acechat._terms import Terms
+from acechat._toolbox import Limits, Results, Toolbox
+from acechat.errors import AceChatError, MaxTurnsError
+from acechat.types import (
+    ChatCompletion,
+    MessageLike,
+    RunResult,
+    TextPart,
+    Turn,
+    UserMessage,
+)
+
+__all__ = ["AsyncRun", "Limits", "Story"]
+
+_Ask: TypeAlias = Callable[[tuple[()], list[MessageLike], Terms], Awaitable[ChatCompletion[Any]]]
+"""Asks for an answer."""
+
+
+class Story:
+    """What was said and done in a run, and what is to be asked next: the part without a network.
+
+    Args:
+        content: What the user says now.
+        messages: What was said before.
+        limits: How far it may go.
+        terms: How all its requests are made, their *tools* and *tool_choice* included.
+        token: What no text may hold.
+    """
+
+    def __init__(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        limits: Limits,
+        terms: Terms,
+        token: Token,
+    ) -> None:
+        options: dict[str, Any] = {**terms.options}
+        self.toolbox: Toolbox = Toolbox(options.get("tools") or (), limits, token)
+        options["tools"] = self.toolbox.definitions or None
+        self.messages: list[MessageLike] = gather_messages(content, messages=messages, system=None)
+        self.turns: list[Turn] = []
+        self.ended: bool = False
+        self._max_turns = limits.max_turns
+        self._options = options
+        self._terms = msgspec.structs.replace(terms, options=options)
+
+    def next_request(self) -> tuple[tuple[()], list[MessageLike], Terms]:
+        """Return the arguments of the next call: all is said in its messages.
+
+        Raises:
+            MaxTurnsError: There is to be none.
+        """
+        if len(self.turns) >= self._max_turns:
+            raise MaxTurnsError(self._max_turns)
+        return (), self.messages, self._terms
+
+    def add(self, completion: ChatCompletion, results: Results) -> Turn:
+        """Take an answer, and what became of its calls."""
+        turn = _turn(completion, results)
+        self.turns.append(turn)
+        self.messages.append(completion.message)
+        self.ended = not results
+        if self.ended:
+            return turn
+        self.messages += [result.message for result in turn.results]
+        if images := [image for result in turn.results for image in result.images]:
+            self.messages.append(
+                UserMessage(content=[TextPart("The pictures that the tools returned:"), *images])
+            )
+        # A call that was demanded has been made: demanded again, there would never be an answer.
+        if self._options.get("tool_choice") not in (None, "none", "auto"):
+            self._options["tool_choice"] = "auto"
+        return turn
+
+    def note(
+        self, error: AceChatError, completion: ChatCompletion | None, results: Results
+    ) -> None:
+        """Put into *error* what had happened: the turns, and what there is of the last one."""
+        unfinished = [_turn(completion, results)] if completion else []
+        error.run = RunResult((*self.turns, *unfinished), tuple(self.messages))
+
+    def result(self) -> RunResult:
+        """Return what has happened so far."""
+        return RunResult(tuple(self.turns), tuple(self.messages))
+
+
+def _turn(completion: ChatCompletion, results: Results) -> Turn:
+    return Turn(completion, tuple([results[number] for number in sorted(results)]))
+
+
+class AsyncRun:
+    """A run: await it for its result, or iterate over its turns as they end.
+
+    Nothing is sent before that. A run that failed goes on where it was when it is awaited again.
+
+    Example:
+        >>> result = await client.run("Umbrella in Paris?", tools=[weather])
+        >>> async for turn in client.run("Umbrella in Paris?", tools=[weather]):
+        ...     print(turn.results)
+    """
+
+    def __init__(self, ask: _Ask, story: Story) -> None:
+        self._ask = ask
+        self._story = story
+        self._begun = False
+
+    def __await__(self) -> Generator[Any, None, RunResult]:
+        return self.collect().__await__()
+
+    async def collect(self) -> RunResult:
+        """Run to the end and return what happened; what ``await run`` does."""
+        async for _ in self:
+            pass
+        return self._story.result()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Turn:
+        self._begun = True
+        story = self._story
+        if story.ended:
+            raise StopAsyncIteration
+        completion = None
+        results: Results = {}
+        try:
+            completion = await self._ask(*story.next_request())
+            if completion.tool_calls:
+                await story.toolbox.call_all(completion, results)
+        except AceChatError as error:
+            story.note(error, completion, results)
+            raise
+        return story.add(completion, results)
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns that have ended."""
+        return tuple(self._story.turns)
+
+    @property
+    def messages(self) -> tuple[MessageLike, ...]:
+        """What has been said so far, but for the system's word."""
+        return tuple(self._story.messages)
+
+    def __del__(self) -> None:
+        if not getattr(self, "_begun", True):
+            warnings.warn(
+                "client.run(...) was never awaited, so nothing was asked",
+                RuntimeWarning,
+                stacklevel=1,
+                source=self,
+            )

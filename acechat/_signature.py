@@ -1,0 +1,160 @@
+"""What a function takes, as a model is told it, and how what the model sends is read."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from types import FunctionType
+from typing import Any, cast, get_type_hints
+from weakref import WeakKeyDictionary
+
+import msgspec
+from msgspec import UNSET
+
+from acechat._docstring import describe
+from acechat._schema import MisfitError, convert_hook, schema_of
+from acechat.errors import ConfigurationError
+
+__all__ = ["Signature", "innermost", "read_arguments", "signature_of"]
+
+_VARIABLE: dict[object, str] = {
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
+
+
+def innermost(function: Any) -> Any:
+    """Return what a partial, which has no name of its own, is part of."""
+    while isinstance(function, partial):
+        function = cast("partial[Any]", function).func
+    return function
+
+
+class Signature:
+    """What a function takes, and says about it.
+
+    Args:
+        name: The tool's.
+        hints: The parameters' types.
+        defaults: Of those that have one.
+        told: What the docstring says about the function, and about each parameter.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        hints: dict[str, Any],
+        defaults: dict[str, Any],
+        told: tuple[str, dict[str, str]],
+    ) -> None:
+        self.description, texts = told
+        # A default that is not sent is left to the function: it may be what no JSON can hold.
+        fields = [
+            (key, hint, msgspec.field(default_factory=_unset)) if key in defaults else (key, hint)
+            for key, hint in hints.items()
+        ]
+        struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+        self._decoder = msgspec.json.Decoder(struct, dec_hook=convert_hook)
+        self._names = tuple(hints)
+        self.schema = _described(schema_of(struct), defaults, texts)
+
+    def read(self, arguments: str) -> dict[str, Any]:
+        """Read the keywords that the model gave."""
+        read = read_arguments(self._decoder, arguments)
+        values = ((name, getattr(read, name)) for name in self._names)
+        return {name: value for name, value in values if value is not UNSET}
+
+
+def _unset() -> Any:
+    return UNSET
+
+
+def read_arguments(decoder: msgspec.json.Decoder[Any], arguments: str) -> Any:
+    try:
+        return decoder.decode(arguments)
+    except msgspec.ValidationError as error:
+        reason = str(error)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        reason = f"this is no JSON: {error}"
+    raise MisfitError(reason)
+
+
+def _described(
+    schema: dict[str, Any], defaults: dict[str, Any], texts: dict[str, str]
+) -> dict[str, Any]:
+    """Add to *schema* what its type does not say: descriptions and defaults."""
+    schema.pop("title", None)
+    for name, known in schema.get("properties", {}).items():
+        if name in texts:
+            known.setdefault("description", texts[name])
+        if name in defaults:
+            try:
+                known["default"] = msgspec.json.decode(msgspec.json.encode(defaults[name]))
+            except (TypeError, ValueError, RecursionError):
+                continue  # the function's own business
+    return schema
+
+
+_known: WeakKeyDictionary[FunctionType, Signature] = WeakKeyDictionary()
+"""Reading a signature takes longer than most calls of tools; a function that is kept keeps it."""
+
+
+def signature_of(function: Any, name: str) -> Signature:
+    known = _known.get(function) if isinstance(function, FunctionType) else None
+    if known is None:
+        known = _read_signature(function, name)
+        if isinstance(function, FunctionType):
+            _known[function] = known
+    return known
+
+
+def _read_signature(function: Any, name: str) -> Signature:
+    try:
+        taken = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"the tool {name!r} does not tell what it takes") from None
+    fixed = cast("partial[Any]", function).keywords if isinstance(function, partial) else {}
+    open_ = {key: parameter for key, parameter in taken.items() if key not in fixed}
+    for parameter in open_.values():
+        _check(parameter, name)
+    hints = _hints(function, {key: one.annotation for key, one in open_.items()}, name)
+    defaults = {key: one.default for key, one in open_.items() if one.default is not one.empty}
+    try:
+        return Signature(name, hints, defaults, describe(innermost(function)))
+    except (ConfigurationError, TypeError, ValueError) as error:
+        reason = str(error)
+    for key, hint in hints.items():  # which one is it?
+        try:
+            schema_of(hint)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{key!r} of the tool {name!r}: {error.reason}") from None
+    raise ConfigurationError(f"the tool {name!r} cannot be told as JSON: {reason}")
+
+
+def _check(parameter: inspect.Parameter, name: str) -> None:
+    """Refuse what no model can send."""
+    stars = _VARIABLE.get(parameter.kind)
+    if stars:
+        reason = f"takes {stars}{parameter.name}, which has no schema"
+    elif parameter.kind is parameter.POSITIONAL_ONLY:
+        reason = f"takes {parameter.name!r} by position only; tools are called by name"
+    elif parameter.annotation is parameter.empty:
+        reason = f"does not say of what type {parameter.name!r} is"
+    else:
+        return
+    raise ConfigurationError(f"the tool {name!r} {reason}")
+
+
+def _hints(function: Any, annotations: dict[str, Any], name: str) -> dict[str, Any]:
+    """Resolve annotations that are texts where the function was written."""
+    inner = inspect.unwrap(innermost(function))
+    if not hasattr(inner, "__globals__") and not hasattr(inner, "__func__"):
+        inner = inner.__call__  # an object with a method of this name
+    names = getattr(inspect.unwrap(inner), "__globals__", {})
+    holder = type("annotated", (), {"__annotations__": annotations})
+    try:
+        return get_type_hints(holder, globalns=names, include_extras=True)
+    except NameError as error:
+        raise ConfigurationError(
+            f"the tool {name!r} names a type that cannot be found from outside: {error}"
+        ) from None

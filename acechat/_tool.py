@@ -1,0 +1,179 @@
+"""`Tool`: what a model may call, made of a function or by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar, cast, overload
+
+import msgspec
+from msgspec import Struct
+
+from acechat._signature import innermost, read_arguments, signature_of
+from acechat.errors import ConfigurationError
+
+__all__ = ["Tool", "as_tool", "by_name", "tool"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NOTE = "__acechat_tool__"
+
+_object = msgspec.json.Decoder(dict[str, Any])
+
+
+def _read_object(arguments: str) -> dict[str, Any]:
+    """Read arguments that nobody but the function itself checks."""
+    return cast("dict[str, Any]", read_arguments(_object, arguments))
+
+
+def _no_parameters() -> dict[str, Any]:
+    return {"type": "object", "properties": {}}
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """A tool that a model may call.
+
+    `AsyncClient.run` makes one of each function. Make one yourself of what is known only at run
+    time: then *function* gets what the model sends, as keywords.
+
+    Example:
+        >>> Tool(name="row", parameters={"type": "object", "properties": {}}, function=print)
+    """
+
+    name: str
+    """What the model calls it: up to 64 letters, digits, ``_`` and ``-`` of ASCII."""
+
+    function: Callable[..., Any]
+    """What is called; one that is not asynchronous runs in a thread."""
+
+    description: str = ""
+    """When to use it, and for what."""
+
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=_no_parameters)
+    """A JSON Schema of an object."""
+
+    timeout: float | None = None
+    """Seconds that one call may take; None for what `AsyncClient.run` is told."""
+
+    read: Callable[[str], dict[str, Any]] = _read_object
+    """Turns JSON into the keywords of *function*; raises `ValueError` with what is wrong."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"a tool cannot be named {self.name!r}: use up to 64 letters, digits, _ and -, "
+                "as in tool(function, name=...)"
+            )
+
+    def __call__(self, *args: Any, **arguments: Any) -> Any:
+        """Call the function."""
+        return self.function(*args, **arguments)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The tool as the API's own JSON."""
+        function: dict[str, Any] = {"name": self.name, "parameters": self.parameters}
+        if self.description:
+            function["description"] = self.description
+        return {"type": "function", "function": function}
+
+
+class _Note(Struct, frozen=True):
+    """What `tool` says about a function."""
+
+    name: str | None
+    description: str | None
+    timeout: float | None
+
+
+@overload
+def tool(function: _F, /) -> _F: ...
+@overload
+def tool(
+    *, name: str | None = None, description: str | None = None, timeout: float | None = None
+) -> Callable[[_F], _F]: ...
+@overload
+def tool(
+    function: _F,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout: float | None = None,
+) -> _F: ...
+def tool(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout: float | None = None,
+) -> Any:
+    """Say about a function what its signature does not; it stays the function that it is.
+
+    Only needed to override: every annotated function is a tool as it stands.
+
+    Args:
+        function: What is called.
+        name: What the model calls it; None for the function's name.
+        description: When to use it; None for the docstring up to its first section.
+        timeout: Seconds that one call may take; None for what `AsyncClient.run` is told.
+
+    Example:
+        >>> @tool(name="weather", timeout=5)
+        ... def forecast_of(city: str) -> str: ...
+    """
+    if function is None:
+        return partial(tool, name=name, description=description, timeout=timeout)
+    setattr(function, _NOTE, _Note(name, description, timeout))
+    return function
+
+
+def as_tool(function: Any) -> Tool:
+    """Make a tool of a function, a method, a partial, or whatever else can be called.
+
+    Raises:
+        ConfigurationError: It takes what no model can send, or does not say what it takes.
+        TypeError: It cannot be called.
+    """
+    if isinstance(function, Tool):
+        return function
+    if not callable(function):
+        kind: str = type(cast("object", function)).__name__
+        raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
+    note: _Note = getattr(function, _NOTE, _Note(None, None, None))
+    inner = innermost(function)
+    name = note.name or getattr(inner, "__name__", None) or type(inner).__name__
+    signature = signature_of(function, name)
+    return Tool(
+        name=name,
+        function=function,
+        description=signature.description if note.description is None else note.description,
+        parameters=signature.schema,
+        timeout=note.timeout,
+        read=signature.read,
+    )
+
+
+def by_name(tools: Iterable[Any]) -> dict[str, Tool]:
+    """Make tools of *tools*, each with a name of its own.
+
+    Raises:
+        ConfigurationError: Two have the same name, or one is no function that can be called.
+    """
+    named: dict[str, Tool] = {}
+    for one in tools:
+        if isinstance(one, Mapping):
+            raise ConfigurationError(
+                "run() calls tools, and JSON cannot be called: give functions, or "
+                "Tool(name=..., parameters=..., function=...)"
+            )
+        made = as_tool(one)
+        if made.name in named:
+            raise ConfigurationError(
+                f"two tools are named {made.name!r}: tool(function, name=...) gives another name"
+            )
+        named[made.name] = made
+    return named

@@ -1,0 +1,224 @@
+"""Calling tools: side by side, within limits, and with a result whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, TypeAlias, cast
+
+import msgspec
+from msgspec import Struct
+
+from acechat._environment import Token
+from acechat._thread import in_thread
+from acechat._tool import Tool, by_name
+from acechat.errors import ConfigurationError, ToolError
+from acechat.types import (
+    ChatCompletion,
+    ImagePart,
+    TextPart,
+    ToolCall,
+    ToolFinished,
+    ToolResult,
+    ToolStarted,
+)
+
+__all__ = ["Limits", "Results", "Tell", "Toolbox"]
+
+Tell: TypeAlias = Callable[[ToolStarted | ToolFinished], object]
+"""Who is told when a tool is called and when it has ended."""
+
+Results: TypeAlias = dict[int, ToolResult]
+"""What became of the calls of one answer, by their places in it."""
+
+_SHOWN = 1000
+"""Characters of an exception that the model is told: some hold a whole page."""
+
+
+class _FailureError(Exception):
+    """A call failed; the text says why, in words for the model."""
+
+
+class Limits(Struct, frozen=True):
+    """How far a run may go; see `acechat.AsyncClient.run`."""
+
+    max_turns: int = 8
+    max_parallel: int = 8
+    tool_timeout: float | None = None
+    raise_tool_errors: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_turns", "max_parallel"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+class Toolbox:
+    """The tools of one run.
+
+    Args:
+        tools: Functions, `Tool`s, and whatever else `as_tool` takes.
+        limits: How many at a time, how long, and what becomes of failures.
+        token: What no text may hold.
+    """
+
+    def __init__(self, tools: Iterable[Any], limits: Limits, token: Token) -> None:
+        self._tools = by_name(tools)
+        self._limits = limits
+        self._token = token
+
+    @property
+    def definitions(self) -> list[dict[str, Any]]:
+        """What the service is told."""
+        return [tool.definition for tool in self._tools.values()]
+
+    async def call_all(
+        self, completion: ChatCompletion, results: Results, tell: Tell | None = None
+    ) -> None:
+        """Call what *completion* wants called; put what becomes of it into *results*.
+
+        Raises:
+            ToolError: A call failed and is not to be told to the model; the others were cancelled.
+        """
+        calls = completion.tool_calls
+        # Only the last call can be cut. Without its arguments it would look whole.
+        whole = len(calls) - (completion.finish_reason == "length")
+        if len(calls) == 1:  # a task for it would be a third of what a run costs
+            results[0] = await self._call(calls[0], tell, whole=bool(whole))
+            return
+        room = asyncio.Semaphore(self._limits.max_parallel)
+        failures: tuple[BaseException, ...] = ()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, call in enumerate(calls):
+                    one = self._in_turn(room, call, tell, whole=number < whole)
+                    group.create_task(one).add_done_callback(partial(_keep, results, number))
+        except BaseExceptionGroup as several:
+            failures = several.exceptions
+        if failures:
+            raise failures[0]
+
+    async def _in_turn(
+        self, room: asyncio.Semaphore, call: ToolCall, tell: Tell | None, *, whole: bool
+    ) -> ToolResult:
+        began = asyncio.get_running_loop().time()
+        async with room:
+            return await self._call(call, tell, whole=whole, began=began)
+
+    async def _call(
+        self, call: ToolCall, tell: Tell | None, *, whole: bool, began: float | None = None
+    ) -> ToolResult:
+        clock = asyncio.get_running_loop().time
+        began = clock() if began is None else began
+        images: tuple[ImagePart, ...] = ()
+        failed = False
+        if tell:
+            tell(ToolStarted(call))
+        try:
+            content, images = await self._answer(call, whole=whole)
+        except Exception as error:  # noqa: BLE001 - whatever a tool raises is its answer
+            reason = self._token.redact_text(_reason(error))
+            if self._limits.raise_tool_errors:
+                cause = error.__cause__ if isinstance(error, _FailureError) else error
+                raise ToolError(call, reason) from cause
+            content, failed = f"Error: {reason}", True
+        result = ToolResult(
+            call=call,
+            content=content.encode(errors="replace").decode(),  # half characters cannot be sent
+            images=images,
+            failed=failed,
+            elapsed=clock() - began,
+        )
+        if tell:
+            tell(ToolFinished(result))
+        return result
+
+    async def _answer(self, call: ToolCall, *, whole: bool) -> tuple[str, tuple[ImagePart, ...]]:
+        tool = self._tools.get(call.function.name)
+        if tool is None:
+            names = ", ".join(self._tools) or "none"
+            raise _FailureError(f"no tool is named {call.function.name!r}; there are: {names}")
+        if not whole:
+            raise _FailureError("this call was cut at the limit of tokens, and not made")
+        try:
+            arguments = tool.read(call.function.arguments)
+        except ValueError as error:
+            raise _FailureError(f"the arguments do not fit: {error}") from error
+        return _as_content(await self._value(tool, arguments))
+
+    async def _value(self, tool: Tool, arguments: dict[str, Any]) -> object:
+        limit = self._limits.tool_timeout if tool.timeout is None else tool.timeout
+        try:
+            if limit is None:
+                return await _run(tool.function, arguments)
+            return await _within(limit, _run(tool.function, arguments))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise _FailureError("the tool was cancelled") from error  # by itself, and alone
+
+
+async def _within(limit: float, value: Awaitable[object]) -> object:
+    scope = asyncio.timeout(limit)
+    try:
+        async with scope:
+            return await value
+    except TimeoutError as error:
+        if not scope.expired():
+            raise  # the tool's own
+        raise _FailureError(f"the tool did not end within {limit:g} s") from error
+
+
+async def _run(function: Callable[..., Any], arguments: dict[str, Any]) -> object:
+    if iscoroutinefunction(function):
+        return await function(**arguments)
+    value = await in_thread(partial(function, **arguments))
+    return await value if isawaitable(value) else value
+
+
+def _keep(results: Results, number: int, task: asyncio.Task[ToolResult]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        results[number] = task.result()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, _FailureError):
+        return str(error)
+    text = str(error)
+    return f"{type(error).__name__}: {text}"[:_SHOWN] if text else type(error).__name__
+
+
+def _as_content(value: object) -> tuple[str, tuple[ImagePart, ...]]:
+    """Return what a tool returned as text, and its pictures, which no result of a tool can hold."""
+    if isinstance(value, str):
+        return value, ()
+    pieces: list[object] = [value]
+    if isinstance(value, list | tuple):
+        pieces = list(cast("list[object]", value))
+    if any(isinstance(piece, TextPart | ImagePart) for piece in pieces):
+        images = tuple(piece for piece in pieces if isinstance(piece, ImagePart))
+        texts = [_as_text(piece) for piece in pieces if not isinstance(piece, ImagePart)]
+        if images:
+            texts.append(f"(pictures in the next message: {len(images)})")
+        return "\n".join(texts), images
+    return _as_text(cast("object", value)), ()
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, TextPart):
+        return value.text
+    try:
+        return msgspec.json.encode(value, enc_hook=_as_json).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _FailureError("the tool returned what is no JSON") from error
+
+
+def _as_json(value: Any) -> Any:
+    if not hasattr(value, "model_dump"):
+        raise TypeError
+    return value.model_dump(mode="json")  # pydantic's

@@ -1,0 +1,233 @@
+"""One request → one response."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as _ssl
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+
+import aiohttp
+import msgspec
+from multidict import CIMultiDict, istr
+from yarl import URL
+
+from acechat._config import Config, Timeout
+from acechat._recorder import Recorder
+from acechat._request import HTTPRequest
+from acechat._transport._certificates import named_certificates
+from acechat._transport._failures import timed_out, translated
+from acechat._transport._pool import Connector, Pool, Wire, wire
+from acechat._transport._response import Response
+from acechat._transport._upload import Upload
+from acechat._version import __version__
+from acechat.errors import ClientClosedError, ConnectError, RequestTimeoutError
+
+__all__ = ["Transport"]
+
+_KEEPALIVE = 15.0
+"""Seconds that an idle connection is kept: well below the 60 s after which gateways cut one."""
+
+_STALE_WITHIN = 1.0
+"""Seconds. A connection that was dead when it was reused says so within a round trip."""
+
+_LARGE_BODY = 2**20
+"""Bytes from which on a body is written a piece at a time."""
+
+
+@lru_cache(maxsize=16)
+def _limits(connect: float | None) -> aiohttp.ClientTimeout:
+    """Return aiohttp's limits: all but this one are ours."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
+
+
+class Transport:
+    """Sends requests, each on the session of the running event loop.
+
+    Args:
+        config: Where to, and as whom.
+        ssl: How to check the service's certificate; None for the system's way.
+        session: The caller's own session, used as it is and not closed here.
+        with_token: Whether requests say who asks.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ssl: _ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+        with_token: bool = True,
+    ) -> None:
+        self.recorder: Recorder = Recorder(config)
+        """Of all calls that share these connections."""
+
+        self._config = config
+        self._root = URL(config.api_root, encoded=True)
+        self._urls: dict[str, URL] = {}
+        self._session = session
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
+        self._closed = False
+        tls = self._root.scheme == "https" or (config.proxy or "").startswith("https:")
+        if ssl is None and tls:
+            ssl = named_certificates()
+        self._ssl: _ssl.SSLContext | bool = True if ssl is None else ssl
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",  # for streams too, as the source document has it
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"acechat/{__version__}",
+        }
+        if with_token:
+            headers["Authorization"] = f"Bearer {config.token.reveal()}"
+        # As aiohttp wants them; it would make this of a dict for each request.
+        self._headers = CIMultiDict({istr(name): value for name, value in headers.items()})
+
+    def anonymous(self, api_root: str) -> Transport:
+        """Return a transport to *api_root*, of another origin perhaps, that shows no token."""
+        config = msgspec.structs.replace(self._config, api_root=api_root, headers={})
+        ssl = None if self._ssl is True else self._ssl
+        return Transport(
+            config,
+            ssl=ssl if isinstance(ssl, _ssl.SSLContext) else None,
+            session=self._session,
+            with_token=False,
+        )
+
+    async def open(
+        self,
+        request: HTTPRequest,
+        timeout: Timeout,
+        total_at: float | None,
+        ready: Callable[[], Awaitable[None]] | None = None,
+    ) -> Response:
+        """Send *request* and wait for the head of the response.
+
+        Args:
+            request: What to send.
+            timeout: The limits of the call.
+            total_at: When the call must have ended, on the loop's clock; None for never.
+            ready: What is to be awaited once the request has its turn, before it is sent.
+
+        Raises:
+            ConnectError: There was no connection, so nothing was sent.
+            RequestTimeoutError: A limit passed.
+            TransportError: The connection broke before the response began.
+        """
+        pool = await self._pool()
+        if pool.slots is not None:
+            await pool.within(pool.slots.acquire(), total_at, "total", timeout)
+        if ready is not None:
+            try:
+                await pool.within(ready(), total_at, "total", timeout)
+            except BaseException:
+                if pool.slots is not None:
+                    pool.slots.release()
+                raise
+        now = asyncio.get_running_loop().time()
+        first_at = None if timeout.first_token is None else now + timeout.first_token
+        phase, due = "first_token", first_at
+        if total_at is not None and (due is None or total_at < due):
+            phase, due = "total", total_at
+        try:
+            raw = await pool.within(self._send(pool, request, timeout), due, phase, timeout)
+        except BaseException:
+            if pool.slots is not None:
+                pool.slots.release()
+            raise
+        redact = self._config.token.redact_text
+        headers = {name.lower(): redact(value) for name, value in raw.headers.items()}
+        response = Response(raw, pool, headers, timeout, first_at, total_at)
+        if self._closed:
+            response.abort(ClientClosedError())
+        return response
+
+    async def _send(
+        self, pool: Pool, request: HTTPRequest, timeout: Timeout
+    ) -> aiohttp.ClientResponse:
+        url = self._urls.get(request.path)
+        if url is None:
+            url = URL(f"{self._root}{request.path}", encoded=True)
+            self._urls[request.path] = url
+        body = request.body
+        headers = self._headers
+        if request.headers:
+            headers = headers.copy()
+            headers.update(request.headers)
+        large = body is not None and len(body) > _LARGE_BODY
+        limits = _limits(timeout.connect)
+        while True:
+            line = Wire()
+            wire.set(line)
+            began = time.monotonic()
+            try:
+                return await pool.session.request(
+                    request.method,
+                    url,
+                    data=Upload(body or b"") if large else body,
+                    # Never on the session: aiohttp shows the session's headers to proxies.
+                    headers=headers,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=limits,
+                    proxy=self._config.proxy,
+                    ssl=self._ssl,
+                )
+            except Exception as error:  # noqa: BLE001 - as in Response.read
+                failure = translated(error, "the connection broke before the answer")
+            except BaseException:
+                line.cut()
+                raise
+            line.cut()
+            if self._closed:
+                raise ClientClosedError
+            if isinstance(failure, RequestTimeoutError):
+                raise timed_out("connect", timeout)
+            # A kept connection that the server had closed meanwhile: the request went nowhere.
+            dead = line.reused and time.monotonic() - began < _STALE_WITHIN
+            if not dead or isinstance(failure, ConnectError):
+                raise failure
+
+    async def pause(self, seconds: float, timeout: Timeout) -> None:
+        """Wait between two attempts.
+
+        Raises:
+            ClientClosedError: The client was closed meanwhile.
+        """
+        pool = await self._pool()
+        await pool.within(asyncio.sleep(seconds), None, "total", timeout)
+
+    async def _pool(self) -> Pool:
+        if self._closed:
+            raise ClientClosedError
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is not None and pool.usable:
+            return pool
+        for old in [old for old in list(self._pools) if old.is_closed()]:
+            del self._pools[old]
+        session = self._session
+        if session is None:
+            connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE)
+            connector.adopt()
+            session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        pool = Pool(session, self._config.max_concurrency, owned=self._session is None)
+        self._pools[loop] = pool
+        weakref.finalize(self, pool.abandon).atexit = False
+        await pool.start()
+        return pool
+
+    async def close(self) -> None:
+        """End what is under way, with `ClientClosedError`, and close the connections."""
+        self._closed = True
+        pools, self._pools = self._pools, {}
+        here = asyncio.get_running_loop()
+        for loop, pool in pools.items():
+            if loop is here:
+                await pool.close()
+            else:
+                pool.abandon()
