@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
 _MEANT = ("ACECHAT_INTEROP_MLX", "ACECHAT_SERVERS")
+
+
+settings.register_profile("acechat", deadline=None)  # others may use the machine, too
+settings.load_profile("acechat")
+settings.register_profile(  # of `nox -s mutation`, where a failure need not be a simple one
+    "mutation",
+    parent=settings.get_profile("acechat"),
+    max_examples=40,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +37,47 @@ def clean_environment(monkeypatch):
         personal = told.startswith(("ACE", "SSL_CERT")) or told.endswith("_PROXY")
         if (personal or told == "NO_COLOR") and name not in _MEANT:
             monkeypatch.delenv(name)
+
+
+def _load(name):
+    """Import the file *name* beside this one: tests are no package under importlib mode."""
+    spec = spec_from_file_location(f"tests_{name}", Path(__file__).with_name(f"{name}.py"))
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+leaks = _load("leaks")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where the first failure is enough, as for a mutant, try the quick tests first."""
+    if config.getoption("--hypothesis-profile") == "mutation":
+        items.sort(
+            key=lambda item: (
+                item.get_closest_marker("hypothesis") is not None,
+                "laws" in item.path.parts,
+            )
+        )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "leaves(*kinds): what of leaks.KINDS a test may leave")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_blocks_a_loop():
+    """What blocks and is called by acechat in a running loop raises, and `nothing_is_left` sees."""
+    with leaks.blocking_forbidden():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request, nothing_blocks_a_loop):
+    """No open socket, pending task, open session, lost exception, or loop that stood still."""
+    allowed = {kind for mark in request.node.iter_markers("leaves") for kind in mark.args}
+    with leaks.watch(frozenset(allowed)):
+        yield
 
 
 @pytest.fixture
@@ -33,3 +92,47 @@ def environment(acechat_service, monkeypatch):
 def root():
     """The folder of the checkout."""
     return ROOT
+
+
+@pytest.fixture
+def serving():
+    """Run a program that listens on the port in PORT, as long as a ``with`` block does."""
+    return _serving
+
+
+@contextmanager
+def _serving(*command):
+    """Give the port, and the process to be ended; another program may take the port first."""
+    for tries_left in (2, 1, 0):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            env=os.environ | {"PORT": str(port)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            if _listens(process, port):
+                yield port, process
+                return
+            assert tries_left, process.stderr.read()
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _listens(process, port):
+    """Wait until *process* listens; return False if it ended instead."""
+    until = time.monotonic() + 40
+    while process.poll() is None:
+        assert time.monotonic() < until, "the program does not listen"
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False

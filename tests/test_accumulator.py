@@ -409,6 +409,33 @@ def test_unknown_fields_survive():
     assert choice["finish_reason"] == "stop"
 
 
+def test_unknown_fields_of_a_choice_stay_with_that_choice():
+    accumulator, _ = told(
+        delta(content="a", index=0),
+        delta(content="b", index=1),
+        {"choices": [{"index": 1, "delta": {}, "finish_reason": "stop", "mood": "good"}]},
+    )
+
+    first, second = accumulator.to_dict()["choices"]
+
+    assert "mood" not in first
+    assert second["mood"] == "good"
+    assert "delta" not in second
+
+
+def test_a_choice_without_a_number_is_the_first():
+    accumulator, _ = told(
+        delta(content="a", index=0),
+        delta(content="b", index=1),
+        {"choices": [{"delta": {}, "finish_reason": "stop", "mood": "good"}]},
+    )
+
+    first, second = accumulator.to_dict()["choices"]
+
+    assert first["mood"] == "good"
+    assert "mood" not in second
+
+
 def test_asking_what_was_told_so_far_changes_nothing():
     accumulator, deltas = told(delta(content="a"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acechat._codec import decode_chunk, decode_completion, decode_json, decode_models, encode
+from acechat._codec import (
+    decode_chunk,
+    decode_completion,
+    decode_fields,
+    decode_json,
+    decode_models,
+    encode,
+    with_arguments,
+)
 from acechat._sse import Event
 from acechat.errors import (
     AceChatError,
@@ -34,9 +43,11 @@ from acechat.types import (
     FunctionCall,
     Model,
     PromptTokensDetails,
+    ResponseInfo,
     ToolCall,
     Usage,
 )
+from acechat.types.completion import note_origin
 
 DATA = Path(__file__).parent / "data"
 SAMPLES = [path.name for path in sorted(DATA.glob("chat_*.json"))]
@@ -77,10 +88,10 @@ def bedrock_usage(prompt, completion):
     )
 
 
-@pytest.mark.parametrize("path", sorted(DATA.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.*")), ids=lambda path: path.name)
 def test_samples_are_the_source_documents_byte_for_byte(path, root):
     shared = root.parent / "shared"
-    folder = shared / ("design" if path.name == "sse_cases.json" else "contract/samples")
+    folder = shared / ("design" if path.name.endswith("_cases.json") else "contract/samples")
     if not folder.exists():
         pytest.skip(f"{folder} is not here")
     original = folder / path.name
@@ -341,6 +352,7 @@ def test_arguments_that_are_no_object_are_never_taken_for_none(arguments):
             Usage(cost=Cost(amount=0.5, currency="credits")),
         ),
         ({"usage": {"cost": 0.5, "total_tokens": 3}}, "usage", Usage(total_tokens=3)),
+        ({"created": 1e19}, "created", 10**19),  # more than msgspec takes for a whole number
     ],
 )
 def test_a_field_that_does_not_fit_costs_that_field_alone(fields, attribute, expected):
@@ -730,3 +742,95 @@ def test_models_are_decoded():
 def test_what_is_no_list_of_models_is_an_error(body):
     with pytest.raises(ProtocolError):
         decode_models(body)
+
+
+def test_the_fast_way_knows_every_field_of_an_answer():
+    from acechat import _told
+
+    for told, public in (
+        (_told._Told, ChatCompletion),
+        (_told._Choice, Choice),
+        (_told._Message, AssistantMessage),
+    ):
+        assert set(public.__struct_fields__) <= set(told.__struct_fields__)
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "-Infinity", "sNaN"])
+def test_a_number_that_is_none_is_left_out(amount):
+    usage = answer(wire(usage={"total_tokens": 3, "cost": {"amount": amount}})).usage
+
+    assert usage == Usage(total_tokens=3, cost=Cost())
+
+
+def test_arguments_that_are_nested_too_deep_are_an_error():
+    # A body may be just flat enough to be decoded, and too deep to be written again.
+    for depth in range(900, 1_010):
+        deep = b"[" * depth + b"]" * depth
+        call = b'{"id": "a", "function": {"name": "f", "arguments": %s}}' % deep
+        with suppress(AceChatError):
+            answer(b'{"choices": [{"message": {"tool_calls": [%s]}}]}' % call)
+
+
+def test_a_price_keeps_its_digits_however_the_event_was_written():
+    data = b'{"choices": [], "usage": {"cost": {"amount": 0.12345678901234567890123}}}'
+
+    for event in (data, Event(data)):
+        assert str(decode_chunk(event, {}).usage.cost.amount) == "0.12345678901234567890123"
+
+
+def test_every_field_of_a_body_can_be_had():
+    body = wire(more=[1])
+
+    assert decode_fields(body) == json.loads(body)
+
+
+@pytest.mark.parametrize("odd", [b'"x": "\xff"', b'"x": 1e999', b'"\xff": 1'])
+def test_a_broken_field_that_acechat_skips_costs_only_the_unknown_ones(odd):
+    body = b"{" + odd + b"," + wire(more=1)[1:]
+    told = note_origin(answer(body), ResponseInfo(), partial(decode_fields, body))
+
+    fields = told.to_dict()
+
+    assert fields["choices"][0]["message"]["content"] == "Hello!"
+    assert "more" not in fields
+
+
+def test_a_call_without_arguments_stays_what_it_was():
+    call = ToolCall(id="t-1", type="odd", function=FunctionCall(name="f", arguments=" "))
+
+    assert with_arguments(call) == ToolCall(
+        id="t-1", type="odd", function=FunctionCall(name="f", arguments="{}")
+    )
+
+
+@pytest.mark.parametrize(
+    ("decode", "body", "told"),
+    [
+        (decode_models, b"", "the list of models is empty"),
+        (decode_models, b"[]", "the list of models has no data"),
+        (answer, b"", "the answer (no content type) is empty"),
+        (answer, b"[]", "the answer is no JSON object"),
+        (answer, b"{}", "the answer has no list of choices"),
+        (lambda body: decode_chunk(body, {}), b"[]", "an event of the stream is no JSON object"),
+    ],
+)
+def test_what_cannot_be_read_is_named(decode, body, told):
+    with pytest.raises(ProtocolError) as caught:
+        decode(body)
+
+    assert caught.value.reason == told
+    assert caught.value.body == body
+
+
+def test_an_event_that_is_no_json_is_named():
+    with pytest.raises(ProtocolError, match=r"^an event of the stream is no JSON"):
+        decode_chunk(b"{", {})
+
+
+def test_what_is_nested_too_deep_to_be_sent_is_named():
+    body = {}
+    body["itself"] = body
+    with pytest.raises(ConfigurationError) as caught:
+        encode(body)
+
+    assert str(caught.value) == "the request is nested too deep, or holds itself"

@@ -14,13 +14,12 @@ from acechat._config import (
     Config,
     RetryPolicy,
     Timeout,
-    Token,
+    as_models,
     as_retries,
     as_timeout,
     check_headers,
-    read_api_root,
-    read_token,
 )
+from acechat._environment import Token, read_api_root, read_token
 from acechat.errors import ConfigurationError
 
 SECRET = "sk-0123456789abcdef0123456789abcdef"
@@ -378,3 +377,110 @@ def test_the_value_of_a_refused_header_is_not_shown():
         check_headers({"X-Key": f"{SECRET}\n"})
 
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("way", [Token.redact, Token.mask])
+def test_a_token_shorter_than_a_word_hides_nothing_of_an_answer(way):
+    token = Token("t-1")
+
+    assert way(token, b"t-1 is what I said") == b"t-1 is what I said"
+    assert token.redact_text("t-1 is what I said") == "t-1 is what I said"
+
+
+def test_a_mask_is_as_long_as_what_it_hides():
+    masked = Token(SECRET).mask(f"a {SECRET} b {SECRET}".encode())
+
+    assert masked == b"a " + b"*" * len(SECRET) + b" b " + b"*" * len(SECRET)
+
+
+@pytest.mark.parametrize("part", [8, 20, len(SECRET) - 1])
+def test_half_a_token_at_the_edge_is_masked_too(part):
+    token = Token(SECRET)
+
+    assert token.mask(f"it is {SECRET[:part]}".encode()) == b"it is " + b"*" * part
+    assert token.mask(f"{SECRET[-part:]} it is".encode()) == b"*" * part + b" it is"
+
+
+@pytest.mark.parametrize("riding", ["", "Stream", "sse", None, 1])
+def test_an_answer_rides_in_one_of_three_ways(riding):
+    with pytest.raises(ConfigurationError, match="must be 'auto', 'stream' or 'plain'"):
+        config(transport=riding)
+
+
+@pytest.mark.parametrize("models", ["m", ["m", 1], [None]])
+def test_models_to_fall_back_on_are_a_list_of_names(models):
+    with pytest.raises(ConfigurationError, match="must be a list of names, not"):
+        as_models(models)
+
+
+def test_models_to_fall_back_on_keep_their_order():
+    assert as_models(iter(["b", "a"])) == ("b", "a")
+    assert as_models([]) == ()
+
+
+@pytest.mark.parametrize("models", [("",), ("m", "")])
+def test_a_model_to_fall_back_on_has_a_name(models):
+    with pytest.raises(ConfigurationError, match="model is empty"):
+        config(fallback_models=models)
+
+
+@pytest.mark.parametrize("size", [0, 1024, 2**30])
+def test_a_recording_is_off_or_has_room_for_something(size):
+    assert config(record_bytes=size).record_bytes == size
+
+
+def test_a_token_is_hidden_from_eight_characters_on():
+    token = Token("12345678")
+
+    assert token.redact(b"a 12345678 b") == b"a *** b"
+    assert token.redact_text("a 12345678 b") == "a *** b"
+    assert token.mask(b"a 12345678 b") == b"a ******** b"
+
+
+def test_three_characters_of_a_token_are_a_word_that_any_text_may_hold():
+    assert Token(SECRET).mask(f"is {SECRET[:3]}".encode()) == f"is {SECRET[:3]}".encode()
+    assert Token(SECRET).mask(f"is {SECRET[:4]}".encode()) == b"is ****"
+
+
+def test_a_token_shows_its_end_from_sixteen_characters_on():
+    assert repr(Token("0123456789abcdef")) == "***cdef"
+
+
+def test_tokens_are_found_by_what_they_are():
+    assert hash(Token("a")) == hash(Token("a"))
+    assert hash(Token("a")) != hash(Token("b"))
+
+
+@pytest.mark.parametrize("name", ["max_concurrency", "max_event_bytes", "max_response_bytes"])
+def test_the_smallest_limit_is_one(name):
+    assert getattr(config(**{name: 1}), name) == 1
+
+
+def test_a_base_url_may_end_in_any_letter():
+    assert read_api_root("http://localhost/MAX/") == "http://localhost/MAX"
+
+
+@pytest.mark.parametrize("name", ["-", "_", "-_-"])
+def test_a_header_has_a_name_of_letters(name):
+    with pytest.raises(ConfigurationError, match="is no name for a header"):
+        check_headers({name: "x"})
+
+
+def test_a_header_may_say_anything_in_one_line():
+    check_headers({"X-Title": "XX, x-y_z: 1"})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"), [(lambda: read_token(5), "int"), (lambda: read_api_root(b"x"), "bytes"),
+                        (lambda: check_headers([]), "list")]
+)  # fmt: skip
+def test_what_is_of_a_wrong_type_is_told_its_type(wrong, kind):
+    with pytest.raises(ConfigurationError, match=f"not {kind}$"):
+        wrong()
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_token_needs_no_environment(way):
+    token = Token(SECRET)
+
+    assert way(token) is token

@@ -237,7 +237,8 @@ class TestLaw:
             {"stop": "said"},
             {"stream_options": {"include_usage": True}},
             {"tools": [WEATHER], "tool_choice": "required"},
-            {"tools": [WEATHER], "tool_choice": "required", "n": 2, "reasoning_effort": "high"},
+            {"tools": [WEATHER], "tool_choice": "required", "n": 2},
+            {"tools": [WEATHER], "tool_choice": "auto", "n": 2, "reasoning_effort": "high"},
             {"messages": [{"role": "user", "content": "½ \u2028 \n\n 😀 "}]},
         ],
         ids=str,
@@ -256,6 +257,7 @@ class TestLaw:
             ok(tool_calls=[("f", {"x": "½"}), ("g", "")]),
             ok("I look.", tool_calls=[ToolCall(id="t1", function=FunctionCall("f", "{}"))]),
             ok("Hi", model="claude-haiku-4-5-20251001", id="msg_1", created=0),
+            ok(json={"x": "½"}),
             ok(),
         ],
         ids=str,
@@ -401,11 +403,41 @@ class TestEcho:
             ({"$ref": "#/$defs/A", "$defs": {"A": {"type": "array"}}}, []),
             ({"$ref": "#/$defs/B"}, None),
             ({"$ref": "#"}, None),
+            ({"type": "string", "minLength": 2}, "xx"),
+            ({"type": "array", "items": {"type": "integer", "minimum": 3}, "minItems": 2}, [3, 3]),
+            ({"type": "array", "prefixItems": [{"type": "string"}], "items": False}, [""]),
+            ({"type": "integer", "exclusiveMinimum": 0, "maximum": 7}, 1),
+            ({"type": "number", "maximum": -2.5}, -2.5),
+            ({"type": "integer", "exclusiveMaximum": 0}, -1),
         ],
         ids=str,
     )
     def test_an_example_fits_its_schema(self, schema, example):
         assert example_of(schema) == example
+
+    def test_json_is_told_to_the_tool_that_must_be_called_else_as_text(self, service):
+        must = {"tools": [WEATHER], "tool_choice": "required"}
+        service.script(ok(json={"city": "½"}), ok(json={"city": "½"}))
+        told, said = (json.loads(ask(service, **fields))["choices"][0] for fields in (must, {}))
+        assert told["message"]["tool_calls"][0]["function"]["arguments"] == '{"city":"½"}'
+        assert told["finish_reason"] == "tool_calls"
+        assert said["message"]["content"] == '{"city":"½"}'
+        assert said["finish_reason"] == "stop"
+
+    def test_json_that_is_no_object_goes_under_the_only_property(self, service):
+        parameters = {"type": "object", "properties": {"value": {}}}
+        tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+        service.script(ok(json=[1, 2]))
+        choice = json.loads(ask(service, tools=[tool], tool_choice="required"))["choices"][0]
+        assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"value": [1,2]}'
+
+    @pytest.mark.parametrize(
+        "fields", [{"model": "claude-opus-5-thinking"}, {"reasoning_effort": "low"}], ids=str
+    )
+    def test_a_model_that_thinks_cannot_be_made_to_call_a_tool(self, service, fields):
+        answer = fetch(service, body=question(tools=[WEATHER], tool_choice="required", **fields))
+        assert answer.status == 400
+        assert b"tool_choice forces tool use" in answer.body
 
 
 class TestRefusals:

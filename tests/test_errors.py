@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from acechat import errors
+from acechat._cassette import Cassette
+from acechat._exchange import Exchange, Request
 from acechat.errors import (
     AccountDisabledError,
     AceChatError,
@@ -20,6 +22,7 @@ from acechat.errors import (
     ContentModerationError,
     GatewayTimeoutError,
     InsufficientBalanceError,
+    MaxTurnsError,
     NotFoundError,
     OutputError,
     OverloadedError,
@@ -33,8 +36,10 @@ from acechat.errors import (
     StreamInterruptedError,
     StreamTruncatedError,
     TokenMismatchError,
+    ToolError,
     TransportError,
 )
+from acechat.types import ChatCompletion, FunctionCall, ToolCall
 
 TREE = {
     APIError: AceChatError,
@@ -49,6 +54,7 @@ TREE = {
     ContentModerationError: PermissionDeniedError,
     GatewayTimeoutError: ServerError,
     InsufficientBalanceError: PermissionDeniedError,
+    MaxTurnsError: AceChatError,
     NotFoundError: APIError,
     OutputError: AceChatError,
     OverloadedError: ServerError,
@@ -62,6 +68,7 @@ TREE = {
     StreamInterruptedError: StreamTruncatedError,
     StreamTruncatedError: ProtocolError,
     TokenMismatchError: APIError,
+    ToolError: AceChatError,
     TransportError: AceChatError,
 }
 
@@ -196,3 +203,41 @@ def test_a_time_out_can_be_caught_as_pythons_own():
         raise RequestTimeoutError("idle", 120.0)
 
     assert (caught.value.phase, caught.value.limit) == ("idle", 120.0)
+
+
+def test_an_error_saves_what_went_over_the_wire(tmp_path):
+    request = Request(method="POST", path="/v1/chat/completions", body=b"{}")
+    error = ConnectError("broken")
+    error.cassette = Cassette((Exchange(request),))
+
+    error.save(tmp_path / "it.acecast")
+
+    assert Cassette.load(tmp_path / "it.acecast") == error.cassette
+
+
+def test_an_error_that_comes_from_no_call_has_nothing_to_save(tmp_path):
+    with pytest.raises(RuntimeError, match="nothing was recorded"):
+        ConfigurationError("x").save(tmp_path / "it.acecast")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_keeps_what_it_was_made_of():
+    answer = ChatCompletion(choices=[])
+    call = ToolCall(id="t-1", function=FunctionCall(name="f"))
+
+    output = OutputError("it is odd", text="5", completion=answer)
+
+    assert (output.reason, output.text, output.completion) == ("it is odd", "5", answer)
+    assert output.partial is answer
+    assert (MaxTurnsError(3).max_turns, MaxTurnsError(3).reason) == (3, "3")
+    assert (ToolError(call, "it fell").call, ToolError(call, "it fell").reason) == (call, "it fell")
+    assert ConnectError("x").final is False
+    assert RequestTimeoutError("idle", 5).reason == "idle 5"
+    assert StreamTruncatedError("it ended", chunks=1, received=2).reason == "it ended"
+    assert StreamTruncatedError("it ended", chunks=1, received=2).elapsed == 0.0
+    assert str(ClientClosedError()) == "the client is closed; make a new one"
+
+
+def test_of_a_body_that_is_no_answer_120_bytes_are_shown():
+    assert str(ProtocolError("odd", body=b"x" * 121)) == f"odd: {'x' * 120!r}"

@@ -31,6 +31,7 @@ def notebook(environment, tmp_path, monkeypatch):
     return nbformat.v4.new_notebook(cells=cells)
 
 
+@pytest.mark.leaves("sockets")  # of the kernel's channels
 @pytest.mark.filterwarnings("ignore")  # other people's, of Jupyter's own machinery
 def test_both_colours_work_in_a_notebook(notebook):
     nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()

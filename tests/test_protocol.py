@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acechat._protocol import ChatStreamProtocol
-from acechat._views import events_of, finished, texts_of
+from acechat._views import chunks_of, events_of, finished, texts_of
 from acechat.errors import (
     APIError,
     AuthenticationError,
@@ -72,7 +72,7 @@ def test_the_documented_stream_is_read(stream_basic):
     batch = protocol.receive_data(stream_basic)
 
     assert [delta.content for delta in batch.deltas] == ["Hello!", " How can I help you", " today?"]
-    assert len(batch.chunks) == 7
+    assert len(batch.events) == 7
     assert (protocol.done, protocol.content, protocol.failure) == (True, True, None)
     assert (protocol.chunks, protocol.received) == (7, len(stream_basic))
     assert (protocol.finish_reason, protocol.usage.total_tokens) == ("stop", 20)
@@ -218,6 +218,42 @@ def test_a_bare_error_at_the_end_is_raised(before, end):
         protocol.receive_eof()
 
 
+@pytest.mark.parametrize("end", [DONE, b"data: [DONE]", said("never") + DONE])
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_a_bare_error_counts_whatever_the_same_read_brings_after_it(end, size):
+    data = said("Hel", "stop") + b'{"error": {"message": "boom", "code": "busy"}}\n' + end
+    protocol = open_stream(*(data[at : at + size] for at in range(0, len(data), size)))
+
+    assert protocol.completion().text == "Hel"
+    with pytest.raises(OverloadedError, match="boom"):
+        protocol.receive_eof()
+
+
+def test_a_bare_object_that_is_no_error_leaves_what_follows_it():
+    assert text_at_end(said("Hel"), b'{"a":\n{}}\n\n' + said("lo") + b"{\n" + DONE) == "Hello"
+
+
+def test_a_bare_error_may_have_inner_objects_on_lines_of_their_own():
+    protocol = open_stream(b'{"detail": {}\n,"error": {"message": "boom"}\n}\n\n', DONE)
+
+    assert protocol.failure.message == "boom"
+
+
+def test_of_endless_stray_lines_only_some_are_kept():
+    protocol = open_stream(b"{\n" + b"x\n" * 10_000, said("Hi"), DONE)
+    protocol.receive_eof()
+
+    assert protocol.completion().text == "Hi"
+
+
+def test_an_error_twin_of_an_event_does_not_hide_what_came_between():
+    twin = b'data: {"choices": []}\n\n'
+
+    batch = open_stream().receive_data(twin + said("Hel") + b"event: error\n" + twin)
+
+    assert len(batch.events) == 2
+
+
 @pytest.mark.parametrize("stray", [b'{"error": {"mess', b"{\n\n", b'{"error"\n:'])
 def test_half_of_a_bare_object_at_the_end_is_raised_too(stray):
     protocol = open_stream(said("Hel", "stop"), stray)
@@ -259,13 +295,43 @@ def test_an_event_that_is_too_long_is_told_with_what_came_before():
         protocol.receive_eof()
 
 
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("rest", [b"", b"\n\n"])
+def test_an_event_that_is_too_long_hides_nothing_of_its_own_read(line_end, rest):
+    sent = (said("Hel") + b"data: " + b"x" * 2_000 + rest).replace(b"\n", line_end)
+    protocol = open_stream(limit=1_000)
+
+    batch = protocol.receive_data(sent)
+
+    assert [str(delta) for delta in batch.deltas] == ["Hel"]
+    assert isinstance(protocol.failure, ProtocolError)
+
+
+def test_what_follows_done_may_be_as_long_as_it_likes():
+    protocol = open_stream(said("Hi") + DONE + b"data: " + b"x" * 2_000, limit=1_000)
+
+    protocol.receive_eof()
+
+    assert protocol.failure is None
+
+
+@pytest.mark.parametrize("odd", [b'"x": "\xff"', b'"\xff": 1', b'"x": 1e999'])
+def test_a_broken_field_that_acechat_skips_costs_only_the_unknown_fields(odd):
+    first = said("Hi").replace(b'{"choices"', b"{" + odd + b', "choices"')
+
+    protocol = open_stream(first, event(choices=[], usage={"total_tokens": 3}, more=1), DONE)
+
+    assert protocol.to_dict()["choices"][0]["message"]["content"] == "Hi"
+    assert protocol.to_dict()["more"] == 1
+
+
 def test_nothing_counts_after_the_end():
     protocol = open_stream(said("Hi", "stop"), DONE)
 
     batch = protocol.receive_data(said("never") + event(error="late"))
 
     assert batch.deltas == []
-    assert batch.chunks == []
+    assert batch.events == []
     assert protocol.failure is None
     assert protocol.completion().text == "Hi"
 
@@ -289,7 +355,7 @@ def test_a_whole_answer_instead_of_a_stream_is_one_batch():
     batch = protocol.receive_completion(completion)
 
     assert [(str(delta), delta.reasoning_content) for delta in batch.deltas] == [("Hi", "Hm")]
-    assert len(batch.chunks) == 1
+    assert len(batch.events) == 1
     assert protocol.completion() == completion
     assert protocol.done
     protocol.receive_eof()
@@ -326,3 +392,76 @@ def test_the_last_event_tells_why_and_how_much():
 
     assert finished(completion) == Finished("tool_calls", Usage(total_tokens=3))
     assert finished(ChatCompletion(choices=[])) == Finished(None, None)
+
+
+def test_the_chunks_of_a_batch_are_those_that_say_something_as_json():
+    batch = ChatStreamProtocol({}, LIMIT).receive_data(said("a") + b"data:\n\n" + said("b"))
+
+    assert [chunk.choices[0].delta.content for chunk in chunks_of(batch)] == ["a", "b"]
+
+
+BARE_ERROR = b'{"error": {"code": "token_mismatched", "message": "no"}}\n\n'
+
+
+def test_a_bare_error_after_the_end_is_not_read():
+    protocol = open_stream(said("Hi", "stop") + DONE + BARE_ERROR)
+
+    assert protocol.done
+    assert protocol.failure is None
+
+
+def test_of_an_event_and_a_bare_line_that_both_fail_the_first_counts():
+    broken = event(error={"code": "overloaded", "message": "busy"})
+
+    protocol = open_stream(said("Hi") + broken + BARE_ERROR)
+
+    assert isinstance(protocol.failure, OverloadedError)
+
+
+def test_events_among_stray_lines_all_count():
+    protocol = ChatStreamProtocol({}, LIMIT)
+
+    batch = protocol.receive_data(said("a") + b"{\n" + said("b") + b"}\n" + said("c"))
+
+    assert [delta.content for delta in batch.deltas] == ["a", "b", "c"]
+    assert (len(batch.events), protocol.chunks) == (3, 3)
+
+
+def test_a_bare_error_counts_where_its_last_line_stood():
+    lines = b'{"error":\n' + said("a") + b'"boom"}\n' + said("b")
+
+    protocol = ChatStreamProtocol({}, LIMIT)
+    batch = protocol.receive_data(lines)
+
+    assert [delta.content for delta in batch.deltas] == ["a"]
+    assert isinstance(protocol.failure, APIError)
+
+
+def test_a_bare_error_may_be_indented():
+    protocol = open_stream(b'{"error":\n', b'  "boom"}  \n\n')
+
+    assert isinstance(protocol.failure, APIError)
+
+
+def test_a_whole_answer_counts_as_one_event_that_says_something():
+    protocol = ChatStreamProtocol({}, LIMIT)
+
+    protocol.receive_completion(
+        ChatCompletion(choices=[Choice(message=AssistantMessage(content="Hi"))])
+    )
+
+    assert (protocol.chunks, protocol.content, protocol.done) == (1, True, True)
+
+
+def test_the_end_of_a_stream_says_how_it_ended():
+    cut = open_stream(said("Hel"))
+    with pytest.raises(StreamTruncatedError) as caught:
+        cut.receive_eof()
+    assert (caught.value.reason, caught.value.chunks) == ("the stream ended", 1)
+    assert caught.value.received == len(said("Hel"))
+
+    odd = open_stream(b"{\n", b"  half\n\n")
+    with pytest.raises(ProtocolError) as caught:
+        odd.receive_eof()
+    assert caught.value.reason == "the stream ended in something that is no event"
+    assert caught.value.body == b"{\n  half"

@@ -497,3 +497,22 @@ def test_deep_nesting_is_an_error_like_any_other():
 
 def test_huge_numbers_are_an_error_like_any_other():
     assert type(refused(500, b'{"error": {"code": ' + b"9" * 5_000 + b"}}")) is ServerError
+
+
+def test_what_is_nested_too_deep_to_be_written_tells_nothing():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    error = error_from_value({"error": {"code": deep, "message": "boom"}}, {}, status=400)
+
+    assert (error.code, error.message) == (None, "boom")
+
+
+def test_every_status_from_300_to_399_is_a_redirection():
+    for status in (300, 399):
+        error = parse_error(status, {}, b"", now=0.0)
+        assert error.code == "redirect"
+        assert error.message == "a redirection to nowhere, which acechat does not follow"
+        assert error.status == status
+    assert parse_error(400, {}, b"", now=0.0).code is None

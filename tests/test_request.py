@@ -7,7 +7,13 @@ from types import MappingProxyType
 
 import pytest
 
-from acechat._request import build_chat, build_request, gather_messages
+from acechat._request import (
+    HTTPRequest,
+    build_chat,
+    build_request,
+    gather_messages,
+    rides_on_a_stream,
+)
 from acechat.errors import ConfigurationError
 from acechat.types import (
     AssistantMessage,
@@ -366,9 +372,9 @@ def test_an_unknown_option_is_refused_with_a_hint(name, hint):
         ({"metadata": {"\udc00": "x"}}, ConfigurationError, "half of a character"),
         ({"system": "\ud83d"}, ConfigurationError, "half of a character"),
         ({"stop": object()}, TypeError, "object"),
-        ({"tools": [5]}, TypeError, "a tool must be a dict"),
-        ({"tools": {"type": "function"}}, TypeError, "a tool must be a dict"),
-        ({"tools": [lambda: None]}, TypeError, "a tool must be a dict"),
+        ({"tools": [5]}, TypeError, "a tool is a function, or a dict"),
+        ({"tools": {"type": "function"}}, TypeError, "a tool is a function, or a dict"),
+        ({"tools": [lambda: None]}, ConfigurationError, "cannot be named '<lambda>'"),
         ({"messages": "Hi"}, TypeError, "takes a list of messages"),
         ({"messages": {"role": "user"}}, TypeError, "takes a list of messages"),
         ({"messages": ["Hi"]}, TypeError, "must be a struct such as UserMessage or a dict"),
@@ -432,3 +438,63 @@ def test_other_requests_are_written_too():
         b'{"a":1}',
         {},
     )
+
+
+def test_a_request_shows_its_body_as_json():
+    assert build_request("/x", {"a": [1]}).json() == {"a": [1]}
+    assert HTTPRequest(method="GET", path="/x").json() is None
+
+
+def test_a_request_changes_by_copying():
+    plain = build_request("/x", {"a": 1}, {"X-A": "1", "X-B": "1"})
+
+    other = plain.with_json({"b": 2}).with_headers({"X-B": "2", "X-C": "3"})
+
+    assert other.json() == {"b": 2}
+    assert other.headers == {"X-A": "1", "X-B": "2", "X-C": "3"}
+    assert (other.method, other.path) == ("POST", "/x")
+    assert (plain.json(), plain.headers) == ({"a": 1}, {"X-A": "1", "X-B": "1"})
+
+
+@pytest.mark.parametrize("model", [MODEL, f"{MODEL}-thinking", "claude-opus-5"])
+@pytest.mark.parametrize(("transport", "rides"), [("stream", True), ("plain", False)])
+def test_whoever_chooses_how_an_answer_rides_gets_that(transport, rides, model):
+    assert rides_on_a_stream(transport, model, {"max_tokens": 10**6}) is rides
+    assert rides_on_a_stream(transport, model, {"max_tokens": 1}) is rides
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "rides"),
+    [
+        (MODEL, {}, False),
+        (MODEL, {"temperature": 1}, False),
+        (MODEL, {"max_tokens": 4096}, False),
+        (MODEL, {"max_tokens": 4097}, True),
+        (MODEL, {"max_tokens": None, "max_completion_tokens": 4097}, True),
+        (MODEL, {"max_completion_tokens": 4096}, False),
+        (MODEL, {"max_tokens": "many"}, False),  # the service refuses it in its own words
+        (MODEL, {"reasoning_effort": "low"}, True),
+        (MODEL, {"reasoning_effort": None}, False),
+        (f"{MODEL}-thinking", {}, True),
+        (f"{MODEL}-thinking", {"max_tokens": 5}, True),
+        ("claude-fable-5-20260101", {"max_tokens": 5}, True),
+        ("claude-opus-5", {}, True),
+        ("claude-opus-4-20250514", {}, False),
+    ],
+)
+def test_an_answer_rides_on_a_stream_if_it_may_take_long(model, options, rides):
+    assert rides_on_a_stream("auto", model, options) is rides
+
+
+def test_a_call_that_is_no_object_is_left_to_the_service():
+    messages = [{"role": "assistant", "tool_calls": ["odd"]}]
+
+    assert sent(messages=messages)["messages"] == messages
+
+
+def test_a_message_without_a_role_is_shown_in_part():
+    with pytest.raises(ConfigurationError) as caught:
+        request(messages=[{"content": "x" * 200}])
+
+    shown = str({"content": "x" * 200})[:80]
+    assert str(caught.value) == f"a message has no role: {shown}"

@@ -248,3 +248,10 @@ def test_a_busy_service_is_asked_again_though_the_status_was_good():
     error = OverloadedError(200, "busy", "later")
 
     assert delay(error, 1) == 0.5
+
+
+def test_what_was_answered_is_not_asked_again_even_if_it_could_be():
+    busy = parse_error(503, {}, b"", now=0.0)
+
+    assert delay_before_next(RetryPolicy(), 1, busy, "refused", jitter=1.0, time_left=None) == 0.5
+    assert delay_before_next(RetryPolicy(), 1, busy, "answered", jitter=1.0, time_left=None) is None

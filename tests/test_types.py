@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from functools import partial
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 
 import acechat.types
 from acechat._codec import decode_json
-from acechat.errors import Attempt
+from acechat.errors import Attempt, ProtocolError
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -19,11 +20,13 @@ from acechat.types import (
     ChatCompletionRequest,
     Choice,
     ChunkChoice,
+    Cost,
     Delta,
     FunctionCall,
     FunctionCallDelta,
     ImageURL,
     Message,
+    PromptTokensDetails,
     ResponseInfo,
     SystemMessage,
     TextDelta,
@@ -228,3 +231,31 @@ def test_chunks_decoded_in_masses_do_not_trouble_the_collector():
         cls.__struct_config__.gc
         for cls in (ChatCompletionChunk, ChunkChoice, Delta, ToolCallDelta, FunctionCallDelta)
     )
+
+
+def test_usages_add_up_and_what_one_of_them_does_not_tell_is_not_known():
+    details = PromptTokensDetails(cached_tokens=1, text_tokens=2)
+    one = Usage(total_tokens=3, prompt_tokens=1, prompt_tokens_details=details, usage_source="a")
+    other = Usage(total_tokens=4, prompt_tokens_details=PromptTokensDetails(cached_tokens=5))
+
+    both = one + other
+
+    assert both == Usage(total_tokens=7, prompt_tokens_details=PromptTokensDetails(cached_tokens=6))
+
+
+def test_costs_in_two_currencies_have_no_common_one():
+    one = Usage(cost=Cost(amount=1.0, currency="credits"))
+    other = Usage(cost=Cost(amount=2.0, currency="usd"))
+
+    assert (one + one).cost == Cost(amount=2.0, currency="credits")
+    assert (one + other).cost is None
+
+
+def test_an_answer_that_is_nested_as_deep_as_python_goes_is_an_error_of_ours():
+    deep = []
+    for _ in range(50 * sys.getrecursionlimit()):  # C code has a limit of its own from 3.12 on
+        deep = [deep]
+    completion = ChatCompletion(choices=[Choice(message=AssistantMessage(), logprobs=deep)])
+
+    with pytest.raises(ProtocolError, match="nested too deep"):
+        completion.to_dict()

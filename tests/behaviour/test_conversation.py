@@ -231,6 +231,7 @@ def test_a_fork_goes_on_alone(talk, server, wire):
     assert texts(forks[0]) == ["1", "one", "2", "two"]
 
 
+@pytest.mark.leaves("blocking calls")  # save and load are for small files, and say so
 def test_a_saved_conversation_goes_on(talk, server, wire, tmp_path):
     server.reply(wire.ok("one"))
     path = tmp_path / "talk.json"

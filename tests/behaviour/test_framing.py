@@ -1,4 +1,4 @@
-"""HTTP as no library sends it. Ids are those of the case table."""
+"""HTTP as no library sends it. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from acechat import (
     APIError,
+    AsyncClient,
     Client,
     ProtocolError,
     RequestTimeoutError,
@@ -89,8 +90,9 @@ def test_what_is_no_http_is_an_error(either, server, method, sent):
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["together", "later"])
-def test_more_than_the_length_says_is_never_another_answer(server, wire, make_ask, pause):
-    # net-cl-long. What comes together with the answer makes aiohttp drop both: it is asked again.
+@pytest.mark.case("net-cl-long")
+def test_more_than_the_length_says_is_never_another_answer(server, wire, kept, pause):
+    # What comes together with the answer makes aiohttp drop both: it is asked again.
     async def handler(reader, writer, number):
         if server.requests[-1].json["messages"][0]["content"] == "2":
             writer.write(wire.ok("second"))
@@ -101,15 +103,14 @@ def test_more_than_the_length_says_is_never_another_answer(server, wire, make_as
         writer.write(b"rest of it" if pause else b"")
 
     server.handler = handler
-    with Client(**make_ask(server.url).options({})) as client:
-        assert client.chat("1").text == "first"
-        time.sleep(pause * 2)
-        assert client.chat("2").text == "second"
+    assert kept.chat("1").text == "first"
+    kept.wait(pause * 2)
+    assert kept.chat("2").text == "second"
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["together", "while-idle"])
-def test_bytes_that_nobody_asked_for_are_no_answer(server, wire, make_ask, pause):
-    # net-two-responses
+@pytest.mark.case("net-two-responses")
+def test_bytes_that_nobody_asked_for_are_no_answer(server, wire, kept, pause):
     async def handler(reader, writer, number):
         if number > 1:
             writer.write(wire.ok("second"))
@@ -122,17 +123,15 @@ def test_bytes_that_nobody_asked_for_are_no_answer(server, wire, make_ask, pause
             writer.write(wire.ok("unasked"))
 
     server.handler = handler
-    with Client(**make_ask(server.url).options({})) as client:
-        assert client.chat("1").text == "first"
-        time.sleep(pause * 3)
-        assert client.chat("2").text == "second"
+    assert kept.chat("1").text == "first"
+    kept.wait(pause * 3)
+    assert kept.chat("2").text == "second"
 
 
-def test_bytes_after_a_stream_are_no_answer(server, wire, make_ask):
+def test_bytes_after_a_stream_are_no_answer(server, wire, kept):
     server.reply(wire.stream("first") + wire.ok("unasked"), wire.ok("second"))
-    with Client(**make_ask(server.url).options({})) as client:
-        assert client.stream("1").collect().text == "first"
-        assert client.chat("2").text == "second"
+    assert kept.collect("1").text == "first"
+    assert kept.chat("2").text == "second"
 
 
 @BOTH
@@ -152,7 +151,8 @@ def test_what_comes_before_the_answer_is_skipped(ask, server, wire, method, befo
         assert ask.stream().completion.text == "Hello"
 
 
-def test_the_limit_ends_an_endless_100_continue(either, server):  # net-100-forever
+@pytest.mark.case("net-100-forever")
+def test_the_limit_ends_an_endless_100_continue(either, server):
     async def handler(reader, writer, number):
         while not writer.is_closing():
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 20)
@@ -170,7 +170,8 @@ def test_switching_protocols_is_an_error(either, server):
     either("stream", **ONCE)
 
 
-def test_endless_headers_are_an_error(either, server):  # net-header-flood
+@pytest.mark.case("net-header-flood")
+def test_endless_headers_are_an_error(either, server):
     async def handler(reader, writer, number):
         writer.write(b"HTTP/1.1 200 OK\r\n")
         for line in range(100_000):
@@ -208,30 +209,32 @@ def test_a_body_that_ends_with_the_connection_may_be_cut(either, server, wire):
     assert isinstance(either("chat", **ONCE), ProtocolError)
 
 
-def test_connection_close_is_obeyed(server, wire, make_ask):
+def test_connection_close_is_obeyed(server, wire, kept):
     server.reply(wire.ok(Connection="close"))
-    with Client(**make_ask(server.url).options({})) as client:
-        client.chat("1")
-        client.chat("2")
+    kept.chat("1")
+    kept.chat("2")
     assert [request.connection for request in server.requests] == [1, 2]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_compressed_answers_are_read(ask, server, wire, encoding):  # enc-gzip, enc-deflate
+@pytest.mark.case("enc-gzip", "enc-deflate")
+def test_compressed_answers_are_read(ask, server, wire, encoding):
     body = wire.ok().partition(b"\r\n\r\n")[2]
     body = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
     server.reply(wire.http(body, Content_Encoding=encoding))
     assert ask.chat().text == "Hello"
 
 
-def test_only_what_can_be_read_is_asked_for(ask, server, wire):  # enc-br-zstd
+@pytest.mark.case("enc-br-zstd")
+def test_only_what_can_be_read_is_asked_for(ask, server, wire):
     server.reply(wire.ok())
     ask.chat()
     offered = server.requests[0].headers["accept-encoding"].replace(" ", "").split(",")
     assert set(offered) == {"gzip", "deflate"}
 
 
-def test_a_compressed_stream_is_read_as_it_comes(server, wire, make_ask):  # enc-gzip-sse
+@pytest.mark.case("enc-gzip-sse")
+def test_a_compressed_stream_is_read_as_it_comes(server, wire, ask):
     go_on = asyncio.Event()
 
     async def handler(reader, writer, number):
@@ -246,15 +249,26 @@ def test_a_compressed_stream_is_read_as_it_comes(server, wire, make_ask):  # enc
         writer.write(piece(wire.events("lo")) + wire.chunk(squeeze.flush()) + wire.chunk(b""))
 
     server.handler = handler
-    with Client(**make_ask(server.url).options({})) as client, client.stream("Hi") as stream:
-        assert str(next(stream)) == "Hel"
-        server._loop.call_soon_threadsafe(go_on.set)
-        assert stream.collect().text == "Hello"
+    if ask.colour == "blocking":
+        with Client(**ask.options({})) as client, client.stream("Hi") as stream:
+            assert str(next(stream)) == "Hel"
+            server._loop.call_soon_threadsafe(go_on.set)
+            assert stream.collect().text == "Hello"
+        return
+
+    async def read():
+        async with AsyncClient(**ask.options({})) as client, client.stream("Hi") as stream:
+            assert str(await anext(stream)) == "Hel"
+            server._loop.call_soon_threadsafe(go_on.set)
+            assert (await stream.collect()).text == "Hello"
+
+    ask.in_loop(read())
 
 
 @BOTH
+@pytest.mark.case("enc-gzip-truncated")
 def test_compressed_bytes_that_are_cut_are_an_error(either, server, wire, method):
-    # enc-gzip-truncated: the length is that of what was sent
+    # The length is that of what was sent
     kind = "application/json" if method == "chat" else "text/event-stream"
     body = wire.ok().partition(b"\r\n\r\n")[2] if method == "chat" else wire.events("Hello" * 50)
     cut = gzip.compress(body, mtime=0)[:-30]
@@ -269,7 +283,8 @@ def test_what_is_not_compressed_as_it_says_is_an_error(either, server, wire, met
     assert isinstance(either(method, **ONCE), (TransportError, ProtocolError))
 
 
-def test_an_unknown_encoding_gives_no_garbage(either, server, wire):  # enc-unknown
+@pytest.mark.case("enc-unknown")
+def test_an_unknown_encoding_gives_no_garbage(either, server, wire):
     server.reply(wire.http(b"\1\2\3", Content_Encoding="x-unknown"))
     assert isinstance(either("chat", **ONCE), (TransportError, ProtocolError))
 
@@ -281,12 +296,15 @@ def test_an_encoding_that_was_not_asked_for_gives_no_garbage(either, server, wir
 
 
 BOMB = """
-    import resource, acechat
-    from acechat import Client
-    client = Client(TOKEN, base_url=URL, retries=1, max_response_bytes=2**20, max_event_bytes=2**20)
+    import asyncio, resource, acechat
+    limits = {"retries": 1, "max_response_bytes": 2**20, "max_event_bytes": 2**20}
+    client = acechat.Client(TOKEN, base_url=URL, **limits)
+    async def in_asyncio():
+        async with acechat.AsyncClient(TOKEN, base_url=URL, **limits) as client:
+            await METHOD
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        METHOD
+        asyncio.run(in_asyncio()) if "COLOUR" == "async" else METHOD
     except acechat.AceChatError as error:
         print(type(error).__name__, len(getattr(error, "body", b"")))
     client.close()
@@ -323,11 +341,11 @@ BOMB = """
         ),
     ],
 )
-def test_a_bomb_is_stopped_early(script, server, wire, status, kind, body, call, raised):
+def test_a_bomb_is_stopped_early(script, server, wire, colour, status, kind, body, call, raised):
     body = gzip.compress(body % (b" " * 100 * 2**20), 6)
     server.reply(wire.http(body, status, kind, Content_Encoding="gzip"))
     method = 'client.chat("Hi")' if call == "chat" else 'client.stream("Hi").collect()'
-    done = script(BOMB.replace("METHOD", method))
+    done = script(BOMB.replace("METHOD", method).replace("COLOUR", colour))
     assert done.stdout.startswith(raised)
 
 
@@ -386,8 +404,9 @@ REDIRECTS = [
 ]
 
 
-@BOTH  # redir-stream
+@BOTH
 @pytest.mark.parametrize(("status", "target"), REDIRECTS)
+@pytest.mark.case("redir-stream")
 def test_a_redirection_is_an_error_that_names_its_target(
     either, server, make_server, wire, method, status, target
 ):
@@ -401,11 +420,11 @@ def test_a_redirection_is_an_error_that_names_its_target(
     assert (len(server.requests), len(other.requests)) == (1, 0)
 
 
-def test_cookies_are_neither_kept_nor_sent(server, wire, make_ask):  # sec-cookies
+@pytest.mark.case("sec-cookies")
+def test_cookies_are_neither_kept_nor_sent(server, wire, kept):
     server.reply(wire.ok(Set_Cookie="a=b; Path=/"))
-    with Client(**make_ask(server.url).options({})) as client:
-        client.chat("1")
-        client.chat("2")
+    kept.chat("1")
+    kept.chat("2")
     assert not any("cookie" in request.headers for request in server.requests)
 
 
@@ -428,3 +447,29 @@ def test_an_answer_that_comes_before_the_request_was_read_counts(make_server, ma
     server = make_server(on_connect=early)
     with pytest.raises(RequestTooLargeError):
         make_ask(server.url).chat("x" * 8_000_000, retries=1)
+
+
+@pytest.mark.parametrize("method", ["chat", "stream"])
+@pytest.mark.case("net-two-responses")
+def test_what_arrived_while_the_loop_stood_still_is_no_answer(server, wire, method):
+    # The loop could not see the bytes before the next request
+    async def handler(reader, writer, number):
+        if number > 1:
+            writer.write(wire.ok("second") if method == "chat" else wire.stream("second"))
+            return
+        writer.write(wire.ok("first"))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(wire.ok("unasked") if method == "chat" else wire.stream("unasked"))
+
+    server.handler = handler
+
+    async def call():
+        async with AsyncClient(wire.token, base_url=server.url, timeout=5) as client:
+            assert (await client.chat("1")).text == "first"
+            time.sleep(0.15)  # noqa: ASYNC251 - the loop stands still, as in a busy program
+            again = client.chat("2") if method == "chat" else client.stream("2").collect()
+            return (await again).text
+
+    assert asyncio.run(call()) == "second"
+    assert [request.connection for request in server.requests] == [1, 2]

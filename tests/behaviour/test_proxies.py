@@ -1,4 +1,4 @@
-"""Proxies, by argument and by environment. Ids are those of the case table."""
+"""Proxies, by argument and by environment. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def test_a_stream_goes_through_a_tunnel(make_ask, secure, proxy, wire):
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_the_environments_proxy_is_used(ask, server, proxy, wire, monkeypatch, name):  # proxy-env
+@pytest.mark.case("proxy-env")
+def test_the_environments_proxy_is_used(ask, server, proxy, wire, monkeypatch, name):
     server.reply(wire.ok())
     monkeypatch.setenv(name, proxy.url)
     ask.chat()
@@ -150,7 +151,8 @@ def test_the_environment_is_read_when_the_client_is_made(server, proxy, wire, mo
     assert proxy.asked == []
 
 
-def test_netrc_is_never_read(ask, server, proxy, wire, monkeypatch, tmp_path):  # proxy-netrc
+@pytest.mark.case("proxy-netrc")
+def test_netrc_is_never_read(ask, server, proxy, wire, monkeypatch, tmp_path):
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine localhost login ada password not-this\n")
     netrc.chmod(0o600)

@@ -1,4 +1,4 @@
-"""What is sent again, when, and what never is. Ids are those of the case table."""
+"""What is sent again, when, and what never is. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def after_each(server, wire, *faults):
 
 
 @BOTH
+@pytest.mark.case("retry-429-stream", "retry-503-stream")
 @pytest.mark.parametrize(
     ("status", "code"),
     [
@@ -96,7 +97,8 @@ def test_a_wrong_token_is_an_authentication_error(ask, server, wire):
 
 
 @BOTH
-def test_the_last_error_tells_all_attempts(either, server, wire, method):  # retry-500-exhausted
+@pytest.mark.case("retry-500-exhausted")
+def test_the_last_error_tells_all_attempts(either, server, wire, method):
     server.reply(wire.refusal("500 Internal Server Error", "api_error"))
     error = either(method)
     assert isinstance(error, ServerError)
@@ -114,7 +116,8 @@ def test_a_success_tells_the_attempts_before_it(ask, server, wire):
 
 @BOTH
 @pytest.mark.parametrize("fault", ["refusal", "reset", "close"])
-def test_one_attempt_is_one_request(either, server, wire, method, fault):  # retry-zero
+@pytest.mark.case("retry-zero")
+def test_one_attempt_is_one_request(either, server, wire, method, fault):
     faults = {
         "refusal": lambda writer: writer.write(wire.refusal()),
         "reset": server.reset,
@@ -126,7 +129,8 @@ def test_one_attempt_is_one_request(either, server, wire, method, fault):  # ret
 
 
 @pytest.mark.parametrize("attempts", [0, -1, True, 1.5, "3"])
-def test_a_wrong_number_of_attempts_is_refused_at_once(attempts):  # retry-zero
+@pytest.mark.case("retry-zero")
+def test_a_wrong_number_of_attempts_is_refused_at_once(attempts):
     with pytest.raises(ConfigurationError):
         RetryPolicy(max_attempts=attempts)
 
@@ -147,7 +151,8 @@ def test_the_service_says_when_to_come_back(ask, server, wire, method, headers, 
     assert least - 0.01 <= second.at - first.at < least + 0.7
 
 
-def test_the_service_may_say_it_as_a_date(ask, server, wire):  # retry-after-date
+@pytest.mark.case("retry-after-date")
+def test_the_service_may_say_it_as_a_date(ask, server, wire):
     date = email.utils.formatdate(time.time() + 2, usegmt=True)
     server.reply(wire.refusal("429 Slow", "x", Retry_After=date), wire.ok())
     ask.chat()
@@ -179,8 +184,8 @@ def test_nonsense_about_when_is_ignored(ask, server, wire, value):
 
 
 @BOTH
+@pytest.mark.case("retry-after-huge")
 def test_a_wait_that_is_too_long_is_told_instead(either, server, wire, method):
-    # retry-after-huge
     server.reply(wire.refusal("429 Slow", "x", Retry_After="86400"))
     error = either(method)
     assert isinstance(error, RateLimitError)
@@ -196,12 +201,14 @@ def test_a_wait_beyond_the_total_is_told_at_once(either, server, wire, method):
     assert time.monotonic() - began < 1
 
 
-def test_the_service_may_say_that_a_400_is_worth_it(ask, server, wire):  # x-should-retry-true
+@pytest.mark.case("x-should-retry-true")
+def test_the_service_may_say_that_a_400_is_worth_it(ask, server, wire):
     server.reply(wire.refusal("400 Bad Request", "x", x_should_retry="true"), wire.ok())
     assert ask.chat().text == "Hello"
 
 
-def test_the_service_may_say_that_a_500_is_not(ask, server, wire):  # x-should-retry-false
+@pytest.mark.case("x-should-retry-false")
+def test_the_service_may_say_that_a_500_is_not(ask, server, wire):
     server.reply(wire.refusal("500 Error", "x", x_should_retry="false"))
     with pytest.raises(ServerError):
         ask.chat()
@@ -210,8 +217,13 @@ def test_the_service_may_say_that_a_500_is_not(ask, server, wire):  # x-should-r
 
 @BOTH
 @pytest.mark.parametrize("fault", ["reset", "close"])
+@pytest.mark.case(
+    "retry-reset-before-headers",
+    "retry-close-before-headers",
+    "retry-reset-before-headers-stream",
+    "retry-close-stream",
+)
 def test_a_connection_that_breaks_before_the_answer_is_retried(ask, server, wire, method, fault):
-    # retry-reset-before-headers, retry-close-before-headers, both also for streams
     broken = server.reset if fault == "reset" else lambda writer: writer.close()
     after_each(server, wire, broken, broken)
     assert succeed(ask, method) == "Hello"
@@ -239,8 +251,8 @@ def test_a_stream_that_ends_before_its_first_content_is_begun_again(ask, server,
     assert len(server.requests) == 3
 
 
+@pytest.mark.case("retry-never-midstream")
 def test_a_stream_that_said_something_is_never_begun_again(ask, server, wire):
-    # retry-never-midstream
     busy = b'data: {"error": {"code": "busy", "message": "later"}}\n\n'
     server.reply(wire.sse(wire.delta("Hel") + wire.delta("lo") + busy))
     got = ask.stream()
@@ -259,7 +271,8 @@ def test_a_final_error_before_the_first_content_is_not_retried(ask, server, wire
 
 
 @BOTH
-def test_nobody_listens(make_ask, method, unused_port):  # retry-refused
+@pytest.mark.case("retry-refused")
+def test_nobody_listens(make_ask, method, unused_port):
     ask = make_ask(f"http://127.0.0.1:{unused_port}")
     if method == "chat":
         with pytest.raises(ConnectError) as caught:
@@ -272,7 +285,8 @@ def test_nobody_listens(make_ask, method, unused_port):  # retry-refused
     assert not any(attempt.may_be_billed for attempt in error.attempts)
 
 
-def test_a_host_that_does_not_exist_is_named(make_ask):  # retry-dns
+@pytest.mark.case("retry-dns")
+def test_a_host_that_does_not_exist_is_named(make_ask):
     with pytest.raises(ConnectError, match=r"nowhere\.invalid"):
         make_ask("http://nowhere.invalid").chat()
 

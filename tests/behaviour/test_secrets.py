@@ -1,4 +1,4 @@
-"""The token is shown to nobody: law 11, over the wire. Ids are those of the case table."""
+"""The token is shown to nobody: law 11, over the wire. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from acechat import AceChatError, AsyncClient, Client, ConfigurationError, RetryPolicy, Timeout
 
+COLOURS = pytest.mark.parametrize("kind", [AsyncClient, Client])
 BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 
@@ -100,8 +101,8 @@ def deep(value, token, depth=6, seen=None):
 
 @BOTH
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.case("sec-reflected", "sec-exc-attrs", "sec-exc-chain")
 def test_what_the_service_echoes_is_not_shown(either, server, wire, method, kind, caplog):
-    # sec-reflected, sec-exc-attrs, sec-exc-chain
     caplog.set_level(logging.DEBUG)
     server.reply(echoes(wire)[kind])
     error = either(method, timeout=Timeout(first_token=0.5, idle=0.3))
@@ -158,7 +159,8 @@ def test_what_breaks_shows_no_token(ask, server, wire, unused_port, method, faul
 
 
 @BOTH
-def test_a_success_logs_neither_token_nor_prompt(ask, server, wire, method, caplog):  # sec-log
+@pytest.mark.case("sec-log")
+def test_a_success_logs_neither_token_nor_prompt(ask, server, wire, method, caplog):
     caplog.set_level(logging.DEBUG)
     server.reply(wire.refusal(), wire.ok() if method == "chat" else wire.stream())
     getattr(ask, method)("my-private-prompt")
@@ -178,13 +180,14 @@ def test_a_reply_after_a_failure_does_not_hold_the_token(ask, server, wire):
     assert not deep(ask.chat().response, wire.token)
 
 
-@pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_client_does_not_show_its_token(kind, wire, monkeypatch):  # sec-repr
+@COLOURS
+@pytest.mark.case("sec-repr")
+def test_a_client_does_not_show_its_token(kind, wire, monkeypatch):
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-of-the-environment")
     client = kind(wire.token)
     for text in (repr(client), str(client), repr(vars(client)), repr(pickle.dumps(client))):
         assert wire.token not in text
-    assert wire.token not in repr(vars(client._client if kind is Client else client))
+    assert wire.token not in repr(vars(client))
 
 
 @pytest.mark.parametrize(
@@ -197,21 +200,25 @@ def test_a_client_does_not_show_its_token(kind, wire, monkeypatch):  # sec-repr
         pytest.param("platform-v1-secret", id="platform"),
     ],
 )
-def test_a_token_that_cannot_be_one_is_refused_without_showing_it(token):
+@COLOURS
+def test_a_token_that_cannot_be_one_is_refused_without_showing_it(kind, token):
     with pytest.raises(ConfigurationError) as caught:
-        AsyncClient(token)
+        kind(token)
     assert token not in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("token", ["", "  ", "Bearer ", "\n"])
-def test_an_empty_token_is_refused_with_the_name_of_its_variable(token):  # sec-empty
+@pytest.mark.case("sec-empty")
+@COLOURS
+def test_an_empty_token_is_refused_with_the_name_of_its_variable(kind, token):
     with pytest.raises(ConfigurationError, match="ACEDATACLOUD_API_TOKEN"):
-        AsyncClient(token)
+        kind(token)
 
 
 @pytest.mark.parametrize("written", ["{}\n", "  {}\r\n", "Bearer {}", "bearer {}\n"])
-def test_what_was_pasted_around_a_token_is_taken_off(ask, server, wire, written):  # sec-newline
+@pytest.mark.case("sec-newline")
+def test_what_was_pasted_around_a_token_is_taken_off(ask, server, wire, written):
     server.reply(wire.ok())
     ask.chat(client_options={"api_token": written.format(wire.token)})
     assert server.requests[0].headers["authorization"] == f"Bearer {wire.token}"
@@ -230,11 +237,12 @@ def test_what_was_pasted_around_a_token_is_taken_off(ask, server, wire, written)
         {"Host": "evil.example"},
     ],
 )
+@pytest.mark.case("sec-header-crlf")
 def test_headers_that_change_the_request_are_refused(either, server, method, headers):
-    # sec-header-crlf
     assert isinstance(either(method, extra_headers=headers), ConfigurationError)
-    with pytest.raises(ConfigurationError):
-        Client("tok-0123456789", headers=headers)
+    for kind in (AsyncClient, Client):
+        with pytest.raises(ConfigurationError):
+            kind("tok-0123456789", headers=headers)
     assert server.connections == 0
 
 

@@ -1,4 +1,4 @@
-"""How streams end, and what they are made of. Ids are those of the case table."""
+"""How streams end, and what they are made of. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from acechat import (
     APIError,
+    AsyncClient,
     Client,
     InsufficientBalanceError,
     OverloadedError,
@@ -76,8 +77,32 @@ def test_a_stream_whose_connection_breaks_is_an_error(ask, server, wire, reset):
     assert len(server.requests) == 1
 
 
+def test_what_arrived_before_a_cut_is_delivered_though_nobody_was_reading(server, wire):
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.write(wire.chunk(wire.delta("lo")))
+        await writer.drain()
+        writer.close()
+
+    async def read():
+        async with AsyncClient(wire.token, base_url=server.url, **ONCE) as client:
+            stream = client.stream("Hello")
+            first = str(await anext(stream))
+            await asyncio.sleep(0.4)  # meanwhile the rest arrives, and the connection is cut
+            second = str(await anext(stream))
+            with pytest.raises(StreamInterruptedError) as caught:
+                await anext(stream)
+            return first, second, caught.value.partial.text
+
+    server.handler = handler
+
+    assert asyncio.run(read()) == ("Hel", "lo", "Hello")
+
+
+@pytest.mark.case("stream-cut-close-delimited")
 def test_a_stream_that_ends_with_the_connection_may_be_cut(ask, server, wire):
-    # stream-cut-close-delimited
     head = b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
     end_with(server, head + wire.delta("Hello"))
     assert type(ask.stream().error) is StreamTruncatedError
@@ -92,7 +117,8 @@ def test_even_after_its_finish_reason_a_break_is_an_error(ask, server, wire):
 
 
 @pytest.mark.parametrize("method", ["stream", "chat"])
-def test_an_empty_stream_is_an_error(either, server, wire, method):  # body-empty-stream
+@pytest.mark.case("body-empty-stream")
+def test_an_empty_stream_is_an_error(either, server, wire, method):
     server.reply(wire.sse(b""))
     assert isinstance(either(method, **ONCE), StreamTruncatedError)
 
@@ -118,7 +144,8 @@ def test_a_stream_that_proves_its_end_is_whole(ask, server, wire, make):
     assert got.text == got.completion.text == "Hello"
 
 
-def test_a_stream_of_done_alone_is_an_empty_answer(ask, server, wire):  # stream-only-done
+@pytest.mark.case("stream-only-done")
+def test_a_stream_of_done_alone_is_an_empty_answer(ask, server, wire):
     server.reply(wire.sse(wire.done))
     got = ask.stream()
     assert (got.error, got.texts, got.completion.choices) == (None, [], [])
@@ -260,7 +287,8 @@ def test_every_cut_of_the_network_is_the_same_to_a_reader(ask, server, wire):
     assert ask.stream().completion.text == "Gr\u00fc\u2028\u0085\U0001f600"
 
 
-def test_line_separators_in_a_text_are_text(ask, server, wire):  # stream-u2028
+@pytest.mark.case("stream-u2028")
+def test_line_separators_in_a_text_are_text(ask, server, wire):
     text = "a\u2028b\u2029c\u0085d\x0b"
     event = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
     body = b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n" + wire.done

@@ -1,10 +1,11 @@
-"""Every wait ends, in the phase that it is named after. Ids are those of the case table."""
+"""Every wait ends, in the phase that it is named after. Marks name the cases of the table."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,7 +57,8 @@ def drip(server, first, piece, pause=0.05):
 
 
 @BOTH
-def test_no_headers_come(times_out, server, method):  # to-headers, to-headers-stream
+@pytest.mark.case("to-headers", "to-headers-stream")
+def test_no_headers_come(times_out, server, method):
     send_and_wait(server)
     error = times_out(method, "first_token")
     assert error.attempts[0].failure == "timed out"
@@ -70,12 +72,14 @@ def test_headers_come_and_no_body(times_out, server, wire, method):
     times_out(method, "first_token")
 
 
-def test_the_body_stops_half_way(times_out, server, wire):  # to-body
+@pytest.mark.case("to-body")
+def test_the_body_stops_half_way(times_out, server, wire):
     send_and_wait(server, wire.ok()[:-20])
     times_out("chat", "idle")
 
 
-def test_a_stream_stops(times_out, server, wire):  # to-midstream, law 13
+@pytest.mark.case("to-midstream")
+def test_a_stream_stops(times_out, server, wire):  # law 13
     send_and_wait(server, wire.sse(wire.delta("Hel") + wire.delta("lo"), end=False))
     error = times_out("stream", "idle")
     assert error.partial.text == "Hello"
@@ -93,14 +97,16 @@ def test_a_refusal_whose_reason_stops_still_counts(either, server, wire):
 
 
 @BOTH
-def test_the_total_ends_a_drip_of_body(times_out, server, wire, method):  # to-slow-loris-body
+@pytest.mark.case("to-slow-loris-body")
+def test_the_total_ends_a_drip_of_body(times_out, server, wire, method):
     kind = "application/json" if method == "chat" else "text/event-stream"
     drip(server, wire.head(kind), wire.chunk(b" " if method == "chat" else b":"))
     times_out(method, "total", Timeout(total=0.4))
 
 
 @BOTH
-def test_the_total_ends_a_drip_of_headers(times_out, server, method):  # to-slow-headers
+@pytest.mark.case("to-slow-headers")
+def test_the_total_ends_a_drip_of_headers(times_out, server, method):
     drip(server, b"HTTP/1.1 200 OK\r\nX: ", b"x")
     times_out(method, "total", Timeout(total=0.4))
 
@@ -135,7 +141,8 @@ def test_the_total_holds_in_a_flood(times_out, server, wire):
     ids=["comment", "ping", "empty-data", "empty-delta", "empty-content", "no-choices", "blank"],
 )
 @pytest.mark.parametrize("begun", [False, True], ids=["before", "after"])
-def test_heartbeats_are_no_answer(times_out, server, wire, begun, beat):  # to-pings-only, law 13
+@pytest.mark.case("to-pings-only")
+def test_heartbeats_are_no_answer(times_out, server, wire, begun, beat):  # law 13
     first = wire.chunk(wire.delta("Hel")) if begun else b""
     drip(server, wire.head() + first, wire.chunk(beat))
     error = times_out("stream", "idle" if begun else "first_token")
@@ -177,8 +184,8 @@ def test_a_slow_reader_is_no_slow_service(make_ask, server, wire, colour):
     asyncio.run(slow())
 
 
+@pytest.mark.case("to-done-open-socket")
 def test_a_stream_ends_at_done_though_the_connection_stays(ask, server, wire):
-    # to-done-open-socket
     send_and_wait(server, wire.sse(wire.events("Hello"), end=False))
     began = time.monotonic()
     got = ask.stream()
@@ -213,7 +220,8 @@ def black_hole():
             sock.close()
 
 
-def test_connecting_has_a_limit_of_its_own(make_ask, black_hole):  # to-connect
+@pytest.mark.case("to-connect")
+def test_connecting_has_a_limit_of_its_own(make_ask, black_hole):
     began = time.monotonic()
     with pytest.raises(RequestTimeoutError) as caught:
         make_ask(black_hole).chat(timeout=Timeout(connect=0.3), retries=2)
@@ -288,8 +296,9 @@ def test_a_chunk_that_is_none_from_the_start_ends_the_call(either, server, wire)
     assert time.monotonic() - began < 2.5
 
 
-def test_waiting_for_a_turn_counts_in_the_total_only(make_ask, server, wire):  # to-pool
-    from acechat import AsyncClient
+@pytest.mark.case("to-pool")
+def test_waiting_for_a_turn_counts_in_the_total_only(make_ask, server, wire, colour):
+    from acechat import AsyncClient, Client
 
     async def handler(reader, writer, number):
         await asyncio.sleep(0.3)
@@ -298,16 +307,22 @@ def test_waiting_for_a_turn_counts_in_the_total_only(make_ask, server, wire):  #
     server.handler = handler
     options = make_ask(server.url).options({"max_concurrency": 1, "retries": 1})
 
+    limits = Timeout(connect=0.5, first_token=0.5, idle=0.5)
+
     async def crowd():
         async with AsyncClient(**options) as client:
-            patient = [
-                client.chat("Hello", timeout=Timeout(connect=0.5, first_token=0.5, idle=0.5))
-                for _ in range(3)
-            ]
+            patient = [client.chat("Hello", timeout=limits) for _ in range(3)]
             hasty = client.chat("Hello", timeout=Timeout(total=0.2))
             return await asyncio.gather(*patient, hasty, return_exceptions=True)
 
-    *served, hasty = asyncio.run(crowd())
+    def threads():
+        with Client(**options) as client, ThreadPoolExecutor(4) as pool:
+            patient = [pool.submit(client.chat, "Hello", timeout=limits) for _ in range(3)]
+            server.wait_for(1)
+            hasty = pool.submit(client.chat, "Hello", timeout=Timeout(total=0.2))
+            return [one.exception() or one.result() for one in (*patient, hasty)]
+
+    *served, hasty = threads() if colour == "blocking" else asyncio.run(crowd())
     assert [reply.text for reply in served] == ["Hello"] * 3
     assert hasty.phase == "total"
     assert len(server.requests) == 3

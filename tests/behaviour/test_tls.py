@@ -1,4 +1,4 @@
-"""Certificates. Ids are those of the case table."""
+"""Certificates. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -38,23 +38,45 @@ def trusting(ca):
     return context
 
 
+@pytest.mark.case("tls-custom-ca")
 def test_a_certificate_of_ones_own_authority_is_trusted(secure, make_ask, trusting):
-    # tls-custom-ca
     server = secure()
     assert make_ask(server.url).chat(client_options={"ssl": trusting}).text == "Hello"
 
 
+@pytest.mark.case("tls-custom-ca")
 def test_the_authority_may_come_from_the_environment(secure, make_ask, ca, tmp_path, monkeypatch):
-    # tls-custom-ca
     path = tmp_path / "ca.pem"
     ca.cert_pem.write_to_path(str(path))
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     assert make_ask(secure().url).chat().text == "Hello"
 
 
+@pytest.mark.parametrize("early", ["", "import aiohttp"], ids=["aiohttp late", "aiohttp early"])
+def test_the_certificates_that_the_environment_names_are_read_once(
+    secure, script, ca, tmp_path, early
+):
+    path = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    told = script(f"""
+{early}
+import os, ssl
+os.environ["SSL_CERT_FILE"] = {str(path)!r}
+made = []
+ordinary = ssl.create_default_context
+ssl.create_default_context = lambda: made.append(1) or ordinary()
+from acechat import Client
+with Client(TOKEN, base_url={secure().url!r} + "/v1") as client:
+    print(client.chat("Hello").text)
+print(len(made))
+""")
+    assert told.stdout.split() == ["Hello", "1"]
+
+
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
+@pytest.mark.case("retry-tls-not-retried")
 @pytest.mark.parametrize("method", ["chat", "stream"])
 @pytest.mark.parametrize(
     ("case", "reason"),

@@ -21,14 +21,14 @@ from uuid import uuid4
 import pytest
 
 from acechat import AsyncClient, Client, Timeout
-from acechat.types import ChatCompletion, Delta, Model
+from acechat.types import ChatCompletion, Delta, Model, RunResult
 
 _T = TypeVar("_T")
 
 
-def _load(name: str) -> Any:
+def _load(name: str, folder: Path = Path(__file__).parent) -> Any:
     """Import the file *name* beside this one: tests are no package under importlib mode."""
-    spec = spec_from_file_location(f"interop_{name}", Path(__file__).with_name(f"{name}.py"))
+    spec = spec_from_file_location(f"interop_{name}", folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[spec.name] = module_from_spec(spec)
@@ -37,6 +37,7 @@ def _load(name: str) -> Any:
 
 
 servers = _load("servers")
+relays = _load("relays", Path(__file__).parent.parent / "behaviour")
 
 
 # --- the servers: each is started when the first test of a worker asks for it
@@ -77,14 +78,35 @@ def mlx(_start) -> Any:
 
 
 @pytest.fixture
-def heard(aimock) -> Callable[[Any], list[dict[str, Any]]]:
-    """Return the bodies of the requests of a caller that reached aimock."""
+def journal(aimock) -> Callable[[Any], list[dict[str, Any]]]:
+    """Return what aimock wrote down about the requests of a caller."""
 
-    def bodies(caller: Any) -> list[dict[str, Any]]:
+    def entries(caller: Any) -> list[dict[str, Any]]:
         found = aimock.request(f"/__aimock/journal?testId={caller.name}")
-        return [entry["body"] for entry in servers.json.loads(found.body)]
+        return servers.json.loads(found.body)
 
-    return bodies
+    return entries
+
+
+@pytest.fixture
+def heard(journal) -> Callable[[Any], list[dict[str, Any]]]:
+    """Return the bodies of the requests of a caller that reached aimock."""
+    return lambda caller: [entry["body"] for entry in journal(caller)]
+
+
+@pytest.fixture(scope="module")
+def openai() -> Path:
+    """The Python that has OpenAI's client."""
+    try:
+        return servers.install_openai()
+    except servers.UnavailableError as error:
+        pytest.skip(f"no openai here: {error}")
+
+
+@pytest.fixture
+def relay_of() -> Any:
+    """A service that relays streams; it takes the settings of its client."""
+    return relays.SERVICES["starlette"]
 
 
 # --- the callers
@@ -111,6 +133,18 @@ class BlockingCaller:
                 deltas.append(delta)
         return stream.completion
 
+    def run(
+        self, *content: Any, stream: bool, into: list[Any] | None = None, **options: Any
+    ) -> RunResult:
+        """Let tools be called; what a stream tells goes *into* a list as it comes."""
+        if not stream:
+            return self.client.run(*content, **options)
+        events = [] if into is None else into
+        with self.client.run_stream(*content, **options) as run:
+            for event in run:
+                events.append(event)
+        return run.result
+
     def collect_all(self, texts: list[str]) -> list[str]:
         """Stream the answers to all *texts* at the same time; return theirs."""
         with ThreadPoolExecutor(len(texts)) as pool:
@@ -118,6 +152,9 @@ class BlockingCaller:
 
     def models(self) -> list[Model]:
         return self.client.models()
+
+    def count_tokens(self, *content: Any) -> int:
+        return self.client.count_tokens(*content)
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -151,12 +188,30 @@ class AsyncCaller:
                 deltas.append(delta)
         return stream.completion
 
+    def run(
+        self, *content: Any, stream: bool, into: list[Any] | None = None, **options: Any
+    ) -> RunResult:
+        if not stream:
+            return self._run(lambda: self.client.run(*content, **options))
+        return self._run(
+            lambda: self._run_stream([] if into is None else into, *content, **options)
+        )
+
+    async def _run_stream(self, events: list[Any], *content: Any, **options: Any) -> RunResult:
+        async with self.client.run_stream(*content, **options) as run:
+            async for event in run:
+                events.append(event)  # noqa: PERF401 - what came before a failure counts, too
+        return run.result
+
     def collect_all(self, texts: list[str]) -> list[str]:
         streams = [self._collect(text) for text in texts]
         return [completion.text for completion in self._run(lambda: asyncio.gather(*streams))]
 
     def models(self) -> list[Model]:
         return self._run(self.client.models)
+
+    def count_tokens(self, *content: Any) -> int:
+        return self._run(lambda: self.client.count_tokens(*content))
 
     def wait(self, seconds: float) -> None:
         self._run(lambda: asyncio.sleep(seconds))

@@ -5,7 +5,7 @@ need is installed once into ``.acechat-servers`` in the checkout, or into the fo
 environment variable ``ACECHAT_SERVERS`` names. Where that cannot be done they raise
 `UnavailableError`, which says why.
 
-``python tests/interop/servers.py aimock ai-mock nginx mlx`` installs ahead of the tests.
+``python tests/interop/servers.py aimock ai-mock nginx openai mlx`` installs ahead of the tests.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ TOKEN = "sk-ace-master"
 
 _AIMOCK = "1.43.0"
 _AI_MOCK = "0.3.1"
+_OPENAI = "3.54.0"
 _MLX_LM, _MLX = "0.32.2", "0.32.4"
 
 _INSTALLED_WITHIN = 240.0
@@ -162,6 +163,13 @@ def install_ai_mock() -> Path:
     return _installed(
         f"ai-mock-{_AI_MOCK}", lambda folder: _pip_install(folder, f"ai-mock=={_AI_MOCK}")
     )
+
+
+def install_openai() -> Path:
+    """Install OpenAI's Python client, in an environment of its own; return its Python."""
+    name = f"openai-{_OPENAI}"
+    home = _installed(name, lambda folder: _pip_install(folder, f"openai=={_OPENAI}"))
+    return home / "bin/python"
 
 
 @contextmanager
@@ -353,6 +361,7 @@ if __name__ == "__main__":
         "aimock": install_aimock,
         "ai-mock": install_ai_mock,
         "nginx": install_nginx,
+        "openai": install_openai,
         "mlx": install_mlx,
     }
     for wanted in sys.argv[1:]:

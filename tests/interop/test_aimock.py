@@ -4,6 +4,7 @@ import json
 from base64 import b64decode
 from time import monotonic
 
+import msgspec
 import pytest
 
 from acechat import RetryPolicy, Timeout, image
@@ -100,6 +101,31 @@ def test_tool_calls_are_put_together_from_their_pieces(connect, aimock, heard):
     assert heard(caller)[0]["tools"] == TOOLS
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_run_calls_the_tools_until_the_answer(connect, aimock, heard, stream):
+    async def get_weather(city: str, note: str) -> str:
+        """Forecast the weather."""
+        return f"sunny in {city} {note}"
+
+    def get_time() -> str:
+        return "12:00"
+
+    caller = connect(aimock)
+    result = caller.run("How is the weather?", tools=[get_weather, get_time], stream=stream)
+
+    assert result.text == "It is sunny."
+    told = [one.content for turn in result for one in turn.results]
+    assert told == ["sunny in Paris \u00e9 \u4f60\u597d \U0001f31f", "12:00"]
+    first, second = heard(caller)
+    assert [tool["function"]["name"] for tool in first["tools"]] == ["get_weather", "get_time"]
+    assert [message["role"] for message in second["messages"]] == [
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+    ]
+
+
 def test_a_tool_result_gets_its_answer(connect, aimock, either):
     caller = connect(aimock)
     question = {"role": "user", "content": "How is the weather?"}
@@ -136,6 +162,30 @@ def test_a_character_that_the_server_cuts_in_two_is_an_error_not_another_text(co
 def test_models_are_listed(connect, aimock):
     names = [model.id for model in connect(aimock).models()]
     assert "claude-sonnet-4-20250514-thinking" in names
+
+
+# --- structured output
+
+
+class Plan(msgspec.Struct):
+    title: str
+    days: int
+    steps: list[str]
+
+
+def test_a_type_is_answered_with_after_it_was_asked_for_again(connect, aimock, heard):
+    caller = connect(aimock)
+    reply = caller.ask("Plan a picnic", output_type=Plan)
+    assert reply.output == Plan("Picnic é 你", 2, ["pack", "eat"])
+    assert reply.tool_calls == []
+    first, second = heard(caller)
+    assert first["tool_choice"] == {"type": "function", "function": {"name": "answer"}}
+    assert "Expected `int`, got `str` - at `$.days`" in second["messages"][-1]["content"]
+
+
+def test_a_streamed_type_is_the_same_as_a_whole_one(connect, aimock, either):
+    reply = getattr(connect(aimock), either)("Plan an outing", output_type=Plan)
+    assert reply.output == Plan("Outing", 1, ["walk"])
 
 
 # --- refusals

@@ -10,12 +10,25 @@ from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
+    AsyncRelay,
+    AsyncRunStream,
     ChatStream,
     Client,
     Conversation,
+    PreparedRequest,
+    Relay,
+    RunStream,
 )
 
-PAIRS = [(AsyncClient, Client), (AsyncChatStream, ChatStream), (AsyncConversation, Conversation)]
+PAIRS = [
+    (AsyncClient, Client),
+    (AsyncChatStream, ChatStream),
+    (AsyncConversation, Conversation),
+    (AsyncRelay, Relay),
+    (AsyncRunStream, RunStream),
+    (AsyncPreparedRequest, PreparedRequest),
+]
 NAMES = {
     "aclose": "close",
     "__aenter__": "__enter__",
@@ -32,7 +45,12 @@ def blocking_name(name):
 
 def blocking_type(annotation):
     text = str(annotation)
-    for name in ("Client", "ChatStream", "Conversation", "Iterator", "Iterable"):
+    if text.startswith("Coroutine[Any, Any, "):  # what `async def` means
+        text = text[20:-1]
+    if text == "AsyncRun":  # is awaited for what the blocking call returns
+        return "RunResult"
+    nouns = ("RunStream", "Client", "ChatStream", "Conversation", "PreparedRequest", "Relay")
+    for name in (*nouns, "Iterator", "Iterable"):
         text = text.replace(f"Async{name}", name)
     return text
 

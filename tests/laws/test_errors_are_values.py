@@ -15,12 +15,28 @@ from acechat.errors import (
     Attempt,
     ClientClosedError,
     ConnectError,
+    MaxTurnsError,
+    OutputError,
     ProtocolError,
     RequestTimeoutError,
     StreamTruncatedError,
+    ToolError,
 )
-from acechat.types import AssistantMessage, ChatCompletion, Choice, ResponseInfo, Usage
+from acechat.types import (
+    AssistantMessage,
+    ChatCompletion,
+    Choice,
+    FunctionCall,
+    ResponseInfo,
+    RunResult,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Usage,
+)
 from acechat.types.completion import note_origin
+
+CALL = ToolCall(id="toolu_1", function=FunctionCall(name="weather"))
 
 WAYS = {
     **{
@@ -65,6 +81,13 @@ def make(cls):
         return cls("the certificate is not trusted", final=True)
     if issubclass(cls, ClientClosedError):
         return cls()
+    if issubclass(cls, ToolError):
+        return cls(CALL, "ValueError: no such city")
+    if issubclass(cls, MaxTurnsError):
+        return cls(8)
+    if issubclass(cls, OutputError):
+        answer = ChatCompletion(choices=[Choice(message=AssistantMessage(content='"7"'))])
+        return cls("Expected `int`, got `str`", text='"7"', completion=answer)
     return cls("it went wrong")
 
 
@@ -75,6 +98,8 @@ def with_facts(error):
     )
     sent = {"id": "c-1", "choices": [{"news": 1}]}
     error.partial = note_origin(answer, ResponseInfo(status=200, trace_id="t-2"), sent.copy)
+    result = ToolResult(call=CALL, content="rain", elapsed=0.5)
+    error.run = RunResult((Turn(error.partial, (result,)),), ({"role": "user"}, answer.message))
     error.trace_id = "t-2"
     error.attempts = (
         Attempt(

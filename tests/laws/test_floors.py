@@ -5,20 +5,59 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 FLOORS = [
-    {"errors", "types", "_config", "_version"},
-    {"_sse", "_codec", "_refusals", "_retry", "_accumulator"},
-    {"_protocol", "_request", "_counting", "_views"},
-    {"_transport", "_image", "emulator"},
-    {"_call", "_stream", "_conversation", "_client"},
-    {"_portal", "_blocking"},
-    {"cli", "testing", "_pytest_plugin", "__main__"},
+    {"_config", "_environment", "_events", "_limits", "_version", "errors", "types"},
+    {
+        "_accumulator",
+        "_acecast",
+        "_catalog",
+        "_codec",
+        "_docstring",
+        "_exchange",
+        "_limiter",
+        "_partial_json",
+        "_recorder",
+        "_redaction",
+        "_refusals",
+        "_retry",
+        "_schema",
+        "_signature",
+        "_sse",
+        "_told",
+        "_tool",
+        "_tries",
+    },
+    {"_counting", "_output", "_protocol", "_request", "_retelling", "_terms", "_views"},
+    {"_cassette", "_image", "_transport", "emulator"},
+    {
+        "_call",
+        "_caller",
+        "_client",
+        "_conversation",
+        "_gate",
+        "_hooks",
+        "_middleware",
+        "_money",
+        "_observers",
+        "_output_call",
+        "_prepared",
+        "_reading",
+        "_relay",
+        "_run",
+        "_run_stream",
+        "_stream",
+        "_thread",
+        "_toolbox",
+    },
+    {"_blocking", "_portal"},
+    {"__main__", "_pytest_plugin", "cli", "conformance", "mcp", "testing"},
 ]
 ROOF = "acechat"
-EDGES = {"emulator", "testing", "cli", "_pytest_plugin", "__main__"}
+EDGES = {"emulator", "testing", "cli", "conformance", "mcp", "_pytest_plugin", "__main__"}
 USERS = EDGES - {"emulator"}
 """They use acechat as anybody does, by its public names."""
 
@@ -29,9 +68,12 @@ PURE = {
     "calendar",
     "collections",
     "contextlib",
+    "decimal",
     "difflib",
     "email.utils",
+    "functools",
     "http",
+    "inspect",
     "io",
     "math",
     "msgspec",
@@ -39,10 +81,11 @@ PURE = {
     "types",
     "typing",
     "urllib.parse",
+    "weakref",
 }
 """What the floors 0 to 2 may import: it computes, and does nothing else."""
 
-READS_ENVIRONMENT = "acechat._config"
+READS_ENVIRONMENT = "acechat._environment"
 
 
 def room(module):
@@ -146,6 +189,15 @@ def test_the_lower_floors_import_no_network_clock_or_dice(sources):
     assert not impure
 
 
+def test_the_lower_floors_are_what_mutation_testing_breaks(root):
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "mutmut"
+    ]
+    broken = {path.split("/")[1].removesuffix(".py") for path in settings["only_mutate"]}
+
+    assert broken == SANS_IO - {"_version"}
+
+
 def test_the_lower_floors_open_no_file(sources):
     opened = [
         f"{module}: {ast.unparse(node)}"
@@ -160,7 +212,7 @@ def test_the_lower_floors_open_no_file(sources):
     assert not opened
 
 
-def test_the_configuration_reads_of_the_system_nothing_but_the_environment(sources):
+def test_one_module_reads_of_the_system_nothing_but_the_environment(sources):
     used = {
         node.attr
         for node in ast.walk(sources[READS_ENVIRONMENT])

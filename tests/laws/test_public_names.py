@@ -25,9 +25,11 @@ MODULES = [
     "acechat.types.event",
     "acechat.types.messages",
     "acechat.types.request",
+    "acechat.types.run",
     "acechat.types.usage",
     "acechat.testing",
     "acechat.emulator",
+    "acechat.mcp",
 ]
 
 

@@ -2,30 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, assert_type
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypedDict, assert_type
+
+import msgspec
+import pydantic
 
 from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
+    AsyncRelay,
+    AsyncRun,
+    AsyncRunStream,
+    Budget,
+    CallEvent,
+    CallFinished,
+    CallNext,
+    CatalogModel,
     ChatCompletion,
     ChatCompletionChunk,
     ChatStream,
     Client,
     Conversation,
+    Cost,
     Delta,
+    HTTPRequest,
+    HTTPResponse,
     ImagePart,
+    MaxTurnsError,
+    Meter,
     Model,
+    Output,
+    OutputError,
+    PreparedRequest,
+    RateLimit,
+    Relay,
     RetryPolicy,
+    RunResult,
+    RunStream,
+    Spent,
     StreamTruncatedError,
     Timeout,
+    Tool,
     ToolCall,
+    ToolResult,
+    TransportError,
+    Turn,
     Usage,
     UserMessage,
     image,
+    mcp,
+    tool,
 )
-from acechat.types import MessageLike, StreamEvent
+from acechat.types import MessageLike, RunEvent, StreamEvent
+
+
+async def weather(city: str, days: int = 1) -> str:
+    return f"{city} {days}"
+
+
+@tool
+def plain(a: int) -> float:
+    return a
+
+
+@tool(name="other", timeout=3)
+async def renamed(a: int, *, b: str = "") -> list[str]:
+    return [str(a), b]
+
+
+async def tools(client: AsyncClient) -> None:
+    assert_type(plain(1), float)
+    assert_type(await renamed(1, b="x"), list[str])
+    assert_type(await tool(weather, name="forecast")("Paris"), str)
+    plain("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+    run = client.run("Hello", tools=[weather, plain, renamed], max_turns=3, temperature=0.5)
+    run = assert_type(run, AsyncRun)
+    async for turn in run:
+        assert_type(turn, Turn)
+        assert_type(turn.results, tuple[ToolResult, ...])
+    result = await run
+    assert_type(result, RunResult)
+    assert_type(result.text, str)
+    assert_type(result.usage, Usage | None)
+    assert_type(result.cost, Cost | None)
+    assert_type(list(result), list[Turn])
+    stream = client.run_stream("Hello", tools=[weather])
+    assert_type(stream, AsyncRunStream)
+    async for event in stream:
+        assert_type(event, RunEvent)
+    assert_type(stream.text(), AsyncIterator[str])
+    assert_type(await stream.collect(), RunResult)
+    await client.chat("Hello", tools=[weather, {"type": "function", "function": {"name": "x"}}])
+    async with mcp.connect("python", "server.py") as found:
+        assert_type(found, list[Tool])
+        await client.run("Hello", tools=[*found, weather])
+
+    await client.run("Hello", max_turn=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
 async def asynchronous(client: AsyncClient) -> None:
@@ -47,6 +126,11 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(stream.text(), AsyncIterator[str])
     assert_type(stream.chunks(), AsyncIterator[ChatCompletionChunk])
     assert_type(stream.events(), AsyncIterator[StreamEvent])
+    _ = assert_type(stream.sse(keep_alive=None), AsyncRelay)
+    relay = await stream.sse()
+    _ = assert_type(relay, AsyncRelay)
+    assert_type(relay.headers, Mapping[str, str])
+    assert_type([told async for told in relay], list[bytes])
     assert_type(stream.completion, ChatCompletion)
     assert_type(await stream.collect(), ChatCompletion)
     talk = client.conversation(system="Be brief.", temperature=0.5)
@@ -56,8 +140,20 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(talk.fork(), AsyncConversation)
     assert_type(talk.undo(), list[MessageLike])
     assert_type(await client.models(), list[Model])
+    assert_type(client.save_last("x.acecast"), None)
     assert_type(await client.count_tokens("Hello"), int)
     assert_type(client.with_options(timeout=Timeout(idle=3)), AsyncClient)
+    client.with_options(transport="stream", fallback_models=["claude-haiku-4-5-20251001"])
+    assert_type(reply.cost, Cost | None)
+    assert_type(client.meter, Meter)
+    assert_type(talk.meter.cost, Decimal | None)
+    assert_type(client.meter.snapshot(), Spent)
+    assert_type(await client.catalog(), list[CatalogModel])
+    prepared = client.prepare("Hello", max_tokens=5)
+    assert_type(prepared, AsyncPreparedRequest)
+    assert_type(prepared.json(), dict[str, Any])
+    assert_type(prepared.curl(), str)
+    assert_type(await prepared.count_tokens(), int)
 
     await client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     client.chat("Hello")  # type: ignore[unused-coroutine] # pyright: ignore[reportUnusedCoroutine]
@@ -73,18 +169,141 @@ def blocking(client: Client) -> None:
             assert_type(delta, Delta)
     assert_type(stream.text(), Iterator[str])
     assert_type(stream.events(), Iterator[StreamEvent])
+    assert_type(stream.sse(), Relay)
+    assert_type(list(stream.sse()), list[bytes])
     assert_type(stream.completion, ChatCompletion)
+    result = client.run("Hello", tools=[weather, plain])
+    assert_type(result, RunResult)
+    for turn in result:
+        assert_type(turn, Turn)
+    run = client.run_stream("Hello", tools=[weather])
+    assert_type(run, RunStream)
+    for event in run:
+        assert_type(event, RunEvent)
+    with mcp.connect("https://localhost/mcp") as found:
+        assert_type(found, list[Tool])
     talk = client.conversation(system="Be brief.")
     assert_type(talk, Conversation)
     assert_type(talk.send("Hello"), ChatCompletion)
     assert_type(talk.stream("Hello"), ChatStream)
     assert_type(client.models(), list[Model])
+    assert_type(client.save_last(Path("x.acecast")), None)
     assert_type(client.count_tokens("Hello"), int)
+    assert_type(reply.cost, Cost | None)
+    assert_type(client.meter.reset(), Spent)
+    assert_type(client.catalog(), list[CatalogModel])
+    assert_type(client.prepare("Hello"), PreparedRequest)
+    assert_type(client.prepare("Hello").count_tokens(), int)
 
     client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
+class Plan(msgspec.Struct):
+    title: str
+
+
+@dataclass
+class Point:
+    x: int
+
+
+class Named(TypedDict):
+    name: str
+
+
+class Checked(pydantic.BaseModel):
+    x: int
+
+
+Weather = Literal["sun", "rain"]
+
+
+async def output(client: AsyncClient, talk: AsyncConversation) -> None:
+    reply = await client.chat("Plan", output_type=Plan)
+    assert_type(reply, ChatCompletion[Plan])
+    assert_type(reply.output, Plan)
+    assert_type((await client.chat("Plan", output_type=Point)).output, Point)
+    assert_type((await client.chat("Plan", output_type=Named)).output, Named)
+    assert_type((await client.chat("Plan", output_type=Checked)).output, Checked)
+    assert_type((await client.chat("Plan", output_type=list[int])).output, list[int])
+    assert_type((await client.chat("Plan", output_type=dict[str, Plan])).output, dict[str, Plan])
+    assert_type((await client.chat("Plan", output_type=tuple[int, str])).output, tuple[int, str])
+    assert_type((await client.chat("Plan", output_type=Output(Plan, reasks=0))).output, Plan)
+    stream = client.stream("Plan", output_type=Plan)
+    assert_type(stream, AsyncChatStream[Plan])
+    assert_type(stream.partials(), AsyncIterator[Any])
+    assert_type(stream.completion.output, Plan)
+    assert_type((await stream.collect()).output, Plan)
+    async with stream as entered:
+        assert_type(entered.completion.output, Plan)
+    assert_type(await talk.send("Plan", output_type=Plan), ChatCompletion[Plan])
+    assert_type(talk.stream("Plan", output_type=Plan), AsyncChatStream[Plan])
+
+    # No type checker infers these: object, unless Output names the type.
+    assert_type((await client.chat("Sun?", output_type=Weather)).output, object)
+    assert_type((await client.chat("Plan", output_type=Plan | None)).output, object)
+    assert_type((await client.chat("?", output_type=Output[Weather](Weather))).output, Weather)
+    either = Output[Plan | Point](Plan | Point)
+    assert_type((await client.chat("Plan", output_type=either)).output, Plan | Point)
+
+    whatever(reply)
+    await client.chat("Plan", output_type=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    _ = (await client.chat("Plan")).output.title  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+
+
+def whatever(reply: ChatCompletion) -> None:
+    """Take an answer of any type: a plain `ChatCompletion` is one."""
+    assert_type(reply.output, object)
+
+
+def blocking_output(client: Client, talk: Conversation) -> None:
+    reply = client.chat("Plan", output_type=Plan)
+    assert_type(reply, ChatCompletion[Plan])
+    assert_type(reply.output, Plan)
+    assert_type(client.chat("Plan", output_type=list[int]).output, list[int])
+    assert_type(client.chat("?", output_type=Output[Weather](Weather)).output, Weather)
+    stream = client.stream("Plan", output_type=Plan)
+    assert_type(stream, ChatStream[Plan])
+    assert_type(stream.partials(), Iterator[Any])
+    assert_type(stream.completion.output, Plan)
+    assert_type(stream.collect().output, Plan)
+    assert_type(talk.send("Plan", output_type=Plan), ChatCompletion[Plan])
+    assert_type(talk.stream("Plan", output_type=Plan), ChatStream[Plan])
+
+
+def output_error(error: OutputError) -> None:
+    assert_type(error.message, str)
+    assert_type(error.text, str)
+    assert_type(error.completion, ChatCompletion | None)
+
+
+def observe(event: CallEvent) -> None:
+    match event:
+        case CallFinished():
+            assert_type(event.cost, Cost | None)
+            assert_type(event.usage, Usage | None)
+        case _:
+            assert_type(event.call, int)
+
+
+async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
+    response = await call_next(request.with_headers({"X-Tag": "1"}))
+    assert_type(response, HTTPResponse)
+    assert_type(await response.read(), bytes)
+    return response
+
+
+def limits() -> None:
+    budget, rate = Budget(tokens=5, credits=0.5), RateLimit(requests_per_minute=5)
+    AsyncClient(budget=budget, rate_limit=rate, observers=[observe], middleware=[tag])
+    Client(budget=budget, rate_limit=rate, observers=[observe, print], middleware=[tag])
+    Client(transport="horse")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
 def errors(error: StreamTruncatedError) -> None:
+    assert_type(error.save("bug.acecast"), None)
+    assert_type(error.ending, str) if isinstance(error, TransportError) else None
     assert_type(error.partial, ChatCompletion | None)
     assert_type(error.trace_id, str | None)
+    assert_type(MaxTurnsError(3).run, RunResult | None)
     assert_type(image("cat.jpg"), ImagePart)

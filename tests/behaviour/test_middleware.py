@@ -1,0 +1,268 @@
+"""Functions between a call and the network: once per attempt, in both colours."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from acechat import (
+    BadRequestError,
+    ConfigurationError,
+    HTTPRequest,
+    HTTPResponse,
+    OverloadedError,
+    StreamTruncatedError,
+)
+
+BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
+
+
+@pytest.fixture
+def through(ask):
+    """Ask in one of two ways through *middleware*; return the text."""
+
+    def run(method, *middleware, **options):
+        options["client_options"] = {"middleware": middleware}
+        if method == "chat":
+            return ask.chat(**options).text
+        got = ask.stream(**options)
+        if got.error:
+            raise got.error
+        return got.completion.text
+
+    return run
+
+
+def answer(server, wire):
+    """Answer as asked: whole, or as a stream."""
+
+    async def handler(reader, writer, number):
+        streamed = server.requests[-1].json.get("stream")
+        writer.write(wire.stream("Hel", "lo") if streamed else wire.ok())
+
+    server.handler = handler
+
+
+async def as_it_is(request, call_next):
+    return await call_next(request)
+
+
+@BOTH
+def test_a_middleware_that_hands_on_changes_nothing(through, server, wire, method):
+    answer(server, wire)
+
+    assert through(method, as_it_is, as_it_is) == "Hello"
+    assert len(server.requests) == 1
+
+
+@BOTH
+def test_it_sees_the_request_without_the_token(through, server, wire, method):
+    answer(server, wire)
+    seen = []
+
+    async def look(request, call_next):
+        seen.append(request)
+        return await call_next(request)
+
+    through(method, look, extra_headers={"X-Mine": "1"})
+
+    (request,) = seen
+    assert (request.method, request.path) == ("POST", "/chat/completions")
+    assert request.headers == {"X-Mine": "1"}
+    assert request.json()["messages"] == [{"role": "user", "content": "Hello"}]
+    assert wire.token not in repr(request)
+
+
+@BOTH
+def test_it_may_change_the_request(through, server, wire, method):
+    answer(server, wire)
+
+    async def change(request, call_next):
+        fields = request.json() | {"user": "ada"}
+        return await call_next(request.with_json(fields).with_headers({"X-Added": "2"}))
+
+    assert through(method, change) == "Hello"
+    assert server.requests[0].json["user"] == "ada"
+    assert server.requests[0].headers["x-added"] == "2"
+    assert server.requests[0].headers["authorization"] == f"Bearer {wire.token}"
+
+
+@BOTH
+def test_it_cannot_change_who_asks(through, server, wire, method):
+    async def change(request, call_next):
+        return await call_next(request.with_headers({"Authorization": "Bearer mine"}))
+
+    with pytest.raises(ConfigurationError, match="Authorization"):
+        through(method, change)
+    assert server.requests == []
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["json", "events"])
+def test_it_may_answer_itself(through, server, wire, method, kind):
+    async def know(request, call_next):
+        if kind == "json":
+            return HTTPResponse(json.dumps(wire.answer("I know")).encode())
+        return HTTPResponse(wire.events("I ", "know"))
+
+    assert through(method, know) == "I know"
+    assert server.connections == 0
+
+
+@BOTH
+def test_it_may_refuse_and_that_is_retried_like_any_refusal(through, server, wire, method):
+    answer(server, wire)
+    times = []
+
+    async def refuse_once(request, call_next):
+        times.append(1)
+        if len(times) == 1:
+            return HTTPResponse(b'{"error": {"code": "busy", "message": "x"}}', status=500)
+        return await call_next(request)
+
+    assert through(method, refuse_once) == "Hello"
+    assert len(times) == 2
+
+
+@BOTH
+def test_it_runs_once_per_attempt(through, server, wire, method):
+    server.reply(wire.refusal())
+    seen = []
+
+    async def look(request, call_next):
+        response = await call_next(request)
+        seen.append((response.status, response.headers["content-type"]))
+        return response
+
+    with pytest.raises(OverloadedError):
+        through(method, look)
+    assert seen == [(503, "application/json")] * 3
+
+
+@BOTH
+def test_it_may_read_the_answer_and_hand_it_on(through, server, wire, method):
+    answer(server, wire)
+    read = []
+
+    async def keep(request, call_next):
+        response = await call_next(request)
+        read.append(await response.read())
+        assert await response.read() == read[0]
+        return response
+
+    assert through(method, keep) == "Hello"
+    assert (b"[DONE]" in read[0]) == (method == "stream")
+
+
+@BOTH
+def test_what_was_kept_answers_again(through, server, wire, method):
+    answer(server, wire)
+    kept = {}
+
+    async def cache(request, call_next):
+        if request.body not in kept:
+            response = await call_next(request)
+            kept[request.body] = await response.read(), response.headers
+        body, headers = kept[request.body]
+        return HTTPResponse(body, headers=headers)
+
+    assert through(method, cache) == "Hello"
+    assert through(method, cache) == "Hello"
+    assert len(server.requests) == 1
+
+
+@BOTH
+def test_the_first_is_the_outermost(through, server, wire, method):
+    answer(server, wire)
+    order = []
+
+    def named(name):
+        async def middleware(request, call_next):
+            order.append(name)
+            response = await call_next(request)
+            order.append(name.upper())
+            return response
+
+        return middleware
+
+    through(method, named("a"), named("b"))
+
+    assert order == ["a", "b", "B", "A"]
+
+
+@BOTH
+def test_it_may_ask_twice_and_leaves_nothing_open(through, server, wire, method):
+    answer(server, wire)
+
+    async def twice(request, call_next):
+        await call_next(request)
+        return await call_next(request)
+
+    assert through(method, twice) == "Hello"
+    assert len(server.requests) == 2
+
+
+@BOTH
+def test_what_it_raises_is_raised_and_leaves_nothing_open(through, server, wire, method):
+    answer(server, wire)
+
+    async def broken(request, call_next):
+        await call_next(request)
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        through(method, broken)
+    assert server.gone()
+    assert len(server.requests) == 1
+
+
+@BOTH
+def test_an_answer_that_is_none_is_an_error_of_the_middleware(through, server, wire, method):
+    answer(server, wire)
+
+    async def forgetful(request, call_next):
+        await call_next(request)
+
+    with pytest.raises(TypeError, match="must return an HTTPResponse, not NoneType"):
+        through(method, forgetful)
+
+
+def test_a_stream_that_it_cuts_is_truncated(through, server, wire):
+    async def cut(request, call_next):
+        return HTTPResponse(wire.delta("Hel"), headers={"Content-Type": "text/event-stream"})
+
+    with pytest.raises(StreamTruncatedError) as caught:
+        through("stream", cut)
+    assert caught.value.partial.text == "Hel"
+
+
+@BOTH
+def test_an_echo_of_the_token_is_not_shown_to_it(through, server, wire, method):
+    echo = wire.http({"error": {"message": f"bad token {wire.token}"}}, "400 X", X_Echo=wire.token)
+    server.reply(echo)
+    seen = []
+
+    async def look(request, call_next):
+        response = await call_next(request)
+        seen.append(repr(response.headers) + repr(await response.read()))
+        return response
+
+    with pytest.raises(BadRequestError):
+        through(method, look)
+    assert "bad token ***" in seen[0]
+    assert wire.token not in seen[0]
+
+
+def test_what_is_no_middleware_is_refused(ask):
+    with pytest.raises(TypeError, match="async def"):
+        ask.chat(client_options={"middleware": ["print"]})
+
+
+def test_a_request_is_a_value():
+    request = HTTPRequest(method="GET", path="/models")
+
+    assert request.json() is None
+    assert request.with_headers({"X": "1"}) == HTTPRequest(
+        method="GET", path="/models", headers={"X": "1"}
+    )

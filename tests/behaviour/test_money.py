@@ -1,0 +1,275 @@
+"""What calls cost, what they may cost, and the catalogue, in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+from decimal import Decimal
+
+import pytest
+
+from acechat import (
+    AceChatError,
+    AsyncClient,
+    Budget,
+    BudgetExceededError,
+    Client,
+    NotFoundError,
+    RateLimit,
+    StreamTruncatedError,
+)
+from acechat.emulator import MODELS, cut, fail, ok
+
+TOKEN = "emulated-token"
+BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
+
+
+@pytest.fixture
+def client(colour, acechat_service):
+    """Make a client whose methods block, in either colour."""
+    made = []
+
+    def make(**options):
+        settings = {"base_url": acechat_service.url, **options}
+        if colour == "blocking":
+            made.append(Client(TOKEN, **settings))
+            return made[-1]
+        return Awaited(AsyncClient(TOKEN, **settings))
+
+    yield make
+    for one in made:
+        one.close()
+
+
+class Awaited:
+    """An `AsyncClient`, each call of which has an event loop of its own."""
+
+    def __init__(self, client):
+        self.client = client
+        self.meter = client.meter
+
+    def chat(self, *content, **options):
+        return asyncio.run(self.client.chat(*content, **options))
+
+    def read(self, *content):
+        async def read():
+            return await self.client.stream(*content).collect()
+
+        return asyncio.run(read())
+
+    def catalog(self):
+        return asyncio.run(self.client.catalog())
+
+
+def answer(client, method):
+    if method == "chat":
+        return client.chat("Hello")
+    return client.read("Hello") if isinstance(client, Awaited) else client.stream("Hello").collect()
+
+
+@BOTH
+def test_an_answer_says_what_it_cost(client, acechat_service, method):
+    acechat_service.script(ok("Hi", cost=0.00125))
+
+    reply = answer(client(), method)
+
+    assert reply.cost.amount == Decimal("0.00125")
+    assert (reply.cost.currency, reply.cost.list_amount) == ("credits", Decimal("0.00125"))
+
+
+@BOTH
+def test_an_answer_that_does_not_say_it_cost_nobody_knows_what(client, method):
+    assert answer(client(), method).cost is None
+
+
+@BOTH
+def test_the_meter_adds_up(client, acechat_service, method):
+    acechat_service.script(ok("Hi", cost=0.1), ok("Hi", cost=0.2), ok("Hi"))
+    one = client()
+
+    replies = [answer(one, method) for _ in range(3)]
+
+    spent = one.meter.snapshot()
+    assert (spent.calls, spent.cost, spent.unpriced) == (3, Decimal("0.3"), 1)
+    assert spent.total_tokens == sum(reply.usage.total_tokens for reply in replies)
+
+
+def test_copies_share_the_meter(acechat_service):
+    with Client(TOKEN, base_url=acechat_service.url) as client:
+        client.with_options(retries=1).chat("Hello")
+
+        assert client.meter.calls == 1
+
+
+@BOTH
+def test_what_failed_does_not_count(client, acechat_service, method):
+    acechat_service.script(fail(401), ok("Hi"))
+    one = client()
+    with pytest.raises(AceChatError):
+        answer(one, method)
+
+    answer(one, method)
+
+    assert one.meter.calls == 1
+
+
+def test_a_conversation_has_a_meter_of_its_own(acechat_service, colour):
+    acechat_service.script(ok("a", cost=1), ok("b", cost=2), ok("c", cost=4))
+    settings = {"base_url": acechat_service.url}
+    if colour == "blocking":
+        with Client(TOKEN, **settings) as client:
+            talk = client.conversation()
+            talk.send("one")
+            talk.stream("two").collect()
+            other = talk.fork()
+            other.send("three")
+    else:
+
+        async def converse():
+            async with AsyncClient(TOKEN, **settings) as client:
+                talk = client.conversation()
+                await talk.send("one")
+                await talk.stream("two").collect()
+                other = talk.fork()
+                await other.send("three")
+                return client, talk, other
+
+        client, talk, other = asyncio.run(converse())
+
+    assert (talk.meter.calls, talk.meter.cost) == (2, 3)
+    assert (other.meter.calls, other.meter.cost) == (1, 4)
+    assert (client.meter.calls, client.meter.cost) == (3, 7)
+
+
+def test_a_turn_that_was_cut_before_its_usage_does_not_count(acechat_service):
+    acechat_service.script(cut(after=4, of=ok("one two three")))
+    with Client(TOKEN, base_url=acechat_service.url) as client:
+        talk = client.conversation()
+        with pytest.raises(StreamTruncatedError):
+            talk.stream("Hello").collect()
+
+        assert talk.meter.calls == client.meter.calls == 0
+
+
+# budgets
+
+
+@BOTH
+@pytest.mark.parametrize("budget", [Budget(tokens=10), Budget(credits=0.1)])
+def test_a_call_after_the_budget_is_reached_is_not_sent(client, acechat_service, method, budget):
+    acechat_service.script(ok("Hi", usage={"total_tokens": 10, "cost": {"amount": 0.1}}))
+    one = client(budget=budget)
+    answer(one, method)
+
+    with pytest.raises(BudgetExceededError, match="is used up") as caught:
+        answer(one, method)
+
+    assert len(acechat_service.requests) == 1
+    assert caught.value.attempts == ()
+    assert not caught.value.retryable
+
+
+def test_after_a_reset_the_budget_is_whole_again(client, acechat_service):
+    one = client(budget=Budget(tokens=1))
+    one.chat("Hello")
+    one.meter.reset()
+
+    assert one.chat("Hello").text
+
+
+def test_counting_and_models_are_free_whatever_was_spent(acechat_service):
+    with Client(TOKEN, base_url=acechat_service.url, budget=Budget(tokens=1)) as client:
+        client.chat("Hello")
+
+        assert client.count_tokens("Hello") == 1
+        assert client.models()
+
+
+def test_what_is_under_way_passes_the_budget_by_no_more_than_itself(acechat_service):
+    async def main():
+        budget = Budget(tokens=20)
+        async with AsyncClient(
+            TOKEN, base_url=acechat_service.url, budget=budget, max_concurrency=2
+        ) as client:
+            answers = await asyncio.gather(
+                *[client.chat("Hello") for _ in range(4)], return_exceptions=True
+            )
+            with pytest.raises(BudgetExceededError):
+                await client.chat("Hello")
+            return answers, client.meter.total_tokens
+
+    answers, tokens = asyncio.run(main())
+
+    assert len(answers) == 4
+    assert tokens == 24
+
+
+def test_a_budget_and_a_rate_limit_travel_with_their_client(monkeypatch):
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "token")
+    made = Client(budget=Budget(tokens=5), rate_limit=RateLimit(requests_per_minute=9))
+
+    client = pickle.loads(pickle.dumps(made))
+
+    assert client == made
+    assert client._config.budget == Budget(tokens=5)
+    assert client._hooks.gate is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_can_count(script, server, wire):
+    server.reply(wire.ok())
+    done = script(
+        """
+        import os, threading
+        from acechat import Client
+        with Client(TOKEN, base_url=URL) as client:
+            threads = [threading.Thread(target=client.meter.add, args=(None,)) for _ in range(50)]
+            for thread in threads: thread.start()
+            child = os.fork()
+            if not child:
+                client.meter.add(None)
+                os._exit(0)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            for thread in threads: thread.join()
+            print(code, client.meter.calls)
+    """,
+        timeout=25,
+    )
+
+    assert done.stdout == "0 50\n"
+
+
+# the catalogue
+
+
+def test_the_catalogue_tells_prices(client):
+    models = {model.id: model for model in client().catalog()}
+
+    assert list(models) == list(MODELS)
+    sonnet = models["claude-sonnet-4-20250514"]
+    assert sonnet.pricing.input_credits == pytest.approx(Decimal("6.308571"))
+    assert (sonnet.modality, sonnet.unit) == ("chat", "1M tokens")
+
+
+def test_the_catalogue_is_asked_without_token_headers_or_middleware(client, acechat_service):
+    async def never(request, call_next):
+        raise AssertionError
+
+    events = []
+
+    client(headers={"X-Secret": "1"}, middleware=[never], observers=[events.append]).catalog()
+
+    (received,) = acechat_service.requests
+    assert received.path == "/api/v1/models/catalog/?modality=chat"
+    assert "authorization" not in received.headers
+    assert "x-secret" not in received.headers
+    assert len(events) == 2
+
+
+def test_a_gateway_without_a_catalogue_says_so(server, wire, make_ask):
+    error = {"error": {"code": "no_api", "message": "no"}}
+    server.reply(wire.http(error, "404 Not Found"))
+
+    with pytest.raises(NotFoundError):
+        make_ask(server.url).run("catalog")

@@ -1,0 +1,386 @@
+"""What observers and the log are told about calls, in both colours, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import logging
+import pickle
+import warnings
+from contextlib import suppress
+
+import pytest
+
+from acechat import (
+    AceChatError,
+    AsyncClient,
+    AttemptFailed,
+    CallFailed,
+    CallFinished,
+    Client,
+    FirstToken,
+    RateLimitError,
+    RequestSent,
+    RetryPolicy,
+)
+from acechat.emulator import cut, fail, ok, stall
+
+TOKEN = "emulated-token"
+SECRET = "the-secret-of-the-user"
+BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
+
+
+@pytest.fixture
+def watched(make_ask, acechat_service):
+    """Ask the emulator with an observer; return the events."""
+    asking = make_ask(acechat_service.url)
+
+    def run(method, *content, observers=None, **options):
+        events = []
+        settings = {"api_token": TOKEN, "observers": observers or [events.append]}
+        with suppress(AceChatError):
+            getattr(asking, method)(*content, client_options=settings, **options)
+        return events
+
+    return run
+
+
+def kinds(events):
+    return [type(event) for event in events]
+
+
+def test_a_call_tells_that_it_was_sent_and_how_it_ended(watched):
+    sent, finished = watched("chat", "Hello")
+
+    assert (sent.attempt, sent.model, sent.method) == (1, "claude-sonnet-4-20250514", "POST")
+    assert sent.path == "/chat/completions"
+    assert sent.request_bytes > 50
+    assert isinstance(finished, CallFinished)
+    assert finished.call == sent.call
+    assert finished.usage.total_tokens == 6
+    assert (finished.status, finished.finish_reason, finished.attempts) == (200, "stop", 1)
+    assert finished.trace_id
+    assert finished.response_bytes > 100
+    assert 0 <= sent.elapsed <= finished.elapsed < 5
+    assert finished.first_token is None
+    assert finished.cost is None
+
+
+def test_a_stream_tells_of_its_first_token(watched):
+    sent, first, finished = watched("stream", "Hello")
+
+    assert kinds([sent, first, finished]) == [RequestSent, FirstToken, CallFinished]
+    assert first.trace_id == finished.trace_id
+    assert 0 < first.elapsed == finished.first_token <= finished.elapsed
+    assert finished.usage.total_tokens == 6
+
+
+def test_the_cost_is_told_when_the_service_tells(watched, acechat_service):
+    cost = {"amount": 0.0012, "currency": "credits"}
+    acechat_service.script(ok("Hi", usage={"total_tokens": 3, "cost": cost}))
+
+    finished = watched("chat")[-1]
+
+    assert (str(finished.cost.amount), finished.cost.currency) == ("0.0012", "credits")
+
+
+@BOTH
+def test_a_failed_attempt_is_told_and_so_is_the_wait(watched, acechat_service, method):
+    acechat_service.script(fail(429, retry_after=0.01))
+
+    events = watched(method)
+
+    assert kinds(events)[:3] == [RequestSent, AttemptFailed, RequestSent]
+    failed, sent = events[1:3]
+    assert (failed.error, failed.status, failed.code) == (
+        "RateLimitError",
+        429,
+        "too_many_requests",
+    )
+    assert (failed.failure, failed.retry_in, failed.may_be_billed) == ("refused", 0.01, False)
+    assert sent.attempt == 2
+    assert events[-1].attempts == 2
+    assert len({event.call for event in events}) == 1
+
+
+@BOTH
+def test_a_call_that_fails_tells_so_once(watched, acechat_service, method):
+    acechat_service.script(fail(401))
+
+    sent, failed, ended = watched(method)
+
+    assert kinds([sent, failed, ended]) == [RequestSent, AttemptFailed, CallFailed]
+    assert failed.retry_in is None
+    assert (ended.error, ended.status, ended.code) == ("AuthenticationError", 401, "invalid_token")
+    assert (ended.attempts, ended.failure, ended.may_be_billed) == (1, "refused", False)
+
+
+def test_a_stream_that_is_cut_may_be_billed(watched, acechat_service):
+    acechat_service.script(cut(after=4, of=ok("one two three four")))
+
+    events = watched("stream")
+
+    assert kinds(events) == [RequestSent, FirstToken, AttemptFailed, CallFailed]
+    assert (events[-1].failure, events[-1].may_be_billed) == ("partial", True)
+
+
+def test_a_stream_that_nobody_reads_to_its_end_was_cancelled(acechat_service, colour):
+    events = []
+    settings = {"api_token": TOKEN, "base_url": acechat_service.url, "observers": [events.append]}
+    acechat_service.script(stall(5, after=4, of=ok("one two three four")))
+
+    if colour == "blocking":
+        with Client(**settings) as client, client.stream("Hello") as stream:
+            next(stream)
+    else:
+
+        async def leave():
+            async with AsyncClient(**settings) as client, client.stream("Hello") as stream:
+                await anext(stream)
+
+        asyncio.run(leave())
+
+    assert kinds(events) == [RequestSent, FirstToken, CallFailed]
+    assert (events[-1].failure, events[-1].error) == ("cancelled", None)
+    assert events[-1].may_be_billed
+
+
+async def _dropped(client):
+    async for _ in client.stream("Hello"):
+        break
+
+
+def test_a_stream_that_was_dropped_was_cancelled(acechat_service):
+    events = []
+    acechat_service.script(stall(5, after=4, of=ok("one two three four")))
+
+    async def main():
+        async with AsyncClient(
+            TOKEN, base_url=acechat_service.url, observers=[events.append]
+        ) as client:
+            await _dropped(client)
+            gc.collect()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        asyncio.run(main())
+
+    assert kinds(events) == [RequestSent, FirstToken, CallFailed]
+
+
+def test_a_cancelled_call_says_that_it_may_be_billed(acechat_service):
+    events = []
+    acechat_service.script(stall(5, after=0, of=ok("never")))
+
+    async def main():
+        async with AsyncClient(
+            TOKEN, base_url=acechat_service.url, observers=[events.append]
+        ) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.chat("Hello"), 0.2)
+
+    asyncio.run(main())
+
+    assert kinds(events) == [RequestSent, CallFailed]
+    assert (events[-1].failure, events[-1].may_be_billed) == ("cancelled", True)
+
+
+def test_a_stream_that_was_never_read_tells_nothing(acechat_service):
+    events = []
+
+    async def main():
+        async with AsyncClient(
+            TOKEN, base_url=acechat_service.url, observers=[events.append]
+        ) as client:
+            client.stream("Hello")
+
+    asyncio.run(main())
+
+    assert events == []
+
+
+def test_other_questions_are_told_too(make_ask, acechat_service):
+    events = []
+
+    make_ask(acechat_service.url).run(
+        "models", client_options={"api_token": TOKEN, "observers": [events.append]}
+    )
+
+    sent, finished = events
+    assert (sent.method, sent.path, sent.model, sent.request_bytes) == ("GET", "/models", "", 0)
+    assert finished.usage is None
+
+
+@BOTH
+def test_no_event_holds_what_is_said_or_the_token(watched, acechat_service, method):
+    body = f'{{"error": {{"code": "x", "message": "{SECRET} {TOKEN}"}}}}'
+    acechat_service.script(fail(500, body=body), ok(SECRET))
+
+    events = watched(method, SECRET)
+
+    told = repr(events) + repr([pickle.dumps(event) for event in events])
+    assert len(events) >= 4
+    assert SECRET not in told
+    assert TOKEN not in told
+
+
+def test_an_observer_that_raises_does_not_break_the_call_and_is_logged_once(
+    make_ask, acechat_service, caplog
+):
+    heard = []
+
+    def broken(event):
+        raise RuntimeError("no disk")
+
+    reply = make_ask(acechat_service.url).chat(
+        client_options={"api_token": TOKEN, "observers": [broken, heard.append]}
+    )
+
+    assert reply.text
+    assert len(heard) == 2
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.name for record in errors] == ["acechat"]
+    assert "no disk" in caplog.text
+
+
+def test_copies_have_the_same_observers(acechat_service):
+    events = []
+    with Client(TOKEN, base_url=acechat_service.url, observers=[events.append]) as client:
+        client.with_options(retries=1).chat("Hello")
+
+    assert len(events) == 2
+
+
+@pytest.mark.parametrize("cls", [AsyncClient, Client])
+@pytest.mark.parametrize("name", ["observers", "middleware"])
+def test_a_client_with_functions_of_the_callers_does_not_pickle(cls, name):
+    client = cls("token", **{name: [print]})
+
+    with pytest.raises(TypeError, match=f"{name}="):
+        pickle.dumps(client)
+
+
+@pytest.mark.parametrize("cls", [AsyncClient, Client])
+def test_what_is_no_observer_is_refused(cls):
+    async def observer(event):
+        """Would never be awaited."""
+
+    for wrong in (observer, 5, "print"):
+        with pytest.raises(TypeError, match="an observer must be a plain function"):
+            cls("token", observers=[wrong])
+
+
+# the log
+
+
+def test_the_log_says_at_debug_what_happens(make_ask, acechat_service, caplog):
+    caplog.set_level(logging.DEBUG, "acechat")
+
+    make_ask(acechat_service.url).chat(SECRET, client_options={"api_token": TOKEN})
+
+    sent, finished = (record.getMessage() for record in caplog.records if record.name == "acechat")
+    assert "RequestSent attempt=1" in sent
+    assert "model=claude-sonnet-4-20250514" in sent
+    assert "CallFinished" in finished
+    assert "tokens=6" in finished
+    assert SECRET not in caplog.text
+    assert TOKEN not in caplog.text
+
+
+def test_the_log_says_nothing_of_a_call_that_goes_well_unless_asked(
+    make_ask, acechat_service, caplog
+):
+    caplog.set_level(logging.INFO, "acechat")
+
+    make_ask(acechat_service.url).chat(client_options={"api_token": TOKEN})
+
+    assert not [record for record in caplog.records if record.name == "acechat"]
+
+
+def test_a_retry_is_information(make_ask, acechat_service, caplog):
+    caplog.set_level(logging.INFO, "acechat")
+    acechat_service.script(fail(503))
+
+    make_ask(acechat_service.url).chat(client_options={"api_token": TOKEN})
+
+    (record,) = (record for record in caplog.records if record.name == "acechat")
+    assert record.levelno == logging.INFO
+    assert "AttemptFailed" in record.getMessage()
+
+
+def test_a_retry_that_may_cost_twice_is_a_warning(make_ask, server, wire, caplog):
+    caplog.set_level(logging.INFO, "acechat")
+    numbers = itertools.count(1)
+
+    async def handler(reader, writer, number):
+        if next(numbers) == 1:
+            writer.close()
+        else:
+            writer.write(wire.ok())
+
+    server.handler = handler
+
+    make_ask(server.url).chat()
+
+    (record,) = (record for record in caplog.records if record.name == "acechat")
+    assert record.levelno == logging.WARNING
+    assert "may_be_billed=True" in record.getMessage()
+
+
+def test_a_program_that_configured_no_log_hears_nothing(script, server, wire):
+    server.reply(wire.refusal(), wire.ok())
+
+    done = script("""
+        from acechat import Client, RetryPolicy
+        with Client(TOKEN, base_url=URL, retries=RetryPolicy(base_delay=0)) as client:
+            print(client.chat("Hello").text)
+    """)
+
+    assert (done.stdout, done.stderr) == ("Hello\n", "")
+
+
+# nobody watches
+
+
+def test_without_an_observer_a_call_that_goes_well_makes_no_event(
+    make_ask, acechat_service, monkeypatch
+):
+    made = []
+    monkeypatch.setattr("acechat._observers.Watch.__init__", lambda *_: made.append(1))
+    asking = make_ask(acechat_service.url)
+
+    asking.chat(client_options={"api_token": TOKEN})
+    assert asking.stream(client_options={"api_token": TOKEN}).completion
+
+    assert made == []
+
+
+def test_a_call_that_was_refused_here_tells_nothing(acechat_service):
+    events = []
+    with (
+        Client(TOKEN, base_url=acechat_service.url, observers=[events.append]) as client,
+        pytest.raises(TypeError),
+    ):
+        client.chat("Hello", max_token=3)
+
+    assert events == []
+
+
+def test_observers_hear_of_the_last_attempt_with_the_policy_used_up(acechat_service):
+    events = []
+    acechat_service.script(fail(429), fail(429))
+    with (
+        Client(
+            TOKEN,
+            base_url=acechat_service.url,
+            observers=[events.append],
+            retries=RetryPolicy(max_attempts=2, base_delay=0),
+        ) as client,
+        pytest.raises(RateLimitError),
+    ):
+        client.chat("Hello")
+
+    assert kinds(events) == [RequestSent, AttemptFailed, RequestSent, AttemptFailed, CallFailed]
+    assert [event.attempt for event in events[:4]] == [1, 1, 2, 2]
+    assert events[-1].attempts == 2

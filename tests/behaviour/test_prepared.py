@@ -1,0 +1,97 @@
+"""A request as data, and as a command line that real curl runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from acechat import AsyncClient, Client, ConfigurationError, Timeout
+
+AWKWARD = 'It\'s "quoted" $HOME `id` \\ \n@file ünï 🎈'
+
+
+@pytest.fixture(params=[AsyncClient, Client])
+def client(request, acechat_service):
+    made = request.param(
+        acechat_service.token, base_url=acechat_service.url, headers={"X-Mine": "it's $me"}
+    )
+    yield made
+    if request.param is Client:
+        made.close()
+
+
+def test_it_is_what_chat_would_send(client, acechat_service):
+    prepared = client.prepare("Hello", system="Be brief.", max_tokens=5, extra_body={"top_k": 3})
+
+    assert prepared.json() == {
+        "model": "claude-sonnet-4-20250514",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hello"},
+        ],
+        "max_tokens": 5,
+        "top_k": 3,
+    }
+    assert prepared.request.headers == {"X-Mine": "it's $me"}
+    assert acechat_service.requests == []
+
+
+def test_it_shows_no_token(client, acechat_service):
+    prepared = client.prepare("Hello")
+
+    shown = repr(prepared) + prepared.curl() + repr(prepared.request)
+    assert acechat_service.token not in shown
+    assert "$ACEDATACLOUD_API_TOKEN" in prepared.curl()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+def test_real_curl_sends_it(client, acechat_service):
+    prepared = client.prepare(AWKWARD, extra_headers={"X-More": "a b"})
+
+    done = subprocess.run(
+        ["sh", "-c", prepared.curl().replace("curl ", "curl -sS --noproxy '*' ", 1)],
+        env=os.environ | {"ACEDATACLOUD_API_TOKEN": acechat_service.token},
+        capture_output=True,
+        check=True,
+    )
+
+    (received,) = acechat_service.requests
+    assert json.loads(done.stdout)["choices"]
+    assert received.body == prepared.request.body
+    assert received.headers["x-mine"] == "it's $me"
+    assert received.headers["x-more"] == "a b"
+
+
+def test_it_counts_its_tokens(make_ask, acechat_service):
+    asking = make_ask(acechat_service.url)
+    options = asking.options({"api_token": acechat_service.token})
+
+    if asking.colour == "blocking":
+        with Client(**options) as client:
+            counted = client.prepare("one two three", system="four").count_tokens()
+    else:
+
+        async def count():
+            async with AsyncClient(**options) as client:
+                return await client.prepare("one two three", system="four").count_tokens()
+
+        counted = asking.in_loop(count())
+
+    assert counted == 4
+
+
+def test_it_refuses_what_chat_refuses(client):
+    with pytest.raises(ConfigurationError):
+        client.prepare()
+    with pytest.raises(TypeError, match="max_tokens"):
+        client.prepare("Hello", max_token=3)
+
+
+def test_it_takes_limits_for_counting(client):
+    prepared = client.prepare("Hello", timeout=Timeout(total=3), retries=1)
+
+    assert prepared.json()["messages"]

@@ -1,0 +1,520 @@
+"""Streams that are passed on: through real servers, to clients that were never told of acechat."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import http.client
+import json
+import socket
+import sys
+import time
+import warnings
+from contextlib import ExitStack, closing
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from acechat import (
+    AceChatError,
+    AsyncClient,
+    AuthenticationError,
+    Client,
+    ConfigurationError,
+    OverloadedError,
+    RateLimitError,
+    RequestTimeoutError,
+    ServerError,
+    StreamTruncatedError,
+    Timeout,
+)
+from acechat.emulator import (
+    cut,
+    drop,
+    error_event,
+    fail,
+    heartbeats,
+    malformed,
+    ok,
+    pace,
+    split,
+    stall,
+)
+
+_spec = spec_from_file_location("relays", Path(__file__).with_name("relays.py"))
+relays = sys.modules["relays"] = module_from_spec(_spec)
+_spec.loader.exec_module(relays)
+
+LONG = ok([f"{number} " for number in range(400)])
+SLOW = pace(0.02, of=LONG)
+ONE = [{"role": "user", "content": "Hello"}]
+
+
+def upstream(service, **more):
+    return {
+        "base_url": service.url,
+        "api_token": service.token,
+        "retries": 1,
+        "timeout": Timeout(total=20, first_token=5, idle=1),
+        **more,
+    }
+
+
+@pytest.fixture
+def start():
+    """Start a relay by its name; all are stopped at the end."""
+    with ExitStack() as stack:
+        yield lambda name, **settings: stack.enter_context(relays.SERVICES[name](**settings))
+
+
+@pytest.fixture(params=relays.SERVICES)
+def url(request, start, acechat_service):
+    """A relay of the emulator, in each framework."""
+    return start(request.param, **upstream(acechat_service))
+
+
+@pytest.fixture
+def reader(url):
+    with Client("a-token-of-the-relay", base_url=url, retries=1, proxy="") as client:
+        yield client
+
+
+def post(url, **options):
+    """Ask as a page would; return the connection's socket and the response."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    body = json.dumps({"messages": ONE, "stream": True})
+    connection.request("POST", relays.PATH, body, {"Content-Type": "application/json"}, **options)
+    return connection, connection.getresponse()
+
+
+def read(url):
+    connection, response = post(url)
+    with closing(connection):
+        return response, response.read()
+
+
+def leave(service, connection, response, how="shutdown"):
+    """Close the page while the service still answers; return whether it notices in a second."""
+    assert service.connections
+    if how == "reset":
+        page = connection.sock or response.fp.raw._sock
+        page.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    response.close()
+    connection.close()
+    return closed_within(service, 1)
+
+
+def closed_within(service, seconds):
+    """Whether the service loses its connections so soon."""
+    until = time.monotonic() + seconds
+    while service.connections and time.monotonic() < until:
+        time.sleep(0.005)
+    return not service.connections
+
+
+def test_a_page_gets_the_events_and_the_end(url, acechat_service):
+    acechat_service.script(ok("Hello big world"))
+    response, body = read(url)
+
+    events = body.decode().split("\n\n")
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    assert response.headers["X-Accel-Buffering"] == "no"
+    assert response.headers["X-Trace-Id"] == acechat_service.requests[0].trace_id
+    assert all(event.startswith("data: {") for event in events[:-2])
+    assert events[-2:] == ["data: [DONE]", ""]
+
+
+def test_every_byte_of_every_event_is_the_services(url, acechat_service):
+    acechat_service.script(ok("Hello"), ok("Hello"))
+    direct = http.client.HTTPConnection(urlsplit(acechat_service.url).netloc)
+    headers = {"Authorization": f"Bearer {acechat_service.token}"}
+    asked = {"model": "claude-sonnet-4-20250514", "messages": ONE, "stream": True}
+    with closing(direct):
+        direct.request("POST", relays.PATH, json.dumps(asked), headers)
+        sent = direct.getresponse().read()
+
+    assert read(url)[1] == sent
+
+
+ANSWERS = {
+    "echo": None,
+    "text": ok("Hello big world"),
+    "thoughts": ok("4", reasoning="2 + 2 is 4"),
+    "a tool": ok(tool_calls=[("weather", {"city": "Paris"})]),
+    "cut into pieces": split(bytes=5, of=ok("Hello big w\u00f6rld")),
+    "heartbeats": heartbeats(0.01, 0.05, of=ok("Hello")),
+    "long": LONG,
+    "nothing": ok(""),
+}
+
+
+@pytest.mark.parametrize("step", ANSWERS.values(), ids=ANSWERS)
+def test_another_acechat_reads_the_same_answer(reader, acechat_service, step):
+    if step is not None:
+        acechat_service.script(step, step)
+    with Client(acechat_service.token, base_url=acechat_service.url, proxy="") as direct:
+        first = direct.stream(messages=ONE).collect()
+
+    again = reader.stream(messages=ONE).collect()
+
+    assert again == first
+    assert again.to_dict() == first.to_dict()
+    assert again.trace_id
+
+
+FAULTS = {
+    "cut": (cut(after=4, of=LONG), ServerError, "stream_truncated"),
+    "reset": (drop(after=4, of=pace(0.01, LONG)), ServerError, "stream_truncated"),
+    "an error event": (error_event("busy", "later", after=4, of=LONG), OverloadedError, "busy"),
+    "a bare error": (
+        error_event("too_many_requests", after=4, form="bare", of=LONG),
+        RateLimitError,
+        "too_many_requests",
+    ),
+    "garbage": (malformed(after=4, of=LONG), ServerError, "bad_response"),
+    "silence": (stall(9, after=4, of=LONG), ServerError, "timeout"),
+}
+
+
+@pytest.mark.parametrize(("step", "kind", "code"), FAULTS.values(), ids=FAULTS)
+def test_a_failure_in_the_middle_is_told_as_what_it_is(url, acechat_service, step, kind, code):
+    acechat_service.script(step)
+    _, body = read(url)
+
+    *events, last, _ = body.decode().split("\n\n")
+    told = json.loads(last.removeprefix("event: error\ndata: "))["error"]
+    assert all(event.startswith("data: {") for event in events)
+    assert told["code"] == code
+    assert told["message"]
+    assert told["trace_id"] == acechat_service.requests[0].trace_id
+    assert "[DONE]" not in body.decode()
+
+
+@pytest.mark.parametrize(("step", "kind", "code"), FAULTS.values(), ids=FAULTS)
+def test_another_acechat_gets_the_failure_and_the_partial_text(
+    reader, acechat_service, step, kind, code
+):
+    acechat_service.script(step)
+    with pytest.raises(kind) as caught:
+        reader.stream(messages=ONE).collect()
+
+    assert caught.value.code == code
+    assert caught.value.partial.text == "0 1 "
+    assert caught.value.trace_id == acechat_service.requests[0].trace_id
+
+
+REFUSALS = {
+    "refused": (fail(401), 401),
+    "busy": (fail(503), 503),
+    "an error event at once": (error_event("busy"), 502),
+    "cut before anything": (cut(after=1), 502),
+    "reset before anything": (drop(), 502),
+}
+
+
+@pytest.mark.parametrize(("step", "status"), REFUSALS.values(), ids=REFUSALS)
+def test_what_fails_before_the_first_word_can_be_answered_with_a_status(
+    url, acechat_service, step, status
+):
+    acechat_service.script(step)
+    response, body = read(url)
+
+    assert response.status == status
+    assert json.loads(body)["error"]["code"]
+
+
+@pytest.mark.parametrize("how", ["shutdown", "reset"])
+def test_a_page_that_is_left_ends_the_request_to_the_service(url, acechat_service, how):
+    acechat_service.script(SLOW)
+    connection, response = post(url)
+    response.read(200)
+
+    assert leave(acechat_service, connection, response, how)
+
+
+@pytest.mark.parametrize("name", ["aiohttp", "starlette", "fastapi"])
+def test_a_page_that_is_left_while_the_model_thinks_does_so_too(name, start, acechat_service):
+    url = start(name, **upstream(acechat_service, timeout=Timeout(idle=30)))
+    acechat_service.script(stall(20, after=4, of=LONG))
+    connection, response = post(url)
+    response.read(200)
+    time.sleep(0.2)
+
+    assert leave(acechat_service, connection, response)
+
+
+def test_a_service_that_stops_reading_is_not_flooded(url, acechat_service):
+    """Back pressure: an answer of 40 MB waits in the network, not in the relay's memory."""
+    acechat_service.script(ok(["x" * 10_000] * 4_000))
+    connection, response = post(url)
+    response.read(200)
+    time.sleep(0.3)
+
+    assert leave(acechat_service, connection, response)
+
+
+def test_a_reader_that_cancels_leaves_nothing_behind(url, acechat_service):
+    acechat_service.script(SLOW)
+
+    async def read_some():
+        async with (
+            AsyncClient("t-0123456789", base_url=url, proxy="") as client,
+            client.stream(messages=ONE) as stream,
+        ):
+            await stream.receive()
+
+    asyncio.run(read_some())
+
+    assert closed_within(acechat_service, 1)
+
+
+# --- the relay itself, without a framework
+
+
+@pytest.fixture
+def client(acechat_service):
+    return AsyncClient(**upstream(acechat_service), proxy="")
+
+
+def test_silence_is_filled_with_comments(client, acechat_service):
+    acechat_service.script(stall(0.5, after=4, of=ok("Hello")))
+
+    async def relayed():
+        async with client:
+            return [told async for told in client.stream(messages=ONE).sse(keep_alive=0.1)]
+
+    told = asyncio.run(relayed())
+
+    assert 3 <= told.count(b": keep-alive\n\n") <= 5
+    assert told[-1] == b"data: [DONE]\n\n"
+
+
+def test_without_keep_alive_there_are_none(client, acechat_service):
+    acechat_service.script(stall(0.3, after=4, of=ok("Hello")))
+
+    async def relayed():
+        async with client:
+            return [told async for told in client.stream(messages=ONE).sse(keep_alive=None)]
+
+    assert not any(told.startswith(b":") for told in asyncio.run(relayed()))
+
+
+@pytest.mark.parametrize("keep_alive", [0, -1.0])
+def test_comments_without_a_pause_are_refused(client, acechat_service, keep_alive):
+    with pytest.raises(ConfigurationError, match="above 0"):
+        client.stream(messages=ONE).sse(keep_alive=keep_alive)
+
+    assert acechat_service.requests == []
+
+
+def test_what_fails_first_is_raised_without_waiting_too(client, acechat_service):
+    acechat_service.script(fail(401))
+
+    async def relayed():
+        async with client:
+            with pytest.raises(AuthenticationError):
+                async for _ in client.stream(messages=ONE).sse():
+                    pass
+
+    asyncio.run(relayed())
+
+
+def test_what_fails_after_a_comment_is_told_because_the_status_is_gone(client, acechat_service):
+    acechat_service.script(stall(0.3, of=fail(401)))
+
+    async def relayed():
+        async with client:
+            return [told async for told in client.stream(messages=ONE).sse(keep_alive=0.1)]
+
+    told = asyncio.run(relayed())
+
+    assert told[0] == b": keep-alive\n\n"
+    assert told[-1].startswith(b"event: error\n")
+    assert b"invalid_token" in told[-1]
+
+
+def test_the_stream_knows_how_it_ended(client, acechat_service):
+    acechat_service.script(ok("Hello"), cut(after=4, of=LONG))
+
+    async def relayed():
+        async with client:
+            stream = client.stream(messages=ONE)
+            async for _ in stream.sse():
+                pass
+            assert stream.completion.text == "Hello"
+            stream = client.stream(messages=ONE)
+            async for _ in stream.sse():
+                pass
+            with pytest.raises(StreamTruncatedError):
+                _ = stream.completion
+            assert stream.partial.text == "0 1 "
+
+    asyncio.run(relayed())
+
+
+def test_a_turn_of_a_conversation_counts_when_its_relay_ended(client, acechat_service):
+    async def relayed():
+        async with client:
+            talk = client.conversation()
+            async for _ in talk.stream("Hello").sse():
+                pass
+            return talk
+
+    assert [message.role for message in asyncio.run(relayed()).messages] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_only_a_whole_answer_can_be_relayed(client, acechat_service, opened):
+    async def relayed():
+        async with client, client.stream(messages=ONE) as stream:
+            if opened:
+                await anext(aiter(stream))
+            else:
+                stream.sse()
+            with pytest.raises(RuntimeError, match="before anything is read"):
+                stream.sse()
+
+    asyncio.run(relayed())
+
+
+def test_a_blocking_one_neither(acechat_service):
+    with Client(**upstream(acechat_service), proxy="") as client:
+        stream = client.stream(messages=ONE)
+        next(iter(stream))
+        with pytest.raises(RuntimeError, match="before anything is read"):
+            stream.sse()
+        stream.close()
+
+
+@pytest.mark.parametrize("with_block", [False, True])
+def test_a_blocking_relay_tells_the_same(acechat_service, with_block):
+    with Client(**upstream(acechat_service), proxy="") as client:
+        stream = client.stream(messages=ONE)
+        if with_block:
+            with stream:
+                told = b"".join(stream.sse())
+        else:
+            told = b"".join(stream.sse())
+
+        assert told.endswith(b"data: [DONE]\n\n")
+        assert stream.completion == client.chat(messages=ONE)
+
+
+def test_a_relay_that_is_dropped_closes_the_connection_without_a_warning(client, acechat_service):
+    acechat_service.script(SLOW, stall(20, after=4, of=LONG))
+
+    async def relayed():
+        async with client:
+            for keep_alive in (None, 0.05):
+                relay = await client.stream(messages=ONE).sse(keep_alive=keep_alive)
+                await relay.receive()
+                while keep_alive and await relay.receive() != b": keep-alive\n\n":
+                    pass
+                del relay
+                gc.collect()
+                await asyncio.to_thread(closed_within, acechat_service, 1)
+                assert not acechat_service.connections
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asyncio.run(relayed())
+
+
+def test_a_relay_that_is_closed_ends(client, acechat_service):
+    acechat_service.script(SLOW)
+
+    async def relayed():
+        async with client:
+            relay = await client.stream(messages=ONE).sse(keep_alive=0.01)
+            assert await relay.receive()
+            await relay.aclose()
+            assert await relay.receive() == b""
+            await relay.aclose()
+            assert await asyncio.to_thread(closed_within, acechat_service, 1)
+
+    asyncio.run(relayed())
+
+
+def test_a_relay_that_is_cancelled_closes_the_connection(client, acechat_service):
+    acechat_service.script(stall(20, after=4, of=LONG))
+
+    async def relayed():
+        async with client:
+            relay = client.stream(messages=ONE).sse()
+
+            async def read():
+                async for _ in relay:
+                    pass
+
+            task = asyncio.create_task(read())
+            await asyncio.sleep(0.2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await asyncio.to_thread(closed_within, acechat_service, 1)
+
+    asyncio.run(relayed())
+
+
+def test_a_whole_answer_instead_of_a_stream_is_relayed_as_one(server, wire):
+    server.reply(wire.ok("Hello"))
+
+    async def relayed():
+        async with AsyncClient(wire.token, base_url=server.url) as client:
+            stream = client.stream(messages=ONE)
+            return [told async for told in stream.sse()], stream.completion
+
+    told, completion = asyncio.run(relayed())
+
+    assert told[-1] == b"data: [DONE]\n\n"
+    assert completion.text == "Hello"
+    assert b"Hello" in told[0]
+
+
+def test_a_retry_that_nobody_sees_is_not_told(server, wire):
+    broken = wire.sse(wire.delta("") + b'data: {"error": {"code": "busy", "message": "x"}}\n\n')
+    server.reply(broken, wire.stream("Hello"))
+
+    async def relayed():
+        async with AsyncClient(wire.token, base_url=server.url) as client:
+            stream = client.stream(messages=ONE, retries=3)
+            return b"".join([told async for told in stream.sse()])
+
+    assert asyncio.run(relayed()) == wire.events("Hello")
+    assert len(server.requests) == 2
+
+
+def test_no_token_is_told_to_the_page(server, wire):
+    secret = wire.token
+    error = b'data: {"error": {"code": "x", "message": "bad token %s"}}\n\n' % secret.encode()
+    server.reply(wire.sse(wire.delta("Hello", debug=secret) + error))
+
+    async def relayed():
+        async with AsyncClient(secret, base_url=server.url) as client:
+            return b"".join([told async for told in client.stream(messages=ONE).sse()])
+
+    told = asyncio.run(relayed())
+
+    assert secret.encode() not in told
+    assert b"bad token ***" in told
+
+
+def test_every_limit_holds_while_comments_are_sent(client, acechat_service):
+    acechat_service.script(stall(20, of=ok("Hello")), stall(20, after=4, of=LONG))
+    impatient = Timeout(first_token=0.3, idle=0.3)
+
+    async def relayed():
+        async with client:
+            began = time.monotonic()
+            for _ in range(2):
+                stream = client.stream(messages=ONE, timeout=impatient)
+                told = [told async for told in stream.sse(keep_alive=0.1)]
+                assert b'"code":"timeout"' in told[-1]
+                with pytest.raises((RequestTimeoutError, AceChatError)):
+                    _ = stream.completion
+            assert time.monotonic() - began < 2
+
+    asyncio.run(relayed())

@@ -1,0 +1,30 @@
+"""``python tests/fuzz --inputs 1000000 --seed 1``: exits 1 where something was found."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from pathlib import Path
+
+import campaign
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
+    parser.add_argument("--inputs", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=None, help="default: a new one")
+    parser.add_argument("--save", type=Path, help="the folder where findings are kept as cases")
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
+    report = campaign.run(seed, options.inputs)
+    print(report)  # noqa: T201 - it is a program
+    if options.save:
+        for number, finding in enumerate(report.findings.values()):
+            path = options.save / f"{finding.case.target}-{seed}-{number}.json"
+            path.write_text(finding.case.to_json() + "\n", encoding="utf-8")
+    return 1 if report.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""A few seconds of fuzzing, and all that it has found; `nox -s fuzz` tries a million inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CORPUS = sorted((HERE.parent / "data" / "corpus").glob("*.json"))
+
+
+@pytest.fixture
+def fuzz(monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    import campaign
+    import targets
+
+    return campaign, targets
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_what_was_found_stays_mended(fuzz, path):
+    _, targets = fuzz
+
+    targets.check(targets.Case.from_json(path.read_text(encoding="utf-8")))
+
+
+def test_nothing_is_found_in_a_few_seconds(fuzz):
+    campaign, targets = fuzz
+
+    report = campaign.run(20261122, seconds=3)
+
+    assert set(report.per_target) == set(targets.TARGETS)
+    assert not report.findings, str(report)
+
+
+def test_the_same_seed_makes_the_same_inputs(fuzz, monkeypatch):
+    campaign, targets = fuzz
+    tried = []
+    monkeypatch.setattr(targets, "check", tried.append)
+
+    campaign.run(1, 50)
+    campaign.run(1, 50)
+
+    assert tried[:50] == tried[50:]
+
+
+def test_a_defect_is_found(fuzz, monkeypatch):
+    campaign, targets = fuzz
+
+    def fails(case):
+        if b"\r" in case.data:
+            raise KeyError("a carriage return")
+
+    monkeypatch.setattr(targets, "check", fails)
+
+    report = campaign.run(1, 300)
+
+    assert {finding.error for finding in report.findings.values()} == {
+        "KeyError: 'a carriage return'"
+    }
+    assert report.inputs == 300
+
+
+def test_a_case_is_kept_as_it_was(fuzz):
+    _, targets = fuzz
+    case = targets.Case("sse", b"data: \xff\n", [3], {"a": "\xff"}, 200)
+
+    assert targets.Case.from_json(case.to_json()) == case
+    assert case.pieces == [b"dat", b"a: \xff\n"]

@@ -1,0 +1,33 @@
+"""The conformance kit drives a client that nobody here wrote: openai's, from the package index."""
+
+from __future__ import annotations
+
+import pytest
+
+from acechat.conformance._faults import FAULTS
+from acechat.conformance._peers import install
+from acechat.conformance._run import run
+
+VERDICTS = {"ok", "typed", "foreign", "SILENT", "LOST", "hang"}
+
+
+@pytest.fixture(scope="module")
+def openai():
+    peers, missing = install(["openai"])
+    if missing:
+        pytest.skip(missing["openai"])
+    return peers
+
+
+def test_a_peer_goes_through_the_matrix(openai):
+    names = {"whole", "plain-whole", "plain-401", "cut-clean", "cut-reset", "stall"}
+    faults = [fault for fault in FAULTS if fault.name in names]
+
+    (column,) = run(openai, faults, timeout=1.0)
+
+    assert (column.broken, column.name) == ("", "openai")
+    assert column.version
+    assert {cell.verdict for cell in column.cells.values()} <= VERDICTS
+    # What any version does; how it takes a cut is for its authors to decide.
+    told = {name: column.cells[name].verdict for name in ("whole", "plain-whole", "plain-401")}
+    assert told == {"whole": "ok", "plain-whole": "ok", "plain-401": "typed"}

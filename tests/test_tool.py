@@ -1,0 +1,293 @@
+"""Functions become tools: name, description, schema; and JSON becomes their arguments."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from functools import partial, wraps
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import Meta, Struct
+
+from acechat import ConfigurationError, Tool, tool
+from acechat._schema import MisfitError
+from acechat._tool import as_tool, by_name
+
+
+class Place(Struct):
+    city: str
+    country: str = "FR"
+
+
+async def weather(
+    place: Place, days: Annotated[int, Meta(ge=1, le=7)] = 1, unit: Literal["C", "F"] = "C"
+) -> str:
+    """Forecast the weather.
+
+    Use it for the days to come.
+
+    Args:
+        place: Where, as far as
+            it is known.
+        days (int): How many: from today on.
+
+    Returns:
+        One line.
+    """
+    return f"{place.city} {days} {unit}"
+
+
+class Shop:
+    def price(self, item: str, amount: int = 1) -> float:
+        """Tell a price."""
+        return amount * len(item)
+
+    def __call__(self, item: str) -> str:
+        """Buy something."""
+        return item
+
+
+def parameters(function):
+    return as_tool(function).definition["function"]["parameters"]
+
+
+def test_the_signature_and_the_docstring_are_the_definition():
+    assert as_tool(weather).definition == {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "Forecast the weather.\n\nUse it for the days to come.",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "place": {
+                        "$ref": "#/$defs/Place",
+                        "description": "Where, as far as it is known.",
+                    },
+                    "days": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "maximum": 7,
+                        "default": 1,
+                        "description": "How many: from today on.",
+                    },
+                    "unit": {"enum": ["C", "F"], "default": "C"},
+                },
+                "required": ["place"],
+                "additionalProperties": False,
+                "$defs": {
+                    "Place": {
+                        "title": "Place",
+                        "type": "object",
+                        "properties": {
+                            "city": {"type": "string"},
+                            "country": {"type": "string", "default": "FR"},
+                        },
+                        "required": ["city"],
+                    }
+                },
+            },
+        },
+    }
+
+
+def test_arguments_come_as_the_types_that_the_function_names():
+    read = as_tool(weather).read('{"place": {"city": "Paris"}, "days": 2}')
+
+    assert read == {"place": Place("Paris"), "days": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("{}", "missing required field `place`"),
+        ('{"place": {"city": 1}}', r"\$.place.city"),
+        ('{"place": {"city": "x"}, "days": 9}', r"<= 7.*\$.days"),
+        ('{"place": {"city": "x"}, "day": 1}', "unknown field `day`"),
+        ('{"place": ', "no JSON"),
+        ("[]", "Expected `object`"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_told_where(arguments, told):
+    with pytest.raises(MisfitError, match=told):
+        as_tool(weather).read(arguments)
+
+
+def test_a_function_without_parameters_has_an_object_as_its_schema_all_the_same():
+    def now() -> str:
+        return "12:00"
+
+    assert parameters(now)["type"] == "object"
+    assert as_tool(now).read("{}") == {}
+
+
+def test_methods_and_objects_that_can_be_called_are_tools():
+    shop = Shop()
+
+    price = as_tool(shop.price)
+    assert (price.name, price.description) == ("price", "Tell a price.")
+    assert price(**price.read('{"item": "tea"}')) == 3
+    assert (as_tool(shop).name, as_tool(shop).description) == ("Shop", "Buy something.")
+    assert list(parameters(shop)["properties"]) == ["item"]
+
+
+def test_what_a_partial_holds_is_not_the_models_business():
+    inner = as_tool(partial(partial(Shop().price, amount=3)))
+
+    assert list(inner.parameters["properties"]) == ["item"]
+    assert inner.name == "price"
+    assert inner(**inner.read('{"item": "tea"}')) == 9
+    assert list(parameters(partial(Shop.price, Shop()))["properties"]) == ["item", "amount"]
+
+
+def test_a_wrapper_that_names_its_function_is_that_function():
+    @wraps(weather)
+    async def logged(*args, **kwargs):
+        return await weather(*args, **kwargs)
+
+    assert as_tool(logged).definition == as_tool(weather).definition
+
+
+def test_a_default_that_no_json_can_hold_stays_with_the_function():
+    sentinel = object()
+
+    def find(name: str = sentinel) -> object:  # type: ignore[assignment]
+        return name
+
+    made = as_tool(find)
+    assert "default" not in made.parameters["properties"]["name"]
+    assert made(**made.read("{}")) is sentinel
+
+
+def test_a_decorated_function_stays_itself_and_is_told_otherwise():
+    @tool(name="forecast", description="Look outside.", timeout=2)
+    def look(city: str) -> str:
+        """Do not say this."""
+        return city
+
+    made = as_tool(look)
+    assert look("Rom") == "Rom"
+    assert (made.name, made.description, made.timeout) == ("forecast", "Look outside.", 2)
+
+
+def test_the_decorator_needs_no_arguments_and_works_on_methods():
+    class House:
+        @tool
+        def door(self, open_: bool) -> None:
+            """Move the door."""
+
+        @tool(name="light")
+        def lamp(self, on: bool) -> None: ...
+
+    house = House()
+    assert [as_tool(one).name for one in (house.door, house.lamp)] == ["door", "light"]
+    assert list(parameters(house.lamp)["properties"]) == ["on"]
+
+
+def takes_anything(city: str, **more: str) -> None: ...
+def takes_many(*cities: str) -> None: ...
+def takes_by_place(city: str, /) -> None: ...
+def takes_untyped(city) -> None: ...
+def takes_object(city: object) -> None: ...
+def takes_nowhere(city: Nowhere) -> None: ...  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (takes_anything, r"'takes_anything' takes \*\*more"),
+        (takes_many, r"'takes_many' takes \*cities"),
+        (takes_by_place, "'takes_by_place' takes 'city' by position only"),
+        (takes_untyped, "'takes_untyped' does not say of what type 'city' is"),
+        (takes_object, "'city' of the tool 'takes_object'"),
+        (takes_nowhere, "'takes_nowhere' names a type .* 'Nowhere'"),
+        (lambda: 1, "cannot be named '<lambda>'"),
+        (dict.fromkeys, "cannot|does not|by position only"),
+    ],
+)
+def test_what_no_model_can_call_is_refused_with_the_parameters_name(function, told):
+    with pytest.raises(ConfigurationError, match=told):
+        as_tool(function)
+
+
+def test_two_tools_of_one_name_are_refused():
+    with pytest.raises(ConfigurationError, match="two tools are named 'weather'"):
+        by_name([weather, weather])
+    assert list(by_name([weather, partial(Shop().price)])) == ["weather", "price"]
+
+
+def test_json_cannot_be_called():
+    with pytest.raises(ConfigurationError, match="JSON cannot be called"):
+        by_name([as_tool(weather).definition])
+    with pytest.raises(TypeError, match="not int"):
+        by_name([3])
+
+
+def test_a_tool_made_by_hand_gets_what_the_model_sends():
+    made = Tool(name="row", function=dict, parameters={"type": "object"}, description="Keep.")
+
+    assert made(**made.read('{"a": [1]}')) == {"a": [1]}
+    assert as_tool(made) is made
+    with pytest.raises(MisfitError):
+        made.read("[1]")
+
+
+def test_a_function_that_nobody_keeps_is_not_kept_as_a_tool():
+    def once(city: str) -> str:
+        return city
+
+    as_tool(once)
+    seen = weakref.ref(once)
+    del once
+    gc.collect()
+
+    assert seen() is None
+
+
+def test_a_tool_made_by_hand_takes_nothing_unless_it_says_so():
+    made = Tool(name="now", function=lambda: "noon")
+
+    assert made.parameters == {"type": "object", "properties": {}}
+    assert made() == "noon"
+
+
+def test_a_function_that_hides_what_it_takes_is_refused():
+    with pytest.raises(ConfigurationError, match="'max' does not tell what it takes"):
+        as_tool(max)
+
+
+def test_a_name_that_no_type_can_have_is_refused_by_us():
+    with pytest.raises(ConfigurationError, match="cannot be told as JSON"):
+        as_tool(tool(lambda: 1, name="a\0b"))
+
+
+def test_what_a_tool_takes_may_stand_after_other_sections():
+    def look(place: str) -> str:
+        """Look.
+
+        Returns:
+            What is seen.
+
+        Args:
+            place: Where to.
+        """
+        return place
+
+    made = as_tool(look)
+
+    assert made.description == "Look."
+    assert parameters(look)["properties"]["place"]["description"] == "Where to."
+
+
+def test_a_docstring_with_sections_need_not_speak_of_arguments():
+    def look(place: str) -> str:
+        """Look.
+
+        Returns:
+            What is seen.
+        """
+        return place
+
+    assert as_tool(look).description == "Look."
+    assert "description" not in parameters(look)["properties"]["place"]
