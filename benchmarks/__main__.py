@@ -1,119 +1,102 @@
-"""Ask all questions and print one table: CPU time of the client, medians, ratios in one run.
-
-Peers and more questions are to come; these are the costs that the tests hold (tests/test_costs.py).
-"""
+"""Ask the questions that are named, else all; print a table each and the verdict on each bar."""
 
 from __future__ import annotations
 
-import asyncio
+import argparse
+import json
+import os
 import platform
-import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
-import aiohttp
-import msgspec
+from acechat import __version__
+from benchmarks import report, server
+from benchmarks.driver import Environments, Question, Run
+from benchmarks.subjects import SUBJECTS
 
-from acechat import AsyncClient, Client, __version__
-from benchmarks import floors, server
-
-ROUNDS = 9
-COUNT = 10_000
-CALLS = 300
-
-
-async def _cost(work: Callable[[], Awaitable[int]]) -> float:
-    """Return microseconds of CPU per thing that *work* did."""
-    began = time.process_time()
-    done = await work()
-    return (time.process_time() - began) / done * 1e6
-
-
-async def _compare(
-    question: str, ours: Callable[[], Awaitable[int]], floor: Callable[[], Awaitable[int]]
-) -> None:
-    measured = [(await _cost(ours), await _cost(floor)) for _ in range(ROUNDS)]
-    mine, other = (statistics.median(column) for column in zip(*measured[1:], strict=True))
-    print(f"{question:<50}{mine:>10.2f}{other:>10.2f}{mine / other:>8.2f}")
+QUESTIONS = [
+    "chunk",
+    "call",
+    "live",
+    "first",
+    "blocking",
+    "open_streams",
+    "imports",
+    "growth",
+    "image",
+]
+RESULTS = Path(__file__).parent / "results.json"
 
 
-async def _streams(origin: str, shape: str, question: str) -> None:
-    url = f"{origin}/{shape}/{COUNT}"
-    async with AsyncClient("token", base_url=f"{url}/v1") as client:
-
-        async def ours() -> int:
-            return len([delta.content async for delta in client.stream("Hello")])
-
-        async def floor() -> int:
-            return len([delta.content async for delta in floors.stream(url)])
-
-        await _compare(question, ours, floor)
+def question(name: str) -> Question:
+    """Return the question that the module *name* asks."""
+    found: Question = import_module(f"benchmarks.{name}").QUESTION
+    return found
 
 
-async def _calls(origin: str, at_once: int, question: str) -> None:
-    url = f"{origin}/whole/40"
-    async with (
-        AsyncClient("token", base_url=f"{url}/v1") as client,
-        aiohttp.ClientSession() as session,
-    ):
-
-        async def ours() -> int:
-            for _ in range(CALLS // at_once):
-                await asyncio.gather(*[client.chat("Hello") for _ in range(at_once)])
-            return CALLS // at_once * at_once
-
-        async def bare() -> int:
-            for _ in range(CALLS // at_once):
-                await asyncio.gather(*[floors.chat(session, url) for _ in range(at_once)])
-            return CALLS // at_once * at_once
-
-        await _compare(question, ours, bare)
+def machine() -> dict[str, Any]:
+    """Say what the figures were taken on."""
+    name = platform.processor() or platform.machine()
+    cpus = Path("/proc/cpuinfo")
+    if cpus.exists():
+        models = [line for line in cpus.read_text().splitlines() if line.startswith("model name")]
+        name = models[0].partition(": ")[2] if models else name
+    return {
+        "cpu": name,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "realtime": hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) == os.SCHED_FIFO,
+        "pinned": hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1,
+    }
 
 
-async def _blocking(origin: str) -> None:
-    url = f"{origin}/events/{COUNT}"
-    with Client("token", base_url=f"{url}/v1") as client:
-
-        async def ours() -> int:
-            return len([delta.content for delta in client.stream("Hello")])
-
-        async def floor() -> int:
-            return len([delta.content async for delta in floors.stream(url)])
-
-        await _compare("a streamed chunk, blocking", ours, floor)
+def versions() -> dict[str, str]:
+    """Return the versions of acechat and what it is made of."""
+    found = {"acechat": __version__}
+    for package in ("aiohttp", "msgspec", "anyio"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "?"
+    return found
 
 
-def _import() -> None:
-    code = (
-        "import time; a = time.process_time(); import msgspec, asyncio; b = time.process_time();"
-        "import acechat; c = time.process_time(); print(c - a, b - a)"
-    )
-    runs = [
-        [float(word) for word in subprocess.check_output([sys.executable, "-c", code]).split()]
-        for _ in range(ROUNDS)
-    ]
-    mine, other = (statistics.median(column) * 1e6 for column in zip(*runs, strict=True))
-    print(
-        f"{'import, beside msgspec and asyncio':<50}{mine:>10.0f}{other:>10.0f}{mine / other:>8.2f}"
-    )
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
+    parser.add_argument("--quick", action="store_true", help="as few rounds as make sense")
+    parser.add_argument("--only", nargs="+", metavar="SUBJECT", choices=SUBJECTS)
+    parser.add_argument("--save", action="store_true", help="keep the results of a partial run")
+    asked = parser.parse_args([*(arguments or ()), *sys.argv[1:]])
+    names = asked.questions or QUESTIONS
+    if unknown := {*names} - {*QUESTIONS}:
+        parser.error(f"no such question: {', '.join(unknown)}")
 
-
-async def main() -> None:
-    print(
-        f"acechat {__version__}, aiohttp {aiohttp.__version__}, msgspec {msgspec.__version__}, "
-        f"Python {platform.python_version()}, {platform.machine()}"
-    )
-    print(f"{'µs of CPU, medians':<50}{'acechat':>10}{'floor':>10}{'times':>8}")
+    pythons = Environments()
+    began = time.monotonic()
+    results: dict[str, Any] = {"machine": machine(), "questions": {}}
     with server.running() as origin:
-        await _streams(origin, "events", "a streamed chunk, one HTTP chunk per event")
-        await _streams(origin, "blocks", "a streamed chunk, HTTP chunks of 64 KB")
-        await _blocking(origin)
-        await _calls(origin, 1, "a call (floor: bare aiohttp + msgspec)")
-        await _calls(origin, 64, "a call, 64 at once (floor: the same)")
-    _import()
+        run = Run(origin, pythons, quick=asked.quick)
+        for name in names:
+            results["questions"][name] = run.answer(question(name), asked.only)
+            print(report.tables({"questions": {name: results["questions"][name]}}))
+    results["versions"] = versions() | pythons.versions
+    results["missing"] = pythons.missing
+    if hasattr(os, "getloadavg"):
+        results["machine"]["load"] = round(os.getloadavg()[2], 1)
+    results["minutes"] = round((time.monotonic() - began) / 60, 1)
+    print(report.verdicts(results))
+    print(report.conditions(results))
+    if asked.save or (names == QUESTIONS and not asked.only and not asked.quick):
+        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        report.write(results)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

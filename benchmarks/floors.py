@@ -1,38 +1,40 @@
-"""What cannot be beaten: a protocol on the bare event loop, with the same structs.
+"""What cannot be beaten: a bare event loop or a bare socket, with the same structs.
 
-It has no retries, no errors, no limits and no pool: an ideal, not a rival.
+They have no retries, no errors, no limits, and trust the server: ideals, not rivals.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from acechat.types import ChatCompletion, ChatCompletionChunk, Delta
+from benchmarks.subjects import MODEL, messages
 
 _decode = msgspec.json.Decoder(ChatCompletionChunk).decode
 _completion = msgspec.json.Decoder(ChatCompletion)
-_BODY = b'{"model":"claude-sonnet-4-20250514","messages":[{"role":"user","content":"Hello"}]}'
+_encode = msgspec.json.Encoder().encode
 
 
-class _Stream(asyncio.Protocol):
-    """Takes a chunked stream apart and decodes each event to the client's own struct."""
+class Framing:
+    """Takes one chunked stream apart and decodes each event to the client's own struct."""
 
     def __init__(self) -> None:
-        self.deltas: deque[Delta] = deque()
-        self.waiter: asyncio.Future[None] | None = None
         self.ended = False
         self._rest = b""  # of an HTTP chunk
-        self._tail = b""  # of an event
+        self._parts: list[bytes] = []  # of an event
         self._head = True
 
-    def data_received(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> list[Delta]:
+        """Return what *data* completes."""
         data = self._rest + data
         if self._head:
             _, _, data = data.partition(b"\r\n\r\n")
@@ -41,50 +43,170 @@ class _Stream(asyncio.Protocol):
         body: list[bytes] = []
         while (end := data.find(b"\r\n", at)) >= 0:
             size = int(data[at:end], 16)
+            if len(data) < end + size + 4:
+                break
             if not size:
                 self.ended = True
-                break
-            if len(data) < end + size + 4:
                 break
             body.append(data[end + 2 : end + 2 + size])
             at = end + size + 4
         self._rest = data[at:]
-        self._decode_events(b"".join(body))
-        if self.waiter is not None and (self.deltas or self.ended):
+        return self._decode_events(b"".join(body))
+
+    def _decode_events(self, body: bytes) -> list[Delta]:
+        if b"\n" not in body:
+            self._parts.append(body)
+            return []
+        self._parts.append(body)
+        body = b"".join(self._parts)
+        end = body.rfind(b"\n\n") + 2 if b"\n\n" in body else 0
+        self._parts = [body[end:]]
+        deltas: list[Delta] = []
+        for line in BytesIO(body[:end]).readlines()[::2]:
+            if line[6:7] != b"[":
+                deltas += [
+                    choice.delta for choice in _decode(line[6:]).choices if choice.delta.content
+                ]
+        return deltas
+
+
+class _Stream(asyncio.Protocol):
+    """A connection that streams, again and again."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.deltas: deque[Delta] = deque()
+        self.waiter: asyncio.Future[None] | None = None
+
+    def begin(self, request: bytes) -> None:
+        self.framing = Framing()
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self.deltas.extend(self.framing.feed(data))
+        if self.waiter is not None and (self.deltas or self.framing.ended):
             self.waiter.set_result(None)
             self.waiter = None
 
-    def _decode_events(self, body: bytes) -> None:
-        body = self._tail + body
-        end = body.rfind(b"\n\n") + 2
-        body, self._tail = body[:end], body[end:]
-        for line in BytesIO(body).readlines()[::2]:
-            if line[6:7] != b"[":
-                for choice in _decode(line[6:]).choices:
-                    if choice.delta.content:
-                        self.deltas.append(choice.delta)
+
+class _Call(asyncio.Protocol):
+    """A connection that answers, again and again."""
+
+    transport: asyncio.Transport
+
+    def ask(self, request: bytes) -> asyncio.Future[ChatCompletion]:
+        self._parts: list[bytes] = []
+        self._missing = -1
+        self._answer: asyncio.Future[ChatCompletion] = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        if self._missing < 0:
+            head, _, data = data.partition(b"\r\n\r\n")
+            self._missing = int(head.rpartition(b"Content-Length: ")[2])
+        self._parts.append(data)
+        self._missing -= len(data)
+        if not self._missing:
+            self._answer.set_result(_completion.decode(b"".join(self._parts)))
+
+
+_Wire = TypeVar("_Wire", _Stream, _Call)
+
+
+def read_at_once(transport: asyncio.Transport) -> None:
+    """Let *transport* read as acechat's do: reads of 256 KiB are mapped and unmapped each time."""
+    if hasattr(transport, "max_size"):  # uvloop has its own ways
+        transport.max_size = 2**16
+
+
+class Floor:
+    """Asks over as many connections as are wanted at once, and keeps them."""
+
+    def __init__(self, root: str) -> None:
+        parts = urlsplit(root)
+        self.address = parts.hostname or "", parts.port or 80
+        self._path = parts.path
+        self._streams: list[_Stream] = []
+        self._calls: list[_Call] = []
+
+    def request(self, picture: bytes | None = None) -> bytes:
+        body = _encode({"model": MODEL, "messages": messages(picture)})
+        head = (
+            f"POST {self._path}/v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer token\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    async def chat(self, picture: bytes | None = None) -> ChatCompletion:
+        call = self._calls.pop() if self._calls else await self._connect(_Call)
+        answer = await call.ask(self.request(picture))
+        self._calls.append(call)
+        return answer
+
+    async def stream(self) -> AsyncIterator[Delta]:
+        wire = self._streams.pop() if self._streams else await self._connect(_Stream)
+        wire.begin(self.request())
+        deltas, framing = wire.deltas, wire.framing
+        while True:
+            while deltas:
+                yield deltas.popleft()
+            if framing.ended:
+                break
+            wire.waiter = asyncio.get_running_loop().create_future()
+            await wire.waiter
+        self._streams.append(wire)
+
+    async def _connect(self, protocol: type[_Wire]) -> _Wire:
+        wire = protocol()
+        loop = asyncio.get_running_loop()
+        wire.transport, _ = await loop.create_connection(lambda: wire, *self.address)
+        read_at_once(wire.transport)
+        return wire
+
+    def close(self) -> None:
+        wires: list[_Stream | _Call] = [*self._streams, *self._calls]
+        for wire in wires:
+            wire.transport.close()
+
+
+class BlockingFloor(Floor):
+    """The same over one bare socket."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._socket = socket.create_connection(self.address)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self) -> ChatCompletion:
+        self._socket.sendall(self.request())
+        head, _, body = self._socket.recv(65536).partition(b"\r\n\r\n")
+        missing = int(head.rpartition(b"Content-Length: ")[2]) - len(body)
+        parts = [body]
+        while missing:
+            parts.append(self._socket.recv(65536))
+            missing -= len(parts[-1])
+        return _completion.decode(b"".join(parts))
+
+    def deltas(self) -> Iterator[Delta]:
+        self._socket.sendall(self.request())
+        framing = Framing()
+        while not framing.ended:
+            yield from framing.feed(self._socket.recv(65536))
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 async def stream(url: str) -> AsyncIterator[Delta]:
     """Stream over a connection of its own."""
-    parts = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_connection(_Stream, parts.hostname, parts.port)
-    transport.write(
-        b"POST %s/v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
-        % (parts.path.encode(), len(_BODY), _BODY)
-    )
-    deltas = protocol.deltas
+    floor = Floor(url)
     try:
-        while True:
-            while deltas:
-                yield deltas.popleft()
-            if protocol.ended:
-                return
-            protocol.waiter = loop.create_future()
-            await protocol.waiter
+        async for delta in floor.stream():
+            yield delta
     finally:
-        transport.close()
+        floor.close()
 
 
 async def chat(session: aiohttp.ClientSession, url: str) -> ChatCompletion:

@@ -3,25 +3,45 @@
 The path says what it answers: ``/SHAPE/COUNT/v1/chat/completions``, where SHAPE is
 
 * ``whole``: an answer at once, of COUNT characters
+* ``tool``: at once, a call of a tool, and COUNT characters when its result comes
 * ``events``: a stream of COUNT events, one HTTP chunk each, in writes of 64 KB
-* ``blocks``: a stream of COUNT events in HTTP chunks of 64 KB
-* ``live``: a stream of COUNT events, one write each, every 10 ms
+* ``blocks``: the same in HTTP chunks of 64 KB
+* ``live``: a stream of COUNT events, one write each, every 10 ms; all streams share one clock
+* ``paced``: the same for one stream alone, at a pace that the clock of a loop cannot keep
+* ``held``: a stream of COUNT events that never ends
+
+and may have options, ``events,size=512,cut=1``: *size* characters in each event, *cut* bytes in
+each HTTP chunk (``any``: as many as the dice say), *every* so many µs a write. A path that ends
+in ``/messages`` is answered as Anthropic's own API does. ``GET /cpu`` tells the seconds of CPU
+that the server has used.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import random
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from functools import cache
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Self
 
 _WRITE = 65536
-_EVERY = 0.01
+_UNIT = 10_000
+"""Events that are built; a longer stream repeats them."""
+
+_TICK = 1000
+"""Microseconds between two ticks of the shared clock."""
+
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: "
 _STREAM = _HEAD + b"text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+_END = b"0\r\n\r\n"
 _CHUNK = {
     "id": "msg_bdrk_01LPPqDjLKMgfSwTRMRty9VT",
     "object": "chat.completion.chunk",
@@ -30,77 +50,287 @@ _CHUNK = {
     "system_fingerprint": None,
 }
 _USAGE = {"prompt_tokens": 8, "completion_tokens": 12, "total_tokens": 20}
+_CALL = {"name": "weather", "arguments": json.dumps({"city": "Paris", "days": 3})}
+_MESSAGE = {"id": "msg_01LPPqDjLKMgfSwTRMRty9VT", "type": "message", "role": "assistant"}
+_TOKENS = {"input_tokens": 8, "output_tokens": 12}
 
 
-def _event(delta: dict[str, str], reason: str | None = None) -> bytes:
+@dataclass(frozen=True)
+class Shape:
+    """What a path asks for."""
+
+    kind: str
+    count: int
+    size: int
+    cut: str
+    every: int
+    anthropic: bool
+
+    @classmethod
+    @cache
+    def read(cls, path: str) -> Self:
+        _, shape, count, rest = path.split("/", 3)
+        kind, *options = shape.split(",")
+        told = dict(option.split("=") for option in options)
+        every = int(told.get("every", "10000"))
+        size, cut = int(told.get("size", "0")), told.get("cut", "")
+        return cls(kind, int(count), size, cut, every, rest.endswith("/messages"))
+
+
+def _chat(delta: dict[str, str], reason: str | None = None) -> bytes:
     choice = {"delta": delta, "logprobs": None, "finish_reason": reason, "index": 0}
     return b"data: %s\n\n" % json.dumps(_CHUNK | {"choices": [choice], "usage": None}).encode()
 
 
-@cache
-def events(count: int) -> list[bytes]:
-    """Return a stream of the contract's shape with *count* events of text."""
+def _named(name: str, **fields: object) -> bytes:
+    """Return an event of Anthropic's own API."""
+    return b"event: %s\ndata: %s\n\n" % (
+        name.encode(),
+        json.dumps({"type": name} | fields).encode(),
+    )
+
+
+def _opening(shape: Shape) -> list[bytes]:
+    if not shape.anthropic:
+        return [_chat({"content": "", "role": "assistant"})]
+    message = _MESSAGE | {"model": _CHUNK["model"], "content": [], "stop_reason": None}
+    block = {"type": "text", "text": ""}
     return [
-        _event({"content": "", "role": "assistant"}),
-        *[_event({"content": f" tok{number % 10}"}) for number in range(count)],
-        _event({}, "stop"),
-        b"data: %s\n\n" % json.dumps(_CHUNK | {"choices": [], "usage": _USAGE}).encode(),
-        b"data: [DONE]\n\n",
+        _named("message_start", message=message | {"stop_sequence": None, "usage": _TOKENS}),
+        _named("content_block_start", index=0, content_block=block),
     ]
 
 
-@cache
-def whole(size: int) -> bytes:
-    """Return a whole answer with *size* characters of text."""
-    message = {"role": "assistant", "content": "x" * size}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    answer = _CHUNK | {"object": "chat.completion", "choices": [choice], "usage": _USAGE}
-    body = json.dumps(answer).encode()
-    return _HEAD + b"application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+def _closing(shape: Shape) -> list[bytes]:
+    if not shape.anthropic:
+        usage = json.dumps(_CHUNK | {"choices": [], "usage": _USAGE}).encode()
+        return [_chat({}, "stop"), b"data: %s\n\n" % usage, b"data: [DONE]\n\n"]
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    return [
+        _named("content_block_stop", index=0),
+        _named("message_delta", delta=ended, usage={"output_tokens": 12}),
+        _named("message_stop"),
+    ]
+
+
+def _text(shape: Shape, count: int) -> list[bytes]:
+    """Return *count* events of text."""
+    texts = ["x" * shape.size] if shape.size else [f" tok{number}" for number in range(10)]
+    if shape.anthropic:
+        made = [
+            _named("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+            for text in texts
+        ]
+    else:
+        made = [_chat({"content": text}) for text in texts]
+    return [made[number % len(made)] for number in range(count)]
 
 
 def _framed(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+def _cut(events: Iterable[bytes], sizes: Iterator[int]) -> list[bytes]:
+    data = b"".join(events)
+    pieces: list[bytes] = []
+    at = 0
+    while at < len(data):
+        size = next(sizes)
+        pieces.append(data[at : at + size])
+        at += size
+    return pieces
+
+
+def _sizes(cut: str) -> Iterator[int]:
+    dice = random.Random(3)
+    while True:
+        yield dice.randint(1, 600) if cut == "any" else int(cut)
+
+
+def _chunks(shape: Shape, events: list[bytes]) -> list[bytes]:
+    """Return the HTTP chunks that carry *events*."""
+    cut = shape.cut or (str(_WRITE) if shape.kind == "blocks" else "")
+    return [*map(_framed, _cut(events, _sizes(cut)) if cut else events)]
+
+
+@lru_cache(maxsize=16)
+def writes(shape: Shape) -> list[bytes]:
+    """Return a whole streamed response, write by write."""
+    units, rest = divmod(shape.count, _UNIT)
+    if not units:
+        chunks = _chunks(shape, [*_opening(shape), *_text(shape, rest), *_closing(shape)])
+        if shape.kind not in ("events", "blocks"):
+            return [_STREAM + chunks[0] + chunks[1], *chunks[2:-1], chunks[-1] + _END]
+        return _coalesced([_STREAM, *chunks, _END])
+    return [
+        *_coalesced([_STREAM, *_chunks(shape, _opening(shape))]),
+        *_coalesced(_chunks(shape, _text(shape, _UNIT))) * units,
+        *_coalesced([*_chunks(shape, [*_text(shape, rest), *_closing(shape)]), _END]),
+    ]
+
+
+def _coalesced(chunks: list[bytes]) -> list[bytes]:
+    data = b"".join(chunks)
+    return [data[at : at + _WRITE] for at in range(0, len(data), _WRITE)]
+
+
+@lru_cache(maxsize=16)
+def whole(shape: Shape) -> bytes:
+    """Return a whole answer."""
+    text = "x" * shape.count
+    if not shape.anthropic:
+        return _answer({"role": "assistant", "content": text}, "stop")
+    ended = {"stop_reason": "end_turn", "stop_sequence": None, "usage": _TOKENS}
+    content = [{"type": "text", "text": text}]
+    answer = _MESSAGE | {"model": _CHUNK["model"], "content": content} | ended
+    return _json(json.dumps(answer).encode())
+
+
 @cache
-def backlog(shape: str, count: int) -> bytes:
-    """Return a whole response that streams *count* events."""
-    sent = events(count)
-    if shape == "blocks":
-        joined = b"".join(sent)
-        sent = [joined[at : at + _WRITE] for at in range(0, len(joined), _WRITE)]
-    return _STREAM + b"".join(map(_framed, sent)) + b"0\r\n\r\n"
+def tool_call() -> bytes:
+    """Return a whole answer that calls a tool."""
+    call = {"id": "toolu_1", "type": "function", "function": _CALL}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return _answer(message, "tool_calls")
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            _, shape, count, _ = head.split(b" ", 2)[1].decode().split("/", 3)
-            length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(length or 0))
-            if shape == "whole":
-                writer.write(whole(int(count)))
-            elif shape == "live":
-                writer.write(_STREAM)
-                for event in events(int(count)):
-                    writer.write(_framed(event))
-                    await asyncio.sleep(_EVERY)
-                writer.write(b"0\r\n\r\n")
-            else:
-                data = backlog(shape, int(count))
-                for at in range(0, len(data), _WRITE):
-                    writer.write(data[at : at + _WRITE])
-                    await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
+def _answer(message: dict[str, object], reason: str) -> bytes:
+    choice = {"index": 0, "message": message, "finish_reason": reason}
+    answer = _CHUNK | {"object": "chat.completion", "choices": [choice], "usage": _USAGE}
+    return _json(json.dumps(answer).encode())
+
+
+def _json(body: bytes) -> bytes:
+    return _HEAD + b"application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+class _Clock:
+    """Ticks for all live streams of one pace, and spreads them over its ticks evenly."""
+
+    def __init__(self, every: int) -> None:
+        self._slots: list[list[_Exchange]] = [[] for _ in range(max(every // _TICK, 1))]
+        self._joined = 0
+        self._ticks = 0
+        self._began = 0.0
+
+    def join(self, exchange: _Exchange) -> None:
+        loop = asyncio.get_running_loop()
+        if not any(self._slots):
+            self._began, self._ticks = loop.time(), 0
+            loop.call_at(self._began, self._tick)
+        self._joined += 1
+        self._slots[self._joined % len(self._slots)].append(exchange)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        slot = self._slots[self._ticks % len(self._slots)]
+        for exchange in slot:
+            exchange.write_next()
+        slot[:] = [exchange for exchange in slot if exchange.todo]
+        self._ticks += 1
+        if any(self._slots):
+            loop.call_at(self._began + self._ticks * _TICK / 1e6, self._tick)
+
+
+_clock = cache(_Clock)
+
+
+class _Exchange(asyncio.Protocol):
+    """One connection: a request is read just so far that its end is known."""
+
+    def __init__(self) -> None:
+        self.todo: list[bytes] = []  # writes to come, the last one first
+        self._path = ""
+        self._read = b""
+        self._missing = 0  # bytes of the request's body; -1: until its last chunk
+        self._paused = False
+        self._result = False  # whether the request has that of a tool
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.todo = []
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._pump()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._path:
+            head, end, data = (self._read + data).partition(b"\r\n\r\n")
+            if not end:
+                self._read = head
+                return
+            self._read = b""
+            self._path = head.split(b" ", 2)[1].decode()
+            lower = head.lower()
+            length = lower.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            self._missing = -1 if b"\r\ntransfer-encoding: chunked" in lower else int(length or 0)
+            self._result = False
+        self._result |= b'"tool_call_id"' in data
+        if self._missing >= 0:
+            self._missing -= len(data)
+            assert self._missing >= 0, "a client must not send before it was answered"
+        else:
+            self._read = (self._read + data)[-len(_END) :]
+            self._missing = 0 if self._read == _END else -1
+        if not self._missing:
+            path, self._path, self._read = self._path, "", b""
+            self._answer(path)
+
+    def _answer(self, path: str) -> None:
+        if path == "/cpu":
+            self._transport.write(_json(json.dumps(time.process_time()).encode()))
+            return
+        shape = Shape.read(path)
+        if shape.kind in {"whole", "tool"}:
+            called = shape.kind == "tool" and not self._result
+            self._transport.write(tool_call() if called else whole(shape))
+            return
+        self.todo = writes(shape)[::-1]
+        if shape.kind == "live":
+            self.write_next()
+            _clock(shape.every).join(self)
+        elif shape.kind == "paced":
+            self._pace(shape.every / 1e6)
+        elif shape.kind == "held":
+            self._transport.write(b"".join(self.todo[:0:-1]))  # all but the last
+        else:
+            self._pump()
+
+    def write_next(self) -> None:
+        if self.todo:
+            self._transport.write(self.todo.pop())
+
+    def _pump(self) -> None:
+        while self.todo and not self._paused and not self._transport.is_closing():
+            self.write_next()
+
+    def _pace(self, every: float) -> None:
+        due = time.perf_counter()
+        while self.todo and not self._transport.is_closing():
+            while time.perf_counter() < due:
+                pass
+            self.write_next()
+            due = max(due + every, time.perf_counter())
+
+
+def allow_many_files() -> None:
+    """Let this process have as many connections as the system allows."""
+    with suppress(ImportError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _main() -> None:
-    server = await asyncio.start_server(_serve, "127.0.0.1", 0, limit=2**24)
+    server = await asyncio.get_running_loop().create_server(_Exchange, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -108,7 +338,12 @@ async def _main() -> None:
 @contextmanager
 def running() -> Generator[str]:
     """Run the server as long as the ``with`` block does; yield its origin."""
-    with Popen([sys.executable, "-m", "benchmarks.server"], stdout=PIPE, text=True) as process:
+    with Popen(
+        [sys.executable, "-m", "benchmarks.server"],
+        stdout=PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    ) as process:
         assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -116,5 +351,13 @@ def running() -> Generator[str]:
             process.terminate()
 
 
+def pin(core: int) -> None:
+    """Stay on *core*, where the system lets a process choose and has as many."""
+    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {core})
+
+
 if __name__ == "__main__":
+    pin(1)
+    allow_many_files()
     asyncio.run(_main())

@@ -1,0 +1,190 @@
+"""What acechat has to reach: ratios of figures of one run, never absolute times."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Results = dict[str, Any]
+
+
+class Cell(NamedTuple):
+    """A figure of the results."""
+
+    question: str
+    case: str
+    subject: str
+    measure: str = "cpu"
+
+    def read(self, results: Results) -> float | None:
+        """Return the figure; None when it was not measured."""
+        cases = results["questions"].get(self.question, {}).get("cases", {})
+        row = cases.get(self.case, {}).get("rows", {}).get(self.subject, {})
+        value = row.get(self.measure)
+        return None if value is None else float(value)
+
+
+def _by_hand(cell: Cell | None) -> Cell | None:
+    return cell and cell._replace(subject=cell.subject.replace("acechat", "aiohttp + msgspec"))
+
+
+class Bar(NamedTuple):
+    """*top* over *bottom*, or *top* alone, is *most* at most or *least* at least."""
+
+    what: str
+    top: Cell
+    bottom: Cell | None = None
+    most: float | None = None
+    least: float | None = None
+
+    def figure(self, results: Results) -> float | None:
+        """Return what was measured; None when it was not."""
+        top = self.top.read(results)
+        if self.bottom is None or top is None:
+            return top
+        bottom = self.bottom.read(results)
+        return top / bottom if bottom else None
+
+    def by_hand(self, results: Results) -> float | None:
+        """Return what bare aiohttp and msgspec reach in acechat's place; None: not measured."""
+        top, bottom = map(_by_hand, (self.top, self.bottom))
+        same = (top, bottom) == (self.top, self.bottom)
+        return None if same or top is None else Bar("", top, bottom).figure(results)
+
+    def met(self, results: Results) -> bool | None:
+        """Whether it was reached; None when it was not measured."""
+        figure = self.figure(results)
+        if figure is None:
+            return None
+        if self.most is not None:
+            return figure <= self.most
+        return self.least is not None and figure >= self.least
+
+    @property
+    def limit(self) -> str:
+        return f"≤ {self.most:g}" if self.most is not None else f"≥ {self.least:g}"
+
+
+def _case(
+    what: str,
+    question: str,
+    case: str,
+    most: dict[str, float],
+    least: dict[str, float],
+    *,
+    measure: str = "cpu",
+    ours: str = "acechat",
+) -> list[Bar]:
+    """Return the bars of one case: acechat over the floors, and the peers over acechat."""
+    us = Cell(question, case, ours, measure)
+    return [
+        *[
+            Bar(f"{what}: × {name}", us, Cell(question, case, name, measure), most=limit)
+            for name, limit in most.items()
+        ],
+        *[
+            Bar(f"{what}: {name} / acechat", Cell(question, case, name, measure), us, least=limit)
+            for name, limit in least.items()
+        ],
+    ]
+
+
+_AT_ONCE = Cell("call", "at_once", "acechat", "per_second")
+
+BARS = [
+    *_case(
+        "chunk, one HTTP chunk for each event",
+        "chunk",
+        "events",
+        {"floor": 1.5},
+        {"openai": 35, "acedatacloud": 5},
+    ),
+    *_case(
+        "chunk, HTTP chunks of 64 KB",
+        "chunk",
+        "blocks",
+        {"floor": 1.3},
+        {"openai": 50, "acedatacloud": 3},
+    ),
+    *_case("200 live streams", "live", "live", {"floor": 1.5}, {"openai": 4}),
+    Bar("200 live streams: × ideal", Cell("live", "live", "acechat", "times_ideal"), most=1.3),
+    Bar(
+        "200 live streams: openai, × ideal", Cell("live", "live", "openai", "times_ideal"), least=4
+    ),
+    *_case("first text of 200, p99", "live", "live", {}, {"openai": 20}, measure="first_p99"),
+    *_case(
+        "200 live streams, uvloop",
+        "live",
+        "uvloop",
+        {"floor, uvloop": 1.8},
+        {"openai, uvloop": 6},
+        ours="acechat, uvloop",
+    ),
+    *_case("call", "call", "sequential", {"floor": 3.0, "aiohttp + msgspec": 1.3}, {"openai": 6}),
+    *_case("64 calls at once", "call", "at_once", {"floor": 4.0, "aiohttp + msgspec": 1.3}, {}),
+    Bar(
+        "64 calls at once: calls a second, × openai",
+        _AT_ONCE,
+        _AT_ONCE._replace(subject="openai"),
+        least=12,
+    ),
+    *_case("answer of 200 KB", "call", "long", {"floor": 1.4}, {"openai": 2.5}),
+    *_case("request of 1 MB", "call", "picture", {"floor": 1.4}, {"openai": 5}),
+    *_case(
+        "first text, time", "first", "first", {"floor": 2.3}, {"openai": 2.5}, measure="first_p50"
+    ),
+    *_case(
+        "blocking chunk, backlog",
+        "blocking",
+        "backlog",
+        {"floor, blocking": 1.9},
+        {"openai, blocking": 35},
+        ours="acechat, blocking",
+    ),
+    *_case(
+        "blocking chunk, live",
+        "blocking",
+        "live",
+        {"floor, blocking": 2.2},
+        {"openai, blocking": 2.8},
+        ours="acechat, blocking",
+    ),
+    *_case(
+        "blocking call",
+        "blocking",
+        "calls",
+        {"acechat": 2.2},
+        {"openai, blocking": 3},
+        ours="acechat, blocking",
+    ),
+    *_case("memory of an open stream", "open_streams", "held", {}, {"openai": 2.5}, measure="kb"),
+    Bar("import: aiohttp and anyio", Cell("imports", "import", "acechat", "heavy"), most=0),
+    *_case("import", "imports", "import", {}, {"openai": 8}, measure="cpu_ms"),
+    *_case("import and first client", "imports", "first", {}, {"openai": 2.5}, measure="cpu_ms"),
+    Bar(
+        "growth: a chunk of 10⁶, × a chunk of 10⁴",
+        Cell("growth", "length-1000000", "acechat"),
+        Cell("growth", "length-10000", "acechat"),
+        most=1.2,
+    ),
+    # 64 and 4096 characters of text are 334 and 4366 bytes of event: 13 times as many.
+    Bar(
+        "growth: 13 × the bytes, one by one",
+        Cell("growth", "bytes-4096", "acechat"),
+        Cell("growth", "bytes-64", "acechat"),
+        most=13 * 1.2,
+    ),
+    Bar(
+        "growth: 8 × the event, in writes of 1 KiB",
+        Cell("growth", "huge-8", "acechat"),
+        Cell("growth", "huge-1", "acechat"),
+        most=8 * 1.2,
+    ),
+    # What else a request holds is no picture: a hundredth of one.
+    Bar(
+        "picture of 5 MB: copies at the peak",
+        Cell("image", "image", "acechat", "copies"),
+        most=2.01,
+    ),
+    Bar("picture of 5 MB: ms on the loop", Cell("image", "image", "acechat", "grip"), most=10),
+]
+"""Nothing absolute but the last: how long other tasks may wait is a time."""

@@ -1,0 +1,102 @@
+"""How does the cost grow?"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks.driver import Case, Question
+
+_US, _NAIVE, _OPENAI = ["floor", "acechat"], "aiohttp + json", "openai"
+_ALL = [*_US, _NAIVE, _OPENAI]
+_SHOWN = {"cpu": "µs of CPU a chunk"}
+_case = partial(Case, work="streams", rounds=3, seldom=(_OPENAI,), shown=_SHOWN)
+_KIB, _MIB = 2**10, 2**20
+
+_LENGTHS = [
+    _case(
+        name=f"length-{length}",
+        title=f"a stream of {length} chunks",
+        path=f"events/{length}",
+        options={"total": max(10_000 // length, 1)},
+        subjects=_ALL[: 4 if length <= 10**5 else 2],
+        group="length of a stream, in chunks",
+        at=f"{length:,}",
+    )
+    for length in (10**2, 10**3, 10**4, 10**5, 10**6)
+]
+
+_SIZES = [
+    _case(
+        name=f"size-{size}",
+        title=f"events with {size} characters",
+        path=f"events,size={size}/{count}",
+        subjects=_ALL,
+        group="characters in each event",
+        at=f"{size:,}",
+    )
+    for size, count in [
+        (50, 5000),
+        (512, 5000),
+        (4 * _KIB, 1000),
+        (32 * _KIB, 200),
+        (256 * _KIB, 30),
+        (_MIB, 10),
+    ]
+]
+
+_CUTS = [
+    _case(
+        name=f"cut-{cut}",
+        title=f"HTTP chunks of {cut} bytes",
+        path=f"events,cut={cut}/500",
+        subjects=_ALL,
+        group="bytes in each HTTP chunk of a backlog",
+        at=f"{cut:,}",
+    )
+    for cut in (1000, 100, 10, 1)
+]
+
+_STREAMS = [
+    _case(
+        name=f"streams-{number}",
+        title=f"{number} streams at once",
+        path="events/100",
+        options={"at_once": number, "total": max(100, number)},
+        subjects=_ALL[: 4 if number <= 500 else 3],
+        group="streams at once, of 100 chunks each, opening included",
+        at=f"{number:,}",
+    )
+    for number in (1, 10, 100, 500, 1000, 2000)
+]
+
+# One write for each byte, or for each KiB: what the network of a bad day does to one event.
+_DROPS = [
+    _case(
+        name=f"bytes-{size}",
+        title=f"an event with {size} characters, byte by byte, one write each",
+        path=f"paced,size={size},cut=1,every=100/4",
+        subjects=_ALL,
+        group="characters in an event that comes byte by byte; µs of CPU an event",
+        at=f"{size:,}",
+    )
+    for size in (64, 4 * _KIB)
+] + [
+    _case(
+        name=f"huge-{size // _MIB}",
+        title=f"one event of {size // _MIB} MiB in writes of 1 KiB",
+        path=f"paced,size={size},cut=1024,every=50/1",
+        subjects=_ALL,
+        group="MiB in one event that comes in writes of 1 KiB; µs of CPU an event",
+        at=f"{size // _MIB}",
+    )
+    for size in (_MIB, 8 * _MIB)
+]
+
+QUESTION = Question(
+    "growth", "How does the cost grow?", [*_LENGTHS, *_SIZES, *_CUTS, *_STREAMS, *_DROPS]
+)
+
+if __name__ == "__main__":
+    from benchmarks.__main__ import main
+
+    main(["growth"])

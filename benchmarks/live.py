@@ -1,0 +1,52 @@
+"""What happens with 200 streams at 100 chunks a second each?"""
+
+from __future__ import annotations
+
+from benchmarks.driver import Case, Question
+from benchmarks.subjects import MANY, UVLOOP
+
+_STREAMS = {"at_once": 200, "total": 200}
+_SHOWN = {
+    "cpu": "µs of CPU",
+    "times_ideal": "× ideal time",
+    "busy": "of a core",
+    "first_p50": "first text, p50 ms",
+    "first_p99": "p99 ms",
+    "server": "server, of a core",
+}
+
+QUESTION = Question(
+    "live",
+    "What happens with 200 streams at 100 chunks a second each?",
+    [
+        Case(
+            name="live",
+            title="the event loop of the standard library",
+            path="live/100",
+            work="streams",
+            options=_STREAMS,
+            subjects=MANY,
+            shown=_SHOWN,
+            ideal=1.0,
+            warm=False,
+        ),
+        Case(
+            name="uvloop",
+            title="uvloop",
+            path="live/100",
+            work="streams",
+            options=_STREAMS,
+            subjects=UVLOOP,
+            shown=_SHOWN,
+            ideal=1.0,
+            warm=False,
+            floor="floor, uvloop",
+            ours="acechat, uvloop",
+        ),
+    ],
+)
+
+if __name__ == "__main__":
+    from benchmarks.__main__ import main
+
+    main(["live"])

@@ -1,0 +1,213 @@
+"""Results → tables, the verdict on each bar, and a chart: no figure is typed by hand.
+
+``python -m benchmarks.report`` writes those of results.json into docs/benchmarks.md, between the
+markers, and draws docs/benchmarks.svg.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bars import BARS, Bar, Results
+from benchmarks.chart import draw, figure
+from benchmarks.subjects import SUBJECTS
+
+_HERE = Path(__file__).parent
+RESULTS = _HERE / "results.json"
+PAGE = _HERE.parent / "docs" / "benchmarks.md"
+CHART = _HERE.parent / "docs" / "benchmarks.svg"
+
+Row = Sequence[str]
+
+_NO_MERIT = {"busy", "server", "modules"}
+"""Measures that explain others."""
+
+
+def _table(rows: Iterable[Row]) -> str:
+    """Return a Markdown table with even columns; the first row is its head."""
+    written = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*written, strict=True)]
+    lines = [
+        "| "
+        + " | ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        + " |"
+        for row in written
+    ]
+    ruler = "|".join(
+        "-" * (width + 1) + (":" if number else "-") for number, width in enumerate(widths)
+    )
+    return "\n".join([lines[0], f"|{ruler}|", *lines[1:]])
+
+
+def _over(top: float | None, bottom: float | None) -> float | None:
+    return top / bottom if top is not None and bottom else None
+
+
+def _case(case: dict[str, Any]) -> str:
+    """Return the table of one case, the cheapest first."""
+    shown: dict[str, str] = case["shown"]
+    main = next(iter(shown))
+    upwards = main != "per_second"
+    rows: dict[str, dict[str, Any]] = case["rows"]
+    floor, ours = (rows.get(case[who], {}).get(main) for who in ("floor", "ours"))
+    head = ["", *shown.values(), *(["× floor"] if floor is not None else []), "× acechat"]
+    ranked = sorted(rows, key=lambda name: rows[name].get(main, 1e99) * (1 if upwards else -1))
+    table: list[Row] = [head]
+    for name in ranked:
+        row = rows[name]
+        if "failed" in row:
+            table.append([name, "failed", *[""] * (len(head) - 2)])
+            continue
+        ratios = [figure(_over(row[main], floor))] if floor is not None else []
+        measured = [figure(row.get(measure)) for measure in shown]
+        label = f"**{name}**" if name == case["ours"] else name
+        table.append([label, *measured, *ratios, figure(_over(row[main], ours))])
+    failures = [f"{name} failed: {row['failed']}" for name, row in rows.items() if "failed" in row]
+    return "\n\n".join([f"{case['title']}:", _table(table), *failures])
+
+
+def _growth(cases: list[dict[str, Any]]) -> str:
+    """Return one table whose lines are *cases* of one group."""
+    main = next(iter(cases[0]["shown"]))
+    names = list(dict.fromkeys(name for case in cases for name in case["rows"]))
+    table: list[Row] = [["", *names]]
+    for case in cases:
+        rows = case["rows"]
+        told = [
+            "failed" if "failed" in rows.get(name, {}) else figure(rows.get(name, {}).get(main))
+            for name in names
+        ]
+        table.append([case["at"], *told])
+    failures = {
+        f"{name} failed: {row['failed']}"
+        for case in cases
+        for name, row in case["rows"].items()
+        if "failed" in row
+    }
+    return "\n\n".join([f"{cases[0]['group']}:", _table(table), *sorted(failures)])
+
+
+def tables(results: Results) -> str:
+    """Return the tables of all questions."""
+
+    def told() -> Iterator[str]:
+        for question in results["questions"].values():
+            yield f"### {question['title']}"
+            for group, cases in groupby(question["cases"].values(), lambda case: case["group"]):
+                if group:
+                    yield _growth([*cases])
+                else:
+                    yield from map(_case, cases)
+
+    return "\n\n".join(told())
+
+
+def _verdict(bar: Bar, results: Results) -> str:
+    return {True: "met", False: "**missed**", None: "not measured"}[bar.met(results)]
+
+
+def _exact(value: float | None) -> str:
+    """Write one digit more than elsewhere: a bar may be missed by little."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def verdicts(results: Results) -> str:
+    """Return what was asked for and what came of it."""
+    rows = [
+        [
+            bar.what,
+            bar.limit,
+            _exact(bar.figure(results)),
+            _verdict(bar, results),
+            _exact(bar.by_hand(results)),
+        ]
+        for bar in BARS
+    ]
+    met = sum(bar.met(results) is True for bar in BARS)
+    measured = sum(bar.met(results) is not None for bar in BARS)
+    table = _table([["", "bar", "measured", "", "aiohttp + msgspec"], *rows])
+    return f"{met} of {measured} bars met.\n\n{table}"
+
+
+def losses(results: Results) -> str:
+    """Return where somebody else was better than acechat, floors apart."""
+
+    def lost() -> Iterator[str]:
+        for question in results["questions"].values():
+            for case in question["cases"].values():
+                ours = case["rows"].get(case["ours"], {})
+                rivals = {
+                    name: row
+                    for name, row in case["rows"].items()
+                    if not name.startswith(("floor", "acechat"))
+                }
+                for measure, unit in case["shown"].items():
+                    if measure in _NO_MERIT or measure not in ours:
+                        continue
+                    better = [
+                        f"{name} {figure(row[measure])}"
+                        for name, row in rivals.items()
+                        if measure in row and _better(measure, row[measure], ours[measure])
+                    ]
+                    if better:
+                        told = f"acechat {figure(ours[measure])}, {', '.join(better)}"
+                        yield f"* {question['title']} {case['title']}, {unit}: {told}"
+
+    return "\n".join(lost()) or "Nothing, this time."
+
+
+def _better(measure: str, theirs: float, ours: float) -> bool:
+    return theirs > ours if measure == "per_second" else theirs < ours
+
+
+def conditions(results: Results) -> str:
+    """Return what the figures were taken with."""
+    machine = results["machine"]
+    pinned = ", clients pinned to one core, the server to another" if machine["pinned"] else ""
+    if machine.get("realtime"):
+        pinned += ", at real-time priority"
+    if load := machine.get("load"):
+        pinned += f", beside other work (load {load})" if load > 2 else ""
+    names = ", ".join(f"{name} {told}" for name, told in results["versions"].items())
+    notes = [f"{name}: {subject.note}" for name, subject in SUBJECTS.items() if subject.note]
+    missing = [f"{name} is missing: {why}" for name, why in results["missing"].items()]
+    where = (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}{pinned}; {results['minutes']} minutes."
+    )
+    return "\n\n".join([f"{where} {names}.", "; ".join(notes) + ".", *missing])
+
+
+def written(page: str, results: Results) -> str:
+    """Return *page* with the parts between its markers made from *results*."""
+    parts = {
+        "conditions": conditions(results),
+        "bars": verdicts(results),
+        "losses": losses(results),
+        "tables": tables(results),
+    }
+    for name, text in parts.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, found, rest = page.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not found or not ended:
+            raise ValueError(f"the page has no place for {name}")
+        page = f"{before}{begin}\n\n{text}\n\n{end}{after}"
+    return page
+
+
+def write(results: Results) -> None:
+    """Bring the page and the chart up to date."""
+    PAGE.write_text(written(PAGE.read_text(), results))
+    CHART.write_text(draw(results))
+
+
+if __name__ == "__main__":
+    write(json.loads(RESULTS.read_text()))

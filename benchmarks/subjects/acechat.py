@@ -1,0 +1,49 @@
+"""acechat, as its README shows it."""
+
+from __future__ import annotations
+
+from acechat import AsyncClient, Client, image
+from benchmarks.subjects import MESSAGE, First, Read
+
+
+class Async:
+    def __init__(self, root: str) -> None:
+        self._client = AsyncClient("token", base_url=f"{root}/v1")
+
+    async def chat(self, picture: bytes | None = None) -> int:
+        said = (MESSAGE,) if picture is None else (MESSAGE, image(picture))
+        return len((await self._client.chat(*said)).text)
+
+    async def stream(self, first: First) -> Read:
+        count = characters = 0
+        async for delta in self._client.stream(MESSAGE):
+            if text := delta.content:
+                if not count:
+                    first()
+                count += 1
+                characters += len(text)
+        return count, characters
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class Blocking:
+    def __init__(self, root: str) -> None:
+        self._client = Client("token", base_url=f"{root}/v1")
+
+    def chat(self) -> int:
+        return len(self._client.chat(MESSAGE).text)
+
+    def stream(self, first: First) -> Read:
+        count = characters = 0
+        for delta in self._client.stream(MESSAGE):
+            if text := delta.content:
+                if not count:
+                    first()
+                count += 1
+                characters += len(text)
+        return count, characters
+
+    def close(self) -> None:
+        self._client.close()

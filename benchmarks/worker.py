@@ -1,0 +1,238 @@
+"""Runs one subject in its own environment: a line of JSON says what to do, one tells what it cost.
+
+It imports nothing but the standard library and the subject. The time and the CPU of a piece of work
+are those of this process while it works; between two pieces its event loop stands still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Coroutine
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.server import allow_many_files, pin
+from benchmarks.subjects import SUBJECTS, Read
+
+Costs = dict[str, Any]
+
+_OPENING = 120.0
+"""Seconds after which streams that are still not open are given up."""
+
+
+class Meter:
+    """Measures from its making to `read`."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self._cpu = time.process_time()
+
+    def read(self, things: int) -> Costs:
+        """Return µs of CPU and of time for each of *things*, and seconds of time in all."""
+        cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self.began
+        return {
+            "cpu": cpu / things * 1e6,
+            "wall": wall / things * 1e6,
+            "seconds": wall,
+            "per_second": things / wall,
+            "busy": cpu / wall,
+        }
+
+
+class Firsts:
+    """When the first text of each stream was there."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def watch(self) -> Callable[[], object]:
+        began = time.perf_counter()
+        return lambda: self.waits.append(time.perf_counter() - began)
+
+    def read(self) -> Costs:
+        ranked = sorted(self.waits)
+        p99 = ranked[min(len(ranked) * 99 // 100, len(ranked) - 1)]
+        return {"first_p50": statistics.median(ranked) * 1e3, "first_p99": p99 * 1e3}
+
+
+def _agreed(reads: list[Read]) -> Costs:
+    assert len({*reads}) == 1, f"streams of one shape differ: { ({*reads}) }"
+    return {"checked": reads[0]}
+
+
+async def streams(subject: Any, *, chunks: int, at_once: int = 1, total: int = 1) -> Costs:
+    """Read *total* streams, *at_once* at a time."""
+    firsts, meter = Firsts(), Meter()
+    reads: list[Read] = []
+    for _ in range(total // at_once):
+        watches = [firsts.watch() for _ in range(at_once)]
+        reads += await asyncio.gather(*map(subject.stream, watches))
+    return meter.read(chunks * total) | firsts.read() | _agreed(reads)
+
+
+async def calls(subject: Any, *, total: int, at_once: int = 1, picture: int = 0) -> Costs:
+    """Make *total* calls, *at_once* at a time, with a picture of so many bytes."""
+    sent = os.urandom(picture) if picture else None
+    if sent:
+        sent = b"\x89PNG\r\n\x1a\n" + sent[8:]
+    meter = Meter()
+    told: list[int] = []
+    for _ in range(total // at_once):
+        told += await asyncio.gather(*[subject.chat(sent) for _ in range(at_once)])
+    return meter.read(total) | _agreed([(1, size) for size in told])
+
+
+async def picture(subject: Any, *, size: int) -> Costs:
+    """Send a picture of *size* bytes: its CPU, its copies at the peak, its grip on the loop."""
+    costs = await calls(subject, total=3, picture=size)
+    sent = b"\x89PNG\r\n\x1a\n" + os.urandom(size - 8)
+    encoded = (size + 2) // 3 * 4
+
+    beats: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            beats.append(time.perf_counter())
+            await asyncio.sleep(0)
+
+    beating = asyncio.create_task(beat())
+    await asyncio.sleep(0)
+    await subject.chat(sent)
+    beating.cancel()
+    beats.append(time.perf_counter())
+    longest = max(after - before for before, after in pairwise(beats))
+
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    await subject.chat(sent)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    return costs | {"copies": peak / encoded, "grip": longest * 1e3}
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+async def held(subject: Any, *, at_once: int) -> Costs:
+    """Hold *at_once* streams open that have begun: the memory of each."""
+    opened = 0
+    everything = asyncio.Event()
+
+    def first() -> None:
+        nonlocal opened
+        opened += 1
+        if opened == wanted:
+            everything.set()
+
+    wanted = 3
+    some = [asyncio.create_task(subject.stream(first)) for _ in range(wanted)]
+    await asyncio.wait_for(everything.wait(), _OPENING)
+    opened, wanted = 0, at_once - wanted
+    everything.clear()
+    gc.collect()
+    before, meter = _resident(), Meter()
+    rest = [asyncio.create_task(subject.stream(first)) for _ in range(wanted)]
+    try:
+        await asyncio.wait_for(everything.wait(), _OPENING)
+        costs = meter.read(wanted)
+        gc.collect()
+        return costs | {"kb": (_resident() - before) / wanted / 1024}
+    finally:
+        for task in [*some, *rest]:
+            task.cancel()
+        await asyncio.gather(*some, *rest, return_exceptions=True)
+
+
+def blocking_streams(subject: Any, *, chunks: int, total: int = 1) -> Costs:
+    firsts, meter = Firsts(), Meter()
+    reads = [subject.stream(firsts.watch()) for _ in range(total)]
+    return meter.read(chunks * total) | firsts.read() | _agreed(reads)
+
+
+def blocking_calls(subject: Any, *, total: int) -> Costs:
+    meter = Meter()
+    told = [subject.chat() for _ in range(total)]
+    return meter.read(total) | _agreed([(1, size) for size in told])
+
+
+ASYNC: dict[str, Callable[..., Coroutine[Any, Any, Costs]]] = {
+    "streams": streams,
+    "calls": calls,
+    "picture": picture,
+    "held": held,
+}
+BLOCKING: dict[str, Callable[..., Costs]] = {"streams": blocking_streams, "calls": blocking_calls}
+
+
+class Bench:
+    """One subject, and the client that it has now: one for each URL, one at a time."""
+
+    def __init__(self, name: str, runner: asyncio.Runner) -> None:
+        self._subject = SUBJECTS[name]
+        module = import_module(f"benchmarks.subjects.{self._subject.module}")
+        self._make = getattr(module, self._subject.colour)
+        self._runner = runner
+        self._root = ""
+        self._client: Any = None
+
+    def work(self, *, work: str, root: str, **options: Any) -> Costs:
+        if work == "close":
+            self.close()
+            return {}
+        if self._subject.colour == "Blocking":
+            if root != self._root:
+                self.close()
+                self._client, self._root = self._make(root), root
+            return BLOCKING[work](self._client, **options)
+        return self._runner.run(self._work(work, root, options))
+
+    async def _work(self, work: str, root: str, options: dict[str, Any]) -> Costs:
+        if root != self._root:
+            if self._client is not None:
+                await self._client.close()
+            self._client, self._root = self._make(root), root
+        return await ASYNC[work](self._client, **options)
+
+    def close(self) -> None:
+        client, self._client, self._root = self._client, None, ""
+        if client is not None and self._subject.colour == "Blocking":
+            client.close()
+        elif client is not None:
+            self._runner.run(client.close())
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    return import_module(name).new_event_loop if name else None
+
+
+def main(name: str) -> None:
+    pin(0)
+    allow_many_files()
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    with asyncio.Runner(loop_factory=_loop_factory(SUBJECTS[name].loop)) as runner:
+        bench = Bench(name, runner)
+        print(json.dumps("ready"), file=out, flush=True)
+        for line in sys.stdin:
+            try:
+                costs = bench.work(**json.loads(line))
+            except Exception as error:  # noqa: BLE001 - it is the subject's, and the answer
+                costs = {"failed": f"{type(error).__name__}: {error}"[:200]}
+            print(json.dumps(costs), file=out, flush=True)
+        bench.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
