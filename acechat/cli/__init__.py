@@ -6,7 +6,7 @@ import sys
 
 __all__ = ["main"]
 
-_EXTRA = {"click", "rich"}
+_EXTRA = {"click", "platformdirs", "prompt_toolkit", "rich"}
 
 
 def main() -> None:
@@ -16,10 +16,12 @@ def main() -> None:
     """
     try:
         from acechat.cli._commands import run
+
+        code = run(sys.argv[1:])
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
         sys.exit(
             f"acechat: the command line needs {error.name}: python -m pip install 'acechat[cli]'"
         )
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(code)

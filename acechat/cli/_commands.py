@@ -2,112 +2,140 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 
 import click
 
-from acechat import AceChatError, Client, ConfigurationError, __version__, image
-from acechat.cli._output import printer
-from acechat.types import ImagePart
+from acechat import AceChatError, ConfigurationError, __version__
+from acechat.cli._errors import INTERRUPTED, REFUSED, WRONG, explain
+from acechat.cli._text import prepare_streams, silence
 
 __all__ = ["cli", "run"]
 
-_REFUSED, _USAGE, _INTERRUPTED = 1, 2, 130
+_LATER = {
+    "chat": "Ask, or have a conversation.",
+    "models": "List the models that the service offers.",
+    "doctor": "Find out why it does not work.",
+    "config": "Show and change settings.",
+    "completion": "Make your shell complete acechat's words.",
+}
+"""Commands in modules of their own, which are imported when they run, and what they do."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are one line on stderr."""
+    prepare_streams()
     try:
         code: object = cli.main(list(arguments), prog_name="acechat", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _INTERRUPTED
+        return INTERRUPTED
     except (ConfigurationError, TypeError) as error:
-        return _fail(error, _USAGE)
-    except BrokenPipeError:
-        # The reader of a pipe went away (`… | head -1`); Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _REFUSED
+        return _fail(error, WRONG)
     except (AceChatError, OSError) as error:
-        return _fail(error, _REFUSED)
+        return _fail(error, REFUSED)
     return code if isinstance(code, int) else 0
 
 
 def _fail(error: Exception, code: int) -> int:
-    click.echo(f"acechat: {' '.join(str(error).split())}", err=True)
+    if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.EIO, errno.ENOSPC}:
+        silence(sys.stdout)
+    if not isinstance(error, BrokenPipeError):  # `... | head -1` is no accident
+        with suppress(OSError):  # the terminal was closed
+            click.echo(explain(error), err=True)
     return code
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Imports a command when it is run, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_LATER, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LATER:
+            found: click.Command = getattr(import_module(f"acechat.cli._{cmd_name}"), cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        here = {name: command.get_short_help_str() for name, command in self.commands.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(list((_LATER | here).items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args and args[0] not in names:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], names, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  acechat chat --emulator "Hello"     try it, without a token
+  acechat config set token            keep your token
+  acechat chat "Hello"                ask Claude
+  acechat doctor                      when something does not work
+""",
+)
 @click.version_option(__version__, prog_name="acechat")
 def cli() -> None:
     """Talk to Claude through AceData Cloud."""
 
 
 @cli.command()
-@click.argument("prompt", required=False)
-@click.option("-m", "--model", help="The model that answers.")
-@click.option("-s", "--system", help="Instructions that hold for the whole conversation.")
-@click.option("-i", "--image", "images", multiple=True, metavar="FILE|URL", help="Show an image.")
-@click.option("--reasoning", is_flag=True, help="Show the thoughts of a thinking model.")
-@click.option("--emulator", is_flag=True, help="Talk to a service of acechat's own: no token.")
-def chat(
-    prompt: str | None,
-    *,
-    model: str | None,
-    system: str | None,
-    images: tuple[str, ...],
-    reasoning: bool,
-    emulator: bool,
-) -> None:
-    """Stream the answer to PROMPT, to standard input, or to both."""
-    said: list[str | ImagePart] = []
-    if prompt:
-        said.append(prompt)
-    if not sys.stdin.isatty() and (piped := sys.stdin.read().strip()):
-        said.append(piped)
-    said += [image(source) for source in images]
-    if not said:
-        raise click.UsageError('there is nothing to say: acechat chat "Hello"')
-    with (
-        _client(emulator=emulator) as client,
-        client.stream(*said, model=model, system=system) as stream,
-        printer(reasoning=reasoning) as show,
-    ):
-        while deltas := stream.receive():
-            show(deltas)
-
-
-@contextmanager
-def _client(*, emulator: bool) -> Generator[Client]:
-    if not emulator:
-        with Client() as client:
-            yield client
-        return
-    from acechat.emulator import Service
-
-    with Service() as service, Client(service.token, base_url=service.url, proxy="") as client:
-        yield client
-
-
-@cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--token", default=None, help="What clients must send.")
-def emulate(*, port: int, host: str, token: str | None) -> None:
-    """Run the service on localhost, until Ctrl-C."""
+@click.option("--replay", metavar="FILE", help="Answer from a cassette.")
+@click.option("--speed", default=1.0, show_default=True, help="Of the replay; inf: no pauses.")
+@click.option("--record", metavar="FILE", help="Add what --upstream answers to a cassette.")
+@click.option("--upstream", metavar="URL", help="A real service, to be recorded.")
+def emulate(
+    *,
+    port: int,
+    host: str,
+    token: str | None,
+    replay: str | None,
+    speed: float,
+    record: str | None,
+    upstream: str | None,
+) -> None:
+    """Run the service on localhost, until Ctrl-C; or play or record a cassette."""
     from acechat.emulator import DEFAULT_TOKEN, serve
 
+    if bool(record) != bool(upstream) or (record and replay):
+        raise click.UsageError("--record FILE goes with --upstream URL, and without --replay")
     token = token or DEFAULT_TOKEN
 
     def announce(url: str) -> None:
         click.echo(f"listening on {url}")
-        click.echo(f"ACEDATACLOUD_API_BASE_URL={url} ACEDATACLOUD_API_TOKEN={token}")
+        own = "" if record else f" ACEDATACLOUD_API_TOKEN={token}"  # a relay takes the real one
+        click.echo(f"ACEDATACLOUD_API_BASE_URL={url}{own}")
 
     with suppress(KeyboardInterrupt):
-        serve(announce, host=host, port=port, token=token)
+        serve(
+            announce,
+            host=host,
+            port=port,
+            token=token,
+            replay=replay,
+            speed=speed,
+            record=record,
+            upstream=upstream,
+        )

@@ -3,143 +3,98 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO, TypeAlias
+from collections.abc import Sequence
+from typing import Protocol, TextIO
 
-from acechat.types import Delta
+from acechat import ChatCompletion, Delta
+from acechat.cli._text import DIM, UNDIM, clean, draws, on_terminal, one_line
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-__all__ = ["MarkdownWriter", "printer"]
-
-Show: TypeAlias = Callable[[Sequence[Delta]], None]
+__all__ = ["SILENT", "PlainWriter", "Writer", "note", "notes_on", "writer"]
 
 
-@contextmanager
-def printer(*, reasoning: bool) -> Generator[Show]:
-    """Return what shows the pieces of an answer on standard output."""
-    if sys.stdout.isatty():
-        from rich.console import Console
+class Writer(Protocol):
+    """Shows one answer."""
 
-        writer = MarkdownWriter(Console(), reasoning=reasoning)
-        try:
-            yield writer.show
-        finally:
-            writer.close()
-    else:
-        plain = _PlainWriter(reasoning=reasoning)
-        try:
-            yield plain.show
-        finally:
-            plain.close()
+    def show(self, deltas: Sequence[Delta]) -> None:
+        """Show the next pieces."""
+
+    def close(self) -> None:
+        """End the last line; after that others may write."""
 
 
-class _PlainWriter:
+class _SilentWriter:
+    """Shows nothing: the answer is to be printed in another way."""
+
+    def show(self, deltas: Sequence[Delta]) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+SILENT: Writer = _SilentWriter()
+
+
+def writer(*, reasoning: bool) -> Writer:
+    """Return what shows an answer on standard output; make it when the question is sent."""
+    if draws(sys.stdout):
+        from acechat.cli._markdown import MarkdownWriter
+
+        return MarkdownWriter(sys.stdout, reasoning=reasoning)
+    return PlainWriter(reasoning=reasoning)
+
+
+def note(text: str) -> None:
+    """Tell the person something that is no part of the answer."""
+    dim = draws(sys.stderr)
+    sys.stderr.write(f"{DIM if dim else ''}{one_line(text)}{UNDIM if dim else ''}\n")
+    sys.stderr.flush()
+
+
+def notes_on(answer: ChatCompletion) -> list[str]:
+    """Return what one must know about an answer and cannot see in it."""
+    notes: list[str] = []
+    if answer.finish_reason == "length":
+        notes.append("the answer was cut at its limit of tokens: --option max_tokens=N")
+    if answer.finish_reason == "content_filter":
+        notes.append("the service left out a part of the answer")
+    notes += [
+        f"the model wants to call {call.function.name}({call.function.arguments}); see --json"
+        for call in answer.tool_calls
+    ]
+    return notes
+
+
+class PlainWriter:
     """Writes text as it comes; thoughts go to standard error."""
 
     def __init__(self, *, reasoning: bool) -> None:
         self._reasoning = reasoning
-        self._unfinished: set[TextIO] = set()  # whose last line has no end yet
-
-    def show(self, deltas: Sequence[Delta]) -> None:
-        for delta in deltas:
-            if self._reasoning and delta.reasoning_content:
-                self._write(sys.stderr, delta.reasoning_content)
-            if delta.content:
-                self._write(sys.stdout, delta.content)
-
-    def _write(self, stream: TextIO, text: str) -> None:
-        stream.write(text)
-        stream.flush()
-        if text.endswith("\n"):
-            self._unfinished.discard(stream)
-        else:
-            self._unfinished.add(stream)
-
-    def close(self) -> None:
-        for stream in self._unfinished:
-            stream.write("\n")
-            stream.flush()
-
-
-class MarkdownWriter:
-    """Renders Markdown while it arrives.
-
-    A block that has ended is printed for good, so that it scrolls like any other output. Only the
-    block that is still being written is drawn anew, as much of it as the screen can show.
-    """
-
-    def __init__(self, console: Console, *, reasoning: bool) -> None:
-        self._console = console
-        self._reasoning = reasoning
-        self._thinking = False
-        self._block = ""
-        self._drawn = 0  # lines on the screen that the next drawing replaces
-        self._begun = False
+        self._unfinished: list[TextIO] = []  # whose last line has no end yet
 
     def show(self, deltas: Sequence[Delta]) -> None:
         """Show the next pieces."""
         for delta in deltas:
-            if self._reasoning and delta.reasoning_content:
-                self._thinking = True
-                self._console.print(
-                    delta.reasoning_content, style="dim", end="", markup=False, highlight=False
-                )
-            if delta.content:
-                if self._thinking:
-                    self._thinking = False
-                    self._console.print("\n")
-                self._block += delta.content
-        whole, self._block = split_blocks(self._block)
-        if whole.strip():
-            self._settle(whole)
-        if self._block.strip():
-            self._draw(self._rendered(self._block)[1 - self._console.height :])
+            if self._reasoning and (thought := delta.reasoning_content):
+                dim = on_terminal(sys.stderr) and draws(sys.stderr)
+                self._write(sys.stderr, f"{DIM}{clean(thought)}{UNDIM}" if dim else clean(thought))
+            if text := delta.content or delta.refusal:
+                self._write(sys.stdout, clean(text))
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        if not text:
+            return
+        stream.write(text)
+        stream.flush()
+        ended = text.removesuffix(UNDIM).endswith("\n")
+        if stream in self._unfinished:
+            self._unfinished.remove(stream)
+        if not ended:
+            self._unfinished.append(stream)
 
     def close(self) -> None:
-        """Print what is left, for good."""
-        if self._block.strip():
-            self._settle(self._block)
-        elif self._thinking:
-            self._console.print()
-
-    def _settle(self, text: str) -> None:
-        self._draw(self._rendered(text))
-        self._drawn = 0
-        self._begun = True
-
-    def _rendered(self, text: str) -> list[str]:
-        from rich.markdown import Markdown
-
-        with self._console.capture() as capture:
-            self._console.print(Markdown(text))
-        lines = capture.get().splitlines(keepends=True)
-        while lines and not lines[0].strip():  # rich begins a list with an empty line
-            del lines[0]
-        return ["\n", *lines] if self._begun else lines
-
-    def _draw(self, lines: list[str]) -> None:
-        # One write, over the old lines: nothing is blank in between. What is left below is cleared
-        # last, for clearing from the top of the screen would push it into tmux's history.
-        up = f"\x1b[{self._drawn}F" if self._drawn else ""
-        self._console.file.write(up + "".join(f"\x1b[2K{line}" for line in lines) + "\x1b[J")
-        self._console.file.flush()
-        self._drawn = len(lines)
-
-
-def split_blocks(text: str) -> tuple[str, str]:
-    """Cut *text* after its last block that has ended: at an empty line outside of a code fence."""
-    end = at = 0
-    fence = ""
-    for line in text.splitlines(keepends=True):
-        at += len(line)
-        mark = line.lstrip()[:3]
-        if not fence and mark in {"```", "~~~"}:
-            fence = mark
-        elif fence and line.strip().startswith(fence):
-            fence = ""
-        elif not fence and line == "\n":
-            end = at
-    return text[:end], text[end:]
+        """End the last lines."""
+        for stream in self._unfinished:
+            stream.write("\n")
+            stream.flush()
+        self._unfinished.clear()

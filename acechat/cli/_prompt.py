@@ -1,0 +1,108 @@
+"""The line that one types on: history, editing, several lines, completion."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
+from prompt_toolkit.completion import NestedCompleter, PathCompleter
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+__all__ = ["Interrupted", "make_prompt", "quiet_keys"]
+
+_INPUT, _LOCAL = 0, 3  # in what termios returns
+_WITH_PATHS = {"/image", "/load", "/save"}
+
+
+class Interrupted(Exception):  # noqa: N818 - Ctrl-C is no error
+    """Ctrl-C on the line that one types on."""
+
+
+def make_prompt(commands: Iterable[str], history: Path | None) -> PromptSession[str]:
+    """Return what asks for the next question.
+
+    Args:
+        commands: What can be completed, each with its ``/``.
+        history: A file for what was typed; None keeps it in memory.
+    """
+    tree = {
+        name: PathCompleter(expanduser=True) if name in _WITH_PATHS else None for name in commands
+    }
+    return PromptSession(
+        message="> ",
+        multiline=True,
+        prompt_continuation="  ",
+        key_bindings=_keys(),
+        history=_history(history),
+        completer=NestedCompleter.from_nested_dict(tree),
+        complete_while_typing=Condition(lambda: get_app().current_buffer.text.startswith("/")),
+        interrupt_exception=Interrupted,
+    )
+
+
+def _history(path: Path | None) -> History:
+    if path is None:
+        return InMemoryHistory()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError:  # whoever keeps the conversation says so
+        return InMemoryHistory()
+    return FileHistory(path)
+
+
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)
+
+
+@contextmanager
+def quiet_keys() -> Generator[None]:
+    """Let keys that are pressed during an answer wait for the next question.
+
+    A terminal would show them in the middle of the answer, and make line ends of Enter.
+    """
+    try:
+        import termios
+    except ImportError:  # Windows shows no key that nobody reads
+        yield
+        return
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    quiet = termios.tcgetattr(keyboard)
+    quiet[_INPUT] &= ~termios.ICRNL
+    quiet[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(keyboard, termios.TCSANOW, quiet)
+    killed = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, killed)
+        termios.tcsetattr(keyboard, termios.TCSANOW, before)
+
+
+def _keys() -> KeyBindings:
+    """Enter sends; Alt-Enter, Ctrl-J, or a backslash before Enter begin a new line."""
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.document.text_before_cursor.endswith("\\"):
+            buffer.delete_before_cursor()
+            buffer.newline(copy_margin=False)
+        else:
+            buffer.validate_and_handle()
+
+    @keys.add("escape", "enter")
+    @keys.add("c-j")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.newline(copy_margin=False)
+
+    return keys

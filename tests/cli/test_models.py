@@ -1,0 +1,127 @@
+"""``acechat models``: for people a table, for programs names or JSON."""
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from acechat.cli._limits import Limits, limits_of
+from acechat.emulator import MODELS
+
+CATALOG = "/api/v1/models/catalog/?modality=chat"
+
+
+def asked(service):
+    return [request.path for request in service.requests]
+
+
+@pytest.fixture
+def without_catalog():
+    """A service that lists a model with an odd name, and has no catalogue."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            listed = self.path == "/v1/models"
+            name = "claude-sonnet-4-20250514" if listed else "no_such_page"
+            body = json.dumps({"data": [{"id": name}, {"id": "odd\x1b]0;pwned\x07"}]}).encode()
+            self.send_response(200 if listed else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_pipe_gets_the_names_alone_and_waits_for_no_prices(run, environment):
+    done = run("models")
+
+    names = done.stdout.splitlines()
+    assert "claude-opus-4-20250514" in names
+    assert names == sorted(name.split()[0] for name in names)
+    assert asked(environment) == ["/v1/models"]
+
+
+def test_a_terminal_gets_limits_and_prices(terminal, environment):
+    terminal.open("models", width=80, height=40)
+    screen = terminal.end()
+
+    head, *rows = screen.splitlines()
+    assert head.split() == ["model", "context", "answer", "in", "out", "per"]
+    row = next(row for row in rows if row.startswith("claude-opus-4-20250514 "))
+    assert row.split() == [
+        "claude-opus-4-20250514", "200,000", "32,000", "31.54", "157.69", "1M", "tokens",
+    ]  # fmt: skip
+    assert "context and answer: tokens at most; in and out: credits" in screen
+
+
+@pytest.mark.parametrize(("width", "columns"), [(60, 3), (46, 3), (45, 1), (20, 1)])
+def test_a_narrow_terminal_gets_what_fits_and_no_price_without_its_unit(
+    terminal, environment, width, columns
+):
+    terminal.open("models", width=width, height=40)
+    head, *rows, _ = terminal.end().split("exit code")[0].splitlines()
+
+    assert head.split() == ["model", "context", "answer"][:columns]
+    names = [row for row in rows if row.startswith("claude-sonnet-4-2")]
+    assert [len(row.split()) for row in names][:1] == [columns]
+    assert "credits" not in " ".join(rows)
+
+
+def test_json_is_all_that_is_known(run, environment):
+    done = run("models", "--json")
+
+    (found,) = [
+        model for model in json.loads(done.stdout) if model["id"] == "claude-sonnet-4-20250514"
+    ]
+    assert found["context_tokens"] == 200_000
+    assert found["max_output_tokens"] == 64_000
+    assert found["pricing"] == {"input_credits": "6.308571", "output_credits": "31.537143"}
+    assert found["unit"] == "1M tokens"
+    assert found["owned_by"]
+    assert sorted(asked(environment)) == sorted(["/v1/models", CATALOG])
+
+
+def test_every_model_of_the_contract_has_its_limits(run, environment):
+    found = json.loads(run("models", "--json").stdout)
+
+    assert len(found) == 20
+    assert all(model["context_tokens"] > model["max_output_tokens"] > 0 for model in found)
+
+
+def test_without_the_catalogue_the_list_has_no_prices_and_says_so_in_one_line(run, without_catalog):
+    done = run(
+        "models", "--json", "--base-url", without_catalog, env={"ACEDATACLOUD_API_TOKEN": "t"}
+    )
+
+    assert done.returncode == 0
+    assert re.fullmatch(r"acechat: there are no prices: .*404.*\n", done.stderr)
+    known, odd = sorted(json.loads(done.stdout), key=lambda model: model["id"])
+    assert (known["context_tokens"], known["pricing"]) == (200_000, None)
+    assert (odd["context_tokens"], odd["pricing"], odd["unit"]) == (None, None, None)
+
+
+def test_a_table_without_prices_shows_what_is_not_known_and_no_control_characters(
+    terminal, without_catalog
+):
+    terminal.open(
+        "models", "--base-url", without_catalog, width=100, env={"ACEDATACLOUD_API_TOKEN": "t"}
+    )
+    screen = terminal.end()
+
+    assert re.search(r"^claude-sonnet-4-20250514 +200,000 +64,000 +\? +\?$", screen, re.MULTILINE)
+    assert re.search(r"^odd\]0;pwned +\? +\? +\? +\?$", screen, re.MULTILINE)
+    assert "acechat: there are no prices: " in screen
+
+
+def test_every_model_that_the_contract_lists_has_its_limits():
+    assert [model for model in MODELS if limits_of(model) == Limits()] == []

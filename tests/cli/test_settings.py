@@ -1,0 +1,199 @@
+"""`acechat config`: the file < the environment < the command line; the token is kept apart."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+
+BACKEND = """
+import json, pathlib
+from keyring.backend import KeyringBackend
+
+FILE = pathlib.Path(__file__).with_suffix(".json")
+
+class Keyring(KeyringBackend):
+    priority = 1
+
+    def _read(self):
+        return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+    def get_password(self, service, username):
+        return self._read().get(f"{service} {username}")
+
+    def set_password(self, service, username, password):
+        FILE.write_text(json.dumps(self._read() | {f"{service} {username}": password}))
+
+    def delete_password(self, service, username):
+        FILE.write_text("{}")
+"""
+
+
+@pytest.fixture
+def file(home):
+    """Write the file of the settings."""
+
+    def write(text, mode=0o600):
+        home.mkdir()
+        path = home / "config.toml"
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def keyring(tmp_path, monkeypatch):
+    """A keyring that works, where the package is installed."""
+    pytest.importorskip("keyring")
+    (tmp_path / "notes_keyring.py").write_text(BACKEND)
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "notes_keyring.Keyring")
+    return tmp_path / "notes_keyring.json"
+
+
+def rows(shown):
+    return {line.split()[0]: line.split()[1:] for line in shown.split("\n\n")[0].splitlines()}
+
+
+def test_the_later_wins(run, environment, file):
+    path = file('model = "from-file"\nsystem = "From file."\ntimeout = 50\n')
+    env = {"ACECHAT_SYSTEM": "From environment."}
+
+    shown = rows(run("config", env=env).stdout)
+    run("chat", "Hello", env=env)
+    run("chat", "Hello", "--model", "from-flag", env=env)
+
+    assert shown["model"] == ["from-file", str(path)]
+    assert shown["system"] == ["From", "environment.", "ACECHAT_SYSTEM"]
+    assert shown["timeout"] == ["50.0", str(path)]
+    assert shown["reasoning"] == ["False", "default"]
+    first, second = (request.json for request in environment.requests)
+    assert (first["model"], second["model"]) == ("from-file", "from-flag")
+    assert first["messages"][0]["content"] == "From environment."
+
+
+def test_a_token_is_masked(run):
+    done = run("config", env={"ACEDATACLOUD_API_TOKEN": "0123456789abcdef0123"})
+
+    assert rows(done.stdout)["token"] == ["***0123", "ACEDATACLOUD_API_TOKEN"]
+    assert "0123456789" not in done.stdout
+
+
+def test_a_token_that_is_set_goes_into_a_private_file(run, environment, home, monkeypatch):
+    token = os.environ["ACEDATACLOUD_API_TOKEN"]
+    monkeypatch.delenv("ACEDATACLOUD_API_TOKEN")
+
+    kept = run("config", "set", "token", stdin=f"{token}\n")
+    done = run("chat", "Hello")
+
+    assert kept.stdout == f"kept in {home / 'config.toml'}\n"
+    assert (home / "config.toml").stat().st_mode & 0o777 == 0o600
+    assert done.stdout == 'You said: "Hello" (1 message)\n'
+
+
+def test_a_token_that_is_set_goes_into_the_keyring_if_there_is_one(
+    run, environment, home, keyring, monkeypatch
+):
+    token = os.environ["ACEDATACLOUD_API_TOKEN"]
+    monkeypatch.delenv("ACEDATACLOUD_API_TOKEN")
+
+    kept = run("config", "set", "token", stdin=f"{token}\n")
+    done = run("chat", "Hello")
+    shown = rows(run("config").stdout)
+    run("config", "unset", "token")
+
+    assert kept.stdout == "kept in the keyring\n"
+    assert not (home / "config.toml").exists()
+    assert done.returncode == 0
+    assert shown["token"] == ["***", "keyring"]
+    assert keyring.read_text() == "{}"
+    assert "no API token" in run("chat", "Hello").stderr
+
+
+def test_a_token_that_others_may_read_is_refused(run, file):
+    path = file('token = "secret-of-mine"\n', mode=0o644)
+
+    done = run("chat", "Hello")
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"acechat: {path} holds a token and others may read it. Next: chmod 600 '{path}'\n"
+    )
+    assert "secret" not in done.stderr
+
+
+def test_a_platform_token_is_not_kept(run, home):
+    done = run("config", "set", "token", stdin="platform-v1-abc\n")
+
+    assert done.returncode == 2
+    assert "platform token" in done.stderr
+    assert not home.exists()
+
+
+def test_settings_come_and_go_and_the_rest_of_the_file_stays(run, file):
+    path = file('# mine\nsystem = "Be brief."  # always\n')
+
+    run("config", "set", "model", 'a "b" \\ c')
+    shown = rows(run("config").stdout)["model"]
+    run("config", "set", "timeout", "30")
+    run("config", "set", "timeout", "40")
+    run("config", "unset", "model")
+
+    assert shown[:-1] == ["a", '"b"', "\\", "c"]
+    assert path.read_text() == 'timeout = 40.0\n# mine\nsystem = "Be brief."  # always\n'
+
+
+def test_a_file_that_cannot_be_changed_by_machine_is_left_alone(run, file):
+    path = file('system = """\nmodel = "no"\n"""\nmodel = "yes"\n')
+    before = path.read_text()
+
+    done = run("config", "set", "model", "other")
+
+    assert done.returncode == 2
+    assert "change model there by hand" in done.stderr
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modle = 'x'\n", "did you mean 'model'?"),
+        ("timeout = 'soon'\n", "timeout must be a number of seconds, not 'soon'"),
+        ("token = 12345\n", "token must be text, not something else"),
+        ("= 3\n", "is no TOML"),
+    ],
+)
+def test_a_file_with_a_mistake_says_where(run, file, text, said):
+    path = file(text)
+
+    done = run("config")
+
+    assert done.returncode == 2
+    assert str(path) in done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_file_is_where_the_system_has_such_files(run, tmp_path, monkeypatch):
+    if sys.platform != "linux":
+        pytest.skip("XDG is Linux'")
+    monkeypatch.delenv("ACECHAT_CONFIG")
+
+    done = run("config", env={"XDG_CONFIG_HOME": str(tmp_path / "a b")})
+
+    assert f"{tmp_path}/a b/acechat/config.toml, which does not exist yet" in done.stdout
+
+
+def test_the_emulator_reads_nobodys_settings(run, file):
+    file('model = "mine"\nsystem = "Secret."\n')
+
+    done = run("chat", "Hello", "--emulator", "--json")
+
+    assert '"model":"claude-sonnet-4-20250514"' in done.stdout
+    assert "1 message" in done.stdout
