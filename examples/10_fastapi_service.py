@@ -1,0 +1,39 @@
+"""Answer over HTTP with FastAPI, while the model writes.
+
+What you learn: `sse` relays a stream to a page or to any client of the API; what fails before the
+first word becomes a status; a page that is closed ends the request to the model. Ask it with
+``curl -N localhost:8000/chat --json '{"prompt": "Hello"}'``.
+"""
+
+from __future__ import annotations
+
+import os
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel
+
+from acechat import AceChatError, AsyncClient
+
+app = FastAPI()
+client = AsyncClient(max_concurrency=100)
+
+
+class Question(BaseModel):
+    prompt: str
+
+
+@app.post("/chat")
+async def chat(question: Question) -> StreamingResponse:
+    relay = await client.stream(question.prompt).sse()
+    return StreamingResponse(relay, headers=relay.headers)
+
+
+@app.exception_handler(AceChatError)
+async def refuse(_: Request, error: AceChatError) -> JSONResponse:
+    return JSONResponse({"error": type(error).__name__, "trace_id": error.trace_id}, 502)
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(os.environ.get("PORT", "8000")))

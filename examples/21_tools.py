@@ -1,0 +1,40 @@
+"""Let the model call your functions.
+
+What you learn: `run` calls plain functions until the model answers; `run_stream` tells what happens
+meanwhile; types and a docstring are all that a tool needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from acechat import AsyncClient, TextDelta, ToolStarted
+
+
+async def weather(
+    city: str, days: Annotated[int, Meta(ge=1, le=7)] = 1, unit: Literal["C", "F"] = "C"
+) -> str:
+    """Forecast the weather, from today on."""
+    return f"rain in {city} for {days} days, 12 °{unit}"
+
+
+async def main() -> None:
+    async with AsyncClient() as client:
+        result = await client.run("Umbrella in Paris?", tools=[weather], tool_choice="required")
+        print(result.text, "after", len(result.turns), "turns")
+
+        async with client.run_stream("And in Rome?", tools=[weather]) as stream:
+            async for event in stream:
+                match event:
+                    case ToolStarted(call):
+                        print("calling", call.function.name)
+                    case TextDelta(text):
+                        print(text, end="", flush=True)
+        print()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,405 @@
+"""The web example in a real Chromium: what a person sees, and what the service behind it does."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from acechat.emulator import cut, error_event, fail, ok, pace, stall
+
+HERE = Path(__file__).parent
+FOLDER = HERE.parents[1] / "examples" / "web"
+
+_spec = spec_from_file_location("browser", HERE / "browser.py")
+browsers = module_from_spec(_spec)
+_spec.loader.exec_module(browsers)
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("browser")]
+
+LONG = pace(0.02, of=ok([f"{number} " for number in range(400)]))
+LAST = "document.querySelector('#log article:last-child')"
+TEXT = f"({LAST}?.querySelector('.text')?.textContent ?? '')"
+READY = "!running && document.querySelectorAll('article').length > 0"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    command = browsers.find()
+    if command is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    browser = browsers.Browser(command, tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def url(environment, serving):
+    """Run the example, as its docstring says."""
+    with serving("-W", "error", FOLDER / "server.py") as (port, process):
+        yield f"http://localhost:{port}/"
+        process.terminate()
+        _, complaints = process.communicate(timeout=20)
+        assert complaints == ""
+
+
+@pytest.fixture
+def page(browser, url):
+    page = opened(browser, url)
+    yield page
+    page.close()
+
+
+def opened(browser, url):
+    """Open the page and wait until one can type: autofocus takes a frame."""
+    page = browser.open(url)
+    page.wait_for("document.activeElement.id === 'question'")
+    return page
+
+
+def ask(page, text="Hello"):
+    page.type(text)
+    page.press("Enter")
+
+
+def asked_and_answered(page, text="Hello"):
+    ask(page, text)
+    page.wait_for(READY)
+
+
+def gone(service, seconds=3.0):
+    """Whether the service soon loses its connections; the browser takes a part of the time."""
+    until = time.monotonic() + seconds
+    while service.connections and time.monotonic() < until:
+        time.sleep(0.005)
+    return not service.connections
+
+
+def test_the_text_grows_while_the_model_writes(page, environment):
+    environment.script(LONG)
+    ask(page)
+    sizes = []
+    for _ in range(4):
+        sizes.append(page.wait_for(f"{TEXT}.length > {sizes[-1] if sizes else 0} && {TEXT}.length"))
+
+    assert sizes == sorted(set(sizes))
+    assert page.evaluate(f"{LAST}.getAttribute('aria-busy')") == "true"
+    assert page.evaluate(f"{TEXT}.startsWith('0 1 2 ')")
+
+
+def test_the_stop_button_ends_the_request_to_the_service(page, environment):
+    environment.script(LONG)
+    ask(page)
+    page.wait_for(f"{TEXT}.length > 10")
+    assert environment.connections == 1
+
+    page.click("#stop")
+
+    assert gone(environment)
+    page.wait_for(READY)
+    assert "Stopped." in page.evaluate(f"{LAST}.textContent")
+    assert page.evaluate("document.activeElement.id") == "question"
+    size = page.evaluate(f"{TEXT}.length")
+    time.sleep(0.2)
+    assert page.evaluate(f"{TEXT}.length") == size
+
+
+def test_stop_works_while_the_model_has_not_begun(page, environment):
+    environment.script(stall(30))
+    ask(page)
+    until = time.monotonic() + 5
+    while not environment.connections:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+    page.click("#stop")
+
+    assert gone(environment)
+
+
+def test_closing_the_page_ends_the_request_to_the_service(browser, url, environment):
+    environment.script(LONG)
+    page = opened(browser, url)
+    ask(page)
+    page.wait_for(f"{TEXT}.length > 10")
+    assert environment.connections == 1
+
+    page.close()
+
+    assert gone(environment)
+
+
+def test_it_is_usable_by_keyboard_alone(page, environment):
+    environment.script(ok("First"), LONG, LONG)
+    assert page.evaluate("document.activeElement.id") == "question"
+    page.type("one")
+    page.press("Enter", shift=True)
+    assert len(environment.requests) == 0
+    page.type("two")
+    page.press("Enter")
+    page.wait_for(READY)
+    assert environment.requests[0].json["messages"][0]["content"] == "one\ntwo"
+
+    ask(page, "again")
+    page.wait_for(f"{TEXT}.length > 10")
+    page.press("Escape")
+    assert gone(environment)
+    page.wait_for(READY)
+
+    page.press("Enter")  # the question is back, to be asked again
+    page.wait_for(f"running && {TEXT}.length > 10")
+    page.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "stop"
+    page.press("Enter")
+    assert gone(environment)
+    page.wait_for(READY)
+    assert page.evaluate("document.activeElement.id") == "question"
+
+
+def test_it_remembers_whole_turns_and_no_others(page, environment):
+    environment.script(ok("One"), cut(after=4), ok("Three"))
+    for text in ("first", "second", "third"):
+        page.evaluate("question.value = ''")
+        asked_and_answered(page, text)
+
+    assert environment.requests[-1].json["messages"] == [
+        {"role": "user", "content": "first"},
+        {"role": "assistant", "content": "One"},
+        {"role": "user", "content": "third"},
+    ]
+
+
+FAILURES = {
+    "in the middle": (error_event("busy", "x", after=5), "The model is busy", "busy"),
+    "a cut": (cut(after=5), "The answer was cut off", "stream_truncated"),
+    "before anything": (fail(401), "its token is wrong", "invalid_token"),
+    "the service's own words": (fail(403, "forbidden", "<b>No.</b>"), "<b>No.</b>", "forbidden"),
+}
+
+
+@pytest.mark.parametrize(("step", "words", "code"), FAILURES.values(), ids=FAILURES)
+def test_an_error_is_told_in_words_with_its_trace_id(page, environment, step, words, code):
+    environment.script(step)
+    asked_and_answered(page, "Tell me a story")
+    note = page.evaluate(f"{LAST}.querySelector('[role=alert]').textContent")
+
+    assert words in note
+    assert f"({code}, trace {environment.requests[0].trace_id})" in note
+    assert page.evaluate("question.value") == "Tell me a story"
+    assert page.evaluate(f"{LAST}.querySelector('b')") is None
+
+
+def test_a_service_that_is_gone_is_told_too(page, environment):
+    environment.stop()
+    asked_and_answered(page)
+
+    assert "The service cannot be reached." in page.evaluate(f"{LAST}.textContent")
+
+
+ATTACKS = [
+    "<script>window.hacked = 1</script>",
+    '<img src=x onerror="window.hacked = 1">',
+    "<svg onload=window.hacked=1>",
+    "[click](javascript:window.hacked=1)",
+    "[click](JaVaScRiPt:window.hacked=1)",
+    "[click](&#106;avascript:window.hacked=1)",
+    "[click](java\tscript:window.hacked=1)",
+    "[click](data:text/html,<script>window.hacked=1</script>)",
+    "[click](vbscript:x)",
+    "![x](javascript:window.hacked=1)",
+    '[x](https://a.example/"onmouseover="window.hacked=1)',
+    "**<img src=x onerror=window.hacked=1>**",
+    "`<img src=x onerror=window.hacked=1>`",
+    "# <iframe srcdoc='<script>parent.hacked=1</script>'></iframe>",
+    "- <a href=javascript:window.hacked=1>x</a>",
+    "> <form action=javascript:window.hacked=1><button>x</button></form>",
+    "| <script>window.hacked=1</script> | b |\n|-|-|\n| <img src=x onerror=window.hacked=1> | d |",
+    "```html\n<script>window.hacked = 1</script>\n```",
+    "<style>*{display:none}</style>",
+]
+
+
+@pytest.mark.parametrize("split", ["word by word", "character by character"])
+def test_nothing_in_the_models_answer_runs_or_loads(page, environment, split):
+    text = "\n\n".join(ATTACKS)
+    environment.script(ok(text if split == "word by word" else list(text)))
+    asked_and_answered(page)
+    made = "#log :is(script, img, svg, iframe, form, style, object, embed, base, link, meta)"
+    assert page.evaluate(f"document.querySelectorAll('{made}').length") == 0
+    hrefs = page.evaluate("[...document.querySelectorAll('#log a')].map(a => a.protocol)")
+    assert set(hrefs) == {"https:"}
+    allowed = {"href", "title", "target", "rel", "tabindex", "class", "start"}
+    names = page.evaluate(
+        "[...document.querySelectorAll('#log .text *')].flatMap(n => n.getAttributeNames())"
+    )
+    assert set(names) <= allowed
+    assert page.evaluate("window.hacked") is None
+    shown = page.evaluate(TEXT)
+    assert "<script>window.hacked = 1</script>" in shown
+    assert '<img src=x onerror="window.hacked = 1">' in shown
+
+
+BREACHES = {
+    "script-src-elem": "import('data:text/javascript,window.hacked=1').catch(() => {})",
+    "img-src": "new Image().src = 'https://example.com/'",
+    "connect-src": "fetch('https://example.com/').catch(() => {})",
+    "style-src-attr": "document.body.setAttribute('style', 'display: none')",
+    "require-trusted-types-for": "document.body.innerHTML = '<img src=x onerror=window.hacked=1>'",
+}
+
+
+@pytest.mark.parametrize(("directive", "breach"), BREACHES.items(), ids=BREACHES)
+def test_even_a_hole_in_the_renderer_would_run_and_load_nothing(page, directive, breach):
+    refused = page.evaluate(f"""new Promise(tell => {{
+        document.addEventListener('securitypolicyviolation', e => tell(e.effectiveDirective));
+        setTimeout(tell, 3000, 'nothing');
+        try {{ {breach} }} catch {{}}
+    }})""")
+
+    assert refused == directive
+    assert page.evaluate("window.hacked") is None
+
+
+MARKDOWN = {
+    "a **b** *c* _d_ ~~e~~ `f*g*`": "<p>a <strong>b</strong> <em>c</em> <em>d</em> <del>e</del> "
+    "<code>f*g*</code></p>",
+    "snake_case_name 2*3*4 \\*no\\*": "<p>snake_case_name 2*3*4 *no*</p>",
+    "one\ntwo\n\nthree": "<p>one\ntwo</p><p>three</p>",
+    "# A\n\n## B\n\n###### C": "<h2>A</h2><h3>B</h3><h4>C</h4>",
+    "- a\n- b\n  - c\n\n- d": "<ul><li>a</li><li>b<ul><li>c</li></ul></li><li>d</li></ul>",
+    "3. a\n4. b": '<ol start="3"><li>a</li><li>b</li></ol>',
+    "```py\nx\n\n# no head\n```\nafter": '<pre tabindex="0"><code>x\n\n# no head</code></pre>'
+    "<p>after</p>",
+    "````\n```py\n```\n````": '<pre tabindex="0"><code>```py\n```</code></pre>',
+    "```\nnever closed": '<pre tabindex="0"><code>never closed</code></pre>',
+    "> a\n> > b": "<blockquote><p>a</p><blockquote><p>b</p></blockquote></blockquote>",
+    "a\n\n---\n\nb": "<p>a</p><hr><p>b</p>",
+    "| a | b |\n|---|:-:|\n| 1 | **2** |": "<table><thead><tr><th>a</th><th>b</th></tr></thead>"
+    "<tbody><tr><td>1</td><td><strong>2</strong></td></tr></tbody></table>",
+    "See [x](https://a.example/?q=1) and https://b.example/c.": '<p>See <a href="https://a.example'
+    '/?q=1" title="https://a.example/?q=1" target="_blank" rel="noopener noreferrer">x</a> and '
+    '<a href="https://b.example/c" title="https://b.example/c" target="_blank" '
+    'rel="noopener noreferrer">https://b.example/c</a>.</p>',
+    "a | b, no table": "<p>a | b, no table</p>",
+    "* a **b\n* c": "<ul><li>a **b</li><li>c</li></ul>",
+    "": "",
+}
+
+
+def test_markdown_is_shown_the_same_however_it_arrives(page, environment):
+    for text, html in MARKDOWN.items():
+        for pieces in ([text], list(text)):
+            environment.script(ok(pieces))
+            page.evaluate("question.value = ''")
+            asked_and_answered(page)
+            assert page.evaluate(f"{LAST}.querySelector('.text').innerHTML") == html
+
+
+ENDLESS = {
+    "brackets": "[" * 50_000,
+    "backticks": "x" + "`" * 50_000,
+    "stars": "*a" * 50_000,
+    "double stars": "**" * 50_000,
+    "quotes": "> " * 50_000,
+    "items": "- " * 50_000,
+    "words": "a " * 100_000 + "**",
+    "spaces": "x" + " " * 100_000 + "x",
+    "a heading": "#" + " " * 50_000 + "x",
+    "bars": "|-" * 50_000,
+    "lines": "a\n" * 50_000,
+    "blocks": "a\n\n" * 10_000,
+    "links": "http://" * 20_000,
+}
+
+
+@pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
+def test_no_text_takes_long_to_show(page, environment, text):
+    environment.script(ok([text, "\n\nthe end"]))
+    began = time.monotonic()
+    asked_and_answered(page)
+
+    assert page.evaluate(f"{TEXT}.endsWith('the end')")
+    assert time.monotonic() - began < 5
+
+
+def test_thoughts_are_shown_apart(page, environment):
+    environment.script(ok("4", reasoning="2 + 2 <b>is</b> 4"))
+    asked_and_answered(page)
+
+    assert page.evaluate(f"{LAST}.querySelector('details div').textContent") == "2 + 2 <b>is</b> 4"
+    assert page.evaluate(TEXT) == "4"
+
+
+def test_it_is_dark_where_the_person_prefers_that(page):
+    paper = "getComputedStyle(document.body).backgroundColor"
+    page.colours("light")
+    light = page.evaluate(paper)
+    page.colours("dark")
+
+    assert light == "rgb(251, 250, 248)"
+    assert page.evaluate(paper) == "rgb(25, 24, 22)"
+
+
+def test_readers_of_screens_are_told(page, environment):
+    environment.script(LONG)
+    ask(page)
+    page.wait_for(f"{TEXT}.length > 10")
+    assert page.evaluate("document.querySelector('#log').getAttribute('aria-live')") == "polite"
+    assert "Escape stops" in page.evaluate("document.querySelector('[role=status]').textContent")
+    page.press("Escape")
+    page.wait_for(READY)
+    assert "stopped" in page.evaluate("document.querySelector('[role=status]').textContent")
+    assert page.evaluate("question.labels[0].textContent.length > 10")
+
+
+# --- the service, without a browser
+
+
+def post(url, body, kind="application/json"):
+    request = urllib.request.Request(f"{url}chat", body, {"Content-Type": kind})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=10)
+    caught.value.close()
+    return caught.value.code
+
+
+def test_the_service_takes_nothing_but_texts(url, environment):
+    good = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()
+    parts = [{"type": "image_url", "image_url": {"url": "https://a.example/"}}]
+    bad = [
+        b"",
+        b"{",
+        b"[]",
+        b'{"messages": []}',
+        b'{"messages": ["x"]}',
+        json.dumps({"messages": [{"role": "system", "content": "x"}]}).encode(),
+        json.dumps({"messages": [{"role": "user", "content": parts}]}).encode(),
+    ]
+
+    assert [post(url, body) for body in bad] == [400] * len(bad)
+    assert post(url, good, "text/plain") == 415  # what another site's form can send
+    assert post(url, b'{"messages": "' + b"x" * 2**21 + b'"}') == 413
+    assert environment.requests == []
+
+
+def test_the_page_is_one_file_that_trusts_nobody(url):
+    with urllib.request.urlopen(url, timeout=10) as response:
+        policy, text = response.headers["Content-Security-Policy"], response.read().decode()
+
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for word in (
+        "innerHTML",
+        "insertAdjacent",
+        "document.write",
+        "eval(",
+        " src=",
+        "@import",
+        "url(",
+    ):
+        assert word not in text
