@@ -7,18 +7,37 @@ import re
 import shutil
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import nox
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 VERSIONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
-SOURCES = ["acechat", "tests", "examples", "benchmarks", "noxfile.py"]
+SOURCES = ["acechat", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 
 IN_PARALLEL = ["-q", "-n", "2", "--dist", "loadgroup"]
-WITHOUT_INSTALLING = ["tests", "--ignore", "tests/interop", "--ignore", "tests/test_readme.py"]
+ONCE = ["interop", "web", "cli", "test_readme.py", "test_benchmarks.py", "test_conformance.py"]
+"""Tests of what does not depend on the version of Python, and takes long."""
 
-nox.options.sessions = ["lint", "types", "tests", "lowest", "examples", "build"]
+THE_REST = ["tests", *[f"--ignore=tests/{name}" for name in ONCE]]
+
+SLOWED = [
+    "laws/test_import_time.py",
+    "cli/test_cli_costs.py",
+    "test_costs.py",
+    "test_benchmarks.py",
+]
+"""Tests whose figures change while coverage is measured."""
+
+LONG = ["interop", "fuzz", "behaviour/test_case_table.py", "test_leaks.py", "test_readme.py",
+        "test_soak.py"]  # fmt: skip
+"""Tests that take long, and run nothing that the others do not."""
+
+MEASURED = ["tests", *[f"--ignore=tests/{name}" for name in (*LONG, *SLOWED)]]
+MEASURED += ["-k", "not is_linear and not cost_as_much and not costs_as_much"]
+
+nox.options.sessions = ["lint", "types", "tests", "lowest", "examples", "docs", "build"]
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
@@ -75,9 +94,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests; those that install other people's servers on the oldest Python alone."""
+    """All tests on the oldest Python; on the newer ones, those of the client."""
     install_group(session, "tests", "-e", ".[cli]")
-    where = [] if session.python == PYTHONS[0] else WITHOUT_INSTALLING
+    where = [] if session.python == PYTHONS[0] else THE_REST
     session.run("pytest", *IN_PARALLEL, *(session.posargs or where))
 
 
@@ -90,7 +109,47 @@ def lowest(session: nox.Session) -> None:
         spec.replace(">=", "==") for spec in PROJECT["project"]["optional-dependencies"]["cli"]
     ]
     session.install("-e", ".[cli]", *oldest)
-    session.run("pytest", *IN_PARALLEL, *WITHOUT_INSTALLING, "--ignore", "tests/laws")
+    session.run("pytest", *IN_PARALLEL, *THE_REST, "--ignore=tests/laws")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure lines and branches, processes of their own included; the floors without I/O whole."""
+    install_group(session, "tests", "-e", ".[cli]")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *MEASURED)
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report", "--fail-under=97")
+    lower = "import sys; sys.path.insert(0, 'tests/laws'); import test_floors as law; "
+    lower += "print(*(f'acechat/{n}.py,acechat/{n}/*' for n in sorted(law.SANS_IO)), sep=',')"
+    include = session.run("python", "-c", lower, silent=True)
+    session.run("coverage", "report", "--fail-under=100", f"--include={str(include).strip()}")
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Break each line of the floors without I/O and see a test fail; `-- "acechat._sse*"` some."""
+    install_group(session, "tests", "-e", ".[cli]", "mutmut>=3.8")
+    shutil.rmtree("mutants", ignore_errors=True)
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Ask for known vulnerabilities of what acechat installs. Not without a network."""
+    session.install("pip-audit")
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    wanted = Path(session.create_tmp()) / "requirements.txt"
+    wanted.write_text("\n".join([*PROJECT["project"]["dependencies"], *chain(*extras)]))
+    session.run("pip-audit", "--strict", "--requirement", str(wanted))
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try a million inputs; `-- --inputs 5000 --seed 7` tries others."""
+    session.install(".")
+    session.run("python", "tests/fuzz", *(session.posargs or ["--inputs", "1000000"]))
 
 
 @nox.session
@@ -101,10 +160,34 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, with warnings as errors; `-- linkcheck` asks the links, too."""
+    install_group(session, "docs", "-e", ".[cli]")
+    strict = ["-q", "-W", "--keep-going"]
+    if shutil.which("tmux"):
+        session.run("python", "docs/screenshots.py")
+    else:
+        session.warn("without tmux, the documentation has no screenshots")
+        strict += ["-D", "suppress_warnings=image.not_readable"]
+    for builder in ["html", *session.posargs]:
+        session.run("sphinx-build", *strict, "-b", builder, "docs", f"docs/_build/{builder}")
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure; ratios in one run."""
+    """Measure, beside peers in environments of their own; ratios in one run."""
     session.install(".")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Make 50,000 calls with faults in both colours; nothing may be wrong, grow or stay open."""
+    session.install("-e", ".")
+    # 200 threads have touched all the memory that they will only after some 40,000 calls.
+    for colour, warm_up in (("async", 0), ("blocking", 50_000)):
+        options = ["--colour", colour, "--warm-up", str(warm_up), *session.posargs]
+        session.run("python", "tests/soak.py", *options)
 
 
 @nox.session
