@@ -88,14 +88,12 @@ from acechat.types import (
 )
 
 if TYPE_CHECKING:
-    from acechat._blocking import (
-        ChatStream,
-        Client,
-        Conversation,
-        PreparedRequest,
-        Relay,
-        RunStream,
-    )
+    from acechat._blocking import Client
+    from acechat._blocking._conversation import Conversation
+    from acechat._blocking._prepared import PreparedRequest
+    from acechat._blocking._relay import Relay
+    from acechat._blocking._run_stream import RunStream
+    from acechat._blocking._stream import ChatStream
     from acechat._client import AsyncClient
     from acechat._conversation import AsyncConversation
     from acechat._image import image
@@ -218,24 +216,24 @@ _LATER = {
     "AsyncChatStream": "_stream",
     "AsyncClient": "_client",
     "AsyncConversation": "_conversation",
+    "AsyncPreparedRequest": "_prepared",
     "AsyncRelay": "_relay",
-    "Relay": "_blocking",
     "AsyncRun": "_run",
     "AsyncRunStream": "_run_stream",
-    "RunStream": "_blocking",
-    "Tool": "_tool",
-    "Output": "_output",
-    "AsyncPreparedRequest": "_prepared",
     "CallNext": "_middleware",
-    "ChatStream": "_blocking",
+    "ChatStream": "_blocking._stream",
     "Client": "_blocking",
-    "Conversation": "_blocking",
+    "Conversation": "_blocking._conversation",
     "HTTPRequest": "_request",
     "HTTPResponse": "_middleware",
     "Meter": "_money",
     "Middleware": "_middleware",
     "Observer": "_observers",
-    "PreparedRequest": "_blocking",
+    "Output": "_output",
+    "PreparedRequest": "_blocking._prepared",
+    "Relay": "_blocking._relay",
+    "RunStream": "_blocking._run_stream",
+    "Tool": "_tool",
     "image": "_image",
     "tool": "_tool",
 }

@@ -8,14 +8,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from acechat._cassette import Cassette
 from acechat._codec import decode_completion, decode_fields
 from acechat._config import Config, RetryPolicy, Timeout
 from acechat._hooks import Hooks
 from acechat._limits import Budget
 from acechat._middleware import Response, through
 from acechat._observers import Watch
-from acechat._output import PartialOutput
 from acechat._protocol import ChatStreamProtocol
 from acechat._recorder import Recording
 from acechat._redaction import bare, redact
@@ -31,8 +29,9 @@ from acechat.errors import (
 from acechat.types import ChatCompletion, ResponseInfo, Usage
 from acechat.types.completion import note_origin
 
-if TYPE_CHECKING:  # it brings aiohttp
-    from acechat._transport import Transport
+if TYPE_CHECKING:
+    from acechat._output import PartialOutput
+    from acechat._transport import Transport  # it brings aiohttp
 
 __all__ = ["Call", "Ride"]
 
@@ -149,6 +148,8 @@ class Call:
         self._leave_gate(error=error)
         if self._recording is not None:
             self._recording.fail(error, tried.error, now)
+            from acechat._cassette import Cassette  # calls that succeed do without
+
             error.cassette = Cassette(self._recording.exchanges())
         watch = self._watched()
         another = None
@@ -206,6 +207,8 @@ class Call:
 
     def partial_output(self) -> PartialOutput:
         """Return what reads JSON in the answer while it is being written."""
+        from acechat._output import PartialOutput
+
         return PartialOutput()
 
     async def open(self) -> Response:

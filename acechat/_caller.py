@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from acechat._call import Call
-from acechat._cassette import Cassette
-from acechat._catalog import PATH, decode_catalog, platform_root
 from acechat._codec import decode_models
 from acechat._config import (
     DEFAULT_MODEL,
@@ -24,25 +22,25 @@ from acechat._config import (
     as_retries,
     as_timeout,
 )
-from acechat._counting import build_count, decode_count
 from acechat._environment import read_api_root, read_token
-from acechat._gate import Gate
 from acechat._hooks import Hooks
 from acechat._limits import Budget, RateLimit
 from acechat._middleware import Middleware, check_middleware
 from acechat._money import Meter
 from acechat._observers import Observer, Observers
-from acechat._output import Asking, OutputT, OutputType
-from acechat._output_call import OutputCall
-from acechat._prepared import AsyncPreparedRequest
 from acechat._request import Content, HTTPRequest, build_chat, gather_messages, rides_on_a_stream
 from acechat._stream import AsyncChatStream
-from acechat._terms import Terms
+from acechat._terms import Limits, Terms
 from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
 
-if TYPE_CHECKING:  # it takes 0.15 s to import, and is, when a client is made
+if TYPE_CHECKING:  # aiohttp takes 0.15 s, and comes when a client is made; the rest, when used
     import aiohttp
 
+    from acechat._gate import Gate
+    from acechat._output import OutputT, OutputType
+    from acechat._prepared import AsyncPreparedRequest
+    from acechat._run import AsyncRun
+    from acechat._run_stream import AsyncRunStream
     from acechat._transport import Transport
 
 __all__ = ["Caller"]
@@ -121,7 +119,7 @@ class Caller:
             observers=Observers(observers),
             middleware=check_middleware(middleware),
             meter=Meter(),
-            gate=Gate(config.rate_limit) if config.rate_limit else None,
+            gate=_gate(config.rate_limit) if config.rate_limit else None,
         )
         self._transport: Transport = Transport(config, ssl=ssl, session=session)
         live = ssl is not None or session is not None or hooks.observers or hooks.middleware
@@ -173,6 +171,8 @@ class Caller:
             RuntimeError: Nothing was recorded.
             OSError: The file cannot be written.
         """
+        from acechat._cassette import Cassette
+
         last = self._transport.recorder.last
         if last is None:
             raise RuntimeError("nothing was recorded: nothing was asked yet, or record_bytes is 0")
@@ -204,6 +204,30 @@ class Caller:
     ) -> AsyncChatStream[OutputT]:
         return AsyncChatStream(self._call_for(content, messages, terms, output_type, stream=True))
 
+    def _run(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        limits: Limits,
+    ) -> AsyncRun:
+        from acechat._run import AsyncRun, Story
+
+        return AsyncRun(self._chat, Story(content, messages, limits, terms, self._config.token))
+
+    def _run_stream(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        limits: Limits,
+    ) -> AsyncRunStream:
+        from acechat._run import Story
+        from acechat._run_stream import AsyncRunStream
+
+        story = Story(content, messages, limits, terms, self._config.token)
+        return AsyncRunStream(self._stream, story)
+
     def _prepare(
         self,
         content: Sequence[Content],
@@ -211,6 +235,8 @@ class Caller:
         terms: Terms,
         output_type: OutputType[Any] | None = None,
     ) -> AsyncPreparedRequest:
+        from acechat._prepared import AsyncPreparedRequest
+
         request = self._call_for(content, messages, terms, output_type).request
         return AsyncPreparedRequest(request, self._config.api_root, self._count_tokens, terms)
 
@@ -219,6 +245,8 @@ class Caller:
         return await call.run(partial(call.body, decode_models))
 
     async def _catalog(self) -> list[CatalogModel]:
+        from acechat._catalog import PATH, decode_catalog, platform_root
+
         transport = self._transport.anonymous(platform_root(self._config.api_root))
         hooks = msgspec.structs.replace(self._hooks, middleware=())
         request = HTTPRequest(method="GET", path=PATH)
@@ -236,6 +264,8 @@ class Caller:
         terms: Terms,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
     ) -> int:
+        from acechat._counting import build_count, decode_count
+
         gathered = gather_messages(content, messages=messages, system=terms.system)
         request = build_count(gathered, model=terms.model or self._config.model, tools=tools)
         call = self._call(request, terms.timeout, terms.retries)
@@ -286,6 +316,9 @@ class Caller:
         transport, hooks = self._transport, self._hooks
         if output_type is None:
             return Call(transport, request, config, timeout, retries, hooks, model)
+        from acechat._output import Asking
+        from acechat._output_call import OutputCall
+
         asking = Asking(output_type)
         return OutputCall(transport, request, config, timeout, retries, hooks, model, asking)
 
@@ -302,6 +335,12 @@ class Caller:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._config!r})"
+
+
+def _gate(limit: RateLimit) -> Gate:
+    from acechat._gate import Gate
+
+    return Gate(limit)
 
 
 async def _collect(call: Call) -> ChatCompletion[Any]:

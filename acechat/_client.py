@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from acechat._caller import Caller
 from acechat._config import RetryPolicy, Timeout
-from acechat._conversation import AsyncConversation
-from acechat._output import OutputT, OutputType
-from acechat._prepared import AsyncPreparedRequest
 from acechat._request import Content
-from acechat._run import AsyncRun, Limits, Story
-from acechat._run_stream import AsyncRunStream
 from acechat._stream import AsyncChatStream
-from acechat._terms import Terms
+from acechat._terms import Limits, Terms
 from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+
+if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
+    from acechat._conversation import AsyncConversation
+    from acechat._output import OutputT, OutputType
+    from acechat._prepared import AsyncPreparedRequest
+    from acechat._run import AsyncRun
+    from acechat._run_stream import AsyncRunStream
 
 __all__ = ["AsyncClient"]
 
@@ -210,8 +212,7 @@ class AsyncClient(Caller):
         """
         limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        story = Story(content, messages, limits, terms, self._config.token)
-        return AsyncRun(self._chat, story)
+        return self._run(content, messages, terms, limits)
 
     def run_stream(
         self,
@@ -239,8 +240,7 @@ class AsyncClient(Caller):
         """
         limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        story = Story(content, messages, limits, terms, self._config.token)
-        return AsyncRunStream(self._stream, story)
+        return self._run_stream(content, messages, terms, limits)
 
     def prepare(
         self,
@@ -279,6 +279,8 @@ class AsyncClient(Caller):
         **options: Unpack[ChatOptions],
     ) -> AsyncConversation:
         """Begin a conversation of several turns, or go on with *messages*."""
+        from acechat._conversation import AsyncConversation
+
         return AsyncConversation(self, messages, system, model, options)
 
     async def models(self) -> list[Model]:

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from acechat._config import RetryPolicy, Timeout
 from acechat._money import Meter
-from acechat._output import OutputT, OutputType
 from acechat._request import Content, user_message
 from acechat.errors import ConfigurationError
 from acechat.types import (
@@ -25,6 +24,7 @@ from acechat.types import (
 
 if TYPE_CHECKING:
     from acechat._client import AsyncClient
+    from acechat._output import OutputT, OutputType
     from acechat._stream import AsyncChatStream
 
 __all__ = ["AsyncConversation", "History"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
-from acechat._gate import Gate
 from acechat._middleware import Middleware
 from acechat._money import Meter
 from acechat._observers import Observers
+
+if TYPE_CHECKING:
+    from acechat._gate import Gate
 
 __all__ = ["Hooks"]
 

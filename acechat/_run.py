@@ -10,8 +10,8 @@ import msgspec
 
 from acechat._environment import Token
 from acechat._request import Content, gather_messages
-from acechat._terms import Terms
-from acechat._toolbox import Limits, Results, Toolbox
+from acechat._terms import Limits, Terms
+from acechat._toolbox import Results, Toolbox
 from acechat.errors import AceChatError, MaxTurnsError
 from acechat.types import (
     ChatCompletion,
@@ -22,7 +22,7 @@ from acechat.types import (
     UserMessage,
 )
 
-__all__ = ["AsyncRun", "Limits", "Story"]
+__all__ = ["AsyncRun", "Story"]
 
 _Ask: TypeAlias = Callable[[tuple[()], list[MessageLike], Terms], Awaitable[ChatCompletion[Any]]]
 """Asks for an answer."""

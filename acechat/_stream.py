@@ -5,17 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from acechat._call import Call
-from acechat._output import PartialOutput
 from acechat._protocol import END
 from acechat._reading import Reading
-from acechat._relay import AsyncRelay
 from acechat._views import chunks_of, events_of, finished, texts_of
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, StreamEvent
 from acechat.types.completion import OutputT_co
+
+if TYPE_CHECKING:
+    from acechat._output import PartialOutput
+    from acechat._relay import AsyncRelay
 
 __all__ = ["AsyncChatStream"]
 
@@ -161,6 +163,8 @@ class AsyncChatStream(Reading, Generic[OutputT_co]):
         if self._relayed or (self._opened and self._held is None):
             raise RuntimeError("sse() relays a whole answer: call it once, before anything is read")
         self._relayed = True
+        from acechat._relay import AsyncRelay
+
         return AsyncRelay(self, self._abandon, self._call.config.token, keep_alive)
 
     @property

@@ -1,4 +1,4 @@
-"""`Terms`: how to ask, whatever is said."""
+"""`Terms` and `Limits`: how to ask, whatever is said, and how far a run may go."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from acechat._config import RetryPolicy, Timeout
+from acechat.errors import ConfigurationError
 from acechat.types import ChatOptions
 
-__all__ = ["Terms"]
+__all__ = ["Limits", "Terms"]
 
 
 class Terms(Struct, frozen=True):
@@ -28,3 +29,17 @@ class Terms(Struct, frozen=True):
 
     options: ChatOptions = {}
     """The other fields of the request."""
+
+
+class Limits(Struct, frozen=True):
+    """How far a run may go; see `acechat.AsyncClient.run`."""
+
+    max_turns: int = 8
+    max_parallel: int = 8
+    tool_timeout: float | None = None
+    raise_tool_errors: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_turns", "max_parallel"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -9,12 +9,12 @@ from inspect import isawaitable, iscoroutinefunction
 from typing import Any, TypeAlias, cast
 
 import msgspec
-from msgspec import Struct
 
 from acechat._environment import Token
+from acechat._terms import Limits
 from acechat._thread import in_thread
 from acechat._tool import Tool, by_name
-from acechat.errors import ConfigurationError, ToolError
+from acechat.errors import ToolError
 from acechat.types import (
     ChatCompletion,
     ImagePart,
@@ -25,7 +25,7 @@ from acechat.types import (
     ToolStarted,
 )
 
-__all__ = ["Limits", "Results", "Tell", "Toolbox"]
+__all__ = ["Results", "Tell", "Toolbox"]
 
 Tell: TypeAlias = Callable[[ToolStarted | ToolFinished], object]
 """Who is told when a tool is called and when it has ended."""
@@ -39,20 +39,6 @@ _SHOWN = 1000
 
 class _FailureError(Exception):
     """A call failed; the text says why, in words for the model."""
-
-
-class Limits(Struct, frozen=True):
-    """How far a run may go; see `acechat.AsyncClient.run`."""
-
-    max_turns: int = 8
-    max_parallel: int = 8
-    tool_timeout: float | None = None
-    raise_tool_errors: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("max_turns", "max_parallel"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
 class Toolbox:

@@ -100,9 +100,12 @@ class Worker:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return an environment without proxies, in which only the subject and this folder count."""
+    """Return an environment without proxies, in which only the subject and this folder count.
+
+    Bytecode is written: what is installed has it, so what comes from here must have it, too.
+    """
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    for name in ("PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONHOME"):
+    for name in ("PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE"):
         kept.pop(name, None)
     # litellm would ask the network for the prices of models.
     return kept | {"PYTHONPATH": str(ROOT), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}

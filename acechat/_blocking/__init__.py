@@ -8,24 +8,17 @@ from __future__ import annotations
 import ssl as _ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from acechat._blocking._conversation import Conversation
-from acechat._blocking._prepared import PreparedRequest
-from acechat._blocking._relay import Relay
-from acechat._blocking._run_stream import RunStream
 from acechat._blocking._stream import ChatStream
 from acechat._caller import Caller
 from acechat._config import DEFAULT_MODEL, Config, RetryPolicy, Riding, Timeout
 from acechat._limits import Budget, RateLimit
 from acechat._middleware import Middleware
 from acechat._observers import Observer
-from acechat._output import OutputT, OutputType
 from acechat._portal import LoopThread
 from acechat._request import Content
-from acechat._run import AsyncRun, Limits, Story
-from acechat._run_stream import AsyncRunStream
-from acechat._terms import Terms
+from acechat._terms import Limits, Terms
 from acechat.types import (
     CatalogModel,
     ChatCompletion,
@@ -35,7 +28,13 @@ from acechat.types import (
     RunResult,
 )
 
-__all__ = ["ChatStream", "Client", "Conversation", "PreparedRequest", "Relay", "RunStream"]
+if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
+    from acechat._blocking._conversation import Conversation
+    from acechat._blocking._prepared import PreparedRequest
+    from acechat._blocking._run_stream import RunStream
+    from acechat._output import OutputT, OutputType
+
+__all__ = ["Client"]
 
 
 class Client(Caller):
@@ -185,8 +184,7 @@ class Client(Caller):
         """
         limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        story = Story(content, messages, limits, terms, self._config.token)
-        return self._loop.run(AsyncRun(self._chat, story).collect)
+        return self._loop.run(self._run(content, messages, terms, limits).collect)
 
     def run_stream(
         self,
@@ -210,10 +208,11 @@ class Client(Caller):
             >>> for text in client.run_stream("Umbrella?", tools=[weather]).text():
             ...     print(text, end="")
         """
+        from acechat._blocking._run_stream import RunStream
+
         limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        story = Story(content, messages, limits, terms, self._config.token)
-        return RunStream(self._loop, AsyncRunStream(self._stream, story))
+        return RunStream(self._loop, self._run_stream(content, messages, terms, limits))
 
     def prepare(
         self,
@@ -233,6 +232,8 @@ class Client(Caller):
         Example:
             >>> print(client.prepare("Hello", max_tokens=100).curl())
         """
+        from acechat._blocking._prepared import PreparedRequest
+
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
         return PreparedRequest(self._loop, self._prepare(content, messages, terms, output_type))
 
@@ -245,6 +246,8 @@ class Client(Caller):
         **options: Unpack[ChatOptions],
     ) -> Conversation:
         """Begin a conversation of several turns, or go on with *messages*."""
+        from acechat._blocking._conversation import Conversation
+
         return Conversation(self, messages, system, model, options)
 
     def models(self) -> list[Model]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 from acechat._blocking._stream import ChatStream
 from acechat._config import RetryPolicy, Timeout
 from acechat._conversation import History
-from acechat._output import OutputT, OutputType
 from acechat._request import Content
 from acechat.types import ChatCompletion, ChatOptions, MessageLike
 
 if TYPE_CHECKING:
     from acechat._blocking import Client
+    from acechat._output import OutputT, OutputType
 
 __all__ = ["Conversation"]
 

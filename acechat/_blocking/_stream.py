@@ -8,9 +8,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
-from acechat._blocking._relay import Relay
 from acechat._portal import LoopThread, Pipe
 from acechat._protocol import END, Batch
 from acechat._stream import AsyncChatStream
@@ -25,6 +24,9 @@ from acechat.types import (
     Usage,
 )
 from acechat.types.completion import OutputT_co
+
+if TYPE_CHECKING:
+    from acechat._blocking._relay import Relay
 
 __all__ = ["ChatStream"]
 
@@ -171,6 +173,8 @@ class ChatStream(Generic[OutputT_co]):
         """
         relay = self._stream.sse(keep_alive=keep_alive)
         self.__enter__()
+        from acechat._blocking._relay import Relay
+
         return Relay(self._loop, relay)
 
     def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -20,9 +21,11 @@ from acechat.emulator._actions import (
     pieced,
 )
 from acechat.emulator._connection import hang_up, reset, write
-from acechat.emulator._replay import Replay
 from acechat.emulator._routes import respond
 from acechat.emulator._stage import ReceivedRequest, Stage
+
+if TYPE_CHECKING:  # it brings cassettes
+    from acechat.emulator._replay import Replay
 
 __all__ = ["create_app", "describe"]
 

@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from aiohttp import web
 
-from acechat._cassette import Cassette
 from acechat.emulator._app import create_app
-from acechat.emulator._relay import create_relay
-from acechat.emulator._replay import Replay
 from acechat.emulator._stage import DEFAULT_TOKEN, ReceivedRequest, Stage
 from acechat.emulator._steps import Step
 from acechat.errors import ConfigurationError
+
+if TYPE_CHECKING:  # cassettes are imported when there is one
+    from acechat.emulator._replay import Replay
 
 __all__ = ["Service", "ServiceOptions", "serve"]
 
@@ -89,7 +89,7 @@ class Service:
     ) -> None:
         if (record is None) != (upstream is None) or (record is not None and replay is not None):
             raise ConfigurationError("a recording takes record= and upstream=, and no replay=")
-        self._replay = None if replay is None else Replay(Cassette.load(replay), speed)
+        self._replay = None if replay is None else _replay_of(replay, speed)
         self._record = record
         self._upstream = upstream
         self._host = host
@@ -210,6 +210,8 @@ class Service:
 
     def _create_app(self) -> web.Application:
         if self._record is not None and self._upstream is not None:
+            from acechat.emulator._relay import create_relay
+
             return create_relay(self._stage, self._upstream, self._record)
         return create_app(self._stage, self._replay)
 
@@ -222,6 +224,13 @@ class Service:
                 if connection.transport:
                     connection.transport.abort()
             await asyncio.sleep(0)
+
+
+def _replay_of(path: str | os.PathLike[str], speed: float) -> Replay:
+    from acechat._cassette import Cassette
+    from acechat.emulator._replay import Replay
+
+    return Replay(Cassette.load(path), speed)
 
 
 def serve(

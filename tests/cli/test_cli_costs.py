@@ -17,17 +17,22 @@ FLOOR = [sys.executable, "-c", "import aiohttp, click, rich"]
 CHAT = [sys.executable, "-m", "acechat", "chat", "--emulator", "Hello"]
 HELP = [sys.executable, "-m", "acechat", "--help"]
 
+INSTALLED = {name: told for name, told in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""As people run it: what they installed has its bytecode. The first round writes it."""
+
 
 def seconds_of(command):
     began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60, env=INSTALLED)
     return time.perf_counter() - began
 
 
 def seconds_to_the_first_character(command):
     ours, theirs = pty.openpty()
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=INSTALLED
+    )
     os.close(theirs)
     shown = os.read(ours, 1000)
     took = time.perf_counter() - began
