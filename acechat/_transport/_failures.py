@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 
 from acechat._config import Timeout
 from acechat.errors import (
@@ -65,6 +65,10 @@ def translated(error: Exception, otherwise: str) -> AceChatError:
             return RequestTimeoutError("connect", 0.0)
         case aiohttp.ServerDisconnectedError():
             return TransportError(f"{otherwise}: the server closed it")
+        case HttpProcessingError():  # its text is several lines
+            broken = TransportError(f"{otherwise}: {error.code}, {error.message}")
+            broken.ending = "garbled"
+            return broken
         case _:
             broken = TransportError(f"{otherwise}: {str(error) or type(error).__name__}")
             broken.ending = _ending_of(error)

@@ -22,6 +22,7 @@ from acechat._transport._failures import timed_out
 from acechat.errors import ClientClosedError
 
 if TYPE_CHECKING:
+    from acechat._transport._direct import Direct
     from acechat._transport._response import Response
 
 __all__ = ["Connector", "Pool", "Wire", "abandoned", "wire"]
@@ -146,12 +147,24 @@ def _holds_bytes(transport: asyncio.BaseTransport) -> bool:
 
 
 class Pool:
-    """What belongs to one event loop of one process."""
+    """What belongs to one event loop of one process.
 
-    def __init__(self, session: aiohttp.ClientSession, slots: int | None, *, owned: bool) -> None:
+    Args:
+        session: What sends requests.
+        connector: That of *session*; None where both are the caller's own.
+        slots: The most requests at a time; None for no limit.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, connector: Connector | None, slots: int | None
+    ) -> None:
         self.pid: int = os.getpid()
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.session = session
+        self.connector = connector
+        self.direct: dict[tuple[str, str], Direct] = {}
+        """What sends to each method and path."""
+
         self.slots: asyncio.Semaphore | None = (
             asyncio.Semaphore(slots) if slots is not None else None
         )
@@ -159,7 +172,6 @@ class Pool:
         self.waits: set[asyncio.Timeout] = set()
         self.responses: set[Response] = set()
         self.draining: set[Response] = set()
-        self._owned = owned
         self._closer = self._close_with_the_loop()
         for pool in [pool for pool in _open if pool.loop.is_closed()]:
             pool.forget()  # its loop ended without a word
@@ -221,7 +233,7 @@ class Pool:
         """Let go of connections without touching them."""
         self.closed = True
         _open.discard(self)
-        if self._owned and not self.session.closed:
+        if self.connector is not None and not self.session.closed:
             self.session.detach()
 
     async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
@@ -235,7 +247,7 @@ class Pool:
             self.closed = True
             self._hang_up()
             _open.discard(self)
-            if self._owned:
+            if self.connector is not None:
                 await self.session.close()
 
     def _hang_up(self) -> None:

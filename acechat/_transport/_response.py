@@ -10,6 +10,7 @@ import aiohttp
 from acechat._config import Timeout
 from acechat._exchange import Ending, ending_of
 from acechat._recorder import Tape
+from acechat._transport._direct import Answer
 from acechat._transport._failures import timed_out, translated
 from acechat._transport._pool import Handler, Pool
 from acechat.errors import AceChatError, TransportError
@@ -24,7 +25,7 @@ class Response:
     """One response whose body is being read.
 
     Args:
-        raw: aiohttp's.
+        raw: aiohttp's, or what stands for it.
         pool: Where its connection belongs.
         headers: With names in lower case, and without the token.
         timeout: The limits of the call.
@@ -34,7 +35,7 @@ class Response:
 
     def __init__(
         self,
-        raw: aiohttp.ClientResponse,
+        raw: aiohttp.ClientResponse | Answer,
         pool: Pool,
         headers: dict[str, str],
         timeout: Timeout,

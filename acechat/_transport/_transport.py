@@ -18,6 +18,7 @@ from acechat._config import Config, Timeout
 from acechat._recorder import Recorder
 from acechat._request import HTTPRequest
 from acechat._transport._certificates import named_certificates
+from acechat._transport._direct import Answer, Direct
 from acechat._transport._failures import timed_out, translated
 from acechat._transport._pool import Connector, Pool, Wire, wire
 from acechat._transport._response import Response
@@ -32,6 +33,8 @@ _KEEPALIVE = 15.0
 
 _STALE_WITHIN = 1.0
 """Seconds. A connection that was dead when it was reused says so within a round trip."""
+
+_MOST_ADDRESSES = 32
 
 _LARGE_BODY = 2**20
 """Bytes from which on a body is written a piece at a time."""
@@ -66,7 +69,6 @@ class Transport:
 
         self._config = config
         self._root = URL(config.api_root, encoded=True)
-        self._urls: dict[str, URL] = {}
         self._session = session
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._closed = False
@@ -146,35 +148,18 @@ class Transport:
 
     async def _send(
         self, pool: Pool, request: HTTPRequest, timeout: Timeout
-    ) -> aiohttp.ClientResponse:
-        url = self._urls.get(request.path)
-        if url is None:
-            url = URL(f"{self._root}{request.path}", encoded=True)
-            self._urls[request.path] = url
+    ) -> aiohttp.ClientResponse | Answer:
         body = request.body
-        headers = self._headers
-        if request.headers:
-            headers = headers.copy()
-            headers.update(request.headers)
-        large = body is not None and len(body) > _LARGE_BODY
+        direct = self._direct(pool, request)
         limits = _limits(timeout.connect)
         while True:
             line = Wire()
             wire.set(line)
             began = time.monotonic()
             try:
-                return await pool.session.request(
-                    request.method,
-                    url,
-                    data=Upload(body or b"") if large else body,
-                    # Never on the session: aiohttp shows the session's headers to proxies.
-                    headers=headers,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=limits,
-                    proxy=self._config.proxy,
-                    ssl=self._ssl,
-                )
+                if direct is None or body is None:
+                    return await self._send_by_session(pool.session, request, limits)
+                return await direct.send(request.headers, body, limits)
             except Exception as error:  # noqa: BLE001 - as in Response.read
                 failure = translated(error, "the connection broke before the answer")
             except BaseException:
@@ -189,6 +174,51 @@ class Transport:
             dead = line.reused and time.monotonic() - began < _STALE_WITHIN
             if not dead or isinstance(failure, ConnectError):
                 raise failure
+
+    async def _send_by_session(
+        self, session: aiohttp.ClientSession, request: HTTPRequest, limits: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        """Send *request* as aiohttp does: large, by way of a proxy, or in the caller's session."""
+        headers = self._headers
+        if request.headers:
+            headers = headers.copy()
+            headers.update(request.headers)
+        body = request.body
+        return await session.request(
+            request.method,
+            self._url(request.path),
+            data=body if body is None or len(body) <= _LARGE_BODY else Upload(body),
+            # Never on the session: aiohttp shows the session's headers to proxies.
+            headers=headers,
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=limits,
+            proxy=self._config.proxy,
+            ssl=self._ssl,
+        )
+
+    def _direct(self, pool: Pool, request: HTTPRequest) -> Direct | None:
+        """Return what writes *request* by itself; None if aiohttp has to."""
+        if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
+            return None
+        to = request.method, request.path
+        direct = pool.direct.get(to)
+        if direct is None:
+            if len(pool.direct) >= _MOST_ADDRESSES:  # a middleware makes paths of its own
+                pool.direct.clear()
+            address = aiohttp.ClientRequest(
+                request.method,
+                self._url(request.path),
+                headers=self._headers,
+                loop=pool.loop,
+                session=pool.session,
+                ssl=self._ssl,
+            )
+            direct = pool.direct[to] = Direct(pool.connector, address)
+        return direct
+
+    def _url(self, path: str) -> URL:
+        return URL(f"{self._root}{path}", encoded=True)
 
     async def pause(self, seconds: float, timeout: Timeout) -> None:
         """Wait between two attempts.
@@ -208,14 +238,14 @@ class Transport:
             return pool
         for old in [old for old in list(self._pools) if old.is_closed()]:
             del self._pools[old]
-        session = self._session
+        session, connector = self._session, None
         if session is None:
             connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE)
             connector.adopt()
             session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar()
             )
-        pool = Pool(session, self._config.max_concurrency, owned=self._session is None)
+        pool = Pool(session, connector, self._config.max_concurrency)
         self._pools[loop] = pool
         weakref.finalize(self, pool.abandon).atexit = False
         await pool.start()
