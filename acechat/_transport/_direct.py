@@ -7,17 +7,15 @@ event loop before anything is written.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 import aiohttp
-from aiohttp.http import StreamWriter
-from multidict import istr
 
 from acechat._transport._pool import Connector
 
 __all__ = ["Answer", "Direct"]
 
-_CONTENT_LENGTH = istr("Content-Length")
 _INFORMED = range(100, 200)
 _UPGRADED = 101
 
@@ -73,7 +71,16 @@ class Direct:
     def __init__(self, connector: Connector, address: aiohttp.ClientRequest) -> None:
         self._connector = connector
         self._address = address
-        self._line = f"{address.method} {address.url.raw_path_qs} HTTP/1.1"
+        self._head = self._write_head({})
+
+    def _write_head(self, headers: dict[str, str]) -> bytes:
+        """Write all but the length of the body; *headers* were checked, and win."""
+        told = self._address.headers.copy()
+        told.pop("Content-Length", None)  # aiohttp's is that of no body
+        told.update(headers)
+        lines = [f"{self._address.method} {self._address.url.raw_path_qs} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in told.items()]
+        return "\r\n".join([*lines, "Content-Length: "]).encode()
 
     async def send(
         self, headers: dict[str, str], body: bytes, timeout: aiohttp.ClientTimeout
@@ -81,21 +88,21 @@ class Direct:
         """Send *body* and wait for the head of the response; exceptions are aiohttp's.
 
         Args:
-            headers: Those of this request alone; they win.
+            headers: Those of this request alone.
             body: So small that it is written at once.
             timeout: The limit of connecting.
         """
-        told = self._address.headers.copy()
-        told.update(headers)
-        told[_CONTENT_LENGTH] = str(len(body))
+        head = self._write_head(headers) if headers else self._head
         connection = await self._connector.connect(self._address, [], timeout)
         try:
-            protocol = connection.protocol
+            protocol, transport = connection.protocol, connection.transport
             assert protocol is not None  # noqa: S101 - it was just opened
+            assert transport is not None  # noqa: S101
             protocol.set_response_params(read_until_eof=True)
-            writer = StreamWriter(protocol, self._address.loop)
-            await writer.write_headers(self._line, told)
-            await writer.write(body, drain=False)  # an answer may come before all of it is read
+            # Not at once: what many calls write one right after the other wakes the kernel once.
+            self._address.loop.call_soon(
+                _write, transport, b"%b%d\r\n\r\n%b" % (head, len(body), body)
+            )
             while True:
                 message, content = await protocol.read()
                 if message.code not in _INFORMED or message.code == _UPGRADED:
@@ -103,3 +110,8 @@ class Direct:
         except BaseException:
             connection.close()
             raise
+
+
+def _write(transport: asyncio.Transport, data: bytes) -> None:
+    if not transport.is_closing():
+        transport.write(data)
