@@ -171,10 +171,10 @@ class ChatStream(Generic[OutputT_co]):
 
         Takes and raises what `AsyncChatStream.sse` does, and what fails before the first content.
         """
-        relay = self._stream.sse(keep_alive=keep_alive)
-        self.__enter__()
         from acechat._blocking._relay import Relay
 
+        relay = self._stream.sse(keep_alive=keep_alive)
+        self.__enter__()
         return Relay(self._loop, relay)
 
     def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
