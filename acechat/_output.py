@@ -278,9 +278,10 @@ def _without_tool(completion: ChatCompletion, usage: Usage | None) -> ChatComple
     told = [call for call in completion.tool_calls if call.function.name == _NAME]
     if told:
         first = choices[0]
-        said = msgspec.structs.replace(
-            first.message, content=told[0].function.arguments, tool_calls=None
-        )
+        arguments = told[0].function.arguments
+        if arguments == "{}" and first.finish_reason in _HOPELESS:
+            arguments = ""  # the codec's word for none: it was cut before its first character
+        said = msgspec.structs.replace(first.message, content=arguments, tool_calls=None)
         reason = "stop" if first.finish_reason == "tool_calls" else first.finish_reason
         first = msgspec.structs.replace(first, message=said, finish_reason=reason)
         choices = [first, *choices[1:]]

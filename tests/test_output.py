@@ -14,7 +14,7 @@ import pydantic
 import pytest
 
 from acechat import ConfigurationError, Output, OutputError
-from acechat._output import Asking, PartialOutput
+from acechat._output import _HOPELESS, Asking, PartialOutput
 from acechat._protocol import Batch
 from acechat._request import build_chat
 from acechat.errors import BadRequestError
@@ -44,6 +44,11 @@ class Plan(msgspec.Struct):
     title: str
     days: Annotated[int, msgspec.Meta(ge=1, le=7)]
     steps: list[Step] = []
+
+
+class Options(msgspec.Struct):
+    limit: int | None = None
+    words: list[str] = []
 
 
 @dataclass
@@ -80,10 +85,10 @@ def said(text, **more):
     return ChatCompletion(choices=[Choice(message=AssistantMessage(content=text), **more)])
 
 
-def called(arguments, *, name="answer", content=None, **more):
+def called(arguments, *, name="answer", content=None, finish_reason="tool_calls", **more):
     call = ToolCall(id="t1", function=FunctionCall(name, arguments))
     message = AssistantMessage(content=content, tool_calls=[call])
-    choice = Choice(message=message, finish_reason="tool_calls")
+    choice = Choice(message=message, finish_reason=finish_reason)
     return ChatCompletion(choices=[choice], **more)
 
 
@@ -286,6 +291,21 @@ class TestAccepting:
     )
     def test_an_answer_that_was_cut_says_so(self, reason, message):
         assert misfit(Plan, said('{"title": "Pic', finish_reason=reason)).message == message
+
+    @pytest.mark.parametrize("kind", [Options, Options | None, dict[str, int]], ids=str)
+    @pytest.mark.parametrize("reason", ["length", "content_filter"])
+    def test_an_answer_that_was_cut_before_it_began_is_none(self, kind, reason):
+        error = misfit(kind, called("{}", finish_reason=reason))
+        assert error.message == _HOPELESS[reason]
+        assert error.text == ""
+
+    def test_an_answer_that_leaves_everything_out_is_one(self):
+        assert Asking(Options).accept(called("{}")).output == Options()
+        assert output(Options, "{}") == Options()
+
+    def test_what_was_told_before_the_limit_of_tokens_may_be_whole(self):
+        answer = Asking(Options).accept(called('{"limit": 1}', finish_reason="length"))
+        assert answer.output == Options(1)
 
 
 class TestAskingAgain:

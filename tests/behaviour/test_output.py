@@ -34,6 +34,11 @@ class Plan(msgspec.Struct):
     steps: list[str] = []
 
 
+class Options(msgspec.Struct):
+    limit: int | None = None
+    words: list[str] = []
+
+
 class Model(pydantic.BaseModel):
     x: int
 
@@ -197,6 +202,21 @@ def test_an_answer_that_was_cut_at_max_tokens_is_not_asked_for_again(caller, ace
     acechat_service.script(ok('{"title": "Pic', finish_reason="length"))
     with pytest.raises(OutputError, match="cut at max_tokens"):
         caller.chat(output_type=Plan)
+    assert len(acechat_service.requests) == 1
+
+
+@pytest.mark.parametrize("way", ["chat", "partials"])
+def test_an_answer_that_was_cut_before_it_began_is_no_empty_one(caller, acechat_service, way):
+    acechat_service.script(ok(tool_calls=[("answer", "")], finish_reason="length"))
+    if way == "chat":
+        with pytest.raises(OutputError) as caught:
+            caller.chat(output_type=Options)
+        error = caught.value
+    else:
+        _, _, error = caller.partials(output_type=Options)
+    assert type(error) is OutputError
+    assert error.message == "it was cut at max_tokens"
+    assert error.text == ""
     assert len(acechat_service.requests) == 1
 
 
