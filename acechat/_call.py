@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from acechat._codec import decode_completion, decode_fields
 from acechat._config import Config, RetryPolicy, Timeout
 from acechat._hooks import Hooks
-from acechat._limits import Budget
 from acechat._middleware import Response, through
 from acechat._observers import Watch
 from acechat._protocol import ChatStreamProtocol
@@ -77,6 +76,7 @@ class Call:
         self._tries = Tries(retries, model, config.fallback_models)
         self._hooks = hooks
         self._gate = hooks.gate if model else None  # what is free is not limited
+        self._budget = config.budget if model else None
         self._entered: float | None = None
         watching = hooks.observers.watching
         self._watch: Watch | None = Watch(hooks.observers, model) if watching else None
@@ -108,8 +108,7 @@ class Call:
             request.method, request.path, request.headers, request.body, self._clock()
         )
         while True:
-            if self._tries.model and self.config.budget is not None:
-                self._check_budget(self.config.budget)
+            self._check_budget()
             self._began = self._clock()
             if self._recording is not None:
                 self._recording.attempt(self._began)
@@ -117,14 +116,18 @@ class Call:
                 return await attempt()
             except AceChatError as caught:
                 error = bare(caught)
+            if isinstance(error, BudgetExceededError):  # when its turn came: nothing was sent
+                raise error
             delay = self.note_failure(error)
             if delay is None:
                 raise error
             await self._transport.pause(delay, self.timeout)
 
-    def _check_budget(self, budget: Budget) -> None:
+    def _check_budget(self) -> None:
+        if self._budget is None:
+            return
         try:
-            budget.check(self._hooks.meter.snapshot())
+            self._budget.check(self._hooks.meter.snapshot())
         except BudgetExceededError as error:
             error.attempts = self._tries.failed
             raise
@@ -232,7 +235,7 @@ class Call:
 
     async def _send(self, request: HTTPRequest) -> Response:
         total = self.timeout.total
-        silent = self._watch is None and self._gate is None
+        silent = self._watch is None and self._gate is None and self._budget is None
         ready = None if silent else partial(self._ready, request)
         response = await self._transport.open(
             request, self.timeout, None if total is None else self._started + total, ready
@@ -242,10 +245,16 @@ class Call:
         return response
 
     async def _ready(self, request: HTTPRequest) -> None:
-        """Do what is due just before *request* is written."""
+        """Do what is due just before *request* is written.
+
+        Raises:
+            BudgetExceededError: Other calls used it up while this one waited for its turn.
+        """
+        self._check_budget()
         if self._gate is not None:
             self._leave_gate()  # a middleware sends twice
             self._entered = await self._gate.enter()
+            self._check_budget()
         if self._watch is not None:
             made = len(self._tries.failed) + 1
             self._watch.sent(request, attempt=made, elapsed=self.elapsed())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import threading
 from decimal import Decimal
 
 import pytest
@@ -14,12 +15,13 @@ from acechat import (
     AsyncClient,
     Budget,
     BudgetExceededError,
+    CallFailed,
     Client,
     NotFoundError,
     RateLimit,
     StreamTruncatedError,
 )
-from acechat.emulator import MODELS, cut, fail, ok
+from acechat.emulator import MODELS, cut, fail, ok, pace
 
 TOKEN = "emulated-token"
 BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
@@ -186,23 +188,90 @@ def test_counting_and_models_are_free_whatever_was_spent(acechat_service):
         assert client.models()
 
 
-def test_what_is_under_way_passes_the_budget_by_no_more_than_itself(acechat_service):
+def crowd(colour, service, size, method="chat", **options):
+    """Ask *size* times at once; return what became of each, and the client's last word.
+
+    That is an answer that it gives when its budget is whole again.
+    """
+    settings = {"base_url": service.url, "timeout": 5, **options}
+    if colour == "blocking":
+        with Client(TOKEN, **settings) as client:
+
+            def ask():
+                try:
+                    got.append(answer(client, method))
+                except AceChatError as error:
+                    got.append(error)
+
+            got = []
+            threads = [threading.Thread(target=ask) for _ in range(size)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            client.meter.reset()
+            return got, client.chat("Hello")
+
     async def main():
-        budget = Budget(tokens=20)
-        async with AsyncClient(
-            TOKEN, base_url=acechat_service.url, budget=budget, max_concurrency=2
-        ) as client:
-            answers = await asyncio.gather(
-                *[client.chat("Hello") for _ in range(4)], return_exceptions=True
-            )
-            with pytest.raises(BudgetExceededError):
-                await client.chat("Hello")
-            return answers, client.meter.total_tokens
+        async with AsyncClient(TOKEN, **settings) as client:
 
-    answers, tokens = asyncio.run(main())
+            async def ask():
+                stream = method == "stream"
+                return await (client.stream("Hello").collect() if stream else client.chat("Hello"))
 
-    assert len(answers) == 4
-    assert tokens == 24
+            got = await asyncio.gather(*[ask() for _ in range(size)], return_exceptions=True)
+            client.meter.reset()
+            return got, await client.chat("Hello")
+
+    return asyncio.run(main())
+
+
+@BOTH
+def test_who_waits_for_a_turn_while_the_budget_is_reached_sends_nothing(
+    colour, acechat_service, method
+):
+    events = []
+    got, after = crowd(
+        colour,
+        acechat_service,
+        10,
+        method,
+        budget=Budget(tokens=5),
+        max_concurrency=1,
+        observers=[events.append],
+    )
+
+    refused = [one for one in got if isinstance(one, BudgetExceededError)]
+    assert len(refused) == 9
+    assert all(error.attempts == () for error in refused)
+    assert after.text  # all turns were given back
+    assert len(acechat_service.requests) == 2
+    failed = [event for event in events if isinstance(event, CallFailed)]
+    assert not any(event.may_be_billed or event.attempts for event in failed)
+
+
+def test_who_waits_for_the_rate_limit_meanwhile_neither(colour, acechat_service, monkeypatch):
+    monkeypatch.setattr("acechat._limiter._WINDOW", 0.3)
+    got, after = crowd(
+        colour,
+        acechat_service,
+        3,
+        budget=Budget(tokens=5),
+        rate_limit=RateLimit(requests_per_minute=1),
+    )
+
+    assert sum(isinstance(one, BudgetExceededError) for one in got) == 2
+    assert after.text
+    assert len(acechat_service.requests) == 2
+
+
+def test_what_is_under_way_passes_the_budget_by_no_more_than_itself(colour, acechat_service):
+    acechat_service.script(*[pace(0.1, of=ok("Hi", usage={"total_tokens": 10}))] * 2)
+    got, _ = crowd(colour, acechat_service, 6, budget=Budget(tokens=1), max_concurrency=2)
+
+    spent = [one.usage.total_tokens for one in got if not isinstance(one, Exception)]
+    assert spent == [10, 10]
+    assert sum(isinstance(one, BudgetExceededError) for one in got) == 4
 
 
 def test_a_budget_and_a_rate_limit_travel_with_their_client(monkeypatch):
