@@ -344,5 +344,7 @@ def _gate(limit: RateLimit) -> Gate:
 
 
 async def _collect(call: Call) -> ChatCompletion[Any]:
-    """Read the answer of *call* as a stream."""
-    return await AsyncChatStream[Any](call).collect()
+    """Read the answer of *call* as a stream, no longer than a plain one may be."""
+    stream = AsyncChatStream[Any](call)
+    stream.most = call.config.max_response_bytes
+    return await stream.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Literal, TypeAlias, get_args
@@ -30,6 +31,7 @@ Riding: TypeAlias = Literal["auto", "stream", "plain"]
 
 DEFAULT_MODEL = "claude-sonnet-4-20250514"
 _OWN_HEADERS = {"authorization", "content-length", "host", "transfer-encoding", "connection"}
+_UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _LEAST_RECORD = 1024
 """Bytes in which a request and an answer can be told apart."""
 
@@ -216,7 +218,8 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise ConfigurationError(f"acechat sets the header {name!r} itself (see api_token=)")
         if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
             raise ConfigurationError(f"{name!r} is no name for a header")
-        if not isinstance(value, str) or any(mark in value for mark in "\r\n\0"):
+        if not isinstance(value, str) or _UNSENDABLE.search(value):
             raise ConfigurationError(
-                f"the value of the header {name!r} must be a str without line breaks"
+                f"the value of the header {name!r} must be a str without line breaks, other "
+                "control characters and halves of characters"
             )

@@ -100,7 +100,7 @@ def ending_of(error: AceChatError) -> Ending:
         case ConnectError():
             return "unsent"
         case RequestTimeoutError():
-            return "unsent" if error.phase == "connect" else "timeout"
+            return "timeout" if error.sent else "unsent"
         case TransportError(ending="reset"):
             return "reset"
         case TransportError(ending="garbled"):

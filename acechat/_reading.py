@@ -45,6 +45,8 @@ class Reading:
         self._failure: AceChatError | None = None
         self._completion: ChatCompletion[Any] | None = None
         self._held: Batch | None = None  # what the opening read brought
+        self.most: int | None = None
+        """The most bytes that the answer may have; None for no limit."""
 
     def receive_batch(self) -> Coroutine[Any, Any, Batch]:
         """Wait for the next network read; return its events and what they say.
@@ -110,7 +112,8 @@ class Reading:
         response, protocol = self._response, self._protocol
         assert response is not None  # noqa: S101 - _attempt made both
         assert protocol is not None  # noqa: S101
-        silent: list[bytes] | None = None
+        silent: list[bytes] = []
+        size = 0  # of the events that say nothing
         try:
             while protocol.failure is None:
                 data = await response.read(phase, at)
@@ -121,10 +124,16 @@ class Reading:
                     protocol.receive_eof()
                 if protocol.content:
                     self._call.content = True
+                if self.most is not None and protocol.received > self.most:
+                    protocol.failure = _too_long("the answer", self.most, "max_response_bytes")
+                    continue
                 if protocol.done or not data:
                     self._finish(response)
                 elif not batch.deltas:
-                    silent = (silent or []) + batch.events
+                    silent += batch.events  # for those who ask for all events
+                    size += sum(map(len, batch.events))
+                    if size > (most := self._call.config.max_event_bytes):
+                        protocol.failure = _too_long("what says nothing", most, "max_event_bytes")
                     continue
                 return Batch(batch.deltas, silent + batch.events) if silent else batch
             failure = protocol.failure
@@ -229,3 +238,8 @@ class Reading:
     def trace_id(self) -> str | None:
         """What the service's support asks for; None before the response began."""
         return self._protocol.trace_id if self._protocol else None
+
+
+def _too_long(what: str, most: int, limit: str) -> ProtocolError:
+    """Make the error of what would fill the memory."""
+    return ProtocolError(f"{what} is longer than {most} bytes ({limit})")

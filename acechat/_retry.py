@@ -8,7 +8,9 @@ from acechat._config import RetryPolicy
 from acechat.errors import (
     AceChatError,
     APIError,
+    BudgetExceededError,
     ClientClosedError,
+    ConfigurationError,
     ConnectError,
     GatewayTimeoutError,
     RequestTimeoutError,
@@ -40,13 +42,13 @@ def classify(error: AceChatError, *, content: bool) -> Failure:
     if content:
         return "partial"
     match error:
-        case ConnectError():
+        case ConnectError() | ConfigurationError() | BudgetExceededError():
             return "unsent"
         case RequestTimeoutError():
-            return "unsent" if error.phase == "connect" else "timed out"
+            return "timed out" if error.sent else "unsent"
         case APIError():
             return "refused"
-        case ClientClosedError():
+        case ClientClosedError() | TransportError(ending="garbled"):
             return "answered"
         case StreamTruncatedError() | TransportError():
             return "lost"

@@ -235,16 +235,21 @@ class RequestTimeoutError(TransportError, TimeoutError):
     """A limit of `Timeout` passed.
 
     *phase* is ``"connect"``, ``"first_token"``, ``"idle"`` or ``"total"``; *limit* is that limit,
-    in seconds. But for ``"connect"``, the service may still be working on the request.
+    in seconds.
     """
 
-    def __init__(self, phase: str, limit: float) -> None:
+    def __init__(self, phase: str, limit: float, *, sent: bool = True) -> None:
         super().__init__(f"{phase} {limit}")
         self.phase = phase
         self.limit = limit
+        self.sent: bool = sent and phase != "connect"
+        """Whether the request was sent: then the service may still be working on it."""
 
     def __str__(self) -> str:
-        return f"{_PHASES[self.phase]} within {self.limit:g} s (Timeout.{self.phase})"
+        what = _PHASES[self.phase] if self.sent else _PHASES["connect"]
+        if not self.sent and self.phase != "connect":
+            what = "no turn, or no connection, to send the request"
+        return f"{what} within {self.limit:g} s (Timeout.{self.phase})"
 
 
 _PHASES = {

@@ -11,6 +11,7 @@ from acechat._refusals import parse_error
 from acechat._retry import classify, delay_before_next, may_be_billed
 from acechat.errors import (
     BadRequestError,
+    BudgetExceededError,
     ClientClosedError,
     ConfigurationError,
     ConnectError,
@@ -48,7 +49,10 @@ CLASSES = [
     (RequestTimeoutError("total", 1.0), "timed out"),
     (ProtocolError("no JSON"), "answered"),
     (ClientClosedError(), "answered"),
-    (ConfigurationError("no URL"), "answered"),
+    (ConfigurationError("no URL"), "unsent"),
+    (BudgetExceededError("spent"), "unsent"),
+    (RequestTimeoutError("total", 1.0, sent=False), "unsent"),
+    (RequestTimeoutError("first_token", 1.0, sent=False), "unsent"),
 ]
 
 

@@ -22,16 +22,19 @@ from acechat.errors import (
 
 __all__ = ["timed_out", "translated"]
 
+_KEPT = 300
+"""Characters of a text, which may quote all that the server sent."""
+
 _SERVER = 500
 """From which status on a proxy's refusal may be about this moment only."""
 
 
-def timed_out(phase: str, timeout: Timeout) -> RequestTimeoutError:
+def timed_out(phase: str, timeout: Timeout, *, sent: bool = True) -> RequestTimeoutError:
     """Make the error of the limit *phase* of *timeout*."""
-    return RequestTimeoutError(phase, getattr(timeout, phase) or 0.0)
+    return RequestTimeoutError(phase, getattr(timeout, phase) or 0.0, sent=sent)
 
 
-def translated(error: Exception, otherwise: str) -> AceChatError:
+def translated(error: Exception, otherwise: str) -> AceChatError:  # noqa: C901, PLR0912 - a table
     """Turn a foreign exception into ours, keeping its text alone."""
     # aiohttp raises one object for all connections that it closes (_CONNECTION_CLOSED_EXCEPTION).
     # Python adds to it the frames of each time, which would live for ever, and all that is in them.
@@ -60,17 +63,20 @@ def translated(error: Exception, otherwise: str) -> AceChatError:
                 f"the proxy refused: {error.status} {error.message}", final=error.status < _SERVER
             )
         case aiohttp.InvalidURL():
-            return ConfigurationError(f"no URL that can be asked: {error}")
+            return ConfigurationError("the base URL, or that of the proxy, cannot be asked")
         case TimeoutError():
             return RequestTimeoutError("connect", 0.0)
         case aiohttp.ServerDisconnectedError():
             return TransportError(f"{otherwise}: the server closed it")
         case HttpProcessingError():  # its text is several lines
-            broken = TransportError(f"{otherwise}: {error.code}, {error.message}")
+            broken = TransportError(f"{otherwise}: {error.code}, {error.message[:_KEPT]}")
             broken.ending = "garbled"
             return broken
+        case UnicodeError():  # Python's, of a host with an empty or too long label
+            return ConnectError("cannot find the host: that is no name", final=True)
         case _:
-            broken = TransportError(f"{otherwise}: {str(error) or type(error).__name__}")
+            text = str(error)[:_KEPT] or type(error).__name__
+            broken = TransportError(f"{otherwise}: {text}")
             broken.ending = _ending_of(error)
             return broken
 

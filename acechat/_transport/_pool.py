@@ -6,10 +6,12 @@ import asyncio
 import os
 import select
 import sys
+import weakref
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
+from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import aiohttp
@@ -33,11 +35,22 @@ _T = TypeVar("_T")
 class Wire:
     """What is known about the connection that one request travels on."""
 
-    __slots__ = ("reused", "transport")
+    __slots__ = ("fresh", "reused", "sent", "transport")
 
     def __init__(self) -> None:
+        self.fresh = False
+        """Whether it must not be a connection that was used before."""
+
         self.reused = False
+        self.sent = False
+        """Whether anything may have been written."""
+
         self.transport: asyncio.Transport | None = None
+
+    def renew(self) -> None:
+        """Begin again, on a connection that nobody has used."""
+        self.fresh = True
+        self.transport = None
 
     def cut(self) -> None:
         """Drop the connection, and with it what of the request was not written yet.
@@ -119,8 +132,10 @@ class Connector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             protocol, transport = connection.protocol, connection.transport
             unasked = mine.reused and transport is not None and _holds_bytes(transport)
-            if protocol is None or not (protocol.should_close or unasked):
+            unfit = unasked or (mine.reused and mine.fresh)
+            if protocol is None or not (protocol.should_close or unfit):
                 mine.transport = transport
+                mine.sent = True
                 return connection
             # Bytes arrived while the connection was idle: they answer nothing that was asked.
             connection.close()
@@ -172,13 +187,17 @@ class Pool:
         self.waits: set[asyncio.Timeout] = set()
         self.responses: set[Response] = set()
         self.draining: set[Response] = set()
-        self._closer = self._close_with_the_loop()
-        for pool in [pool for pool in _open if pool.loop.is_closed()]:
+        self._ending = asyncio.Lock()
+        self._closer = cast("AsyncGeneratorType[None, None]", self._close_with_the_loop())
+        self._finalizer: weakref.finalize[..., object] | None = None
+        for pool in [pool for pool in list(_open) if pool.loop.is_closed()]:
             pool.forget()  # its loop ended without a word
         _open.add(self)
 
-    async def start(self) -> None:
-        """Arrange for the end of the loop."""
+    async def start(self, owner: object) -> None:
+        """Arrange for the end of the loop, and for that of *owner*."""
+        self._finalizer = weakref.finalize(owner, self.abandon)
+        self._finalizer.atexit = False
         await anext(self._closer)
 
     @property
@@ -187,9 +206,11 @@ class Pool:
         return not self.closed and self.pid == os.getpid()
 
     async def within(
-        self, awaitable: Awaitable[_T], at: float | None, phase: str, timeout: Timeout
+        self, awaitable: Awaitable[_T], at: float | None, phase: str, timeout: Timeout, line: Wire
     ) -> _T:
         """Await, until the limit *phase* passes at the time *at* of the loop's clock.
+
+        *line* tells whether a request had been sent by then.
 
         Raises:
             RequestTimeoutError: It passed.
@@ -205,7 +226,7 @@ class Pool:
                 raise
         finally:
             self.waits.discard(scope)
-        raise ClientClosedError if self.closed else timed_out(phase, timeout)
+        raise ClientClosedError if self.closed else timed_out(phase, timeout, sent=line.sent)
 
     async def close(self) -> None:
         """End what is under way, with `ClientClosedError`, and close the connections."""
@@ -216,7 +237,9 @@ class Pool:
         for response in list(self.responses):
             if response.open:
                 response.abort(ClientClosedError())
-        await self._closer.aclose()
+        await self._end()
+        if not self._closer.ag_running:  # else the loop ends at this very moment
+            await self._closer.aclose()
 
     def abandon(self) -> None:
         """Close, from any thread, what the garbage collector found."""
@@ -232,7 +255,7 @@ class Pool:
     def forget(self) -> None:
         """Let go of connections without touching them."""
         self.closed = True
-        _open.discard(self)
+        self._let_go()
         if self.connector is not None and not self.session.closed:
             self.session.detach()
 
@@ -245,15 +268,22 @@ class Pool:
             yield
         finally:
             self.closed = True
-            self._hang_up()
-            _open.discard(self)
+            await self._end()
+
+    async def _end(self) -> None:
+        """Close the connections; return when that is done, whoever does it."""
+        self._let_go()
+        async with self._ending:
+            for response in list(self.draining):  # their answers are whole
+                response.hang_up()
             if self.connector is not None:
                 await self.session.close()
 
-    def _hang_up(self) -> None:
-        """Close the connections of answers that are whole but for the end of their bodies."""
-        for response in list(self.draining):
-            response.hang_up()
+    def _let_go(self) -> None:
+        """Be forgotten by all that would close it."""
+        _open.discard(self)
+        if self._finalizer is not None:
+            self._finalizer.detach()
 
 
 _open: set[Pool] = set()

@@ -10,6 +10,9 @@ from acechat.errors import ConfigurationError
 
 __all__ = ["read_proxy"]
 
+_LONGEST_LABEL = 63
+"""Characters between two dots of a host (RFC 1035)."""
+
 
 def read_proxy(given: str | None, api_root: str) -> str | None:
     """Return the proxy to use: the one *given*, none for ``""``, the environment's for None.
@@ -18,22 +21,36 @@ def read_proxy(given: str | None, api_root: str) -> str | None:
     per request.
 
     Raises:
-        ConfigurationError: The proxy is of a kind that aiohttp does not speak.
+        ConfigurationError: The proxy is of a kind that aiohttp does not speak, or it or *api_root*
+            is no URL that aiohttp can ask.
     """
     proxy = given
-    if proxy is None:
-        url = URL(api_root)
-        if not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
-            proxies = urllib.request.getproxies()
-            proxy = proxies.get(url.scheme) or proxies.get("all")
+    url = _read(api_root, f"the base URL {api_root!r}")
+    if proxy is None and not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy:
         return None
     scheme, found, _ = proxy.partition("://")
     if not found:
-        return f"http://{proxy}"  # as curl does
-    if scheme.lower() not in {"http", "https"}:
+        proxy = f"http://{proxy}"  # as curl does
+    elif scheme.lower() not in {"http", "https"}:
         raise ConfigurationError(
             f"a proxy must begin with http:// or https://, not with {scheme}:// "
             '(proxy="" uses none)'
         )
+    _read(proxy, "the proxy")
     return proxy
+
+
+def _read(text: str, what: str) -> URL:
+    """Parse a URL; *what* must not quote a proxy's, which may hold a password."""
+    try:
+        url = URL(text)
+        host = (url.host and url.raw_host) or ""  # the one decodes the other
+    except ValueError:
+        host = ""
+    labels = [host] if ":" in host else host.removesuffix(".").split(".")
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
+        raise ConfigurationError(f"{what} is no URL of a host that can be asked")
+    return url

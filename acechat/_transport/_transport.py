@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl as _ssl
 import time
-import weakref
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 
@@ -24,7 +23,7 @@ from acechat._transport._pool import Connector, Pool, Wire, wire
 from acechat._transport._response import Response
 from acechat._transport._upload import Upload
 from acechat._version import __version__
-from acechat.errors import ClientClosedError, ConnectError, RequestTimeoutError
+from acechat.errors import ClientClosedError, ConfigurationError, ConnectError, RequestTimeoutError
 
 __all__ = ["Transport"]
 
@@ -119,11 +118,12 @@ class Transport:
             TransportError: The connection broke before the response began.
         """
         pool = await self._pool()
+        line = Wire()
         if pool.slots is not None:
-            await pool.within(pool.slots.acquire(), total_at, "total", timeout)
+            await pool.within(pool.slots.acquire(), total_at, "total", timeout, line)
         if ready is not None:
             try:
-                await pool.within(ready(), total_at, "total", timeout)
+                await pool.within(ready(), total_at, "total", timeout, line)
             except BaseException:
                 if pool.slots is not None:
                     pool.slots.release()
@@ -134,7 +134,8 @@ class Transport:
         if total_at is not None and (due is None or total_at < due):
             phase, due = "total", total_at
         try:
-            raw = await pool.within(self._send(pool, request, timeout), due, phase, timeout)
+            sending = self._send(pool, request, timeout, line)
+            raw = await pool.within(sending, due, phase, timeout, line)
         except BaseException:
             if pool.slots is not None:
                 pool.slots.release()
@@ -147,24 +148,26 @@ class Transport:
         return response
 
     async def _send(
-        self, pool: Pool, request: HTTPRequest, timeout: Timeout
+        self, pool: Pool, request: HTTPRequest, timeout: Timeout, line: Wire
     ) -> aiohttp.ClientResponse | Answer:
         body = request.body
-        direct = self._direct(pool, request)
         limits = _limits(timeout.connect)
+        line.sent = pool.connector is None  # who knows, in the caller's own session
+        wire.set(line)
         while True:
-            line = Wire()
-            wire.set(line)
             began = time.monotonic()
             try:
+                direct = self._direct(pool, request)
                 if direct is None or body is None:
                     return await self._send_by_session(pool.session, request, limits)
                 return await direct.send(request.headers, body, limits)
             except Exception as error:  # noqa: BLE001 - as in Response.read
                 failure = translated(error, "the connection broke before the answer")
-            except BaseException:
+                if isinstance(error, RuntimeError) and self._session is not None:
+                    failure = ConfigurationError(f"the session= cannot be used here: {error}")
+            except BaseException as ended:  # noqa: BLE001 - as below
                 line.cut()
-                raise
+                raise ended.with_traceback(None)  # noqa: B904 - its frames hold the token
             line.cut()
             if self._closed:
                 raise ClientClosedError
@@ -172,8 +175,9 @@ class Transport:
                 raise timed_out("connect", timeout)
             # A kept connection that the server had closed meanwhile: the request went nowhere.
             dead = line.reused and time.monotonic() - began < _STALE_WITHIN
-            if not dead or isinstance(failure, ConnectError):
+            if not dead or line.fresh or isinstance(failure, ConnectError):
                 raise failure
+            line.renew()
 
     async def _send_by_session(
         self, session: aiohttp.ClientSession, request: HTTPRequest, limits: aiohttp.ClientTimeout
@@ -227,7 +231,7 @@ class Transport:
             ClientClosedError: The client was closed meanwhile.
         """
         pool = await self._pool()
-        await pool.within(asyncio.sleep(seconds), None, "total", timeout)
+        await pool.within(asyncio.sleep(seconds), None, "total", timeout, Wire())
 
     async def _pool(self) -> Pool:
         if self._closed:
@@ -237,7 +241,7 @@ class Transport:
         if pool is not None and pool.usable:
             return pool
         for old in [old for old in list(self._pools) if old.is_closed()]:
-            del self._pools[old]
+            self._pools.pop(old, None)  # another thread may do this, too
         session, connector = self._session, None
         if session is None:
             connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE)
@@ -247,8 +251,7 @@ class Transport:
             )
         pool = Pool(session, connector, self._config.max_concurrency)
         self._pools[loop] = pool
-        weakref.finalize(self, pool.abandon).atexit = False
-        await pool.start()
+        await pool.start(self)
         return pool
 
     async def close(self) -> None:

@@ -286,6 +286,23 @@ class Streamed:
         return "".join(self.texts)
 
 
+@pytest.fixture
+def black_hole():
+    """An address that takes no connection: its queue of connections is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = []
+        for _ in range(4):
+            sock = socket.socket()
+            sock.settimeout(0)
+            sock.connect_ex(listener.getsockname())
+            waiting.append(sock)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for sock in waiting:
+            sock.close()
+
+
 PATIENT = Timeout(total=8, connect=2, first_token=4, idle=4)
 AT_ONCE = RetryPolicy(base_delay=0)
 

@@ -362,3 +362,38 @@ def test_what_the_emulator_recorded_does_not_show_the_token(acechat_service, kin
     for written in (repr(request), repr(pickle.dumps(request)), repr(acechat_service)):
         assert acechat_service.token not in written
     assert acechat.__version__ in request.headers["user-agent"]
+
+
+@pytest.mark.parametrize("size", [10, 1_100_000], ids=["small", "large"])
+@pytest.mark.parametrize("way", ["cancel", "wait_for", "timeout"])
+def test_a_call_that_the_caller_ends_shows_no_token_in_its_traceback(server, wire, way, size):
+    async def silent(reader, writer, number):
+        await reader.read()
+
+    async def end(call):
+        if way == "wait_for":
+            await asyncio.wait_for(call, 0.2)
+        elif way == "timeout":
+            async with asyncio.timeout(0.2):
+                await call
+        task = asyncio.create_task(call)
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await task
+
+    async def ask():
+        async with AsyncClient(wire.token, base_url=server.url, proxy="") as client:
+            try:
+                await end(client.chat("x" * size))
+            except (TimeoutError, asyncio.CancelledError) as error:
+                return error
+
+    server.handler = silent
+    ended = asyncio.run(ask())
+    happened = Happened(ended, None, "", [])
+    told = [*pythons_traceback_with_locals(happened)]
+    if size < 1000:  # rich takes seconds for a megabyte
+        told += richs_traceback_with_locals(happened)
+
+    assert any("acechat" in text for text in told)
+    assert not [text for text in told if wire.token in text]

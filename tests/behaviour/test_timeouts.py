@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -201,23 +200,6 @@ def test_after_done_the_connection_is_dropped_though_the_client_stays(server, wi
     with Client(**make_ask(server.url).options({})) as client:
         assert client.stream("Hello").collect().text == "Hello"
         assert server.gone()
-
-
-@pytest.fixture
-def black_hole():
-    """An address that takes no connection: its queue of connections is full."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        waiting = []
-        for _ in range(4):
-            sock = socket.socket()
-            sock.settimeout(0)
-            sock.connect_ex(listener.getsockname())
-            waiting.append(sock)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        for sock in waiting:
-            sock.close()
 
 
 @pytest.mark.case("to-connect")

@@ -1,0 +1,327 @@
+"""What a broken or hostile service may cost: requests, memory, words. Marks: the case table."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import time
+
+import pytest
+
+from acechat import (
+    AsyncClient,
+    Client,
+    ConfigurationError,
+    ConnectError,
+    ProtocolError,
+    RequestTimeoutError,
+    RetryPolicy,
+    Timeout,
+    TransportError,
+)
+
+ONE_ATTEMPT = RetryPolicy(max_attempts=1)
+
+
+@pytest.fixture
+def settings(server, wire):
+    return {
+        "base_url": server.url,
+        "api_token": wire.token,
+        "timeout": Timeout(total=8, connect=2, first_token=4, idle=4),
+        "retries": RetryPolicy(base_delay=0),
+    }
+
+
+@pytest.mark.case("retry-zero", "retry-stale-keepalive")
+def test_one_attempt_is_two_requests_at_most_however_many_connections_are_dead(
+    server, wire, settings
+):
+    all_there = asyncio.Event()
+
+    async def first(reader, writer, number):
+        if number == 10:
+            all_there.set()
+        await all_there.wait()
+        writer.write(wire.ok())
+
+    async def then(reader, writer, number):
+        server.reset(writer)
+
+    async def ask():
+        async with AsyncClient(**settings) as client:
+            server.handler = first
+            await asyncio.gather(*[client.chat("Hello") for _ in range(10)])
+            server.handler = then
+            with pytest.raises(TransportError) as caught:
+                await client.chat("Hello", retries=ONE_ATTEMPT)
+            return caught.value
+
+    error = asyncio.run(ask())
+    assert len(error.attempts) == 1
+    assert len(server.requests) == 10 + 2  # the second is free, and on a new connection
+    assert server.requests[-1].connection == 11
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(lambda wire: wire.ok() + b"and more", id="more than the length says"),
+        pytest.param(lambda wire: wire.ok(Content_Length=7), id="two lengths"),
+        pytest.param(lambda wire: wire.ok(Content_Encoding="br"), id="an encoding not asked for"),
+        pytest.param(lambda wire: b"SSH-2.0-OpenSSH_9.2\r\n\r\n", id="no HTTP"),
+    ],
+)
+@pytest.mark.case("net-cl-long")
+def test_what_was_answered_in_a_way_that_nobody_can_read_is_asked_once(
+    either, server, wire, broken
+):
+    server.reply(broken(wire))
+
+    error = either("chat")
+
+    assert isinstance(error, TransportError)
+    assert [attempt.failure for attempt in error.attempts] == ["answered"]
+    assert error.attempts[0].may_be_billed
+    assert len(server.requests) == 1
+
+
+def test_an_error_is_not_as_long_as_what_it_is_about(either, server, wire):
+    server.reply(wire.ok("x" * 100_000) + b"and more")
+
+    error = either("chat")
+
+    assert len(str(error)) < 500
+    assert len(error.attempts[0].error) < 500
+
+
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+@pytest.mark.case("to-pool")
+def test_who_waited_for_a_turn_in_vain_was_not_sent_and_hears_so(server, wire, settings, kind):
+    async def handler(reader, writer, number):
+        await asyncio.sleep(0.5)
+        writer.write(wire.ok())
+
+    server.handler = handler
+    options = settings | {"max_concurrency": 1}
+    hasty = Timeout(total=0.2)
+
+    async def tasks():
+        async with AsyncClient(**options) as client:
+            patient = asyncio.create_task(client.chat("Hello"))
+            await asyncio.sleep(0.05)
+            with pytest.raises(RequestTimeoutError) as caught:
+                await client.chat("Hello", timeout=hasty)
+            await patient
+            return caught.value
+
+    def threads():
+        with Client(**options) as client:
+            patient = threading.Thread(target=client.chat, args=("Hello",))
+            patient.start()
+            server.wait_for(1)
+            with pytest.raises(RequestTimeoutError) as caught:
+                client.chat("Hello", timeout=hasty)
+            patient.join()
+            return caught.value
+
+    error = asyncio.run(tasks()) if kind is AsyncClient else threads()
+
+    assert (error.phase, error.sent) == ("total", False)
+    assert "turn" in str(error)
+    assert [(one.failure, one.may_be_billed) for one in error.attempts] == [("unsent", False)]
+    assert len(server.requests) == 1
+
+
+def test_a_total_that_passes_while_connecting_bills_nobody(make_ask, black_hole):
+    with pytest.raises(RequestTimeoutError) as caught:
+        make_ask(black_hole).chat(timeout=Timeout(connect=5, total=0.3))
+
+    assert [one.failure for one in caught.value.attempts] == ["unsent"]
+    assert not caught.value.sent
+
+
+def test_a_total_that_passes_after_the_request_was_sent_may_be_billed(ask, server):
+    async def silent(reader, writer, number):
+        await reader.read()
+
+    server.handler = silent
+    with pytest.raises(RequestTimeoutError) as caught:
+        ask.chat(timeout=Timeout(total=0.3))
+
+    assert caught.value.sent
+    assert caught.value.attempts[0].may_be_billed
+
+
+def flood(server, wire, event):
+    """Send *event* again and again, for a while."""
+
+    async def handler(reader, writer, number):
+        writer.write(wire.head())
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            writer.write(wire.chunk(event * 100))
+            await writer.drain()
+
+    server.handler = handler
+
+
+def test_events_that_say_nothing_do_not_fill_the_memory(ask, server, wire):
+    flood(server, wire, wire.delta())
+
+    got = ask.stream(client_options={"max_event_bytes": 100_000})
+
+    assert isinstance(got.error, ProtocolError)
+    assert "max_event_bytes" in str(got.error)
+    assert not got.texts
+
+
+@pytest.mark.parametrize("transport", ["plain", "stream"])
+def test_a_whole_answer_is_bounded_however_it_travels(ask, server, wire, transport):
+    if transport == "stream":
+        flood(server, wire, wire.delta("x" * 1000))
+    else:
+        server.reply(wire.ok("x" * 1_000_000))
+
+    with pytest.raises(ProtocolError, match="max_response_bytes"):
+        ask.chat(client_options={"max_response_bytes": 500_000, "transport": transport})
+
+
+def test_a_stream_that_is_read_piece_by_piece_is_as_long_as_it_is(ask, server, wire):
+    server.reply(wire.stream(*["x" * 1000] * 100))
+
+    assert len(ask.stream(client_options={"max_response_bytes": 50_000}).text) == 100_000
+
+
+def test_a_loop_that_ended_is_forgotten(server, wire, settings):
+    server.reply(wire.ok())
+    client = AsyncClient(**settings)
+
+    for _ in range(5):
+        assert asyncio.run(client.chat("Hello")).text == "Hello"
+
+    from acechat._transport._pool import Pool
+
+    gc.collect()
+    assert sum(isinstance(one, Pool) for one in gc.get_objects()) <= 1
+
+
+def test_clients_in_many_threads_begin_and_end_at_once(server, wire, settings):
+    server.reply(wire.ok())
+    failed = []
+
+    def use():
+        try:
+            for _ in range(15):
+                with Client(**settings) as client:
+                    client.chat("Hello")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test fails
+            failed.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=use) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert not failed
+
+
+def test_a_client_of_a_task_that_the_end_of_the_loop_cancels_ends_quietly(script, server, wire):
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
+        await writer.drain()
+        await reader.read()
+
+    server.handler = handler
+    done = script(
+        """
+        import asyncio
+        from acechat import AsyncClient
+        async def work():
+            client = AsyncClient(TOKEN, base_url=URL)
+            async for _ in client.stream("Hello"):
+                pass
+        async def main():
+            task = asyncio.create_task(work())
+            await asyncio.sleep(0.3)
+        asyncio.run(main())
+        print("done")
+        """
+    )
+
+    assert done.stdout.split() == ["done"]
+    assert done.stderr == ""
+
+
+# ---- what cannot be sent
+
+
+@pytest.mark.parametrize("value", ["\x01", "\x0b", "\x7f", "\udcff", "a\rb"])
+def test_a_header_with_what_no_header_holds_is_refused(either, server, value):
+    error = either("chat", extra_headers={"x-note": value})
+
+    assert isinstance(error, ConfigurationError)
+    assert "x-note" in str(error)
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a\\b", "http://xn--.invalid", "http://" + "ä" * 80, "http://a..b", "http://h:99999"],
+)
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_a_base_url_of_no_host_is_refused_at_once(kind, url):
+    with pytest.raises(ConfigurationError, match="base URL"):
+        kind("token", base_url=url)
+
+
+@pytest.mark.parametrize("where", ["h:notaport", ":80", "h:99999", "[::1"])
+def test_a_proxy_of_no_host_is_refused_at_once_without_its_password(where):
+    with pytest.raises(ConfigurationError, match="proxy") as caught:
+        AsyncClient("token", proxy=f"http://ada:pass-word@{where}")
+
+    assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["closed", "of another loop"])
+def test_a_session_that_cannot_be_used_is_said_to_be_so(server, wire, settings, what):
+    import aiohttp
+
+    async def make():
+        session = aiohttp.ClientSession()
+        if what == "closed":
+            await session.close()
+        return session
+
+    async def ask(session):
+        async with AsyncClient(**settings, session=session) as client:
+            with pytest.raises(ConfigurationError, match="session=") as caught:
+                await client.chat("Hello")
+            return caught.value
+
+    session = asyncio.run(make())
+    error = asyncio.run(ask(session))
+    session.detach()
+
+    assert len(error.attempts) == 1
+    assert not error.attempts[0].may_be_billed
+    assert not server.requests
+
+
+def test_a_host_that_is_no_name_is_not_looked_up_thrice(make_ask, monkeypatch):
+    def refuse(*_, **__):
+        raise UnicodeError("label empty or too long")
+
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    with pytest.raises(ConnectError) as caught:
+        make_ask("http://somewhere.invalid").chat()
+
+    assert [one.failure for one in caught.value.attempts] == ["unsent"]
