@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
-from acechat._codec import convert, decode_json
+from acechat._codec import decode_json
+from acechat._salvage import convert
 from acechat.errors import ProtocolError
 from acechat.types import CatalogModel
 

@@ -1,23 +1,20 @@
 """Structs ↔ JSON bytes.
 
 Decoding has two tiers. The first is msgspec's typed decoder, straight from the bytes. What it
-refuses is decoded to builtins, and `_salvage` keeps every field that fits: an answer that was paid
-for is not lost because ``created`` changed its type.
+refuses is decoded to builtins, and `_salvage` keeps every field that fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from decimal import Decimal
 from math import isfinite
-from types import UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, cast
 
 import msgspec
-from msgspec import Struct
 
 from acechat._refusals import error_from_value, find_trace_id, is_refusal
+from acechat._salvage import convert
 from acechat._sse import Event
 from acechat._told import decode_told
 from acechat.errors import ConfigurationError, ProtocolError
@@ -32,7 +29,6 @@ from acechat.types import (
 
 __all__ = [
     "UNREADABLE",
-    "convert",
     "decode_chunk",
     "decode_completion",
     "decode_fields",
@@ -40,30 +36,17 @@ __all__ = [
     "decode_models",
     "decode_plain_chunk",
     "encode",
+    "is_object",
+    "with_arguments",
+    "without_arguments",
 ]
 
-_T = TypeVar("_T")
-
 _chunk = msgspec.json.Decoder(ChatCompletionChunk)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
-
-_PRECIOUS = {
-    "choices",
-    "message",
-    "delta",
-    "content",
-    "tool_calls",
-    "function",
-}
-"""Fields that carry the answer: one that does not fit is an error, not a loss."""
-
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot decode; the last two are not its own."""
-
-
-class _UnfitError(Exception):
-    """A value has not the type that it should."""
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
@@ -239,83 +222,18 @@ def _with_arguments(completion: ChatCompletion) -> ChatCompletion:
 
 def with_arguments(call: ToolCall) -> ToolCall:
     """Make empty arguments of *call* ``{}``."""
-    if call.function.arguments.strip():
-        return call
+    return call if call.function.arguments.strip() else without_arguments(call)
+
+
+def without_arguments(call: ToolCall) -> ToolCall:
+    """Make the arguments of *call* ``{}``."""
     return ToolCall(id=call.id, type=call.type, function=FunctionCall(name=call.function.name))
 
 
-def convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | None = None) -> _T:
-    """Make a struct of decoded JSON, leaving out the fields that do not fit.
-
-    Raises:
-        ProtocolError: One does not fit that may not be left out.
-    """
+def is_object(text: str) -> bool:
+    """Whether *text* is a JSON object."""
     try:
-        return msgspec.convert(fields, cls)
-    except msgspec.ValidationError as error:
-        reason = f"the answer has another form ({error})"
-    try:
-        return cast("_T", _salvage(fields, cls))
-    except _UnfitError:
-        raise ProtocolError(reason, body=data, status=status) from None
-
-
-def _salvage(value: Any, kind: Any) -> Any:
-    """Convert *value* to *kind*, leaving out the fields that do not fit."""
-    try:
-        fit = msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError:
-        pass
-    else:
-        if not isinstance(fit, Decimal) or fit.is_finite():
-            return fit
-    if get_origin(kind) in {Union, UnionType}:
-        for option in get_args(kind):
-            try:
-                return _salvage(value, option)
-            except _UnfitError:
-                continue
-    elif get_origin(kind) is list and isinstance(value, list):
-        (item,) = get_args(kind)
-        return [_salvage(entry, item) for entry in cast("list[Any]", value)]
-    elif isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
-        return _salvage_struct(cast("dict[str, Any]", value), kind)
-    elif kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    elif kind is str and isinstance(value, list):
-        return _joined(cast("list[Any]", value))
-    raise _UnfitError
-
-
-def _salvage_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
-    kept: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
-        found = value.get(field.encode_name)
-        if found is None or (found in ("", {}, False) and field.encode_name == "tool_calls"):
-            continue
-        if field.name == "arguments" and not isinstance(found, str):  # a value, not its text
-            try:
-                found = _encoder.encode(found).decode()
-            except RecursionError:
-                raise _UnfitError from None
-        try:
-            kept[field.name] = _salvage(found, field.type)
-        except _UnfitError:
-            if field.encode_name in _PRECIOUS or field.required:
-                raise
-    try:
-        return kind(**kept)
-    except TypeError:  # a required field is missing
-        raise _UnfitError from None
-
-
-def _joined(parts: list[Any]) -> str:
-    """Join the texts of *parts*: some servers answer in parts, as requests may be written."""
-    told = [
-        cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else part
-        for part in parts
-    ]
-    texts = [text for text in told if isinstance(text, str)]
-    if parts and not texts:
-        raise _UnfitError
-    return "".join(texts)
+        _object.decode(text)
+    except UNREADABLE:
+        return False
+    return True

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 import msgspec
 from msgspec import Struct
 
-from acechat._codec import encode, with_arguments
+from acechat._codec import encode, is_object, without_arguments
 from acechat._config import Riding, check_headers
 from acechat.errors import ConfigurationError
 from acechat.types import (
@@ -178,7 +178,7 @@ def _as_part(piece: object) -> ContentPart:
 
 def _as_message(message: Any) -> MessageLike:
     if isinstance(message, AssistantMessage) and message.tool_calls:
-        calls = [with_arguments(call) for call in message.tool_calls]
+        calls = [_as_sendable_call(call) for call in message.tool_calls]
         return msgspec.structs.replace(message, tool_calls=calls)
     if isinstance(message, _MESSAGES):
         return message
@@ -197,12 +197,21 @@ def _as_message(message: Any) -> MessageLike:
 
 
 def _as_sendable_call(call: Any) -> Any:
-    """The service skips a call whose arguments are no JSON object; empty ones mean ``{}``."""
+    """Make arguments an object: the service skips any others, and the call with them (1.3).
+
+    Then the result answers a call that nobody made, and the model never hears what was wrong.
+    """
     if isinstance(call, ToolCall):
-        return with_arguments(call)
+        return call if is_object(call.function.arguments) else without_arguments(call)
     if not isinstance(call, Mapping):
-        return call
-    return _filled(cast("Mapping[str, Any]", call), "arguments", "{}")
+        return cast("object", call)
+    entry = cast("Mapping[str, Any]", call)
+    function = _function_of(entry)
+    told: Any = function.get("arguments")
+    if not function or (isinstance(told, str) and is_object(told)):
+        return entry
+    sendable = encode(cast("dict[str, Any]", told)).decode() if isinstance(told, dict) else "{}"
+    return {**entry, "function": {**function, "arguments": sendable}}
 
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,12 +246,14 @@ def as_sendable_tool(tool: Any) -> Any:
         from acechat._tool import as_tool  # most calls have none
 
         return as_tool(tool).definition
-    return _filled(cast("Mapping[str, Any]", tool), "parameters", _NO_PARAMETERS)
-
-
-def _filled(entry: Mapping[str, Any], key: str, value: object) -> Mapping[str, Any]:
-    """Return *entry* with *value* under its function's *key*, if nothing is there."""
-    function: Any = entry.get("function")
-    if isinstance(function, Mapping) and not cast("Mapping[str, Any]", function).get(key):
-        return {**entry, "function": {**function, key: value}}
+    entry = cast("Mapping[str, Any]", tool)
+    function = _function_of(entry)
+    if function and not function.get("parameters"):
+        return {**entry, "function": {**function, "parameters": _NO_PARAMETERS}}
     return entry
+
+
+def _function_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the function of a tool or of a call; nothing where there is none."""
+    function: Any = entry.get("function")
+    return cast("Mapping[str, Any]", function) if isinstance(function, Mapping) else {}

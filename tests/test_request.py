@@ -285,9 +285,14 @@ def test_messages_are_structs_or_the_apis_own_json(message, expected):
         ({"name": "f", "arguments": None}, "{}"),
         ({"name": "f"}, "{}"),
         ({"name": "f", "arguments": '{"x":1}'}, '{"x":1}'),
+        ({"name": "f", "arguments": '{"city": "Par'}, "{}"),
+        ({"name": "f", "arguments": "[1, 2]"}, "{}"),
+        ({"name": "f", "arguments": "null"}, "{}"),
+        ({"name": "f", "arguments": {"x": 1}}, '{"x":1}'),
     ],
 )
-def test_calls_without_arguments_are_sent_with_empty_ones(function, arguments):
+def test_calls_are_sent_with_arguments_that_are_an_object(function, arguments):
+    """The service drops a call with any others, and its result then answers nothing (1.3)."""
     call = {"id": "t-1", "type": "function", "function": function}
     before = json.dumps(call)
 
@@ -296,6 +301,23 @@ def test_calls_without_arguments_are_sent_with_empty_ones(function, arguments):
     (told,) = body["messages"][0]["tool_calls"]
     assert told == {**call, "function": {"name": "f", "arguments": arguments}}
     assert json.dumps(call) == before
+
+
+@pytest.mark.parametrize("arguments", ['{"city": "Par', "[1, 2]", " "])
+def test_a_call_that_the_model_got_wrong_is_sent_back_as_one_without_arguments(arguments):
+    said = AssistantMessage(tool_calls=[ToolCall("t-1", function=FunctionCall("f", arguments))])
+
+    body = sent(messages=[said])
+
+    assert body["messages"][0]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+    assert said.tool_calls[0].function.arguments == arguments
+
+
+@pytest.mark.parametrize("call", [{"id": "t-1"}, {"function": "f"}, "t-1"])
+def test_what_is_no_call_is_for_the_service_to_refuse(call):
+    body = sent(messages=[{"role": "assistant", "tool_calls": [call]}])
+
+    assert body["messages"][0]["tool_calls"] == [call]
 
 
 def test_the_calls_of_an_answer_may_be_put_into_a_message_by_hand():

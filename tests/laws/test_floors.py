@@ -24,6 +24,7 @@ FLOORS = [
         "_redaction",
         "_refusals",
         "_retry",
+        "_salvage",
         "_schema",
         "_signature",
         "_sse",
