@@ -91,6 +91,7 @@ class HTTPResponse:
 
         Raises:
             TransportError: It was cut, or a limit of `Timeout` passed.
+            RuntimeError: It was given up; see `Middleware`.
         """
         return self._body
 
@@ -104,15 +105,38 @@ class _Arriving(HTTPResponse):
     def __init__(self, raw: Response, read: Callable[[Response], Awaitable[bytes]]) -> None:
         super().__init__(b"", status=raw.status)
         self.headers = raw.headers
-        self.raw = raw
         self.whole: bool = False
+        self.touched: bool = False
+        """Whether somebody has begun to read it."""
+
+        self._raw = raw
         self._read = read
+        self._given_up = False
 
     async def read(self) -> bytes:
         if not self.whole:
-            self._body = await self._read(self.raw)
+            raw, self.touched = self.unread(), True
+            self._body = await self._read(raw)
             self.whole = True
         return self._body
+
+    def unread(self) -> Response:
+        """Return what is to be read.
+
+        Raises:
+            RuntimeError: It was given up.
+        """
+        if self._given_up:
+            raise RuntimeError(
+                "the answer was given up: read it before you send again, or return another"
+            )
+        return self._raw
+
+    def give_up(self) -> None:
+        """Close the connection of an answer that was not read to its end."""
+        if self._raw.open:
+            self._given_up = True
+            self._raw.abort()
 
 
 CallNext: TypeAlias = Callable[[HTTPRequest], Awaitable[HTTPResponse]]
@@ -120,7 +144,10 @@ CallNext: TypeAlias = Callable[[HTTPRequest], Awaitable[HTTPResponse]]
 
 Middleware: TypeAlias = Callable[[HTTPRequest, CallNext], Awaitable[HTTPResponse]]
 """Is awaited once per attempt. It hands the request on, as it is or changed, and returns the
-answer; or it answers itself."""
+answer; or it answers itself.
+
+It may hand on more than once. That gives up the answer before, unless its body was read: it would
+keep one of the turns that *max_concurrency* allows. What is sent side by side takes a turn each."""
 
 
 def check_middleware(middleware: Iterable[Middleware]) -> tuple[Middleware, ...]:
@@ -152,14 +179,18 @@ async def through(
 
     Raises:
         TypeError: A middleware returned something else than an answer.
+        RuntimeError: It returned one that it had given up.
     """
-    opened: list[Response] = []
+    opened: list[_Arriving] = []
 
     async def last(changed: HTTPRequest) -> HTTPResponse:
         if changed is not request:
             check_headers(changed.headers)
-        opened.append(await send(changed))
-        return _Arriving(opened[-1], read)
+        for earlier in opened:
+            if not earlier.touched:  # it has a turn, for which this one may have to wait
+                earlier.give_up()
+        opened.append(_Arriving(await send(changed), read))
+        return opened[-1]
 
     def link(number: int) -> CallNext:
         if number == len(middleware):
@@ -175,14 +206,14 @@ async def through(
 
         return call_next
 
-    kept: Response | None = None
+    kept: HTTPResponse | None = None
     try:
         answer = await link(0)(request)
         if isinstance(answer, _Arriving) and not answer.whole:
-            kept = answer.raw
-            return kept
+            kept = answer
+            return answer.unread()
         return _Kept(answer.status, answer.headers, await answer.read())
     finally:
-        for raw in opened:
-            if raw is not kept and raw.open:
-                raw.abort()
+        for arriving in opened:
+            if arriving is not kept:
+                arriving.give_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -22,8 +23,9 @@ BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 def through(ask):
     """Ask in one of two ways through *middleware*; return the text."""
 
-    def run(method, *middleware, **options):
-        options["client_options"] = {"middleware": middleware}
+    def run(method, *middleware, max_concurrency=None, **options):
+        settings = {"middleware": middleware, "max_concurrency": max_concurrency}
+        options["client_options"] = settings
         if method == "chat":
             return ask.chat(**options).text
         got = ask.stream(**options)
@@ -200,6 +202,89 @@ def test_it_may_ask_twice_and_leaves_nothing_open(through, server, wire, method)
         return await call_next(request)
 
     assert through(method, twice) == "Hello"
+    assert len(server.requests) == 2
+
+
+@BOTH
+def test_it_may_ask_twice_where_there_is_one_turn_for_all(through, server, wire, method):
+    answer(server, wire)
+
+    async def twice(request, call_next):
+        await call_next(request)
+        return await call_next(request)
+
+    assert through(method, twice, max_concurrency=1) == "Hello"
+    assert len(server.requests) == 2
+
+
+@BOTH
+@pytest.mark.parametrize("way", ["handed on", "read late"])
+def test_an_answer_that_it_did_not_read_ends_when_it_asks_again(through, server, wire, method, way):
+    answer(server, wire)
+
+    async def first_of_two(request, call_next):
+        first = await call_next(request)
+        await call_next(request)
+        if way == "read late":
+            await first.read()
+        return first
+
+    with pytest.raises(RuntimeError, match="read it before you send again"):
+        through(method, first_of_two)
+    assert len(server.requests) == 2
+    assert server.gone()
+
+
+@BOTH
+def test_an_answer_that_it_read_survives_another(through, server, wire, method):
+    answer(server, wire)
+
+    async def first_of_two(request, call_next):
+        first = await call_next(request)
+        await first.read()
+        await call_next(request)
+        return first
+
+    assert through(method, first_of_two, max_concurrency=1) == "Hello"
+    assert len(server.requests) == 2
+
+
+@BOTH
+def test_an_answer_that_is_being_read_survives_another(through, server, wire, method):
+    whole = {"chat": wire.ok(), "stream": wire.stream("Hel", "lo")}[method]
+    both_sent = asyncio.Event()
+
+    async def handler(reader, writer, number):
+        writer.write(whole[:-5])
+        await writer.drain()
+        if number == 1:
+            await both_sent.wait()
+        else:
+            both_sent.set()
+        writer.write(whole[-5:])
+
+    server.handler = handler
+
+    async def hedge(request, call_next):
+        first = await call_next(request)
+        reading = asyncio.create_task(first.read())
+        await asyncio.sleep(0)
+        await call_next(request)
+        await reading
+        return first
+
+    assert through(method, hedge) == "Hello"
+
+
+@BOTH
+def test_one_of_two_that_it_asked_for_at_once_may_answer(through, server, wire, method):
+    answer(server, wire)
+
+    async def race(request, call_next):
+        first, _ = await asyncio.gather(call_next(request), call_next(request))
+        return first
+
+    assert through(method, race) == "Hello"
     assert len(server.requests) == 2
 
 
