@@ -95,6 +95,7 @@ class Asking:
         output = output_type if isinstance(output_type, Output) else Output(output_type)
         self._kind: Any = output.kind
         self._schema = schema_of(self._kind)
+        self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects
         self._wrapper: Any = None
         if self._schema.get("type") != "object":
             self._wrapper = msgspec.defstruct("Answer", [(_KEY, self._kind)])
@@ -223,7 +224,7 @@ class Asking:
 
     def partial_output(self) -> PartialOutput:
         """Return what reads the answer while it is being written."""
-        return PartialOutput(self._openers, wrapped=bool(self._wrapper))
+        return PartialOutput(self._openers, wrapped=bool(self._wrapper), bare=self._bare)
 
 
 class PartialOutput:
@@ -232,11 +233,13 @@ class PartialOutput:
     Args:
         openers: What it may begin with.
         wrapped: Whether it stands under a key of an object that is not part of the form.
+        bare: Whether an object may come without that key all the same.
     """
 
-    def __init__(self, openers: str = "{[", *, wrapped: bool = False) -> None:
+    def __init__(self, openers: str = "{[", *, wrapped: bool = False, bare: bool = False) -> None:
         self._json = PartialJSON(openers)
         self._wrapped = wrapped
+        self._bare = bare
 
     def receive(self, batch: Batch) -> bool:
         """Take what a read of the network brought; return whether there is more to see."""
@@ -254,9 +257,12 @@ class PartialOutput:
     def value(self) -> Any:
         """What has been told so far: an object that grows; None for nothing yet."""
         value = self._json.value
-        if self._wrapped and isinstance(value, dict):
-            return cast("dict[str, Any]", value).get(_KEY)
-        return value
+        if not self._wrapped or not isinstance(value, dict):
+            return value
+        told = cast("dict[str, Any]", value)
+        if self._bare and next(iter(told), _KEY) != _KEY:
+            return told  # `Asking` reads it, too
+        return told.get(_KEY)
 
 
 def _body(request: HTTPRequest) -> dict[str, Any]:

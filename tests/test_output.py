@@ -404,6 +404,24 @@ class TestPartialOutput:
         assert told.receive(batch(piece("1, 2")))
         assert told.value == [1]
 
+    @pytest.mark.parametrize("kind", [Plan | None, Plan | list[int], Model | None], ids=str)
+    @pytest.mark.parametrize("pieces", [["{", "}"], ['{"value": {', "}}"]], ids=["bare", "wrapped"])
+    def test_an_object_of_a_union_is_seen_with_and_without_the_key(self, kind, pieces):
+        begin, end = pieces
+        told = Asking(kind).partial_output()
+        told.receive(batch(piece(begin)))
+        assert told.value in (None, {})
+        assert told.receive(batch(piece('"title": "a", ')))
+        assert told.value == {"title": "a"}
+        assert told.receive(batch(piece(f'"days": 2{end}')))
+        assert told.value == {"title": "a", "days": 2}
+
+    def test_what_stands_before_the_key_of_a_list_is_not_seen(self):
+        told = Asking(list[int]).partial_output()
+        assert not told.receive(batch(piece('{"why": "so", ')))
+        assert told.receive(batch(piece('"value": [1, ')))
+        assert told.value == [1]
+
     def test_an_object_is_not_mistaken_for_a_list_before_it(self):
         told = Asking(Plan).partial_output()
         assert not told.receive(batch(Delta(content="As in [1]: ")))

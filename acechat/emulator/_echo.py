@@ -49,14 +49,18 @@ def told_in_json(asked: Asked, told: str, said: Said) -> Said:
     """Return *said* with the JSON *told*: to the tool that must be called, else as the text.
 
     The arguments of a tool are an object: what is none goes under the only property that the
-    tool's schema has.
+    tool's schema has. So does an object, if that is the one that `acechat._output` puts around a
+    union.
     """
     forced = _forced(asked)
     if forced is None:
         return msgspec.structs.replace(said, text=in_pieces(told), finish_reason="stop")
     name, schema = forced
     properties = list(cast("dict[str, Any]", schema.get("properties") or {}))
-    if not told.startswith("{") and len(properties) == 1:
+    known: object = json.loads(told)
+    around = properties == schema.get("required") == ["value"]
+    whole = isinstance(known, dict) and not (around and "value" not in known)
+    if not whole and len(properties) == 1:
         told = f"{{{json.dumps(properties[0])}: {told}}}"
     call = ToolCall(function=FunctionCall(name=name, arguments=told))
     return msgspec.structs.replace(said, tool_calls=(call,), finish_reason="tool_calls")

@@ -289,6 +289,40 @@ def test_partials_of_a_list_are_the_list(caller, acechat_service):
     assert all(isinstance(value, list) for value in seen)
 
 
+@pytest.mark.parametrize("told", [GOOD, {"value": GOOD}], ids=["bare", "wrapped"])
+@pytest.mark.parametrize("kind", [Plan | None, Plan | list[int]], ids=str)
+def test_partials_of_a_union_are_its_object_however_it_is_told(caller, acechat_service, kind, told):
+    acechat_service.script(split(bytes=7, of=ok(tool_calls=[("answer", told)])))
+    seen, answer, error = caller.partials(output_type=kind)
+    assert error is None
+    assert seen[-1] == GOOD
+    assert not any("value" in part for part in seen)
+    assert answer.output == PLAN
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "sent"),
+    [
+        (Plan | None, GOOD, {"value": GOOD}),
+        (Plan | None, {"value": GOOD}, {"value": GOOD}),
+        (Plan | None, None, {"value": None}),
+        (Plan, GOOD, GOOD),
+        (Model, {"y": 1}, {"y": 1}),
+    ],
+    ids=str,
+)
+def test_the_emulator_tells_the_tool_what_its_schema_asks_for(
+    caller, acechat_service, kind, told, sent
+):
+    acechat_service.script(ok(json=told))
+    try:
+        reply = caller.chat(output_type=Output(kind, reasks=0))
+    except OutputError as misfit:
+        reply = misfit.completion
+    (call,) = reply.to_dict()["choices"][0]["message"]["tool_calls"]
+    assert msgspec.json.decode(call["function"]["arguments"]) == sent
+
+
 def test_a_stream_whose_whole_does_not_fit_raises_at_its_end(caller, acechat_service):
     acechat_service.script(ok(json=BAD))
     seen, _, error = caller.partials(output_type=Plan)
