@@ -104,7 +104,9 @@ class Toolbox:
             tell(ToolStarted(call))
         try:
             content, images = await self._answer(call, whole=whole)
-        except Exception as error:  # noqa: BLE001 - whatever a tool raises is its answer
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise  # nobody waits for an answer
+        except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its answer
             reason = self._token.redact_text(_reason(error))
             if self._limits.raise_tool_errors:
                 cause = error.__cause__ if isinstance(error, _FailureError) else error
@@ -170,10 +172,13 @@ def _keep(results: Results, number: int, task: asyncio.Task[ToolResult]) -> None
         results[number] = task.result()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, _FailureError):
         return str(error)
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - what it says of itself is the tool's own code
+        text = ""
     return f"{type(error).__name__}: {text}"[:_SHOWN] if text else type(error).__name__
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import sys
 import threading
 import time
 from decimal import Decimal
@@ -232,6 +233,46 @@ class TestFailures:
         assert first.results[0].content == "rain in Paris for 1"
         assert len(second.completion.tool_calls) == 2
         assert len(caught.value.run.messages) == 3  # whole turns alone can be sent again
+
+    def test_a_tool_that_wants_to_end_the_program_has_failed(self, run, acechat_service):
+        def leave() -> None:
+            sys.exit(3)
+
+        async def leave_later() -> None:
+            sys.exit("no more")
+
+        class QuitError(BaseException):
+            pass
+
+        def quit_() -> None:
+            raise QuitError
+
+        acechat_service.script(
+            call("leave"), ok(tool_calls=[("leave_later", {}), ("quit_", {})]), ok("Stay.")
+        )
+
+        assert results(run(tools=[leave, leave_later, quit_])) == [
+            ("Error: SystemExit: 3", True),
+            ("Error: SystemExit: no more", True),
+            ("Error: QuitError", True),
+        ]
+
+        acechat_service.script(call("leave"))
+        with pytest.raises(ToolError, match="'leave' failed: SystemExit: 3") as caught:
+            run(tools=[leave], raise_tool_errors=True)
+        assert isinstance(caught.value.__cause__, SystemExit)
+
+    def test_an_exception_that_cannot_say_what_it_is_has_a_name(self, run, acechat_service):
+        class SilentError(Exception):
+            def __str__(self):
+                return self.args[0]
+
+        def broken() -> None:
+            raise SilentError
+
+        acechat_service.script(call("broken"), ok("Sorry."))
+
+        assert results(run(tools=[broken])) == [("Error: SilentError", True)]
 
     def test_the_token_and_long_pages_are_not_told(self, run, acechat_service):
         def broken() -> None:
