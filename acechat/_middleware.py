@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import Protocol, TypeAlias, cast
 
 from acechat._config import check_headers
 from acechat._request import HTTPRequest
@@ -146,6 +148,8 @@ Middleware: TypeAlias = Callable[[HTTPRequest, CallNext], Awaitable[HTTPResponse
 """Is awaited once per attempt. It hands the request on, as it is or changed, and returns the
 answer; or it answers itself.
 
+It is an ``async def``, or an object whose ``__call__`` is one.
+
 It may hand on more than once. That gives up the answer before, unless its body was read: it would
 keep one of the turns that *max_concurrency* allows. What is sent side by side takes a turn each."""
 
@@ -154,13 +158,27 @@ def check_middleware(middleware: Iterable[Middleware]) -> tuple[Middleware, ...]
     """Return *middleware* as a tuple.
 
     Raises:
-        TypeError: One of them cannot be called.
+        TypeError: One of them cannot be called, or is written in Python without ``async``.
     """
     checked = tuple(middleware)
     for one in checked:
-        if not callable(one):
+        if not callable(one) or _is_plain(one):
             raise TypeError(f"a middleware must be `async def (request, call_next)`, not {one!r}")
     return checked
+
+
+def _is_plain(one: object) -> bool:
+    """Whether *one*, or its ``__call__``, is a function of Python without ``async``.
+
+    What else can be called nobody can look into; it may return what can be awaited.
+    """
+    if inspect.iscoroutinefunction(one):
+        return False
+    while isinstance(one, partial):
+        one = cast("partial[object]", one).func
+    called: object = one if inspect.isroutine(one) else type(one).__call__
+    written = inspect.isfunction(called) or inspect.ismethod(called)
+    return written and not inspect.iscoroutinefunction(called)
 
 
 async def through(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
+from unittest.mock import AsyncMock
 
 import pytest
 
 from acechat import (
+    AsyncClient,
     BadRequestError,
     ConfigurationError,
     HTTPRequest,
@@ -339,9 +342,43 @@ def test_an_echo_of_the_token_is_not_shown_to_it(through, server, wire, method):
     assert wire.token not in seen[0]
 
 
-def test_what_is_no_middleware_is_refused(ask):
+class Plain:
+    def __call__(self, request, call_next):
+        return call_next(request)
+
+    def method(self, request, call_next):
+        return call_next(request)
+
+
+class Asynchronous:
+    async def __call__(self, request, call_next):
+        return await call_next(request)
+
+    async def method(self, request, call_next):
+        return await call_next(request)
+
+
+@pytest.mark.parametrize(
+    "one",
+    ["print", Plain(), Plain().method, partial(Plain()), lambda _, __: HTTPResponse(b"{}")],
+)
+def test_what_is_no_middleware_is_refused(one):
     with pytest.raises(TypeError, match="async def"):
-        ask.chat(client_options={"middleware": ["print"]})
+        AsyncClient("t-0123456789", middleware=[one])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "one", [Asynchronous(), Asynchronous().method, partial(as_it_is), partial(Asynchronous())]
+)
+def test_whatever_is_asynchronous_is_one(through, server, wire, method, one):
+    answer(server, wire)
+
+    assert through(method, one) == "Hello"
+
+
+def test_what_nobody_can_look_into_is_taken_at_its_word():
+    AsyncClient("t-0123456789", middleware=[AsyncMock(), print])
 
 
 def test_a_request_is_a_value():
