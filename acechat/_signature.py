@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, cast, get_type_hints
 from weakref import WeakKeyDictionary
 
@@ -21,6 +21,9 @@ _VARIABLE: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
     inspect.Parameter.VAR_KEYWORD: "**",
 }
+
+_SAYS_OTHERWISE = {"__signature__", "__wrapped__"}
+"""What `inspect.signature` believes before it looks at a partial itself."""
 
 
 def innermost(function: Any) -> Any:
@@ -95,17 +98,31 @@ def _described(
     return schema
 
 
-_known: WeakKeyDictionary[FunctionType, Signature] = WeakKeyDictionary()
+_known: WeakKeyDictionary[FunctionType, dict[object, Signature]] = WeakKeyDictionary()
 """Reading a signature takes longer than most calls of tools; a function that is kept keeps it."""
 
 
 def signature_of(function: Any, name: str) -> Signature:
-    known = _known.get(function) if isinstance(function, FunctionType) else None
-    if known is None:
-        known = _read_signature(function, name)
-        if isinstance(function, FunctionType):
-            _known[function] = known
-    return known
+    """Return what *function* takes; what is made of the same function in the same way is read once.
+
+    A method, and most partials, are made anew for each run.
+
+    Raises:
+        ConfigurationError: It takes what no model can send, or does not say what it takes.
+    """
+    inner, held, text = function, None, None
+    if type(inner) is partial and not _SAYS_OTHERWISE & vars(inner).keys():
+        held, inner = (len(inner.args), *inner.keywords), inner.func
+    bound = isinstance(inner, MethodType)
+    if bound:
+        # One that is not documented inherits its docstring, from where only its object knows.
+        text, inner = inner.__doc__ or inspect.getdoc(inner), inner.__func__
+    if not isinstance(inner, FunctionType):
+        return _read_signature(function, name)
+    known, made_so = _known.setdefault(inner, {}), (bound, text, held)
+    if made_so not in known:
+        known[made_so] = _read_signature(function, name)
+    return known[made_so]
 
 
 def _read_signature(function: Any, name: str) -> Signature:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
-from functools import partial, wraps
+from functools import partial, update_wrapper, wraps
+from types import MethodType
 from typing import Annotated, Literal
 
 import pytest
@@ -240,6 +241,74 @@ def test_a_function_that_nobody_keeps_is_not_kept_as_a_tool():
     as_tool(once)
     seen = weakref.ref(once)
     del once
+    gc.collect()
+
+    assert seen() is None
+
+
+def price(item: str, amount: int = 1) -> float:
+    """Tell a price."""
+    return amount * len(item)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: price,
+        lambda: Shop().price,
+        lambda: partial(price, "tea"),
+        lambda: partial(price, amount=object()),
+        lambda: partial(Shop().price, amount=2),
+    ],
+    ids=["function", "method", "partial", "partial by name", "partial of a method"],
+)
+def test_what_is_made_of_a_function_in_the_same_way_is_read_once(make):
+    assert as_tool(make()).read == as_tool(make()).read
+
+
+def test_what_is_made_of_a_function_in_other_ways_is_told_apart():
+    shop = Shop()
+    ways = [
+        (price, ["item", "amount"]),
+        (partial(price, "tea"), ["amount"]),
+        (partial(price, amount=3), ["item"]),
+        (partial(price, item="tea"), ["amount"]),
+        (partial(price, item="tea", amount=3), []),
+        (update_wrapper(partial(price, "tea"), price), ["item", "amount"]),
+        (shop.price, ["item", "amount"]),
+        (partial(shop.price, "tea"), ["amount"]),
+        (MethodType(price, "tea"), ["amount"]),
+    ]
+
+    for _ in range(2):
+        assert [list(parameters(made)["properties"]) for made, _ in ways] == [
+            taken for _, taken in ways
+        ]
+    with pytest.raises(ConfigurationError, match="'self' is"):
+        as_tool(Shop.price)
+
+
+def test_a_method_without_a_docstring_has_that_of_its_objects_class():
+    class Plain:
+        def look(self) -> None: ...
+
+    class Inside(Plain):
+        def look(self) -> None:
+            """Look inside."""
+
+        def look_outside(self):
+            return super().look
+
+    assert as_tool(Plain().look).description == ""
+    assert as_tool(Inside().look_outside()).description == "Look inside."
+
+
+def test_an_object_that_nobody_keeps_is_not_kept_for_its_method():
+    shop = Shop()
+    as_tool(shop.price)
+    as_tool(partial(shop.price, amount=2))
+    seen = weakref.ref(shop)
+    del shop
     gc.collect()
 
     assert seen() is None
