@@ -77,6 +77,16 @@ class Output(Struct, Generic[OutputT_co], frozen=True):
     """How often to ask again, with the error's words, when an answer does not fit. Each time is
     one more exchange, and paid for; 0 for never. A stream is never asked again."""
 
+    def __post_init__(self) -> None:
+        if self.strategy not in get_args(Strategy):
+            raise ConfigurationError(
+                f"strategy must be one of {get_args(Strategy)}, not {self.strategy!r}"
+            )
+        if not isinstance(self.reasks, int) or self.reasks < 0:
+            raise ConfigurationError(
+                f"reasks must be a whole number of 0 or more, not {self.reasks!r}"
+            )
+
 
 OutputType: TypeAlias = type[OutputT] | Output[OutputT] | _Form[OutputT]
 
@@ -88,7 +98,7 @@ class Asking:
         output_type: The form.
 
     Raises:
-        ConfigurationError: JSON cannot hold it, or its strategy is unknown.
+        ConfigurationError: JSON cannot hold it.
     """
 
     def __init__(self, output_type: OutputType[Any]) -> None:
@@ -100,11 +110,7 @@ class Asking:
         if self._schema.get("type") != "object":
             self._wrapper = msgspec.defstruct("Answer", [(_KEY, self._kind)])
             self._schema = schema_of(self._wrapper)
-        self._strategy: str = output.strategy
-        if self._strategy not in get_args(Strategy):
-            raise ConfigurationError(
-                f"strategy must be one of {get_args(Strategy)}, not {self._strategy!r}"
-            )
+        self._strategy = output.strategy
         self._reasks = output.reasks
         self._used: list[Usage | None] = []
 

@@ -194,7 +194,12 @@ class TestAsking:
 
     def test_an_unknown_strategy_is_refused(self):
         with pytest.raises(ConfigurationError, match="'auto', 'json_schema', 'prompt'"):
-            Asking(Output(Plan, strategy="tool"))
+            Output(Plan, strategy="tool")
+
+    @pytest.mark.parametrize("reasks", [-1, 0.5, "2", None])
+    def test_reasks_that_are_no_number_of_times_are_refused(self, reasks):
+        with pytest.raises(ConfigurationError, match="reasks must be a whole number of 0 or more"):
+            Output(Plan, reasks=reasks)
 
     @pytest.mark.parametrize("kind", [3, "Plan", {"type": "object"}, object, Plan("a", 1)])
     def test_what_is_no_type_is_refused(self, kind):
@@ -333,7 +338,7 @@ class TestAskingAgain:
         body = json.loads(asking.ask_again(asking.ask(request()), misfit(Plan, said(""))).body)
         assert [message["role"] for message in body["messages"]] == ["user", "user"]
 
-    @pytest.mark.parametrize("reasks", [-1, 0, 1, 3])
+    @pytest.mark.parametrize("reasks", [0, 1, 3])
     def test_it_is_done_as_often_as_was_said(self, reasks):
         asking = Asking(Output(Plan, reasks=reasks))
         first, error = asking.ask(request()), misfit(Plan, said("Hm."))
