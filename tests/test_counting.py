@@ -163,15 +163,6 @@ def test_messages_that_leave_something_out_are_counted(messages):
     ("messages", "tools"),
     [
         ([{"role": "assistant", "tool_calls": [{"id": "t-1"}]}], None),
-        (
-            [
-                {
-                    "role": "assistant",
-                    "tool_calls": [{"id": "t-1", "function": {"name": "f", "arguments": "{"}}],
-                }
-            ],
-            None,
-        ),
         ([{"role": "user", "content": [{"type": "image_url"}]}], None),
         ([{"role": "user", "content": "Hi"}], [{"name": "f"}]),
         ([{"role": "user", "content": "Hi"}], [5]),
@@ -180,6 +171,14 @@ def test_messages_that_leave_something_out_are_counted(messages):
 def test_what_cannot_be_counted_is_refused_before_it_is_sent(messages, tools):
     with pytest.raises((ConfigurationError, TypeError), match=r"\w+ \w+"):
         counted(*messages, tools=tools)
+
+
+def test_a_call_that_the_model_got_wrong_is_counted_as_it_is_sent():
+    call = {"id": "t-1", "function": {"name": "f", "arguments": '{"x":'}}
+
+    body = counted({"role": "assistant", "tool_calls": [call]})
+
+    assert body["messages"][0]["content"][0]["input"] == {}
 
 
 @pytest.mark.parametrize(
