@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast, overload
 
@@ -83,9 +84,12 @@ class Tool(Struct, frozen=True, kw_only=True):
 class _Note(Struct, frozen=True):
     """What `tool` says about a function."""
 
-    name: str | None
-    description: str | None
-    timeout: float | None
+    name: str | None = None
+    description: str | None = None
+    timeout: float | None = None
+
+
+_NOTHING_SAID = _Note()
 
 
 @overload
@@ -113,10 +117,11 @@ def tool(
 ) -> Any:
     """Say about a function what its signature does not; it stays the function that it is.
 
-    Only needed to override: every annotated function is a tool as it stands.
+    Only needed to override: every annotated function is a tool as it stands. A method of an object,
+    and what was told otherwise before, stays as it is too: what is returned calls it.
 
     Args:
-        function: What is called.
+        function: What is called; a `Tool` gets another name, too.
         name: What the model calls it; None for the function's name.
         description: When to use it; None for the docstring up to its first section.
         timeout: Seconds that one call may take; None for what `AsyncClient.run` is told.
@@ -127,8 +132,21 @@ def tool(
     """
     if function is None:
         return partial(tool, name=name, description=description, timeout=timeout)
-    setattr(function, _NOTE, _Note(name, description, timeout))
-    return function
+    said = {"name": name, "description": description, "timeout": timeout}
+    said = {key: value for key, value in said.items() if value is not None}
+    if isinstance(function, Tool):
+        return msgspec.structs.replace(function, **said)
+    known: _Note = getattr(function, _NOTE, _NOTHING_SAID)
+    note = msgspec.structs.replace(known, **said)
+    if note == known:
+        return function
+    if known is _NOTHING_SAID:
+        with suppress(AttributeError, TypeError):  # of what can hold no note
+            setattr(function, _NOTE, note)
+            return function
+    wrapper = partial(function)
+    setattr(wrapper, _NOTE, note)
+    return wrapper
 
 
 def as_tool(function: Any) -> Tool:
@@ -143,7 +161,7 @@ def as_tool(function: Any) -> Tool:
     if not callable(function):
         kind: str = type(cast("object", function)).__name__
         raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
-    note: _Note = getattr(function, _NOTE, _Note(None, None, None))
+    note: _Note = getattr(function, _NOTE, _NOTHING_SAID)
     inner = innermost(function)
     name = note.name or getattr(inner, "__name__", None) or type(inner).__name__
     signature = signature_of(function, name)

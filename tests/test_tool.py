@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from functools import partial, update_wrapper, wraps
+from inspect import iscoroutinefunction
 from types import MethodType
 from typing import Annotated, Literal
 
@@ -184,6 +185,72 @@ def test_the_decorator_needs_no_arguments_and_works_on_methods():
     house = House()
     assert [as_tool(one).name for one in (house.door, house.lamp)] == ["door", "light"]
     assert list(parameters(house.lamp)["properties"]) == ["on"]
+
+
+def test_one_function_may_be_several_tools():
+    def look(place: str) -> str:
+        return place
+
+    front, back = tool(look, name="front", timeout=2), tool(look, name="back")
+
+    assert front is look
+    assert back("out") == "out"
+    named = by_name([front, back])
+    assert [(one.name, one.timeout) for one in named.values()] == [("front", 2), ("back", 2)]
+    assert as_tool(tool(back, description="Behind.")).name == "back"
+    assert tool(front, name="front") is front
+
+
+def test_methods_of_two_objects_are_told_apart():
+    class Door:
+        def __init__(self, place):
+            self.place = place
+
+        def move(self, open_: bool) -> str:
+            """Move the door."""
+            return f"{self.place} {open_}"
+
+        @tool(timeout=5)
+        async def lock(self) -> str:
+            return self.place
+
+    front, back = Door("front"), Door("back")
+
+    named = by_name(
+        [
+            tool(front.move, name="front"),
+            tool(back.move, name="back"),
+            tool(front.lock, name="lock_front"),
+            back.lock,
+        ]
+    )
+
+    assert list(named) == ["front", "back", "lock_front", "lock"]
+    assert named["front"](open_=True) == "front True"
+    assert named["back"](**named["back"].read('{"open_": false}')) == "back False"
+    assert named["back"].description == "Move the door."
+    assert {one.timeout for one in named.values()} == {None, 5}
+    assert [iscoroutinefunction(one.function) for one in named.values()] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_what_can_hold_no_note_may_be_told_otherwise():
+    class Bell:
+        __slots__ = ()
+
+        def __call__(self) -> str:
+            return "ding"
+
+    made = Tool(name="row", function=dict, description="Keep.")
+
+    assert as_tool(tool(Bell(), name="bell"))() == "ding"
+    assert tool(made, name="column") == Tool(name="column", function=dict, description="Keep.")
+    with pytest.raises(ConfigurationError, match="cannot be named 'two words'"):
+        tool(made, name="two words")
 
 
 def takes_anything(city: str, **more: str) -> None: ...
