@@ -20,9 +20,10 @@ __all__ = ["AsyncRelay"]
 class AsyncRelay:
     """An answer as the bytes of server-sent events; `AsyncChatStream.sse` makes one.
 
-    ``await`` waits for the first content, and raises what fails before it: then the page can still
-    be answered with a status. What fails after the first bytes were handed out is told in the
-    stream, as ``event: error``, and ``[DONE]`` does not come.
+    ``await`` waits for the first content, though no longer than until the first comment is due, and
+    raises what fails meanwhile: then the page can still be answered with a status. Without it, the
+    page is answered at once. What fails later is told in the stream, as ``event: error``, and
+    ``[DONE]`` does not come.
 
     Whoever stops reading closes the connection to the service: by `aclose`, by being cancelled, or
     by letting go of the relay.
@@ -44,16 +45,24 @@ class AsyncRelay:
         self._token = token
         self._keep_alive = keep_alive
         self._reading: asyncio.Task[Batch] | None = None
+        self._told = b""  # what was read while somebody waited for the beginning
         self._begun = False
         self._ended = False
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the response to the page needs: the content type, and that nobody keeps it back."""
+        """What the response to the page needs: the content type, and that nobody keeps it back.
+
+        ``X-Trace-Id`` is one of them where something of the answer has arrived.
+        """
         return headers_of(self._stream.trace_id)
 
     def __await__(self) -> Generator[Any, None, Self]:
-        yield from self._stream.__aenter__().__await__()
+        return self._begin().__await__()
+
+    async def _begin(self) -> Self:
+        while not (self._told or self._begun or self._ended):
+            self._told = await self._next()
         return self
 
     def __aiter__(self) -> Self:
@@ -69,20 +78,15 @@ class AsyncRelay:
         """Wait for the next network read that says something; return its events.
 
         No bytes are the end.
-
-        Raises:
-            AceChatError: The stream failed before any bytes were handed out.
         """
-        told = b""
+        self._begun = True
+        told, self._told = self._told, b""
         while not told and not self._ended:
             try:
                 told = await self._next()
             except AceChatError as error:
                 self._ended = True
-                if not self._begun:
-                    raise
                 told = tell_error(error)
-        self._begun = True
         return told
 
     async def _next(self) -> bytes:
@@ -120,6 +124,7 @@ class AsyncRelay:
 
     def _stop(self) -> None:
         self._ended = True
+        self._told = b""
         if self._reading is not None:
             self._reading.cancel()
         self._abandon()  # a read that has just ended is not there to be cancelled

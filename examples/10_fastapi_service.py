@@ -1,8 +1,8 @@
 """Answer over HTTP with FastAPI, while the model writes.
 
-What you learn: `sse` relays a stream to a page or to any client of the API; what fails before the
-first word becomes a status; a page that is closed ends the request to the model. Ask it with
-``curl -N localhost:8000/chat --json '{"prompt": "Hello"}'``.
+What you learn: `sse` relays a stream to a page or to any client of the API; what fails within
+*keep_alive* seconds becomes a status, what fails later an event; a page that is closed ends the
+request to the model. Ask it with ``curl -N localhost:8000/chat --json '{"prompt": "Hello"}'``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Question(BaseModel):
 
 @app.post("/chat")
 async def chat(question: Question) -> StreamingResponse:
-    relay = await client.stream(question.prompt).sse()
+    # FastAPI sees that the page was closed once it has the response: after two seconds at most.
+    relay = await client.stream(question.prompt).sse(keep_alive=2)
     return StreamingResponse(relay, headers=relay.headers)
 
 

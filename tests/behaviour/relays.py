@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -36,11 +36,17 @@ def asked(body):
     return {"messages": body["messages"]}
 
 
+async def relayed(stream, keep_alive, at_once):
+    """Return what a page is answered with: at once, or with a status for what fails soon."""
+    relay = stream.sse(keep_alive=keep_alive)
+    return relay if at_once else await relay
+
+
 @contextmanager
-def aiohttp_service(**settings):
+def aiohttp_service(keep_alive=15.0, at_once=False, **settings):
     async def chat(request):
-        async with request.app[CLIENT].stream(**asked(await request.json())) as stream:
-            relay = stream.sse()
+        stream = request.app[CLIENT].stream(**asked(await request.json()))
+        async with aclosing(await relayed(stream, keep_alive, at_once)) as relay:
             response = web.StreamResponse(headers=relay.headers)
             await response.prepare(request)
             async for told in relay:
@@ -80,11 +86,12 @@ CLIENT = web.AppKey("client", AsyncClient)
 
 
 @contextmanager
-def starlette_service(**settings):
+def starlette_service(keep_alive=15.0, at_once=False, **settings):
     client = AsyncClient(**settings)
 
     async def chat(request):
-        relay = await client.stream(**asked(await request.json())).sse()
+        stream = client.stream(**asked(await request.json()))
+        relay = await relayed(stream, keep_alive, at_once)
         return StreamingResponse(relay, headers=relay.headers)
 
     app = Starlette(
@@ -96,12 +103,13 @@ def starlette_service(**settings):
 
 
 @contextmanager
-def fastapi_service(**settings):
+def fastapi_service(keep_alive=15.0, at_once=False, **settings):
     client = AsyncClient(**settings)
     app = FastAPI(exception_handlers={AceChatError: _refused})
 
     async def chat(request: Request):
-        relay = await client.stream(**asked(await request.json())).sse()
+        stream = client.stream(**asked(await request.json()))
+        relay = await relayed(stream, keep_alive, at_once)
         return StreamingResponse(relay, headers=relay.headers)
 
     chat.__annotations__["request"] = Request

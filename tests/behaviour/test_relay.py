@@ -235,7 +235,10 @@ def test_a_page_that_is_left_ends_the_request_to_the_service(url, acechat_servic
     assert leave(acechat_service, connection, response, how)
 
 
-@pytest.mark.parametrize("name", ["aiohttp", "starlette", "fastapi"])
+ASYNCHRONOUS = pytest.mark.parametrize("name", ["aiohttp", "starlette", "fastapi"])
+
+
+@ASYNCHRONOUS
 def test_a_page_that_is_left_while_the_model_thinks_does_so_too(name, start, acechat_service):
     url = start(name, **upstream(acechat_service, timeout=Timeout(idle=30)))
     acechat_service.script(stall(20, after=4, of=LONG))
@@ -244,6 +247,48 @@ def test_a_page_that_is_left_while_the_model_thinks_does_so_too(name, start, ace
     time.sleep(0.2)
 
     assert leave(acechat_service, connection, response)
+
+
+@ASYNCHRONOUS
+@pytest.mark.parametrize("way", [{"keep_alive": 0.5}, {"at_once": True}], ids=["soon", "at once"])
+def test_a_page_that_is_left_before_the_first_word_does_so_too(name, start, acechat_service, way):
+    url = start(name, **upstream(acechat_service, timeout=Timeout(first_token=30)), **way)
+    acechat_service.script(stall(20, of=LONG))
+    page = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    page.request("POST", relays.PATH, json.dumps({"messages": ONE}))
+    until = time.monotonic() + 5
+    while not acechat_service.requests:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    page.close()
+
+    assert closed_within(acechat_service, 1)
+
+
+@ASYNCHRONOUS
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_page_hears_of_the_answer_before_its_first_word(name, start, acechat_service, at_once):
+    url = start(name, keep_alive=0.2, at_once=at_once, **upstream(acechat_service))
+    acechat_service.script(stall(0.7, of=ok("Hello")))
+    began = time.monotonic()
+    connection, response = post(url)
+
+    with closing(connection):
+        assert response.status == 200
+        assert response.read(len(b": keep-alive\n\n")) == b": keep-alive\n\n"
+        assert time.monotonic() - began < 0.7
+        assert response.read().endswith(b"data: [DONE]\n\n")
+
+
+@ASYNCHRONOUS
+def test_a_page_that_was_answered_at_once_is_told_of_a_refusal(name, start, acechat_service):
+    url = start(name, at_once=True, **upstream(acechat_service))
+    acechat_service.script(fail(401))
+    response, body = read(url)
+
+    assert response.status == 200
+    assert body.startswith(b"event: error\ndata: {")
+    assert b"invalid_token" in body
 
 
 def test_a_service_that_stops_reading_is_not_flooded(url, acechat_service):
@@ -310,16 +355,73 @@ def test_comments_without_a_pause_are_refused(client, acechat_service, keep_aliv
     assert acechat_service.requests == []
 
 
-def test_what_fails_first_is_raised_without_waiting_too(client, acechat_service):
+def test_what_fails_first_is_told_where_nobody_waited_for_it(client, acechat_service):
     acechat_service.script(fail(401))
 
     async def relayed():
         async with client:
+            stream = client.stream(messages=ONE)
+            told = [told async for told in stream.sse()]
             with pytest.raises(AuthenticationError):
-                async for _ in client.stream(messages=ONE).sse():
-                    pass
+                _ = stream.completion
+            return told
+
+    (told,) = asyncio.run(relayed())
+
+    assert told.startswith(b"event: error\n")
+
+
+def test_what_fails_first_is_raised_to_who_waits(client, acechat_service):
+    acechat_service.script(fail(401))
+
+    async def relayed():
+        async with client:
+            relay = client.stream(messages=ONE).sse()
+            for _ in range(2):
+                with pytest.raises(AuthenticationError):
+                    await relay
 
     asyncio.run(relayed())
+
+    assert len(acechat_service.requests) == 1
+
+
+def test_nobody_waits_for_the_first_word_longer_than_for_a_comment(client, acechat_service):
+    acechat_service.script(stall(20, of=ok("Hello")))
+
+    async def relayed():
+        async with client:
+            began = time.monotonic()
+            relay = await client.stream(messages=ONE).sse(keep_alive=0.1)
+            assert 0.1 <= time.monotonic() - began < 1
+            assert "X-Trace-Id" not in relay.headers
+            assert await relay.receive() == b": keep-alive\n\n"
+            await relay.aclose()
+            assert await asyncio.to_thread(closed_within, acechat_service, 1)
+
+    asyncio.run(relayed())
+
+
+def test_without_comments_everybody_waits_for_the_first_word(client, acechat_service):
+    acechat_service.script(stall(0.3, of=ok("Hello")))
+
+    async def relayed():
+        async with client:
+            relay = await client.stream(messages=ONE).sse(keep_alive=None)
+            assert relay.headers["X-Trace-Id"] == acechat_service.requests[0].trace_id
+            return await (await relay).receive()
+
+    assert asyncio.run(relayed()).startswith(b"data: {")
+
+
+def test_a_relay_that_is_closed_before_it_is_read_tells_nothing(client):
+    async def relayed():
+        async with client:
+            relay = await client.stream(messages=ONE).sse()
+            await relay.aclose()
+            return await relay.receive()
+
+    assert asyncio.run(relayed()) == b""
 
 
 def test_what_fails_after_a_comment_is_told_because_the_status_is_gone(client, acechat_service):
