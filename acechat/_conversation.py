@@ -20,6 +20,7 @@ from acechat.types import (
     ChatOptions,
     Message,
     MessageLike,
+    Usage,
 )
 
 if TYPE_CHECKING:
@@ -132,13 +133,24 @@ class History:
         self._turn = _Turn([*self.messages, *said], said)
         return self._turn
 
-    def _end(self, turn: _Turn, answer: ChatCompletion | None, whole: bool) -> None:
-        """End *turn*, if it has not ended: it becomes history if its answer is whole."""
+    def _end(
+        self,
+        turn: _Turn,
+        answer: ChatCompletion | None,
+        whole: bool,
+        used: Sequence[Usage | None] = (),
+    ) -> None:
+        """End *turn*, if it has not ended: it becomes history if its answer is whole.
+
+        *used* tells what its exchanges used, where there may be more than that of *answer*.
+        """
         if self._turn is not turn:
             return
         self._turn = None
-        if answer is not None and (whole or answer.usage is not None):
-            self.meter.add(answer.usage)
+        if not used and answer is not None and (whole or answer.usage is not None):
+            used = [answer.usage]
+        for usage in used:
+            self.meter.add(usage)
         if whole and answer is not None:
             self.messages += [*turn.said, answer.message]
         else:
@@ -151,7 +163,7 @@ class History:
         try:
             yield turn
         except BaseException as error:
-            self._end(turn, getattr(error, "partial", None), whole=False)
+            self._end(turn, getattr(error, "partial", None), whole=False, used=_used(error))
             raise
 
     @contextmanager
@@ -159,7 +171,7 @@ class History:
         """Make the block a whole turn, which counts when it ends without an error."""
         with self._beginning_turn(content) as turn:
             yield turn
-        self._end(turn, turn.answer, whole=True)
+        self._end(turn, turn.answer, whole=True, used=_used(turn.answer))
 
     def _copy(self) -> tuple[list[MessageLike], str | None, str | None, ChatOptions]:
         return list(self.messages), self.system, self.model, self._options
@@ -263,6 +275,11 @@ class AsyncConversation(History):
     def fork(self) -> AsyncConversation:
         """Return a copy that goes on alone."""
         return AsyncConversation(self._client, *self._copy())
+
+
+def _used(ended: ChatCompletion | BaseException) -> Sequence[Usage | None]:
+    """Return what `acechat._output_call.OutputCall` noted on how it ended."""
+    return getattr(ended, "_used", ())
 
 
 def _role(message: MessageLike) -> object:

@@ -112,7 +112,8 @@ class Asking:
             self._schema = schema_of(self._wrapper)
         self._strategy = output.strategy
         self._reasks = output.reasks
-        self._used: list[Usage | None] = []
+        self.used: list[Usage | None] = []
+        """Of each answer; None where the service did not tell."""
 
     def ask(self, request: HTTPRequest) -> HTTPRequest:
         """Return *request* with what asks for the form.
@@ -187,8 +188,8 @@ class Asking:
         Raises:
             OutputError: It has not the form.
         """
-        self._used.append(completion.usage)
-        answer = _without_tool(completion, _total(self._used))
+        self.used.append(completion.usage)
+        answer = _without_tool(completion, _total(self.used))
         try:
             return note_output(answer, self._find(answer.text))
         except MisfitError as error:

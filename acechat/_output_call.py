@@ -53,9 +53,21 @@ class OutputCall(Call):
     async def whole(self, ride: Ride | None = None) -> ChatCompletion[Any]:
         """Return the first answer that has the form.
 
+        What each exchange used is noted on it, and on whatever ends the call in its place: a
+        conversation counts answers that did not fit, too.
+
         Raises:
             OutputError: None had, and there is no asking again.
         """
+        try:
+            answer = await self._first_that_fits(ride)
+        except BaseException as ended:
+            vars(ended)["_used"] = self._asking.used
+            raise
+        vars(answer)["_used"] = self._asking.used
+        return answer
+
+    async def _first_that_fits(self, ride: Ride | None) -> ChatCompletion[Any]:
         while True:
             try:
                 if ride is not None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pickle
 import threading
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -21,7 +22,7 @@ from acechat import (
     RateLimit,
     StreamTruncatedError,
 )
-from acechat.emulator import MODELS, cut, fail, ok, pace
+from acechat.emulator import MODELS, cut, fail, ok, pace, raw, stall
 
 TOKEN = "emulated-token"
 BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
@@ -152,6 +153,80 @@ def test_a_turn_that_was_cut_before_its_usage_does_not_count(acechat_service):
             talk.stream("Hello").collect()
 
         assert talk.meter.calls == client.meter.calls == 0
+
+
+@pytest.fixture
+def in_a_conversation(colour, acechat_service):
+    """Return what takes a turn that asks for an int, with all that may fail, and both meters."""
+
+    def turn(model):
+        settings = {"base_url": acechat_service.url, "retries": 1, "timeout": 1, "model": model}
+        if colour == "blocking":
+            with Client(TOKEN, **settings) as client:
+                talk = client.conversation()
+                with suppress(AceChatError):
+                    talk.send("Hello", output_type=int)
+                return client.meter.snapshot(), talk.meter.snapshot()
+
+        async def converse():
+            async with AsyncClient(TOKEN, **settings) as client:
+                talk = client.conversation()
+                with suppress(AceChatError):
+                    await talk.send("Hello", output_type=int)
+                return client.meter.snapshot(), talk.meter.snapshot()
+
+        return asyncio.run(converse())
+
+    return turn
+
+
+PAID = {"total_tokens": 8, "cost": {"amount": 0.5}}
+MISFIT = ok(json="none", usage=PAID)
+SILENT = raw(b'{"choices": [{"message": {"content": "1"}}]}', content_type="application/json")
+
+
+@pytest.mark.parametrize(
+    ("second", "calls"),
+    [
+        (fail(500), 1),
+        (raw(b""), 1),
+        (cut(after=1, of=ok("one two three")), 1),
+        (stall(5, of=ok(json=1)), 1),
+        (ok(json="none again"), 2),
+        (ok(json=1), 2),
+        (SILENT, 2),
+    ],
+    ids=["refused", "empty", "cut", "late", "misfit", "fits", "fits and does not tell"],
+)
+@pytest.mark.parametrize("model", ["claude-sonnet-4-20250514", "claude-opus-4-20250514-thinking"])
+def test_an_answer_that_was_asked_for_again_counts_whatever_came_of_it(
+    in_a_conversation, acechat_service, second, calls, model
+):
+    acechat_service.script(MISFIT, second)
+
+    of_the_client, of_the_talk = in_a_conversation(model)
+
+    assert of_the_talk == of_the_client
+    assert of_the_talk.calls == calls
+    assert of_the_talk.total_tokens >= 8
+    assert of_the_talk.cost >= Decimal("0.5")
+    assert len(acechat_service.requests) == 2
+
+
+def test_a_cancelled_turn_counts_the_answer_before(acechat_service):
+    acechat_service.script(MISFIT, stall(5, of=ok(json=1)))
+
+    async def converse():
+        async with AsyncClient(TOKEN, base_url=acechat_service.url) as client:
+            talk = client.conversation()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(talk.send("Hello", output_type=int), 0.5)
+            return client.meter.snapshot(), talk.meter.snapshot()
+
+    of_the_client, of_the_talk = asyncio.run(converse())
+
+    assert of_the_talk == of_the_client
+    assert of_the_talk.total_tokens == 8
 
 
 # budgets
