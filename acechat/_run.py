@@ -53,6 +53,13 @@ class Story:
         self.messages: list[MessageLike] = gather_messages(content, messages=messages, system=None)
         self.turns: list[Turn] = []
         self.ended: bool = False
+
+        self.answer: ChatCompletion | None = None
+        """That of the turn under way: whatever becomes of its calls, it has been paid for."""
+
+        self.results: Results = {}
+        """Of its calls, as far as they have ended."""
+
         self._max_turns = limits.max_turns
         self._options = options
         self._terms = msgspec.structs.replace(terms, options=options)
@@ -67,12 +74,19 @@ class Story:
             raise MaxTurnsError(self._max_turns)
         return (), self.messages, self._terms
 
-    def add(self, completion: ChatCompletion, results: Results) -> Turn:
-        """Take an answer, and what became of its calls."""
-        turn = _turn(completion, results)
+    def take(self, completion: ChatCompletion) -> ChatCompletion:
+        """Take the answer to `next_request`; return it."""
+        self.answer = completion
+        return completion
+
+    def end_turn(self) -> Turn:
+        """Make a turn of the answer and what became of its calls, all of which have ended."""
+        assert self.answer is not None  # noqa: S101 - take() set it
+        turn = self._turn_of(self.answer)
+        self.answer, self.results = None, {}
         self.turns.append(turn)
-        self.messages.append(completion.message)
-        self.ended = not results
+        self.messages.append(turn.completion.message)
+        self.ended = not turn.results
         if self.ended:
             return turn
         self.messages += [result.message for result in turn.results]
@@ -85,26 +99,25 @@ class Story:
             self._options["tool_choice"] = "auto"
         return turn
 
-    def note(
-        self, error: AceChatError, completion: ChatCompletion | None, results: Results
-    ) -> None:
+    def note(self, error: AceChatError) -> None:
         """Put into *error* what had happened: the turns, and what there is of the last one."""
-        unfinished = [_turn(completion, results)] if completion else []
+        unfinished = [self._turn_of(self.answer)] if self.answer else []
         error.run = RunResult((*self.turns, *unfinished), tuple(self.messages))
 
     def result(self) -> RunResult:
         """Return what has happened so far."""
         return RunResult(tuple(self.turns), tuple(self.messages))
 
-
-def _turn(completion: ChatCompletion, results: Results) -> Turn:
-    return Turn(completion, tuple([results[number] for number in sorted(results)]))
+    def _turn_of(self, answer: ChatCompletion) -> Turn:
+        results = self.results
+        return Turn(answer, tuple([results[number] for number in sorted(results)]))
 
 
 class AsyncRun:
     """A run: await it for its result, or iterate over its turns as they end.
 
-    Nothing is sent before that. A run that failed goes on where it was when it is awaited again.
+    Nothing is sent before that. A run that failed goes on where it was when it is awaited again:
+    what was answered is not asked again, and a tool that has ended is not called again.
 
     Example:
         >>> result = await client.run("Umbrella in Paris?", tools=[weather])
@@ -134,16 +147,14 @@ class AsyncRun:
         story = self._story
         if story.ended:
             raise StopAsyncIteration
-        completion = None
-        results: Results = {}
         try:
-            completion = await self._ask(*story.next_request())
-            if completion.tool_calls:
-                await story.toolbox.call_all(completion, results)
+            answer = story.answer or story.take(await self._ask(*story.next_request()))
+            if answer.tool_calls:
+                await story.toolbox.call_all(answer, story.results)
         except AceChatError as error:
-            story.note(error, completion, results)
+            story.note(error)
             raise
-        return story.add(completion, results)
+        return story.end_turn()
 
     @property
     def turns(self) -> tuple[Turn, ...]:

@@ -14,7 +14,6 @@ from acechat._protocol import END
 from acechat._run import Story
 from acechat._stream import AsyncChatStream
 from acechat._terms import Terms
-from acechat._toolbox import Results
 from acechat._views import events_of
 from acechat.errors import AceChatError
 from acechat.types import (
@@ -44,12 +43,10 @@ class _Calls:
     The task knows nothing of the stream, so a stream that nobody keeps can be collected.
     """
 
-    def __init__(self, story: Story, completion: ChatCompletion) -> None:
-        self.completion = completion
-        self.results: Results = {}
+    def __init__(self, story: Story, answer: ChatCompletion) -> None:
         queue = self._events = _Queue()
         self._task = asyncio.create_task(
-            story.toolbox.call_all(completion, self.results, queue.put_nowait)
+            story.toolbox.call_all(answer, story.results, queue.put_nowait)
         )
         self._task.add_done_callback(lambda _: queue.put_nowait(None))
 
@@ -152,9 +149,7 @@ class AsyncRunStream:
         try:
             return await self._receive()
         except AceChatError as error:
-            calls = self._calls
-            completion, results = (calls.completion, calls.results) if calls else (None, {})
-            self._story.note(error, completion, results)
+            self._story.note(error)
             self._failure = error
             await self.aclose()
             raise
@@ -166,24 +161,25 @@ class AsyncRunStream:
         if self._calls is not None:
             if events := await self._calls.receive():
                 return events
-            return self._end_turn(self._calls.completion, self._calls.results)
+            return self._end_turn()
         if self._answer is None:
             self._answer = self._ask(*self._story.next_request())
         while (batch := await self._answer.receive_batch()) is not END:
             if events := list[RunEvent](events_of(batch)):
                 return events
-        completion = self._answer.completion
+        answer = self._story.take(self._answer.completion)
         self._answer = None
-        if not completion.tool_calls:
-            return self._end_turn(completion, {})
-        self._calls = _Calls(self._story, completion)
+        if not answer.tool_calls:
+            return self._end_turn()
+        self._calls = _Calls(self._story, answer)
         return await self._receive()
 
-    def _end_turn(self, completion: ChatCompletion, results: Results) -> list[RunEvent]:
+    def _end_turn(self) -> list[RunEvent]:
         self._calls = None
-        events: list[RunEvent] = [TurnFinished(self._story.add(completion, results))]
+        turn = self._story.end_turn()
+        events: list[RunEvent] = [TurnFinished(turn)]
         if self._story.ended:
-            events.append(Finished(completion.finish_reason, self._story.result().usage))
+            events.append(Finished(turn.completion.finish_reason, self._story.result().usage))
         return events
 
     async def aclose(self) -> None:

@@ -65,6 +65,8 @@ class Toolbox:
     ) -> None:
         """Call what *completion* wants called; put what becomes of it into *results*.
 
+        What has its result there is not called again.
+
         Raises:
             ToolError: A call failed and is not to be told to the model; the others were cancelled.
         """
@@ -79,6 +81,8 @@ class Toolbox:
         try:
             async with asyncio.TaskGroup() as group:
                 for number, call in enumerate(calls):
+                    if number in results:
+                        continue
                     one = self._in_turn(room, call, tell, whole=number < whole)
                     group.create_task(one).add_done_callback(partial(_keep, results, number))
         except BaseExceptionGroup as several:

@@ -486,6 +486,64 @@ class TestTurns:
         assert len(asyncio.run(again()).turns) == 2
         assert len(acechat_service.requests) == 3
 
+    @pytest.mark.parametrize("alone", [True, False])
+    def test_after_a_tool_failed_nothing_is_bought_or_called_twice(self, acechat_service, alone):
+        calls = []
+
+        async def flaky() -> str:
+            calls.append("flaky")
+            if calls.count("flaky") == 1:
+                raise ConnectionError
+            return "sunny"
+
+        def add(a: int, b: int) -> int:
+            calls.append("add")
+            return a + b
+
+        wanted = [("flaky", {})] if alone else [("flaky", {}), ("add", {"a": 1, "b": 2})]
+        acechat_service.script(ok(tool_calls=wanted), ok("Yes."))
+
+        async def again():
+            async with AsyncClient(acechat_service.token, base_url=acechat_service.url) as client:
+                run = client.run("Hello", tools=[flaky, add], raise_tool_errors=True, max_turns=2)
+                with pytest.raises(ToolError):
+                    await run
+                result = await run
+                assert result.usage.total_tokens == client.meter.total_tokens
+                return result
+
+        result = asyncio.run(again())
+        assert len(acechat_service.requests) == len(result.turns) == 2
+        assert [content for content, _ in results(result)] == ["sunny", "3"][: len(wanted)]
+        assert calls.count("flaky") == 2
+
+    def test_after_a_time_out_only_what_had_not_ended_is_called(self, acechat_service):
+        calls = []
+
+        async def slow() -> str:
+            calls.append("slow")
+            await asyncio.sleep(60 if calls.count("slow") == 1 else 0)
+            return "late"
+
+        async def quick() -> str:
+            calls.append("quick")
+            return "early"
+
+        acechat_service.script(ok(tool_calls=[("slow", {}), ("quick", {})]), ok("Yes."))
+
+        async def again():
+            async with AsyncClient(acechat_service.token, base_url=acechat_service.url) as client:
+                run = client.run("Hello", tools=[slow, quick])
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        await run
+                return await run
+
+        result = asyncio.run(again())
+        assert results(result) == [("late", False), ("early", False)]
+        assert calls == ["slow", "quick", "slow"]
+        assert len(acechat_service.requests) == 2
+
     def test_a_run_that_nobody_awaits_is_reported(self, acechat_client):
         with pytest.warns(RuntimeWarning, match="never awaited"):
             acechat_client.run("Hello")  # type: ignore[unused-awaitable]
