@@ -237,8 +237,11 @@ class Caller:
     ) -> AsyncPreparedRequest:
         from acechat._prepared import AsyncPreparedRequest
 
+        config = self._config
         request = self._call_for(content, messages, terms, output_type).request
-        return AsyncPreparedRequest(request, self._config.api_root, self._count_tokens, terms)
+        return AsyncPreparedRequest(
+            request, config.api_root, config.token, self._count_tokens, terms
+        )
 
     async def _models(self) -> list[Model]:
         call = self._call(HTTPRequest(method="GET", path="/models"))

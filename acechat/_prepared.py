@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
 
+from acechat._environment import Token
 from acechat._request import HTTPRequest
 from acechat._terms import Terms
 
@@ -19,13 +20,14 @@ class Prepared:
     """What can be told of a request without a network.
 
     Attributes:
-        request: The request, without the token.
+        request: The request, without the token, unless the caller put it there.
         api_root: Where its path begins.
     """
 
-    def __init__(self, request: HTTPRequest, api_root: str) -> None:
+    def __init__(self, request: HTTPRequest, api_root: str, token: Token) -> None:
         self.request = request
         self.api_root = api_root
+        self._token = token
 
     def json(self) -> dict[str, Any]:
         """Return the body, decoded."""
@@ -34,18 +36,18 @@ class Prepared:
     def curl(self) -> str:
         """Return a command line that sends the request.
 
-        The token stands in it as ``$ACEDATACLOUD_API_TOKEN``, for the shell to fill in. Headers of
-        your own stand in it as they are.
+        The token stands in it as ``$ACEDATACLOUD_API_TOKEN``, for the shell to fill in; as ``***``
+        where it is in a message or a header of your own, which stand in it as they are otherwise.
         """
-        request = self.request
+        request, token = self.request, self._token
         lines = [
-            f"curl {shlex.quote(self.api_root + request.path)}",
+            f"curl {shlex.quote(token.redact_text(self.api_root + request.path))}",
             '-H "Authorization: Bearer $ACEDATACLOUD_API_TOKEN"',
             *(
-                f"-H {shlex.quote(f'{name}: {value}')}"
+                f"-H {shlex.quote(token.redact_text(f'{name}: {value}'))}"
                 for name, value in ({"Content-Type": "application/json"} | request.headers).items()
             ),
-            f"--data-raw {shlex.quote((request.body or b'').decode())}",
+            f"--data-raw {shlex.quote(token.redact(request.body or b'').decode())}",
         ]
         return " \\\n  ".join(lines)
 
@@ -62,8 +64,10 @@ class AsyncPreparedRequest(Prepared):
         >>> prepared.json()["model"], await prepared.count_tokens()
     """
 
-    def __init__(self, request: HTTPRequest, api_root: str, count: _Count, terms: Terms) -> None:
-        super().__init__(request, api_root)
+    def __init__(
+        self, request: HTTPRequest, api_root: str, token: Token, count: _Count, terms: Terms
+    ) -> None:
+        super().__init__(request, api_root, token)
         self._count = count
         self._terms = terms
 

@@ -235,7 +235,8 @@ class Client(Caller):
         from acechat._blocking._prepared import PreparedRequest
 
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return PreparedRequest(self._loop, self._prepare(content, messages, terms, output_type))
+        prepared = self._prepare(content, messages, terms, output_type)
+        return PreparedRequest(self._loop, prepared, self._config.token)
 
     def conversation(
         self,

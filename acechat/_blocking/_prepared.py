@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acechat._environment import Token
 from acechat._portal import LoopThread
 from acechat._prepared import AsyncPreparedRequest, Prepared
 
@@ -16,8 +17,8 @@ class PreparedRequest(Prepared):
         >>> prepared.json()["model"], prepared.count_tokens()
     """
 
-    def __init__(self, loop: LoopThread, prepared: AsyncPreparedRequest) -> None:
-        super().__init__(prepared.request, prepared.api_root)
+    def __init__(self, loop: LoopThread, prepared: AsyncPreparedRequest, token: Token) -> None:
+        super().__init__(prepared.request, prepared.api_root, token)
         self._loop = loop
         self._prepared = prepared
 

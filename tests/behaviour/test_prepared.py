@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 
@@ -46,6 +47,23 @@ def test_it_shows_no_token(client, acechat_service):
     shown = repr(prepared) + prepared.curl() + repr(prepared.request)
     assert acechat_service.token not in shown
     assert "$ACEDATACLOUD_API_TOKEN" in prepared.curl()
+
+
+AWKWARD_TOKEN = "an'awkward-token"
+
+
+@pytest.mark.parametrize("token", ["emulated-token", AWKWARD_TOKEN])
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_its_command_shows_no_token_wherever_the_caller_put_it(kind, token):
+    made = kind(token, base_url="http://localhost/v1", headers={"X-Team": token})
+    prepared = made.prepare(f"I am {token}.", system=token, extra_headers={"X-Key": f"k {token}"})
+    shown = shlex.split(prepared.curl())
+
+    assert not any(token in word for word in shown)
+    assert {"X-Team: ***", "X-Key: k ***"} <= set(shown)
+    assert json.loads(shown[-1])["messages"][1]["content"] == "I am ***."
+    assert token not in repr(prepared)
+    assert prepared.json()["messages"][1]["content"] == f"I am {token}."  # it is what is sent
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
