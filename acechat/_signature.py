@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from functools import partial
+from math import isfinite
 from types import FunctionType, MethodType
 from typing import Any, cast, get_type_hints
 from weakref import WeakKeyDictionary
@@ -59,7 +61,7 @@ class Signature:
         struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
         self._decoder = msgspec.json.Decoder(struct, dec_hook=convert_hook)
         self._names = tuple(hints)
-        self.schema = _described(schema_of(struct), defaults, texts)
+        self.schema = _described(schema_of(struct), hints, defaults, texts)
 
     def read(self, arguments: str) -> dict[str, Any]:
         """Read the keywords that the model gave."""
@@ -83,7 +85,10 @@ def read_arguments(decoder: msgspec.json.Decoder[Any], arguments: str) -> Any:
 
 
 def _described(
-    schema: dict[str, Any], defaults: dict[str, Any], texts: dict[str, str]
+    schema: dict[str, Any],
+    hints: dict[str, Any],
+    defaults: dict[str, Any],
+    texts: dict[str, str],
 ) -> dict[str, Any]:
     """Add to *schema* what its type does not say: descriptions and defaults."""
     schema.pop("title", None)
@@ -91,11 +96,23 @@ def _described(
         if name in texts:
             known.setdefault("description", texts[name])
         if name in defaults:
-            try:
-                known["default"] = msgspec.json.decode(msgspec.json.encode(defaults[name]))
-            except (TypeError, ValueError, RecursionError):
-                continue  # the function's own business
+            with suppress(TypeError, ValueError, RecursionError):  # the function's own business
+                known["default"] = _sendable(defaults[name], hints[name])
     return schema
+
+
+def _sendable(default: object, hint: Any) -> Any:
+    """Return *default* as a model may send it.
+
+    Raises:
+        TypeError: JSON cannot hold it.
+        ValueError: The same; or the type does not hold it, as in ``days: int = None``.
+    """
+    if isinstance(default, float) and not isfinite(default):
+        raise ValueError(default)  # it would be told as null
+    told = msgspec.json.encode(default)
+    msgspec.json.decode(told, type=hint, dec_hook=convert_hook)
+    return msgspec.json.decode(told)
 
 
 _known: WeakKeyDictionary[FunctionType, dict[object, Signature]] = WeakKeyDictionary()

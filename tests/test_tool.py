@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
+from collections.abc import Sequence
 from functools import partial, update_wrapper, wraps
 from inspect import iscoroutinefunction
 from types import MethodType
@@ -160,6 +162,29 @@ def test_a_default_that_no_json_can_hold_stays_with_the_function():
     made = as_tool(find)
     assert "default" not in made.parameters["properties"]["name"]
     assert made(**made.read("{}")) is sentinel
+
+
+@pytest.mark.parametrize(
+    ("hint", "default", "told"),
+    [
+        (float, math.inf, {}),
+        (float | None, math.nan, {}),
+        (list[float], [math.inf], {}),
+        (int, None, {}),
+        (Annotated[int, Meta(ge=1)], 0, {}),
+        (int | None, None, {"default": None}),
+        (Sequence[str], (), {"default": []}),
+        (Place, Place("Rom"), {"default": {"city": "Rom", "country": "FR"}}),
+    ],
+)
+def test_a_default_is_told_if_the_model_could_send_it(hint, default, told):
+    def find(what=default) -> None: ...
+
+    find.__annotations__["what"] = hint
+
+    known = parameters(find)["properties"]["what"]
+    assert {key: value for key, value in known.items() if key == "default"} == told
+    assert as_tool(find).read("{}") == {}
 
 
 def test_a_decorated_function_stays_itself_and_is_told_otherwise():
