@@ -185,6 +185,17 @@ class Caller:
         terms: Terms,
         output_type: OutputType[OutputT] | None = None,
     ) -> Awaitable[ChatCompletion[OutputT]]:
+        call, stream = self._call_and_ride(content, messages, terms, output_type)
+        return call.whole(partial(_collect, call) if stream else None)
+
+    def _call_and_ride(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        output_type: OutputType[Any] | None,
+    ) -> tuple[Call, bool]:
+        """Return the call of a `chat`, and whether its answer comes as a stream."""
         model = terms.model or self._config.model
         stream = rides_on_a_stream(
             self._config.transport, model, cast("Mapping[str, Any]", terms.options)
@@ -192,8 +203,7 @@ class Caller:
         if stream:  # a plain answer always tells its usage; a stream may wait to be asked
             told: ChatOptions = {"stream_options": {"include_usage": True}, **terms.options}
             terms = msgspec.structs.replace(terms, options=told)
-        call = self._call_for(content, messages, terms, output_type, stream=stream)
-        return call.whole(partial(_collect, call) if stream else None)
+        return self._call_for(content, messages, terms, output_type, stream=stream), stream
 
     def _stream(
         self,
@@ -238,7 +248,7 @@ class Caller:
         from acechat._prepared import AsyncPreparedRequest
 
         config = self._config
-        request = self._call_for(content, messages, terms, output_type).request
+        request = self._call_and_ride(content, messages, terms, output_type)[0].request
         return AsyncPreparedRequest(
             request, config.api_root, config.token, self._count_tokens, terms
         )
@@ -281,7 +291,7 @@ class Caller:
         terms: Terms,
         output_type: OutputType[Any] | None,
         *,
-        stream: bool = False,
+        stream: bool,
     ) -> Call:
         """Return the call that asks for an answer; nothing is sent.
 

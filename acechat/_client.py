@@ -255,8 +255,9 @@ class AsyncClient(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncPreparedRequest:
-        """Return what `chat` would send for an answer at once, as data; nothing is sent.
+        """Return what `chat` would send, as data; nothing is sent.
 
+        It asks for a stream where `chat` would; a client with ``transport="plain"`` never does.
         Takes what `chat` does. *timeout* and *retries* are those of
         `AsyncPreparedRequest.count_tokens`.
 

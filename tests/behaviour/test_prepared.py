@@ -41,6 +41,30 @@ def test_it_is_what_chat_would_send(client, acechat_service):
     assert acechat_service.requests == []
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"max_tokens": 9999},
+        {"max_tokens": 9999, "stream_options": {"include_usage": False}},
+        {"model": "claude-sonnet-4-20250514-thinking"},
+        {"output_type": int},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("transport", ["auto", "stream", "plain"])
+def test_it_is_what_chat_sends_though_that_may_be_a_stream(
+    make_ask, acechat_service, transport, options
+):
+    asking = make_ask(acechat_service.url)
+    settings = {"api_token": acechat_service.token, "transport": transport}
+    asking.chat("Count to 3", client_options=settings, **options)
+    kind = Client if asking.colour == "blocking" else AsyncClient
+    prepared = kind(base_url=acechat_service.url, **settings).prepare("Count to 3", **options)
+
+    assert prepared.request.body == acechat_service.requests[0].body
+
+
 def test_it_shows_no_token(client, acechat_service):
     prepared = client.prepare("Hello")
 
