@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from math import isfinite
 from types import FunctionType, MethodType
-from typing import Any, cast, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -23,6 +23,8 @@ _VARIABLE: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
     inspect.Parameter.VAR_KEYWORD: "**",
 }
+
+_PYDANTICS = {"pydantic", "annotated_types"}
 
 _SAYS_OTHERWISE = {"__signature__", "__wrapped__"}
 """What `inspect.signature` believes before it looks at a partial itself."""
@@ -153,6 +155,12 @@ def _read_signature(function: Any, name: str) -> Signature:
         _check(parameter, name)
     hints = _hints(function, {key: one.annotation for key, one in open_.items()}, name)
     defaults = {key: one.default for key, one in open_.items() if one.default is not one.empty}
+    for key, hint in hints.items():
+        if type(defaults.get(key)).__name__ == "FieldInfo" or _speaks_pydantic(hint):
+            raise ConfigurationError(
+                f"{key!r} of the tool {name!r} is described in pydantic's words, which count in a "
+                "pydantic model alone: use Annotated[..., msgspec.Meta(...)]"
+            )
     try:
         return Signature(name, hints, defaults, describe(innermost(function)))
     except (ConfigurationError, TypeError, ValueError) as error:
@@ -177,6 +185,12 @@ def _check(parameter: inspect.Parameter, name: str) -> None:
     else:
         return
     raise ConfigurationError(f"the tool {name!r} {reason}")
+
+
+def _speaks_pydantic(hint: Any) -> bool:
+    """Whether *hint* has annotations such as pydantic's ``Field(ge=1)``, which msgspec ignores."""
+    said = {type(one).__module__.partition(".")[0] for one in getattr(hint, "__metadata__", ())}
+    return not said.isdisjoint(_PYDANTICS) or any(map(_speaks_pydantic, get_args(hint)))
 
 
 def _hints(function: Any, annotations: dict[str, Any], name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from inspect import iscoroutinefunction
 from types import MethodType
 from typing import Annotated, Literal
 
+import pydantic
 import pytest
 from msgspec import Meta, Struct
 
@@ -22,6 +23,10 @@ from acechat._tool import as_tool, by_name
 class Place(Struct):
     city: str
     country: str = "FR"
+
+
+class Order(pydantic.BaseModel):
+    amount: Annotated[int, pydantic.Field(ge=1)]
 
 
 async def weather(
@@ -302,6 +307,24 @@ def takes_nowhere(city: Nowhere) -> None: ...  # noqa: F821
 def test_what_no_model_can_call_is_refused_with_the_parameters_name(function, told):
     with pytest.raises(ConfigurationError, match=told):
         as_tool(function)
+
+
+def takes_one_or_more(amount: Annotated[int, pydantic.Field(ge=1)]) -> None: ...
+def takes_some(amount: int = pydantic.Field(1, ge=1)) -> None: ...
+def takes_positive(amount: list[pydantic.PositiveInt] | None = None) -> None: ...
+
+
+@pytest.mark.parametrize("function", [takes_one_or_more, takes_some, takes_positive])
+def test_constraints_that_would_not_hold_are_refused(function):
+    with pytest.raises(ConfigurationError, match=r"'amount' of the tool .*msgspec\.Meta"):
+        as_tool(function)
+
+
+def test_in_a_pydantic_model_pydantics_constraints_hold():
+    def buy(order: Annotated[Order, Meta(description="What to buy.")]) -> None: ...
+
+    with pytest.raises(MisfitError, match="greater than or equal to 1"):
+        as_tool(buy).read('{"order": {"amount": 0}}')
 
 
 def test_two_tools_of_one_name_are_refused():
