@@ -18,9 +18,11 @@ from acechat.types import (
     MessageLike,
     RunResult,
     TextPart,
+    ToolCall,
     Turn,
     UserMessage,
 )
+from acechat.types.completion import note_origin
 
 __all__ = ["AsyncRun", "Story"]
 
@@ -75,7 +77,10 @@ class Story:
         return (), self.messages, self._terms
 
     def take(self, completion: ChatCompletion) -> ChatCompletion:
-        """Take the answer to `next_request`; return it."""
+        """Take the answer to `next_request`; return it, with calls that can be told apart."""
+        calls = completion.tool_calls
+        if calls and len({call.id for call in calls if call.id}) < len(calls):
+            completion = _with_ids(completion, len(self.messages))
         self.answer = completion
         return completion
 
@@ -111,6 +116,24 @@ class Story:
     def _turn_of(self, answer: ChatCompletion) -> Turn:
         results = self.results
         return Turn(answer, tuple([results[number] for number in sorted(results)]))
+
+
+def _with_ids(completion: ChatCompletion, place: int) -> ChatCompletion:
+    """Give ids to the calls of a *completion* that has none of their own: a result names its call.
+
+    They differ from those of all other turns, because *place* is that of the message.
+    """
+    seen = {""}
+    calls: list[ToolCall] = []
+    for number, told in enumerate(completion.tool_calls):
+        mine = f"call_{place}_{number}" if told.id in seen else told.id
+        calls.append(msgspec.structs.replace(told, id=mine))
+        seen.add(mine)
+    first, *others = completion.choices
+    message = msgspec.structs.replace(first.message, tool_calls=calls)
+    choices = [msgspec.structs.replace(first, message=message), *others]
+    answer = msgspec.structs.replace(completion, choices=choices)
+    return note_origin(answer, completion.response, completion.to_dict)
 
 
 class AsyncRun:

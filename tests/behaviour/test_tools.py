@@ -46,11 +46,10 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-@pytest.fixture(params=["async", "async stream", "blocking", "blocking stream"])
-def run(request, acechat_service):
-    """Run to the end in one of the four ways; no task may be left behind."""
-    colour, _, stream = request.param.partition(" ")
-    settings = {"base_url": acechat_service.url, "api_token": acechat_service.token, "retries": 1}
+def runner(kind, url, token):
+    """Return what runs to the end in one of the four ways; no task may be left behind."""
+    colour, _, stream = kind.partition(" ")
+    settings = {"base_url": url, "api_token": token, "retries": 1}
 
     async def asynchronous(*content, **options):
         async with AsyncClient(**settings) as client:
@@ -72,6 +71,11 @@ def run(request, acechat_service):
             return client.run(*content, **options)
 
     return run
+
+
+@pytest.fixture(params=["async", "async stream", "blocking", "blocking stream"])
+def run(request, acechat_service):
+    return runner(request.param, acechat_service.url, acechat_service.token)
 
 
 @pytest.fixture
@@ -707,7 +711,7 @@ class TestEvents:
         assert stream.receive() == []
 
 
-def told(*pieces, index_of=lambda number: 0):
+def streamed(*pieces, index_of=lambda number: 0):
     """Make the stream of tool calls as other servers tell them: each piece is (id, name, text)."""
     events = []
     for number, (call_id, name, text) in enumerate(pieces):
@@ -724,45 +728,99 @@ def told(*pieces, index_of=lambda number: 0):
     )
 
 
-ODD = {
-    "two calls share an index": told(
+ONE, TWO = '{"a": 1, "b": 1}', '{"a": 2, "b": 2}'
+
+ODD_STREAMS = {
+    "two calls share an index": streamed(
+        ("t1", "add", ""), (None, None, ONE), ("t2", "add", ""), (None, None, TWO)
+    ),
+    "indices begin at one": streamed(
+        ("t1", "add", ONE), ("t2", "add", TWO), index_of=lambda n: n + 1
+    ),
+    "arguments come in single characters": streamed(
         ("t1", "add", ""),
-        (None, None, '{"a": 1, "b": 1}'),
+        *[(None, None, one) for one in ONE],
         ("t2", "add", ""),
-        (None, None, '{"a": 2, "b": 2}'),
+        *[(None, None, one) for one in TWO],
     ),
-    "indices begin at one": told(
-        ("t1", "add", '{"a": 1, "b": 1}'),
-        ("t2", "add", '{"a": 2, "b": 2}'),
-        index_of=lambda n: n + 1,
-    ),
-    "arguments come in single characters": told(
-        ("t1", "add", ""),
-        *[(None, None, one) for one in '{"a": 1, "b": 1}'],
-        ("t2", "add", ""),
-        *[(None, None, one) for one in '{"a": 2, "b": 2}'],
-    ),
+    "there are no ids": streamed((None, "add", ONE), (None, "add", TWO), index_of=lambda n: n),
 }
 
 
-class TestOddStreams:
-    @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
-    def test_calls_are_told_apart(self, server, wire, body):
+def whole(*calls, **more):
+    """Make an answer that calls tools as other servers tell them: each call is (id, arguments)."""
+    told = [{**more, "id": one, "function": {"name": "add", "arguments": it}} for one, it in calls]
+    message = {"role": "assistant", "content": None, "tool_calls": told}
+    return {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+
+
+ODD_ANSWERS = {
+    "ids are null": whole((None, ONE), (None, TWO)),
+    "ids are empty": whole(("", ONE), ("", TWO)),
+    "one has an id": whole(("t1", ONE), ("", TWO)),
+    "both have one id": whole(("t1", ONE), ("t1", TWO)),
+    "both have one index": whole(("t1", ONE), ("t2", TWO), index=1),
+    "arguments are objects": whole(("t1", json.loads(ONE)), ("t2", json.loads(TWO))),
+    "the type is unknown": whole(("t1", ONE), ("t2", TWO), type="tool_use"),
+}
+
+
+class TestOddCalls:
+    @pytest.fixture(params=["async", "blocking"])
+    def colour(self, request):
+        return request.param
+
+    @pytest.fixture
+    def sent(self, server):
+        """The ids of the calls that were sent back, and those of their results."""
+
+        def sent():
+            *_, message, first, second = server.requests[-1].json["messages"]
+            results = [first["tool_call_id"], second["tool_call_id"]]
+            return [call["id"] for call in message["tool_calls"]], results
+
+        return sent
+
+    @pytest.mark.parametrize("body", ODD_STREAMS.values(), ids=ODD_STREAMS)
+    def test_in_a_stream_they_are_told_apart(self, server, wire, colour, body, sent):
         server.reply(wire.sse(body), wire.stream("Done."))
-        with Client("token", base_url=server.url, retries=1) as client:
-            result = client.run_stream("Hello", tools=[add]).collect()
+
+        result = runner(f"{colour} stream", server.url, "token")("Hello", tools=[add])
 
         assert results(result) == [("2", False), ("4", False)]
-        sent = server.requests[1].json["messages"]
-        assert [one["tool_call_id"] for one in sent[-2:]] == ["t1", "t2"]
+        calls, answered = sent()
+        assert calls == answered == [one.call.id for one in result.turns[0].results]
+        assert calls == (["t1", "t2"] if b"t1" in body else ["call_1_0", "call_1_1"])
 
-    def test_a_call_without_arguments_is_one_with_none(self, server, wire):
-        async def now() -> str:
+    @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+    def test_in_an_answer_they_are_told_apart(self, server, wire, colour, answer, sent):
+        server.reply(wire.http(wire.answer(**answer)), wire.ok("Done."))
+
+        result = runner(colour, server.url, "token")("Hello", tools=[add])
+
+        assert results(result) == [("2", False), ("4", False)]
+        assert result.turns[0].completion.response.status == 200
+        calls, answered = sent()
+        assert calls == answered == [one.id for one in result.turns[0].completion.tool_calls]
+        assert len(set(calls) - {""}) == 2
+
+    def test_no_two_turns_give_a_call_the_same_id(self, server, wire, colour):
+        server.reply(*[wire.http(wire.answer(**whole(("", ONE))))] * 2, wire.ok("Done."))
+
+        result = runner(colour, server.url, "token")("Hello", tools=[add])
+
+        assert len({turn.results[0].call.id for turn in result.turns[:2]}) == 2
+
+    @pytest.mark.parametrize("way", ["", " stream"])
+    def test_a_call_without_arguments_is_one_with_none(self, server, wire, colour, way):
+        def add() -> str:
             return "12:00"
 
-        server.reply(wire.sse(told(("t1", "now", ""))), wire.stream("Noon."))
-        with Client("token", base_url=server.url, retries=1) as client:
-            result = client.run_stream("Hello", tools=[now]).collect()
+        told = wire.sse(streamed(("t1", "add", ""))) if way else whole(("t1", ""))
+        first, last = (told, wire.stream("Noon.")) if way else (wire.http(told), wire.ok("Noon."))
+        server.reply(first, last)
+
+        result = runner(colour + way, server.url, "token")("Hello", tools=[add])
 
         assert results(result) == [("12:00", False)]
         (sent,) = server.requests[1].json["messages"][-2]["tool_calls"]
