@@ -48,6 +48,8 @@ BAD = {
     "says it in German": "return {0: 'Guten Tag'}",
     "is right": "return {0: 'Grüß Gott, 世界 \U0001f30d'}",
     "dies": "os._exit(3)",
+    "hangs once": "os.path.exists(sys.argv[1]) or (open(sys.argv[1], 'w'), time.sleep(60)); "
+    "return {0: 'Grüß Gott, 世界 \U0001f30d'}",
     "prints": "print('Give me feedback!'); return {0: 'Grüß Gott, 世界 \U0001f30d'}",
     "is right the second time": "calls.append(1); return {len(calls): ''}",
 }
@@ -62,7 +64,7 @@ def bad(tmp_path):
         program.write_text(
             textwrap.dedent(
                 f"""
-                import os, time
+                import os, sys, time
                 from contextlib import contextmanager
                 from acechat.conformance._driver import serve
 
@@ -121,6 +123,16 @@ def test_a_client_that_hung_is_started_again(bad):
 
     assert {cell.verdict for cell in column.cells.values()} == {"hang"}
     assert all(1.3 <= cell.seconds < 6 for cell in column.cells.values())
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("acechat", "hang"), ("openai", "ok")])
+def test_only_peers_are_asked_again(bad, tmp_path, name, verdict):
+    peer = bad("hangs once")
+    peer = Peer(name=name, command=(*peer.command, str(tmp_path / "hung")), warm_up=0)
+
+    (column,) = run([peer], [BY_NAME["whole"]], timeout=0.2)
+
+    assert column.cells["whole"].verdict == verdict
 
 
 def test_a_fault_may_take_two_calls_of_one_client(bad):
@@ -219,6 +231,18 @@ def test_the_command_writes_what_it_found(tmp_path, capsys):
     told = json.loads(facts.read_bytes())
     assert [client["name"] for client in told["clients"]] == list(OURS)
     assert told["clients"][0]["cells"][0]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize("how", ["swallows what was cut", "sleeps", "raises its own error"])
+def test_the_command_fails_when_acechat_has_a_bad_cell(bad, how, monkeypatch, capsys):
+    made = bad(how)
+    ours = Peer(name="acechat", command=made.command, warm_up=0)
+    monkeypatch.setattr(Peer, "of", lambda _: ours)
+
+    code = main(["--fault", "whole", "--timeout", "0.2"])
+
+    assert code == 1
+    assert "acechat, whole: " in capsys.readouterr().out
 
 
 def test_an_unknown_peer_is_wrong_usage(capsys):

@@ -19,8 +19,9 @@ into an environment of its own first. A cell is one of:
 * ``-``: the client's format cannot have this fault.
 
 All clients get the same ``timeout=``, under the name and with the meaning that it has for them, and
-no retries but in the rows that say so: three attempts there. What hangs, or throws an answer away,
-is asked a second time, which counts: a busy machine may look like either.
+no retries but in the rows that say so: three attempts there. A peer that hangs, or throws an answer
+away, is asked a second time, which counts: a busy machine may look like either. acechat is asked
+once.
 
 The command exits with 1 if acechat has a cell that is not ``ok`` or ``typed``, or one with †.
 """
