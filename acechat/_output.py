@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, cast, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    TypeAlias,
+    cast,
+    get_args,
+    overload,
+)
 
 import msgspec
 from msgspec import Struct
@@ -18,13 +28,14 @@ from acechat.types import AssistantMessage, ChatCompletion, Usage, UserMessage
 from acechat.types.completion import OutputT_co, note_origin, note_output
 
 if TYPE_CHECKING:  # as in acechat.types.completion
-    from typing_extensions import TypeVar
+    from typing_extensions import TypeForm, TypeVar
 
     OutputT = TypeVar("OutputT", default=object)
 else:
     from typing import TypeVar
 
     OutputT = TypeVar("OutputT")
+    TypeForm = type
 
 __all__ = ["Asking", "Output", "OutputT", "OutputType", "PartialOutput", "Strategy"]
 
@@ -52,7 +63,8 @@ _HOPELESS = {
 class _Form(Protocol[OutputT_co]):
     """What type checkers take a ``Literal`` or a union for; both are objects of no own type.
 
-    Their *OutputT_co* is object: `Output[A | B](A | B)` tells the type.
+    Their *OutputT_co* is object: `Output` tells the type. A `TypeForm` beside the None that stands
+    for no type would make pyright take None for the type.
     """
 
     def __getitem__(self, parameters: Any, /) -> OutputT_co: ...
@@ -67,15 +79,31 @@ class Output(Struct, Generic[OutputT_co], frozen=True):
         >>> await client.chat("Plan a picnic", output_type=Output(Plan, reasks=0))
     """
 
-    kind: type[OutputT_co] | _Form[object]
+    kind: TypeForm[OutputT_co]
     """A msgspec struct, dataclass, `TypedDict`, pydantic model, or what holds them: ``list[int]``,
-    ``Literal``, a union."""
+    ``Literal``, a union, ``Annotated``."""
 
     strategy: Strategy = "auto"
 
     reasks: int = 1
     """How often to ask again, with the error's words, when an answer does not fit. Each time is
     one more exchange, and paid for; 0 for never. A stream is never asked again."""
+
+    if TYPE_CHECKING:  # TypeForm tells all of them, to type checkers that know it
+
+        @overload
+        def __init__(
+            self, kind: type[OutputT_co], strategy: Strategy = "auto", reasks: int = 1
+        ) -> None: ...
+        @overload
+        def __init__(
+            self, kind: TypeForm[OutputT_co], strategy: Strategy = "auto", reasks: int = 1
+        ) -> None: ...
+        @overload
+        def __init__(
+            self, kind: _Form[object], strategy: Strategy = "auto", reasks: int = 1
+        ) -> None: ...
+        def __init__(self, kind: Any, strategy: Strategy = "auto", reasks: int = 1) -> None: ...
 
     def __post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):
@@ -102,7 +130,8 @@ class Asking:
     """
 
     def __init__(self, output_type: OutputType[Any]) -> None:
-        output = output_type if isinstance(output_type, Output) else Output(output_type)
+        given: Any = output_type
+        output = cast("Output[Any]", given if isinstance(given, Output) else Output(given))
         self._kind: Any = output.kind
         self._schema = schema_of(self._kind)
         self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects

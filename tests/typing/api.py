@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypedDict, assert_type
+from typing import Annotated, Any, Literal, TypedDict, assert_type
 
 import msgspec
 import pydantic
@@ -216,6 +216,7 @@ class Checked(pydantic.BaseModel):
 
 
 Weather = Literal["sun", "rain"]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 async def output(client: AsyncClient, talk: AsyncConversation) -> None:
@@ -239,14 +240,21 @@ async def output(client: AsyncClient, talk: AsyncConversation) -> None:
     assert_type(await talk.send("Plan", output_type=Plan), ChatCompletion[Plan])
     assert_type(talk.stream("Plan", output_type=Plan), AsyncChatStream[Plan])
 
-    # No type checker infers these: object, unless Output names the type.
+    # Type checkers infer these from an Output only.
     assert_type((await client.chat("Sun?", output_type=Weather)).output, object)
     assert_type((await client.chat("Plan", output_type=Plan | None)).output, object)
+    assert_type((await client.chat("Sun?", output_type=Output(Weather))).output, Weather)
+    assert_type((await client.chat("Plan", output_type=Output(Plan | None))).output, Plan | None)
+    assert_type((await client.chat("How many?", output_type=Output(Positive))).output, int)
+    assert_type((await client.chat("How many?", output_type=list[Positive])).output, list[int])
     assert_type((await client.chat("?", output_type=Output[Weather](Weather))).output, Weather)
-    either = Output[Plan | Point](Plan | Point)
+    assert_type((await client.chat("?", output_type=Output[Positive](Positive))).output, int)
+    either = Output[Plan | Point](Plan | Point, reasks=0)
     assert_type((await client.chat("Plan", output_type=either)).output, Plan | Point)
+    assert_type(client.stream("How many?", output_type=Output(Positive)), AsyncChatStream[int])
 
     whatever(reply)
+    Output(3)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
     await client.chat("Plan", output_type=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     _ = (await client.chat("Plan")).output.title  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
@@ -261,7 +269,9 @@ def blocking_output(client: Client, talk: Conversation) -> None:
     assert_type(reply, ChatCompletion[Plan])
     assert_type(reply.output, Plan)
     assert_type(client.chat("Plan", output_type=list[int]).output, list[int])
-    assert_type(client.chat("?", output_type=Output[Weather](Weather)).output, Weather)
+    assert_type(client.chat("?", output_type=Output(Weather)).output, Weather)
+    assert_type(client.chat("?", output_type=Output(Positive)).output, int)
+    assert_type(talk.send("?", output_type=Output(Positive)), ChatCompletion[int])
     stream = client.stream("Plan", output_type=Plan)
     assert_type(stream, ChatStream[Plan])
     assert_type(stream.partials(), Iterator[Any])
