@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.markdown import Heading, Markdown
+from rich.markdown import Heading, ListElement, Markdown, TableElement
+from rich.table import Table
 from rich.text import Text
 
 __all__ = ["Renderer"]
 
 _PLAIN = str.maketrans({"•": "*", "▌": "|", "─": "-", "━": "="})
+
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+"""Tags are text, as in ``List<String>``: rich shows none of what is HTML to its parser."""
+
+_PARSER.disable("reference")  # its address would be lost, and it changes what was drawn before it
 
 
 class _Heading(Heading):
@@ -23,8 +32,71 @@ class _Heading(Heading):
         yield text
 
 
+class _List(ListElement):
+    """A list whose items stay as they were drawn: rich moves all of them when a tenth comes."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.list_type != "ordered_list_open":
+            yield from super().__rich_console__(console, options)
+            return
+        for number, item in enumerate(
+            self.items, 1 if self.list_start is None else self.list_start
+        ):
+            yield from item.render_number(console, options, number, max(number, 10))
+
+
+class _Table(TableElement):
+    """A table that breaks a word longer than its column: rich would cut it off."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in super().__rich_console__(console, options):
+            if isinstance(table, Table):
+                for column in table.columns:
+                    column.overflow = "fold"
+            yield table
+
+
 class _Markdown(Markdown):
-    elements = Markdown.elements | {"heading_open": _Heading}
+    elements = Markdown.elements | {
+        "heading_open": _Heading,
+        "ordered_list_open": _List,
+        "table_open": _Table,
+    }
+
+    def __init__(self, markup: str) -> None:
+        super().__init__("", code_theme="ansi_dark", hyperlinks=False)
+        self.markup = markup
+        self.parsed = _PARSER.parse(markup)
+        for token in self.parsed:
+            if token.children:
+                token.children = list(_with_addresses(token.children))
+
+
+def _with_addresses(tokens: Sequence[Token]) -> Iterator[Token]:
+    """Make links of images, and plain text of a link whose text is its address.
+
+    Rich shows only the name of an image, before the paragraph that it stands in.
+    """
+    bare = False
+    for at, token in enumerate(tokens):
+        if token.type == "image":
+            yield Token("link_open", "a", 1, attrs={"href": _address(token, "src")})
+            yield from _with_addresses(token.children or ())
+            yield Token("link_close", "a", -1)
+        elif token.type == "link_open":
+            token.attrs["href"] = href = _address(token, "href")
+            name, *after = tokens[at + 1 : at + 3]
+            alone = bool(after) and after[0].type == "link_close"
+            bare = alone and href in {name.content, f"mailto:{name.content}"}
+            if not bare:
+                yield token
+        elif token.type != "link_close" or not bare:
+            yield token
+
+
+def _address(token: Token, name: str) -> str:
+    title = token.attrs.get("title")
+    return f'{token.attrs[name]} "{title}"' if title else str(token.attrs[name])
 
 
 class Renderer:
@@ -40,9 +112,8 @@ class Renderer:
 
         Links show where they lead: what a stranger wrote must not hide it.
         """
-        markdown = _Markdown(text, code_theme="ansi_dark", hyperlinks=False)
         with self._console.capture() as capture:
-            self._console.print(markdown, width=width)
+            self._console.print(_Markdown(text), width=width)
         lines = [line.rstrip() for line in capture.get().translate(self._letters).split("\n")]
         while lines and not lines[-1]:
             lines.pop()
