@@ -9,7 +9,7 @@ from msgspec import Struct
 from acechat.errors import BudgetExceededError, ConfigurationError
 from acechat.types.usage import Spent
 
-__all__ = ["Budget", "RateLimit"]
+__all__ = ["Budget", "RateLimit", "check_number"]
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -34,8 +34,8 @@ class Budget(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.tokens is None and self.credits is None:
             raise ConfigurationError("a budget needs a limit: Budget(tokens=...) or (credits=...)")
-        _check("Budget.tokens", self.tokens, int)
-        _check("Budget.credits", self.credits, int, float, Decimal)
+        check_number("Budget.tokens", self.tokens, int)
+        check_number("Budget.credits", self.credits, int, float, Decimal)
 
     def check(self, spent: Spent) -> None:
         """Refuse a call after so much was *spent*.
@@ -77,14 +77,26 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     up to 120 s holds back all callers."""
 
     def __post_init__(self) -> None:
-        _check("RateLimit.requests_per_minute", self.requests_per_minute, int)
-        _check("RateLimit.tokens_per_minute", self.tokens_per_minute, int)
+        check_number("RateLimit.requests_per_minute", self.requests_per_minute, int)
+        check_number("RateLimit.tokens_per_minute", self.tokens_per_minute, int)
 
 
-def _check(name: str, number: object, *kinds: type) -> None:
-    if number is None:
+def check_number(name: str, number: object, *kinds: type, optional: bool = True) -> None:
+    """Refuse a *number* that is no limit.
+
+    Args:
+        name: What the caller knows it by.
+        number: What was given.
+        kinds: What it may be an instance of; ``int`` alone for whole numbers.
+        optional: Whether it may be None, for no limit.
+
+    Raises:
+        ConfigurationError: It is not a positive, finite number of these kinds.
+    """
+    if optional and number is None:
         return
     fits = isinstance(number, kinds) and not isinstance(number, bool)
     if not fits or not 0 < float(str(number)) < float("inf"):
         whole = "whole number of 1 or more" if kinds == (int,) else "positive number"
-        raise ConfigurationError(f"{name} must be a {whole}, or None, not {number!r}")
+        none = ", or None" if optional else ""
+        raise ConfigurationError(f"{name} must be a {whole}{none}, not {number!r}")

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from acechat._config import RetryPolicy, Timeout
-from acechat.errors import ConfigurationError
+from acechat._limits import check_number
 from acechat.types import ChatOptions
 
 __all__ = ["Limits", "Terms"]
@@ -32,7 +32,11 @@ class Terms(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """How far a run may go; see `acechat.AsyncClient.run`."""
+    """How far a run may go; see `acechat.AsyncClient.run`.
+
+    Raises:
+        ConfigurationError: A number is not positive.
+    """
 
     max_turns: int = 8
     max_parallel: int = 8
@@ -40,6 +44,6 @@ class Limits(Struct, frozen=True):
     raise_tool_errors: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_turns", "max_parallel"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_number("max_turns", self.max_turns, int, optional=False)
+        check_number("max_parallel", self.max_parallel, int, optional=False)
+        check_number("tool_timeout", self.tool_timeout, int, float)

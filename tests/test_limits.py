@@ -27,6 +27,7 @@ from acechat._config import Config
 from acechat._environment import read_token
 from acechat._money import Meter
 from acechat._protocol import ChatStreamProtocol
+from acechat._terms import Limits
 from acechat.errors import ProtocolError
 from acechat.types import Spent
 
@@ -259,3 +260,22 @@ def test_a_limit_that_is_none_says_what_it_must_be(make, told):
         make()
 
     assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, "3", None])
+@pytest.mark.parametrize("name", ["max_turns", "max_parallel"])
+def test_a_run_has_a_whole_number_of_turns_and_of_tools_at_a_time(name, number):
+    with pytest.raises(ConfigurationError) as caught:
+        Limits(**{name: number})
+
+    assert str(caught.value) == f"{name} must be a whole number of 1 or more, not {number!r}"
+
+
+@pytest.mark.parametrize("number", [0, -1, True, "3", float("nan"), float("inf")])
+def test_a_tool_has_a_positive_number_of_seconds_or_any(number):
+    with pytest.raises(ConfigurationError) as caught:
+        Limits(tool_timeout=number)
+
+    assert str(caught.value) == f"tool_timeout must be a positive number, or None, not {number!r}"
+    assert Limits(tool_timeout=0.5).tool_timeout == 0.5
+    assert Limits(tool_timeout=None).tool_timeout is None
