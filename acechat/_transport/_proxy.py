@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from contextlib import suppress
 
 from yarl import URL
 
@@ -45,8 +46,10 @@ def read_proxy(given: str | None, api_root: str) -> str | None:
 
 def _read(text: str, what: str) -> URL:
     """Parse a URL; *what* must not quote a proxy's, which may hold a password."""
-    try:
+    url = URL()
+    with suppress(ValueError):
         url = URL(text)
+    try:
         host = (url.host and url.raw_host) or ""  # the one decodes the other
     except ValueError:
         host = ""
