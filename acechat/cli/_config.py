@@ -8,14 +8,20 @@ from inspect import signature
 import click
 import msgspec
 
-from acechat import AsyncClient
+from acechat import AsyncClient, ConfigurationError
 from acechat.cli._secrets import forget, keep, to_keyring
-from acechat.cli._settings import DEFAULT_URL, NAMES, file_path, masked, parse, read
+from acechat.cli._settings import DEFAULT_URL, NAMES, check, file_path, masked, parse, read
 from acechat.cli._text import on_terminal, one_line
 
 __all__ = ["config"]
 
 _NAME = click.Choice(list(NAMES))
+
+_ARGUMENTS = {"token": "api_token", "base_url": "base_url", "model": "model"}
+"""What a client is asked about before it is kept, and how it calls that."""
+
+_WIDTH = 50
+"""Characters of a value that are shown: a system text can be a page."""
 
 
 @click.group(
@@ -39,12 +45,17 @@ def config(context: click.Context) -> None:
         values["token"] = masked(settings.token)
     values["model"] = values["model"] or signature(AsyncClient).parameters["model"].default
     values["base_url"] = values["base_url"] or DEFAULT_URL
-    shown = {name: "-" if values[name] is None else one_line(str(values[name])) for name in NAMES}
+    shown = {name: _shown(values[name]) for name in NAMES}
     width = max(map(len, shown.values()))
     for name, value in shown.items():
         click.echo(f"{name:<9}  {value:<{width}}  {settings.sources.get(name, 'default')}")
     path = file_path()
     click.echo(f"\nThe file is {path}{'' if path.exists() else ', which does not exist yet'}.")
+
+
+def _shown(value: object) -> str:
+    text = "-" if value is None else one_line(str(value))
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 
 @config.command(name="set")
@@ -59,26 +70,27 @@ def set_(name: str, value: str | None) -> None:
     if value is None:
         value = _asked_for(name)
     checked = parse(name, value.strip())
+    if name in _ARGUMENTS:
+        check(**{_ARGUMENTS[name]: checked})
     path = file_path()
-    if name == "token":
-        _check_token(checked)
-        if to_keyring(checked):
-            forget(path, name)
-            click.echo("kept in the keyring")
-            return
+    if name == "token" and to_keyring(checked):
+        forget(path, name)
+        click.echo("kept in the keyring")
+        return
     keep(path, name, checked)
     click.echo(f"kept in {path}")
 
 
 def _asked_for(name: str) -> str:
+    if sys.stdin is None:  # closed by whoever started us
+        raise ConfigurationError(f"no value. Next: acechat config set {name} VALUE")
     if not on_terminal(sys.stdin):
-        return sys.stdin.readline()
+        try:
+            return sys.stdin.readline()
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{name} is no text in {sys.stdin.encoding}") from None
     answer: str = click.prompt(name, hide_input=name == "token", err=True)
     return answer
-
-
-def _check_token(token: str) -> None:
-    AsyncClient(token, base_url="https://localhost", proxy="")  # refuses what is none
 
 
 @config.command()

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from acechat import ConfigurationError
+from acechat import AsyncClient, ConfigurationError
 from acechat.cli._errors import PLATFORM
 
-__all__ = ["DEFAULT_URL", "NAMES", "Settings", "file_path", "masked", "parse", "read", "read_file"]
+__all__ = [
+    "DEFAULT_URL",
+    "NAMES",
+    "Settings",
+    "check",
+    "file_path",
+    "masked",
+    "parse",
+    "read",
+    "read_file",
+]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -62,7 +73,10 @@ NAMES: dict[str, tuple[str, ...]] = {
 DEFAULT_URL = "https://api.acedata.cloud"
 
 _KINDS: dict[str, tuple[Any, str]] = {
-    "timeout": (float, "a number of seconds"),
+    "timeout": (
+        Annotated[float, Meta(gt=0, le=sys.float_info.max)],
+        "a positive number of seconds",
+    ),
     "reasoning": (bool, "true or false"),
     "usage": (bool, "true or false"),
     "history": (bool, "true or false"),
@@ -109,6 +123,16 @@ def parse(name: str, value: str) -> Any:
     return _checked(name, value, name, strict=False)
 
 
+def check(**given: Any) -> None:
+    """Make a client with the arguments that were *given*, and throw it away.
+
+    Raises:
+        ConfigurationError: One of them cannot work.
+    """
+    harmless: dict[str, Any] = {"api_token": "token", "base_url": "https://localhost", "proxy": ""}
+    AsyncClient(**(harmless | given))
+
+
 def read_file() -> dict[str, Any]:
     """Return what the file says; nothing where there is none.
 
@@ -138,7 +162,7 @@ def read_file() -> dict[str, Any]:
 
 def _read_environment() -> dict[str, Any]:
     return {
-        name: parse(name, os.environ[variable])
+        name: _checked(name, os.environ[variable], variable, strict=False)
         for name in NAMES
         if (variable := _variable(name)) in os.environ
     }
@@ -162,6 +186,9 @@ def _checked(name: str, value: object, where: str, *, strict: bool = True) -> An
     except msgspec.ValidationError:
         shown = "something else" if name == "token" else repr(value)
         raise ConfigurationError(f"{where} must be {wanted}, not {shown}") from None
+    # Python hands on bytes that are no text as halves of letters, which nothing can write.
+    if isinstance(found, str) and any("\ud800" <= letter <= "\udfff" for letter in found):
+        raise ConfigurationError(f"{where} is no text in {sys.getfilesystemencoding()}")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -116,6 +117,94 @@ def test_a_token_that_is_set_goes_into_the_keyring_if_there_is_one(
     assert "no API token" in run("chat", "Hello").stderr
 
 
+def test_a_token_that_moves_into_the_keyring_leaves_the_file(run, file, keyring):
+    path = file('token = "an-older-token"\nmodel = "mine"\n')
+
+    run("config", "set", "token", "a-newer-token")
+
+    assert path.read_text() == 'model = "mine"\n'
+    assert "a-newer-token" in keyring.read_text()
+
+
+def test_a_token_that_is_typed_is_not_shown(terminal, home):
+    terminal.open("config", "set", "token")
+    terminal.wait_for("token:")
+    terminal.say("a-token-of-mine")
+    screen = terminal.end()
+
+    assert "exit code 0" in screen
+    assert "a-token" not in screen
+    assert (home / "config.toml").read_text() == 'token = "a-token-of-mine"\n'
+
+
+def test_a_name_that_is_typed_is_shown(terminal):
+    terminal.open("config", "set", "model")
+    terminal.wait_for("model:")
+    terminal.say("claude-opus-5")
+
+    assert "model: claude-opus-5" in terminal.end()
+
+
+def test_a_long_value_is_shown_in_part(run, file):
+    path = file(f'system = "{"word " * 60}"\n')
+
+    done = run("config")
+
+    lines = done.stdout.split("\n\n")[0].splitlines()
+    (line,) = [line for line in lines if line.startswith("system")]
+    assert line == f"system     {('word ' * 10)[:47]}...  {path}"
+    assert max(len(line.split(str(path))[0]) for line in lines) < 100
+
+
+WORTHLESS = {
+    ("timeout", "0"): "timeout must be a positive number of seconds, not '0'",
+    ("timeout", "-5"): "timeout must be a positive number of seconds, not '-5'",
+    ("timeout", "inf"): "timeout must be a positive number of seconds, not 'inf'",
+    ("base_url", "nonsense"): "the base URL 'nonsense' must begin with https://",
+    ("base_url", "ftp://x"): "the base URL 'ftp://x' must begin with https://",
+    ("base_url", "http://x:99999"): "Port out of range",
+    ("model", ""): "model is empty",
+    ("token", "a token"): "holds characters that no token has",
+    ("system", b"Gr\xfc\xdfe"): "system is no text in utf-8",
+}
+
+
+@pytest.mark.parametrize(("setting", "said"), WORTHLESS.items(), ids=str)
+def test_what_cannot_work_is_not_kept(run, home, setting, said):
+    done = run("config", "set", "--", *setting, env={"PYTHONUTF8": "1"})
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not home.exists()
+
+
+def test_input_that_is_no_text_is_not_kept(run, home):
+    env = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"}
+    done = run("config", "set", "system", stdin=b"Gr\xfc\xdfe\n", env=env, text=False)
+
+    assert done.returncode == 2
+    assert done.stderr == b"acechat: system is no text in utf-8\n"
+    assert not home.exists()
+
+
+def test_without_any_input_there_is_one_line():
+    command = f"{sys.executable} -m acechat config set token <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr == "acechat: no value. Next: acechat config set token VALUE\n"
+
+
+def test_a_bad_variable_is_named(run):
+    done = run("config", env={"ACECHAT_TIMEOUT": "x"})
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "acechat: ACECHAT_TIMEOUT must be a positive number of seconds, not 'x'\n"
+    )
+
+
 def test_a_token_that_others_may_read_is_refused(run, file):
     path = file('token = "secret-of-mine"\n', mode=0o644)
 
@@ -164,7 +253,7 @@ def test_a_file_that_cannot_be_changed_by_machine_is_left_alone(run, file):
     ("text", "said"),
     [
         ("modle = 'x'\n", "did you mean 'model'?"),
-        ("timeout = 'soon'\n", "timeout must be a number of seconds, not 'soon'"),
+        ("timeout = 'soon'\n", "timeout must be a positive number of seconds, not 'soon'"),
         ("token = 12345\n", "token must be text, not something else"),
         ("= 3\n", "is no TOML"),
     ],
