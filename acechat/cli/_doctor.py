@@ -14,16 +14,16 @@ import click
 
 from acechat import (
     AceChatError,
-    AsyncClient,
     ChatCompletion,
     ConfigurationError,
     Model,
+    NotFoundError,
     __version__,
 )
-from acechat.cli._errors import REFUSED, advice
+from acechat.cli._errors import PLATFORM, REFUSED, advice
 from acechat.cli._probe import Finding, certificates, probe, proxy_for, without_password
 from acechat.cli._service import client_for, reachable, talks
-from acechat.cli._settings import DEFAULT_URL, Settings, masked, read
+from acechat.cli._settings import DEFAULT_URL, Settings, check, masked, read
 from acechat.cli._text import one_line
 
 __all__ = ["doctor"]
@@ -31,6 +31,10 @@ __all__ = ["doctor"]
 _T = TypeVar("_T")
 
 _PACKAGES = ("aiohttp", "msgspec", "anyio", "click", "rich", "keyring")
+
+_NO_TOKEN = f"copy a token from {PLATFORM}, then: acechat config set token"
+_NO_PROXY = "name a proxy that begins with http:// in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or none"
+_NO_API = f"the API is not at that base URL: correct its path (that of {DEFAULT_URL} is /v1)"
 
 
 @click.command(
@@ -47,8 +51,13 @@ def doctor(*, live: bool, base_url: str | None, emulator: bool) -> int:
     """Look at versions, token and network, and say what is wrong."""
     settings = read({"base_url": base_url}, emulator=emulator)
     report = _Report()
+    _describe_here(report)
     with reachable(settings, emulator=emulator) as found:
-        asyncio.run(_examine(found, report, live=live))
+        default = "the emulator" if emulator else "default"
+        token, way = _describe_settings(found, report, default)
+        url = found.base_url or DEFAULT_URL
+        if way and probe(url, report.tell, proxy=_proxy(found)) and token:
+            asyncio.run(_ask(found, report, live=live))
     click.echo(f"\n{report.verdict}")
     return REFUSED if report.wrong else 0
 
@@ -79,49 +88,67 @@ class _Report:
         return "\n".join(f"Wrong: {finding.step}. Next: {finding.todo}" for finding in self.wrong)
 
 
-async def _examine(settings: Settings, report: _Report, *, live: bool) -> None:
-    versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
-    report.note(
-        "acechat", f"{__version__}, Python {platform.python_version()}, {platform.system()}"
-    )
-    report.note("packages", versions)
-    client = _client(settings, report)
+def _describe_here(report: _Report) -> None:
+    """Tell about this machine."""
+    system = f"Python {platform.python_version()}, {platform.system()}"
+    report.note("acechat", f"{__version__}, {system}")
+    report.note("packages", ", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
+
+
+def _describe_settings(settings: Settings, report: _Report, default: str) -> tuple[bool, bool]:
+    """Tell about the settings; return whether there is a token, and whether there is a way."""
     url = settings.base_url or DEFAULT_URL
-    proxy = proxy_for(url) if settings.proxy is None else settings.proxy
-    report.note("base URL", f"{url} ({settings.sources.get('base_url', 'default')})")
-    report.note("proxy", without_password(proxy) if proxy else "none")
-    report.note("CA", certificates())
-    reached = await asyncio.to_thread(probe, url, report.tell, proxy=proxy)
-    if client is None:
-        return
-    async with client:
-        works = reached and await _check(client.models, _count, "models", report)
+    origin = settings.sources.get("base_url", default)
+    token = _usable(report, "token", _NO_TOKEN, lambda: check(api_token=settings.needed_token()))
+    if token:
+        secret, source = settings.needed_token(), settings.sources.get("token", default)
+        kind = f"of an application, {len(secret)} characters"
+        report.note("token", f"{kind}: {masked(secret)} ({source})")
+    if not _usable(report, "base URL", f"correct it ({origin})", lambda: check(base_url=url)):
+        return token, False
+    report.note("base URL", f"{url} ({origin})")
+    way = _usable(report, "proxy", _NO_PROXY, lambda: check(base_url=url, proxy=settings.proxy))
+    if way:
+        proxy = _proxy(settings)
+        report.note("proxy", without_password(proxy) if proxy else "none")
+    report.tell(certificates())
+    return token, way
+
+
+def _proxy(settings: Settings) -> str | None:
+    found = proxy_for(settings.base_url or DEFAULT_URL)
+    return found if settings.proxy is None else settings.proxy
+
+
+def _usable(report: _Report, step: str, todo: str, trial: Callable[[], None]) -> bool:
+    """Whether *trial* refuses nothing; tell what it does."""
+    try:
+        trial()
+    except ConfigurationError as error:
+        said, _, told = str(error).partition(" Next: ")
+        report.tell(Finding(step, good=False, said=one_line(said), todo=told or todo))
+        return False
+    return True
+
+
+async def _ask(settings: Settings, report: _Report, *, live: bool) -> None:
+    """Call the service as the client does."""
+    async with client_for(settings) as client:
+        works = await _check(client.models, _count, "models", report)
         if works and live:
             await _check(partial(client.chat, "Hi", max_tokens=1), _describe, "live call", report)
-
-
-def _client(settings: Settings, report: _Report) -> AsyncClient | None:
-    """Make a client, if there is a token that could be one."""
-    try:
-        client = client_for(settings)
-    except ConfigurationError as error:
-        said, _, todo = str(error).partition(" Next: ")
-        report.tell(Finding("token", good=False, said=said, todo=todo or "acechat config"))
-        return None
-    token, source = settings.needed_token(), settings.sources.get("token", "the emulator")
-    report.note("token", f"of an application, {len(token)} characters: {masked(token)} ({source})")
-    return client
 
 
 async def _check(
     call: Callable[[], Awaitable[_T]], say: Callable[[_T], str], step: str, report: _Report
 ) -> bool:
-    """Call the service as the client does; return whether that went well."""
+    """Make one call; return whether that went well."""
     began = time.monotonic()
     try:
         result = await call()
     except AceChatError as error:
-        todo = advice(error) or "see what it says"
+        lost = step == "models" and isinstance(error, NotFoundError)
+        todo = _NO_API if lost else advice(error) or "see what it says"
         report.tell(Finding(step, good=False, said=one_line(str(error)), todo=todo))
         return False
     took = time.monotonic() - began

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import trustme
 
+from acechat.cli import _probe
 from acechat.emulator import MODELS
 
 COMMAND = f"{sys.executable} -m acechat"
@@ -34,6 +37,8 @@ def test_all_is_well_with_the_emulator(run):
     assert all(good for good, _ in found.values())
     assert {"token", "base URL", "proxy", "CA", "DNS", "TCP", "first byte", "clock", "models",
             "live call"} <= set(found)  # fmt: skip
+    assert found["token"][1].endswith(" (the emulator)")
+    assert found["base URL"][1].endswith(" (the emulator)")
     assert done.stdout.endswith("\nAll is well.\n")
     assert done.returncode == 0
 
@@ -42,6 +47,30 @@ def test_without_live_nothing_is_asked(run, environment):
     run("doctor")
 
     assert [request.path for request in environment.requests if "chat" in request.path] == []
+
+
+def test_live_is_one_call_of_one_token(run, environment):
+    done = run("doctor", "--live")
+
+    (asked,) = [request for request in environment.requests if "chat" in request.path]
+    assert asked.json["max_tokens"] == 1
+    assert "answered; " in findings(done)["live call"][1]
+
+
+def test_what_takes_time_says_how_long_and_nothing_else_does(run, environment):
+    lines = run("doctor", "--live").stdout.split("\n\n")[0].splitlines()
+
+    timed = [line[7:19].strip() for line in lines if re.match(r"ok {5}.{12} [\d ]{5} ms  ", line)]
+    assert timed == ["DNS", "TCP", "first byte", "models", "live call"]
+
+
+def test_the_time_is_that_of_the_step(run, listener):
+    port = listener("HTTP/1.1 200 OK\r\n\r\n", pause=0.5)
+
+    done = run("doctor", "--base-url", f"http://127.0.0.1:{port}")
+
+    (took,) = re.findall(r"first byte +(\d+) ms", done.stdout)
+    assert 500 <= int(took) < 5000
 
 
 def test_a_wrong_token_is_found(run, environment):
@@ -82,12 +111,95 @@ def test_the_first_step_that_fails_is_named(run, url, step):
     assert f"Wrong: {step}. Next: " in done.stdout
 
 
+HERE = "http://127.0.0.1:9"
+CULPRITS = {
+    "a port that is none": ("http://127.0.0.1:99999", {}, "base URL", r"correct it \(command line"),
+    "no URL": ("nonsense", {}, "base URL", r"correct it \(command line"),
+    "a proxy's port": (HERE, {"HTTP_PROXY": "127.0.0.1:abc"}, "proxy", "HTTP_PROXY"),
+    "a kind of proxy": (HERE, {"ALL_PROXY": "socks5://x"}, "proxy", "begins with http://"),
+    "no proxy there": (HERE, {"HTTP_PROXY": HERE}, "TCP", "correct the proxy's address"),
+    "no such proxy": (HERE, {"HTTP_PROXY": "no.invalid"}, "DNS", "correct the proxy's address"),
+    "no certificates": (HERE, {"SSL_CERT_FILE": "/none"}, "CA", "correct or unset SSL_CERT_FILE"),
+    "no folder": (HERE, {"SSL_CERT_DIR": "/none"}, "CA", "correct or unset SSL_CERT_DIR"),
+    "others' file": (HERE, {"SSL_CERT_FILE": __file__}, "CA", "correct or unset SSL_CERT_FILE"),
+}
+
+
+@pytest.mark.parametrize(("url", "env", "step", "todo"), CULPRITS.values(), ids=CULPRITS)
+def test_the_culprit_is_called_by_its_name(run, url, env, step, todo):
+    done = run("doctor", "--base-url", url, env={"ACEDATACLOUD_API_TOKEN": "token", **env})
+
+    found = findings(done)
+    assert found["token"][0]
+    assert not found[step][0]
+    assert re.search(f"^Wrong: {step}. Next: .*{todo}", done.stdout, re.MULTILINE)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_a_base_url_that_leads_past_the_api_is_to_be_corrected(run, environment):
+    done = run("doctor", "--base-url", f"{environment.url}/v2")
+
+    assert "Wrong: models. Next: the API is not at that base URL" in done.stdout
+
+
+def test_a_port_without_tls_is_no_matter_of_certificates(run, environment):
+    done = run("doctor", "--base-url", environment.url.replace("http:", "https:"))
+
+    assert "Wrong: TLS. Next: there seems to be no TLS at that port" in done.stdout
+    assert "certificates" not in done.stdout.split("Wrong:")[1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_ctrl_c_ends_it_at_once(environment):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [*COMMAND.split(), "doctor", "--base-url", url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            silent.settimeout(30)
+            line, _ = silent.accept()
+            with line:
+                line.recv(4096)  # it waits for an answer now
+                began = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert time.monotonic() - began < 5
+
+
+def test_a_look_up_that_hangs_has_a_limit(monkeypatch):
+    release, told = threading.Event(), []
+    monkeypatch.setattr(_probe, "_LIMIT", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(20) and [])
+
+    began = time.monotonic()
+    reached = _probe.probe("http://localhost", told.append, proxy=None)
+    took = time.monotonic() - began
+    release.set()
+
+    assert not reached
+    assert [(finding.step, finding.good, finding.said) for finding in told] == [
+        ("DNS", False, "no answer in 0.2 s")
+    ]
+    assert took < 5
+
+
+def test_a_service_that_drips_has_a_limit(monkeypatch, listener):
+    told = []
+    monkeypatch.setattr(_probe, "_LIMIT", 0.5)
+    port = listener("HTTP/1.1 200 OK\r\n", *["x"] * 40, pause=0.1, asks=1)
+
+    assert not _probe.probe(f"http://127.0.0.1:{port}", told.append, proxy=None)
+    assert told[-1].said == "no whole answer in 0.5 s"
+
+
 @pytest.fixture
 def listener():
-    """Answer one connection with *head*, behind TLS if there is a context; note what was asked."""
+    """Answer one connection with *heads*, behind TLS if there is a context; note what was asked."""
     asked = []
 
-    def listen(*heads, context=None):
+    def listen(*heads, context=None, pause=0, asks=None):
         server = socket.create_server(("127.0.0.1", 0))
         server.settimeout(20)
 
@@ -96,8 +208,10 @@ def listener():
             if context:
                 line = context.wrap_socket(line, server_side=True, do_handshake_on_connect=False)
             with server, line:
-                for head in heads:
-                    asked.append(line.recv(4096).decode())
+                for number, head in enumerate(heads):
+                    if asks is None or number < asks:
+                        asked.append(line.recv(4096).decode())
+                    time.sleep(pause)
                     line.sendall(head.encode())
 
         thread = threading.Thread(target=lambda: suppress_os(serve), daemon=True)
@@ -166,6 +280,39 @@ def test_a_proxy_is_gone_through_and_its_password_is_not_shown(run, listener):
     assert listener.asked[0].startswith("CONNECT api.acedata.cloud:443 HTTP/1.1\r\n")
     assert "Proxy-Authorization: Basic YWRhOnNlY3JldA==\r\n" in listener.asked[0]
     assert "secret" not in done.stdout
+
+
+def test_a_proxy_gets_its_password_for_a_url_without_tls_too(run, listener):
+    port = listener("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+    env = {"HTTP_PROXY": f"http://ada:secret@127.0.0.1:{port}", "ACEDATACLOUD_API_TOKEN": "token"}
+
+    done = run("doctor", "--base-url", "http://a.example", env=env)
+
+    found = findings(done)
+    assert found["first byte"] == (False, "HTTP/1.1 407 Proxy Authentication Required")
+    assert "Wrong: first byte. Next: ask who runs the proxy" in done.stdout
+    assert listener.asked[0].startswith("HEAD http://a.example HTTP/1.1\r\nHost: a.example\r\n")
+    assert "Proxy-Authorization: Basic YWRhOnNlY3JldA==\r\n" in listener.asked[0]
+    assert "secret" not in done.stdout
+
+
+def test_a_proxy_with_tls_is_spoken_to_with_tls(run, listener, tmp_path):
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    port = listener("HTTP/1.1 403 Forbidden\r\n\r\n", context=context)
+    env = {
+        "HTTPS_PROXY": f"https://localhost:{port}",
+        "ACEDATACLOUD_API_TOKEN": "token",
+        "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+    }
+
+    found = findings(run("doctor", env=env))
+
+    assert found["proxy's TLS"][0]
+    assert found["tunnel"] == (False, "HTTP/1.1 403 Forbidden")
+    assert listener.asked[0].startswith("CONNECT api.acedata.cloud:443 HTTP/1.1\r\n")
 
 
 def test_models_are_listed_one_per_line(run, environment):
