@@ -12,6 +12,7 @@ import click
 from msgspec import Struct
 
 from acechat import AsyncConversation, ConfigurationError, ImagePart, image
+from acechat.cli._ending import ending
 from acechat.cli._options import complete_option, read_options
 from acechat.cli._service import connect, talks
 from acechat.cli._settings import Settings, read
@@ -139,7 +140,8 @@ def chat(prompt: str | None, **flags: Any) -> None:
     if any(isinstance(part, str) for part in task.said) or not _is_conversation():
         if not task.said:
             raise click.UsageError('there is nothing to say: acechat chat "Hello"')
-        asyncio.run(_answer(task))
+        with ending():
+            asyncio.run(_answer(task))
     else:
         _converse(task)
 
@@ -173,21 +175,22 @@ def _load(talk: AsyncConversation, path: Path) -> None:
 async def _answer(task: _Task) -> None:
     async with connect(task.settings, emulator=task.emulator) as client:
         talk = task.begin(client)
+        memory = task.memory()
+
+        def keep(talk: AsyncConversation) -> None:
+            if memory:
+                with suppress(OSError):  # the answer is there; that it is not kept is no failure
+                    memory.keep(talk)
+
         try:
-            await take_turn(talk, task.said, task.manner)
+            await take_turn(talk, task.said, task.manner, keep)
         finally:
             if talk.messages:
-                _keep(task, talk)
+                keep(talk)
+                if task.save:
+                    from acechat.cli._conversation import save
 
-
-def _keep(task: _Task, talk: AsyncConversation) -> None:
-    if memory := task.memory():
-        with suppress(OSError):  # the answer is there; that it is not kept is no failure
-            memory.keep(talk)
-    if task.save:
-        from acechat.cli._conversation import save
-
-        save(talk, task.save)
+                    save(talk, task.save)
 
 
 def _converse(task: _Task) -> None:
@@ -195,7 +198,8 @@ def _converse(task: _Task) -> None:
     from acechat.cli._memory import folder
     from acechat.cli._prompt import Interrupted, make_prompt, quiet_keys
 
-    with asyncio.Runner() as runner, quiet_keys():
+    # The runner ends first: what the line editor leaves to it puts the terminal's keys back.
+    with ending() as ended, quiet_keys(), asyncio.Runner() as runner:
         stack = AsyncExitStack()
         connecting = connect(task.settings, emulator=task.emulator)
         client = runner.run(stack.enter_async_context(connecting))
@@ -205,7 +209,7 @@ def _converse(task: _Task) -> None:
             session = Session(runner, task.begin(client), task.manner, memory, images)
             prompt = make_prompt(COMMANDS, folder() / "prompts" if memory else None)
             click.echo("/help lists what you can do; Ctrl-D ends.", err=True)
-            while not session.ended:
+            while not (session.ended or ended()):
                 try:
                     session.receive(runner.run(prompt.prompt_async()))
                 except Interrupted:

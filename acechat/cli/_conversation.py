@@ -60,7 +60,8 @@ class Session:
 
     def receive(self, line: str) -> None:
         """Do what the person typed."""
-        line = line.strip()
+        # The line editor gives a byte that is no UTF-8 as half a letter, which nothing can write.
+        line = line.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
         if line.startswith("/") and not line.startswith("//"):
             self._obey(line)
         elif line or self._images:
@@ -71,39 +72,39 @@ class Session:
 
     def ask(self, said: Said, otherwise: AsyncConversation | None = None) -> None:
         """Say *said*; if nothing comes of it, the conversation is as it was, or as *otherwise*."""
-        talk = self.talk
-        before = len(talk.messages)
-        self._keep(said)
-        try:
-            self._bill += self._runner.run(take_turn(talk, said, self._manner))
-            self._unanswered = None
-        except KeyboardInterrupt:
-            self._note_end("stopped", before, said, otherwise)
-        except (AceChatError, TypeError) as error:
-            click.echo(explain(error), err=True)
-            self._note_end("failed", before, said, otherwise)
+        before = len(self.talk.messages)
+        self._unanswered = said
         self._keep()
-
-    def _note_end(
-        self, how: str, before: int, said: Said, otherwise: AsyncConversation | None
-    ) -> None:
-        if len(self.talk.messages) > before:
+        how = ""
+        try:
+            turn = take_turn(self.talk, said, self._manner, self._keep)
+            self._bill += self._runner.run(turn)
+        except KeyboardInterrupt:
+            how = "stopped"
+        except (AceChatError, TypeError) as error:
+            how = "failed"
+            click.echo(explain(error), err=True)
+        finally:  # also when the terminal was closed, and nothing more can be shown
+            arrived = len(self.talk.messages) > before
+            if not arrived and otherwise is not None:
+                self.talk = otherwise
+            if arrived or otherwise is not None:
+                self._unanswered = None
+            self._keep()
+        if how and arrived:
             note(f"({how}; what arrived is kept: /retry asks again, /undo forgets it)")
-            self._unanswered = None
-            return
-        if otherwise is not None:
-            self.talk = otherwise
-        self._unanswered = None if otherwise is not None else said
-        note(f"({how} before an answer came: /retry asks again)")
+        elif how:
+            note(f"({how} before an answer came: /retry asks again)")
 
-    def _keep(self, said: Said | None = None) -> None:
-        """Write down the conversation, and with it a question that is about to be asked."""
+    def _keep(self, talk: AsyncConversation | None = None) -> None:
+        """Write down the conversation and a question without an answer; or *talk*."""
         if self._memory is None:
             return
-        talk = self.talk
-        if said:
-            talk = talk.fork()
-            talk.messages.append(as_message(said))
+        if talk is None:
+            talk = self.talk
+            if self._unanswered:
+                talk = talk.fork()
+                talk.messages.append(as_message(self._unanswered))
         try:
             self._memory.keep(talk)
         except OSError as error:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -58,10 +57,6 @@ def _history(path: Path | None) -> History:
     return FileHistory(path)
 
 
-def _end(number: int, _: object) -> None:
-    sys.exit(128 + number)
-
-
 @contextmanager
 def quiet_keys() -> Generator[None]:
     """Let keys that are pressed during an answer wait for the next question.
@@ -79,12 +74,11 @@ def quiet_keys() -> Generator[None]:
     quiet[_INPUT] &= ~termios.ICRNL
     quiet[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
     termios.tcsetattr(keyboard, termios.TCSANOW, quiet)
-    killed = signal.signal(signal.SIGTERM, _end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, killed)
-        termios.tcsetattr(keyboard, termios.TCSANOW, before)
+        with suppress(termios.error):  # the terminal was closed
+            termios.tcsetattr(keyboard, termios.TCSANOW, before)
 
 
 def _keys() -> KeyBindings:

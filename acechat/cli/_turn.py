@@ -18,6 +18,7 @@ from acechat import (
     TextPart,
     UserMessage,
 )
+from acechat.cli._draft import Draft, Keep
 from acechat.cli._json import show_json
 from acechat.cli._output import SILENT, note, notes_on, writer
 from acechat.cli._usage import Bill, Stopwatch
@@ -41,17 +42,20 @@ class Manner(Struct, frozen=True, kw_only=True):
     options: ChatOptions = {}
 
 
-async def take_turn(talk: AsyncConversation, said: Said, manner: Manner) -> Bill:
+async def take_turn(
+    talk: AsyncConversation, said: Said, manner: Manner, keep: Keep | None = None
+) -> Bill:
     """Say *said*, show the answer, and return what it cost.
 
     What had arrived of an answer that failed or was stopped becomes part of the conversation, too:
-    one can ask to go on.
+    one can ask to go on. *keep* is called with it now and then before that.
     """
     watch = Stopwatch()
     try:
         with Waiting() as waiting:
             if manner.stream:
-                answer = await _show_stream(talk, said, manner, watch, waiting)
+                with Draft(talk, as_message(said), keep) as draft:
+                    answer = await _show_stream(talk, said, manner, watch, waiting, draft)
             else:
                 answer = await talk.send(*said, timeout=manner.timeout, **manner.options)
             waiting.end()
@@ -72,13 +76,19 @@ async def take_turn(talk: AsyncConversation, said: Said, manner: Manner) -> Bill
 
 
 async def _show_stream(
-    talk: AsyncConversation, said: Said, manner: Manner, watch: Stopwatch, waiting: Waiting
+    talk: AsyncConversation,
+    said: Said,
+    manner: Manner,
+    watch: Stopwatch,
+    waiting: Waiting,
+    draft: Draft,
 ) -> ChatCompletion:
     async with talk.stream(*said, timeout=manner.timeout, **manner.options) as stream:
         show = SILENT if manner.json else writer(reasoning=manner.reasoning)
         try:
             while deltas := await stream.receive():
                 watch.note_first()
+                draft.add(deltas)
                 if shown := [delta for delta in deltas if _shows(delta, manner)]:
                     waiting.end()
                     show.show(shown)
