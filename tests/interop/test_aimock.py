@@ -2,12 +2,13 @@
 
 import json
 from base64 import b64decode
+from copy import deepcopy
 from time import monotonic
 
 import msgspec
 import pytest
 
-from acechat import RetryPolicy, Timeout, image
+from acechat import AsyncClient, Output, RetryPolicy, Timeout, image
 from acechat.errors import (
     AuthenticationError,
     BadRequestError,
@@ -186,6 +187,55 @@ def test_a_type_is_answered_with_after_it_was_asked_for_again(connect, aimock, h
 def test_a_streamed_type_is_the_same_as_a_whole_one(connect, aimock, either):
     reply = getattr(connect(aimock), either)("Plan an outing", output_type=Plan)
     assert reply.output == Plan("Outing", 1, ["walk"])
+
+
+@pytest.mark.parametrize("strategy", ["json_schema", "prompt"])
+def test_a_type_is_answered_with_however_it_was_asked_for(connect, aimock, either, heard, strategy):
+    caller = connect(aimock)
+    asked = Output(Plan, strategy=strategy)
+    reply = getattr(caller, either)("Plan a voyage", system="Be brief.", output_type=asked)
+    assert reply.output == Plan("Voyage", 4, ["sail"])
+    (body,) = heard(caller)
+    assert "tools" not in body
+    assert ("response_format" in body) == (strategy == "json_schema")
+
+
+@pytest.mark.parametrize("kind", [Plan, Plan | None], ids=str)
+def test_a_type_is_seen_while_it_is_being_told(connect, aimock, kind):
+    seen, reply = partials_of(connect(aimock), "Plan a trek", output_type=Output(kind))
+    title, steps = "Trek é 你 🌟", ["up", "down"]
+    states = [
+        {},
+        {"title": title},
+        {"title": title, "days": 3},
+        *({"title": title, "days": 3, "steps": steps[:some]} for some in range(3)),
+    ]
+    assert len(seen) > 2
+    assert [value for value in states if value in seen] == seen
+    assert seen[-1] == states[-1]
+    assert reply.output == Plan(title, 3, steps)
+
+
+def test_a_type_that_is_told_as_text_is_seen_too(connect, aimock):
+    asked = Output(Plan, strategy="prompt")
+    caller = connect(aimock)
+    seen, reply = partials_of(caller, "Plan a voyage", system="Be brief.", output_type=asked)
+    assert seen[-1] == {"title": "Voyage", "days": 4, "steps": ["sail"]}
+    assert reply.output == Plan("Voyage", 4, ["sail"])
+
+
+def partials_of(caller, *content, **options):
+    """Return each state of the JSON that was seen, and the answer."""
+
+    async def read():
+        async with caller.client.stream(*content, **options) as stream:
+            seen = [deepcopy(value) async for value in stream.partials()]
+        return seen, stream.completion
+
+    if isinstance(caller.client, AsyncClient):
+        return caller._run(read)
+    with caller.client.stream(*content, **options) as stream:
+        return [deepcopy(value) for value in stream.partials()], stream.completion
 
 
 # --- refusals
