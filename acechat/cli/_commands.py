@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 import click
 
 from acechat import AceChatError, ConfigurationError, __version__
-from acechat.cli._errors import INTERRUPTED, REFUSED, WRONG, explain
+from acechat.cli._errors import INTERRUPTED, REFUSED, WRONG, explain, explain_usage
 from acechat.cli._text import prepare_streams, silence
 
 __all__ = ["cli", "run"]
@@ -25,6 +26,11 @@ _LATER = {
 }
 """Commands in modules of their own, which are imported when they run, and what they do."""
 
+_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""A group without a command, which click before 8.2 does not call an error."""
+
+_FILE = click.Path(dir_okay=False)
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are one line on stderr."""
@@ -32,7 +38,10 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code: object = cli.main(list(arguments), prog_name="acechat", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, _HELP):
+            error.show()
+        else:
+            click.echo(explain_usage(error), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -98,13 +107,15 @@ def cli() -> None:
     """Talk to Claude through AceData Cloud."""
 
 
-@cli.command()
+@cli.command(short_help="Run a service of acechat's own on localhost.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--token", default=None, help="What clients must send.")
-@click.option("--replay", metavar="FILE", help="Answer from a cassette.")
+@click.option("--replay", type=_FILE, metavar="FILE", help="Answer from a cassette.")
 @click.option("--speed", default=1.0, show_default=True, help="Of the replay; inf: no pauses.")
-@click.option("--record", metavar="FILE", help="Add what --upstream answers to a cassette.")
+@click.option(
+    "--record", type=_FILE, metavar="FILE", help="Add what --upstream answers to a cassette."
+)
 @click.option("--upstream", metavar="URL", help="A real service, to be recorded.")
 def emulate(
     *,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+
+import click
+
 from acechat import (
     AccountDisabledError,
     AceChatError,
     APIError,
     AuthenticationError,
+    BadRequestError,
     ConnectError,
     ContentModerationError,
     InsufficientBalanceError,
@@ -23,7 +28,7 @@ from acechat import (
 )
 from acechat.cli._text import one_line
 
-__all__ = ["INTERRUPTED", "PLATFORM", "REFUSED", "WRONG", "advice", "explain"]
+__all__ = ["INTERRUPTED", "PLATFORM", "REFUSED", "WRONG", "advice", "explain", "explain_usage"]
 
 REFUSED, WRONG, INTERRUPTED = 1, 2, 130
 """Exit codes: the service or the network said no; wrong usage; Ctrl-C."""
@@ -39,6 +44,7 @@ _NEXT: list[tuple[type[AceChatError], str]] = [  # the first that fits
     (ContentModerationError, "say it in other words"),
     (NotFoundError, "acechat models lists the models; acechat config shows the base URL"),
     (RequestTooLargeError, "send less, or smaller images"),
+    (BadRequestError, "correct what it names, or leave it out: acechat chat --help"),
     (RateLimitError, "wait a little, then ask again"),
     (ServerError, "ask again in a minute"),
     (StreamTruncatedError, "ask again; what arrived is not the whole answer"),
@@ -63,6 +69,14 @@ def explain(error: Exception) -> str:
     )
 
 
+def explain_usage(error: click.ClickException) -> str:
+    """Return what to print about words that make no command: one line, too."""
+    said = one_line(error.format_message()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    step = f" Next: {context.command_path} --help" if context else ""
+    return f"acechat: {said}{'' if said[-1:] in {'?', '!'} else '.'}{step}"
+
+
 def _said(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
@@ -75,4 +89,6 @@ def advice(error: Exception) -> str | None:
         return f"wait {error.retry_after:g} s, then ask again"
     if isinstance(error, RequestTimeoutError) and error.phase == "total":
         return "give it more time: --timeout SECONDS"
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return "take another one: --port PORT"
     return next((step for kind, step in _NEXT if isinstance(error, kind)), None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["Limits", "limits_of"]
+__all__ = ["Limits", "complete_model", "limits_of"]
 
 
 class Limits(Struct, frozen=True):
@@ -54,3 +54,8 @@ _BY_NAME = {name: limits for limits, names in _KNOWN.items() for name in names}
 def limits_of(model: str) -> Limits:
     """Return the limits of *model*; `Limits()` for one that is newer than the list."""
     return _BY_NAME.get(model, _UNKNOWN)
+
+
+def complete_model(_: object, __: object, incomplete: str) -> list[str]:
+    """Return the models that begin so, for the shell: it has no time to ask the service."""
+    return [name for name in _BY_NAME if name.startswith(incomplete)]
