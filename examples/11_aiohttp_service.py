@@ -34,4 +34,4 @@ async def chat(request: web.Request) -> web.StreamResponse:
 if __name__ == "__main__":
     app = web.Application()
     app.router.add_post("/chat", chat)
-    web.run_app(app, port=int(os.environ.get("PORT", "8000")), handler_cancellation=True)
+    web.run_app(app, port=int(os.environ.get("PORT", "8080")), handler_cancellation=True)

@@ -1,7 +1,8 @@
 """A web page that types the answer out, and the service behind it.
 
-Run it with ACEDATACLOUD_API_TOKEN set and open http://localhost:8000. It listens on this computer
-only: whoever can reach it asks on your account.
+Run it with ACEDATACLOUD_API_TOKEN set, or with the two variables that ``acechat emulate`` prints,
+and open http://localhost:8080. It listens on this computer only: whoever can reach it asks on your
+account. To serve it under another name, name that in ALLOWED_HOSTS.
 """
 
 from __future__ import annotations
@@ -9,18 +10,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
+from yarl import URL
 
-from acechat import AceChatError, APIError, AsyncClient, ChatOptions
+from acechat import AceChatError, APIError, AsyncClient, ChatOptions, ConfigurationError
 
 PAGE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
 CLIENT = web.AppKey("client", AsyncClient)
 OPTIONS: ChatOptions = {"max_tokens": 4096}
+HOSTS = {"localhost", "127.0.0.1", "::1", *os.environ.get("ALLOWED_HOSTS", "").split()}
 
 
 def hash_of(tag: str) -> str:
@@ -50,6 +55,21 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
+
+
+@web.middleware
+async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what was meant for another host.
+
+    A page of any site can have its own name lead to this computer, and ask on your account.
+    """
+    try:
+        host = URL(f"http://{request.host}").host
+    except ValueError:
+        host = None
+    if host not in HOSTS:
+        raise web.HTTPForbidden(text="this host is not in ALLOWED_HOSTS")
+    return await handler(request)
 
 
 async def page(_: web.Request) -> web.Response:
@@ -109,10 +129,14 @@ async def clients(app: web.Application) -> AsyncIterator[None]:
 
 def main() -> None:
     """Serve until Ctrl-C."""
-    app = web.Application(client_max_size=2**20)
+    try:
+        AsyncClient()
+    except ConfigurationError as error:
+        sys.exit(f"{error}; or run: acechat emulate, and set the variables that it prints")
+    app = web.Application(client_max_size=2**20, middlewares=[check_host])
     app.add_routes([web.get("/", page), web.post("/chat", chat)])
     app.cleanup_ctx.append(clients)
-    port = int(os.environ.get("PORT", "8000"))
+    port = int(os.environ.get("PORT", "8080"))
     web.run_app(app, host="localhost", port=port, handler_cancellation=True, shutdown_timeout=1)
 
 

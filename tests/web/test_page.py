@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -385,6 +388,44 @@ def test_the_service_takes_nothing_but_texts(url, environment):
     assert post(url, good, "text/plain") == 415  # what another site's form can send
     assert post(url, b'{"messages": "' + b"x" * 2**21 + b'"}') == 413
     assert environment.requests == []
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.2", "[", ""])
+def test_what_is_meant_for_another_host_is_refused(url, environment, host):
+    request = urllib.request.Request(url, headers={"Host": host})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=10)
+    caught.value.close()
+
+    assert caught.value.code in {400, 403}
+    assert environment.requests == []
+
+
+@pytest.mark.parametrize("host", ["localhost:80", "127.0.0.1", "[::1]:9", "a.example"])
+def test_its_own_hosts_and_those_that_are_allowed_are_served(
+    environment, serving, monkeypatch, host
+):
+    monkeypatch.setenv("ALLOWED_HOSTS", "a.example")
+    with serving("-W", "error", FOLDER / "server.py") as (port, _):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": host})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == 200
+
+
+def test_without_a_token_it_says_in_one_line_what_to_set(clean_environment):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", FOLDER / "server.py"],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+    assert done.returncode == 1
+    assert "ACEDATACLOUD_API_TOKEN" in done.stderr
+    assert "acechat emulate" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_page_is_one_file_that_trusts_nobody(url):
