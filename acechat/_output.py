@@ -22,7 +22,7 @@ from acechat._codec import encode
 from acechat._partial_json import PartialJSON, find_json
 from acechat._protocol import Batch
 from acechat._request import HTTPRequest
-from acechat._schema import MisfitError, read, schema_of
+from acechat._schema import MisfitError, adapted, read, schema_of
 from acechat.errors import APIError, ConfigurationError, OutputError
 from acechat.types import AssistantMessage, ChatCompletion, Usage, UserMessage
 from acechat.types.completion import OutputT_co, note_origin, note_output
@@ -132,7 +132,7 @@ class Asking:
     def __init__(self, output_type: OutputType[Any]) -> None:
         given: Any = output_type
         output = cast("Output[Any]", given if isinstance(given, Output) else Output(given))
-        self._kind: Any = output.kind
+        self._kind: Any = adapted(output.kind)
         self._schema = schema_of(self._kind)
         self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects
         self._wrapper: Any = None

@@ -64,6 +64,11 @@ class Model(pydantic.BaseModel):
     x: int
 
 
+@pydantic.dataclasses.dataclass
+class Checked:
+    z: Annotated[int, pydantic.Field(ge=1)]
+
+
 def request(*, model="claude-sonnet-4-20250514", system=None, messages=(), extra=None, **options):
     return build_chat(
         ("Plan a picnic",),
@@ -220,6 +225,12 @@ class TestAccepting:
             (list[int], "```json\n[1, 2]\n```", [1, 2]),
             (list[Point], 'Points: [{"x": 1}, {"x": 2}]', [Point(1), Point(2)]),
             (list[Model], '{"value": [{"x": 1}]}', [Model(x=1)]),
+            (Checked, '{"z": 1}', Checked(1)),
+            (list[Checked], '{"value": [{"z": 1}]}', [Checked(1)]),
+            (Checked | None, '{"z": 1}', Checked(1)),
+            (Model | int, '{"value": 3}', 3),
+            (Model | Checked, '{"value": {"z": 1}}', Checked(1)),
+            (Model | Checked, '{"x": 1}', Model(x=1)),
             (Literal["a", "b"], '{"value": "b"}', "b"),
             (Literal["a", "b"], '"b"', "b"),
             (int, " 7\n", 7),
@@ -286,6 +297,20 @@ class TestAccepting:
     def test_the_path_names_the_key_that_the_model_saw(self):
         error = misfit(list[int], called('{"value": [1, "2"]}'))
         assert error.message == "Expected `int`, got `str` - at `$.value[1]`"
+
+    @pytest.mark.parametrize(
+        ("kind", "told"),
+        [
+            (Checked, '{"z": 0}'),
+            (list[Checked], '{"value": [{"z": 0}]}'),
+            (Model | Checked, '{"value": {"z": 0}}'),
+        ],
+        ids=str,
+    )
+    def test_what_only_pydantic_checks_is_checked(self, kind, told):
+        parameters = asked(kind)["tools"][0]["function"]["parameters"]
+        assert '"minimum": 1' in json.dumps(parameters)
+        assert "greater than or equal to 1" in misfit(kind, said(told)).message
 
     def test_pydantics_words_are_the_message(self):
         assert "x: Field required" in misfit(Model, said("{}")).message

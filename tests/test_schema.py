@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import enum
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
+import pydantic
 import pytest
 from msgspec import Meta, Struct
 
 from acechat import ConfigurationError
-from acechat._schema import MisfitError, read, schema_of
+from acechat._schema import MisfitError, adapted, read, schema_of
 
 
 class Step(Struct):
@@ -200,6 +204,104 @@ class TestPydantic:
             read(outer, '{"inners": [{"number": "x"}]}')
         with pytest.raises(MisfitError, match=r"number: Field required - at `\$\[0\]`"):
             read(list[inner], "[{}]")
+
+
+class Cat(pydantic.BaseModel):
+    lives: int
+
+
+class Dog(pydantic.BaseModel):
+    age: Annotated[int, pydantic.Field(ge=1)]
+
+
+@pydantic.dataclasses.dataclass
+class Fish:
+    fins: Annotated[int, pydantic.Field(ge=1)]
+
+
+@dataclass
+class Bounded:
+    x: Annotated[int, Meta(ge=1)]
+
+
+class TestWhatPydanticIsToRead:
+    @pytest.mark.parametrize(
+        ("kind", "good", "bad", "told"),
+        [
+            (Fish, '{"fins": 1}', '{"fins": 0}', "fins: .*greater than or equal to 1"),
+            (list[Fish], '[{"fins": 1}]', '[{"fins": 0}]', r"fins: .* - at `\$\[0\]`"),
+            (dict[str, Fish | None], '{"a": null}', '{"a": {}}', "fins: Field required"),
+            (tuple[Fish, ...], "[]", '[{"fins": "x"}]', "fins: .*valid integer"),
+            (Annotated[int, pydantic.Field(ge=1)], "1", "0", "greater than or equal to 1"),
+            (list[pydantic.PositiveInt], "[1]", "[0]", "greater than 0"),
+            (Cat | int, "7", '"x"', "int: .*valid integer"),
+            (Cat | int | None, "null", '"x"', "int: .*valid integer"),
+            (Cat | Dog, '{"age": 1}', '{"age": 0}', r"Dog\.age: .*equal to 1"),
+            (Cat | Fish, '{"fins": 1}', '{"fins": 0}', r"Fish\.fins: .*equal to 1"),
+            (Cat | Literal["none"], '"none"', '"all"', "'none'"),
+            (Cat | Color, '"red"', '"blue"', "'red'"),
+            (Cat | Trip, '{"city": "Rom"}', '{"city": 1}', r"Trip\.city: .*valid string"),
+            (list[Cat | Dog], '[{"lives": 9}]', "[{}]", r" - at `\$\[0\]`"),
+            (Annotated[Cat | int, Meta(description="It.")], '{"lives": 9}', '"x"', "valid integer"),
+        ],
+        ids=str,
+    )
+    def test_pydantic_reads_it(self, kind, good, bad, told):
+        assert read(adapted(kind), good) == pydantic.TypeAdapter(kind).validate_json(good)
+        with pytest.raises(MisfitError, match=told):
+            read(adapted(kind), bad)
+
+    def test_pydantic_describes_it(self):
+        schema = schema_of(adapted(list[Cat | Fish]))
+
+        assert schema["items"] == {
+            "anyOf": [
+                {"$ref": "#/$defs/Cat_or_Fish.Cat"},
+                {"$ref": "#/$defs/Cat_or_Fish.Fish"},
+            ]
+        }
+        assert schema["$defs"]["Cat_or_Fish.Fish"]["properties"]["fins"]["minimum"] == 1
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            Cat | Step,
+            Fish | Step,
+            Cat | Bounded,
+            Cat | Annotated[int, Meta(ge=1)],
+            Cat | list[Annotated[int, Meta(ge=1)]],
+            Cat | Annotated[int, Meta(description="Or so.")],
+        ],
+        ids=str,
+    )
+    def test_unions_with_what_only_msgspec_checks_are_refused(self, kind):
+        with pytest.raises(ConfigurationError, match="cannot be told as JSON"):
+            schema_of(adapted(kind))
+
+    @pytest.mark.parametrize("kind", [Fish, msgspec.defstruct("Tank", [("all", list[Fish])])])
+    def test_a_pydantic_dataclass_that_msgspec_would_read_is_refused(self, kind):
+        with pytest.raises(ConfigurationError, match="Fish is a pydantic dataclass"):
+            schema_of(kind)
+
+    def test_a_model_that_has_no_schema_is_refused_in_one_line(self):
+        model = pydantic.create_model("Calls", back=(Callable[[], int], ...))
+
+        with pytest.raises(ConfigurationError, match="Calls cannot be told as JSON") as caught:
+            schema_of(model)
+
+        assert "\n" not in str(caught.value)
+        assert "visit" not in str(caught.value)
+
+    @pytest.mark.parametrize("kind", [Cat, Cat | None, list[Plan], Step | None, int, "int", 3])
+    def test_what_is_not_pydantics_stays_as_it_is(self, kind):
+        assert adapted(kind) is kind
+
+    def test_pydantic_is_not_imported_for_it(self):
+        code = (
+            "import sys; from acechat._schema import adapted, schema_of;"
+            "schema_of(adapted(int | list[str])); sys.exit('pydantic' in sys.modules)"
+        )
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_a_type_itself_complains_of_reaches_the_model():
