@@ -91,6 +91,15 @@ def test_json_is_all_that_is_known(run, environment):
     assert sorted(asked(environment)) == sorted(["/v1/models", CATALOG])
 
 
+def test_the_emulator_has_models_and_prices_without_a_token(run):
+    names = run("models", "--emulator")
+    priced = run("models", "--emulator", "--json")
+
+    assert names.stdout.splitlines() == sorted(MODELS)
+    assert any(model["pricing"] for model in json.loads(priced.stdout))
+    assert (names.stderr, priced.stderr) == ("", "")
+
+
 def test_every_model_of_the_contract_has_its_limits(run, environment):
     found = json.loads(run("models", "--json").stdout)
 
