@@ -29,7 +29,7 @@ from acechat.types import ChatCompletion, ResponseInfo, Usage
 from acechat.types.completion import note_origin
 
 if TYPE_CHECKING:
-    from acechat._output import PartialOutput
+    from acechat._partial_output import PartialOutput
     from acechat._transport import Transport  # it brings aiohttp
 
 __all__ = ["Call", "Ride"]
@@ -210,7 +210,7 @@ class Call:
 
     def partial_output(self) -> PartialOutput:
         """Return what reads JSON in the answer while it is being written."""
-        from acechat._output import PartialOutput
+        from acechat._partial_output import PartialOutput
 
         return PartialOutput()
 

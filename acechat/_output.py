@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Struct
 
 from acechat._codec import encode
-from acechat._partial_json import PartialJSON, find_json
-from acechat._protocol import Batch
-from acechat._request import HTTPRequest
+from acechat._partial_json import find_json
+from acechat._partial_output import KEY, PartialOutput
+from acechat._request import HTTPRequest, thinks
 from acechat._schema import MisfitError, adapted, read, schema_of
 from acechat.errors import APIError, ConfigurationError, OutputError
 from acechat.types import AssistantMessage, ChatCompletion, Usage, UserMessage
@@ -37,7 +37,7 @@ else:
     OutputT = TypeVar("OutputT")
     TypeForm = type
 
-__all__ = ["Asking", "Output", "OutputT", "OutputType", "PartialOutput", "Strategy"]
+__all__ = ["Asking", "Output", "OutputT", "OutputType", "Strategy"]
 
 Strategy: TypeAlias = Literal["auto", "json_schema", "prompt"]
 """How to ask for a form.
@@ -48,11 +48,8 @@ Strategy: TypeAlias = Literal["auto", "json_schema", "prompt"]
 """
 
 _NAME = "answer"
-_KEY = "value"
-"""Of the object around a list, a number, …: the arguments of a tool are an object."""
 
 _OWN = ("tools", "tool_choice", "response_format")
-_THINKING = ("reasoning_effort", "reasoning", "thinking")
 _HOPELESS = {
     "length": "it was cut at max_tokens",
     "content_filter": "the model refused",
@@ -137,7 +134,7 @@ class Asking:
         self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects
         self._wrapper: Any = None
         if self._schema.get("type") != "object":
-            self._wrapper = msgspec.defstruct("Answer", [(_KEY, self._kind)])
+            self._wrapper = msgspec.defstruct("Answer", [(KEY, self._kind)])
             self._schema = schema_of(self._wrapper)
         self._strategy = output.strategy
         self._reasks = output.reasks
@@ -154,7 +151,7 @@ class Asking:
         for field in _OWN:
             if body.get(field):
                 raise ConfigurationError(f"output_type= sets {field} itself: leave one of them out")
-        if self._strategy == "auto" and not _thinks(body):
+        if self._strategy == "auto" and not thinks(str(body.get("model")), body):
             parameters: dict[str, Any] = {"properties": {}, **self._schema}
             tool = {"name": _NAME, "description": "Takes the answer.", "parameters": parameters}
             body["tools"] = [{"type": "function", "function": tool}]
@@ -263,55 +260,12 @@ class Asking:
         return PartialOutput(self._openers, wrapped=bool(self._wrapper), bare=self._bare)
 
 
-class PartialOutput:
-    """The JSON of a streamed answer, while it is being told in its text or to a tool.
-
-    Args:
-        openers: What it may begin with.
-        wrapped: Whether it stands under a key of an object that is not part of the form.
-        bare: Whether an object may come without that key all the same.
-    """
-
-    def __init__(self, openers: str = "{[", *, wrapped: bool = False, bare: bool = False) -> None:
-        self._json = PartialJSON(openers)
-        self._wrapped = wrapped
-        self._bare = bare
-
-    def receive(self, batch: Batch) -> bool:
-        """Take what a read of the network brought; return whether there is more to see."""
-        grew = False
-        for delta in batch.deltas:
-            if delta.index:
-                continue
-            functions = [call.function for call in delta.tool_calls or ()]
-            for text in (delta.content, *(told.arguments for told in functions if told)):
-                if text:
-                    grew = self._json.feed(text) or grew
-        return grew and self.value is not None
-
-    @property
-    def value(self) -> Any:
-        """What has been told so far: an object that grows; None for nothing yet."""
-        value = self._json.value
-        if not self._wrapped or not isinstance(value, dict):
-            return value
-        told = cast("dict[str, Any]", value)
-        if self._bare and next(iter(told), _KEY) != _KEY:
-            return told  # `Asking` reads it, too
-        return told.get(_KEY)
-
-
 def _body(request: HTTPRequest) -> dict[str, Any]:
     return cast("dict[str, Any]", msgspec.json.decode(request.body or b"{}"))
 
 
 def _with_body(request: HTTPRequest, body: dict[str, Any]) -> HTTPRequest:
     return msgspec.structs.replace(request, body=encode(body))
-
-
-def _thinks(body: dict[str, Any]) -> bool:
-    """Whether *body* makes the model think, as far as a request tells (contract, 1.2 and 1.4)."""
-    return str(body.get("model")).endswith("-thinking") or any(map(body.get, _THINKING))
 
 
 def _without_tool(completion: ChatCompletion, usage: Usage | None) -> ChatCompletion:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from acechat._call import Call, Ride
 from acechat._config import Config, RetryPolicy, Timeout
 from acechat._hooks import Hooks
-from acechat._output import Asking, PartialOutput
+from acechat._output import Asking
+from acechat._partial_output import PartialOutput
 from acechat._redaction import bare
 from acechat._request import HTTPRequest
 from acechat.errors import BadRequestError, OutputError

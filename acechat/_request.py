@@ -32,6 +32,7 @@ __all__ = [
     "build_request",
     "gather_messages",
     "rides_on_a_stream",
+    "thinks",
 ]
 
 Content: TypeAlias = str | ContentPart | Mapping[str, Any]
@@ -46,6 +47,8 @@ own client assumes (https://github.com/anthropics/anthropic-sdk-python), writes 
 
 _ALWAYS_THINKING = ("claude-fable-5", "claude-opus-5")
 """How the names begin of models that think unless told otherwise (contract, 1.4)."""
+
+_MAKE_IT_THINK = ("reasoning_effort", "reasoning", "thinking")
 
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
@@ -115,12 +118,16 @@ def rides_on_a_stream(transport: Riding, model: str, options: Mapping[str, Any])
     """
     if transport != "auto":
         return transport == "stream"
-    thinks = model.endswith("-thinking") or model.startswith(_ALWAYS_THINKING)
-    if thinks or not options:
-        return thinks
     limit = options.get("max_tokens") or options.get("max_completion_tokens") or 0
     long = isinstance(limit, int | float) and limit > _LONGEST_AT_ONCE
-    return long or options.get("reasoning_effort") is not None
+    return long or thinks(model, options)
+
+
+def thinks(model: str, options: Mapping[str, Any]) -> bool:
+    """Whether *model* thinks before it writes, as far as a request tells (contract, 1.2, 1.4)."""
+    if model.endswith("-thinking") or model.startswith(_ALWAYS_THINKING):
+        return True
+    return bool(options) and any(options.get(name) is not None for name in _MAKE_IT_THINK)
 
 
 def build_request(

@@ -16,7 +16,7 @@ from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, StreamEven
 from acechat.types.completion import OutputT_co
 
 if TYPE_CHECKING:
-    from acechat._output import PartialOutput
+    from acechat._partial_output import PartialOutput
     from acechat._relay import AsyncRelay
 
 __all__ = ["AsyncChatStream"]

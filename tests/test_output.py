@@ -14,7 +14,8 @@ import pydantic
 import pytest
 
 from acechat import ConfigurationError, Output, OutputError
-from acechat._output import _HOPELESS, Asking, PartialOutput
+from acechat._output import _HOPELESS, Asking
+from acechat._partial_output import PartialOutput
 from acechat._protocol import Batch
 from acechat._request import build_chat
 from acechat.errors import BadRequestError
