@@ -84,6 +84,13 @@ class PlainWriter:
     def _write(self, stream: TextIO, text: str) -> None:
         if not text:
             return
+        for other in self._unfinished:
+            # What is piped is one text, whatever is thought in its middle.
+            if other is not stream and (other is sys.stderr or on_terminal(other)):
+                other.write("\n")
+                other.flush()
+                self._unfinished.remove(other)
+                break
         stream.write(text)
         stream.flush()
         ended = text.removesuffix(UNDIM).endswith("\n")

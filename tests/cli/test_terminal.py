@@ -165,6 +165,14 @@ def test_a_dumb_terminal_gets_plain_text(terminal, environment):
     assert "**bold**" in screen
 
 
+def test_thoughts_and_answer_have_lines_of_their_own_on_a_dumb_terminal(terminal, environment):
+    environment.script(ok("4", reasoning="two and two"))
+
+    screen = terminal.open("chat", "2 + 2?", "--reasoning", env={"TERM": "dumb"}).end()
+
+    assert lines(screen)[:2] == ["two and two", "4"]
+
+
 def test_bullets_of_a_terminal_without_them_are_stars(terminal, environment):
     environment.script(ok(["* one\n* two é\n"]))
 
