@@ -14,10 +14,11 @@ from msgspec import Struct
 from acechat import AsyncConversation, ConfigurationError, ImagePart, image
 from acechat.cli._ending import ending
 from acechat.cli._options import complete_option, read_options
+from acechat.cli._output import note
 from acechat.cli._service import connect, talks
 from acechat.cli._settings import Settings, read
 from acechat.cli._text import on_terminal
-from acechat.cli._turn import Manner, Said, take_turn
+from acechat.cli._turn import Manner, Said, take_turn, take_unanswered
 
 if TYPE_CHECKING:
     from acechat import AsyncClient
@@ -41,9 +42,9 @@ class _Task(Struct, frozen=True, kw_only=True):
         """Make the conversation, with what was said before."""
         talk = client.conversation()
         if self.resume:
-            from acechat.cli._memory import newest
+            from acechat.cli._memory import resume
 
-            _load(talk, newest())
+            resume(talk)
         elif self.load:
             _load(talk, Path(self.load).expanduser())
         # What a conversation was kept with wins over the configuration, not over the command line.
@@ -74,7 +75,7 @@ Examples:
   acechat chat --continue "And three more"
 """
 )
-@click.argument("prompt", required=False)
+@click.argument("prompt", nargs=-1)
 @click.option("-m", "--model", metavar="NAME", help="The model that answers: acechat models.")
 @click.option("-s", "--system", metavar="TEXT", help="Instructions for the whole conversation.")
 @click.option(
@@ -82,6 +83,7 @@ Examples:
     "--image",
     "images",
     multiple=True,
+    type=click.Path(allow_dash=True),
     metavar="FILE|URL",
     help="Show an image, - for standard input; may be repeated.",
 )
@@ -99,17 +101,24 @@ Examples:
     "-u", "--usage/--no-usage", default=None, help="Say what the answer cost, at its end."
 )
 @click.option("-c", "--continue", "resume", is_flag=True, help="Go on with the last conversation.")
-@click.option("--load", metavar="FILE", help="Go on with a conversation that was saved.")
+@click.option(
+    "--load", type=click.Path(), metavar="FILE", help="Go on with a conversation that was saved."
+)
 @click.option(
     "--save",
+    type=click.Path(),
     metavar="FILE",
     help="Keep the conversation (FILE.json), or the answer (FILE.md, ...).",
 )
-@click.option("--json", is_flag=True, help="Print the whole answer as the service's JSON.")
+@click.option(
+    "--json",
+    is_flag=True,
+    help="Print the whole answer as the service's JSON; what arrived of it, if it fails.",
+)
 @click.option("--no-stream", is_flag=True, help="Wait for the whole answer before showing it.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Give up on an answer after these.")
 @talks
-def chat(prompt: str | None, **flags: Any) -> None:
+def chat(prompt: tuple[str, ...], **flags: Any) -> None:
     """Ask PROMPT, or standard input, or both; without either, have a conversation.
 
     The answer is shown while it is written: as Markdown on a terminal, as it is in a pipe.
@@ -122,7 +131,7 @@ def chat(prompt: str | None, **flags: Any) -> None:
         emulator=flags["emulator"],
     )
     task = _Task(
-        said=_said(prompt, flags["images"]),
+        said=_said(" ".join(prompt), flags["images"]),
         settings=settings,
         manner=Manner(
             stream=not flags["no_stream"],
@@ -150,11 +159,11 @@ def _is_conversation() -> bool:
     return on_terminal(sys.stdin) and on_terminal(sys.stdout)
 
 
-def _said(prompt: str | None, images: tuple[str, ...]) -> Said:
+def _said(prompt: str, images: tuple[str, ...]) -> Said:
     piped = b"" if sys.stdin is None or on_terminal(sys.stdin) else sys.stdin.buffer.read()
     pictures = [image(piped if source == "-" else source) for source in images]
     texts = [prompt, None if "-" in images else _decoded(piped)]
-    return [*[text for text in texts if text], *pictures]
+    return [*[text for text in texts if text and text.strip()], *pictures]
 
 
 def _decoded(piped: bytes) -> str:
@@ -175,6 +184,7 @@ def _load(talk: AsyncConversation, path: Path) -> None:
 async def _answer(task: _Task) -> None:
     async with connect(task.settings, emulator=task.emulator) as client:
         talk = task.begin(client)
+        take_unanswered(talk)  # or it would be answered before the one of now
         memory = task.memory()
 
         def keep(talk: AsyncConversation) -> None:
@@ -188,9 +198,10 @@ async def _answer(task: _Task) -> None:
             if talk.messages:
                 keep(talk)
                 if task.save:
-                    from acechat.cli._conversation import save
+                    from acechat.cli._conversation import NO_ANSWER, save
 
-                    save(talk, task.save)
+                    if not save(talk, task.save):
+                        note(NO_ANSWER)
 
 
 def _converse(task: _Task) -> None:

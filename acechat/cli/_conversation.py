@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from asyncio import Runner
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,15 +11,25 @@ from typing import TypeAlias
 import click
 import msgspec
 
-from acechat import AceChatError, AsyncConversation, ImagePart, UserMessage, image
+from acechat import (
+    AceChatError,
+    AsyncConversation,
+    ConfigurationError,
+    ImagePart,
+    UserMessage,
+    image,
+)
+from acechat._config import DEFAULT_MODEL
 from acechat.cli._errors import explain
 from acechat.cli._memory import Memory
 from acechat.cli._output import note
 from acechat.cli._text import clean, one_line
-from acechat.cli._turn import Manner, Said, as_message, as_said, take_turn
+from acechat.cli._turn import Manner, Said, as_message, as_said, take_turn, take_unanswered
 from acechat.cli._usage import Bill
 
-__all__ = ["COMMANDS", "Session", "save"]
+__all__ = ["COMMANDS", "NO_ANSWER", "Session", "save"]
+
+NO_ANSWER = "there is no answer yet"
 
 _SHOWN = 60
 """Characters of a question that a note repeats."""
@@ -50,22 +61,22 @@ class Session:
         self._manner = manner
         self._memory = memory
         self._images = list(images)  # for the next question
-        self._unanswered: Said | None = None  # of which nothing is in the conversation
         self._bill = Bill()
         self.ended = False
-        if talk.messages and isinstance(last := talk.messages[-1], UserMessage):
-            del talk.messages[-1]  # a crash came before its answer
-            self._unanswered = as_said(last)
+        self._unanswered = take_unanswered(talk)  # of which nothing is in the conversation
         self._tell_where()
 
     def receive(self, line: str) -> None:
         """Do what the person typed."""
         # The line editor gives a byte that is no UTF-8 as half a letter, which nothing can write.
         line = line.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
-        if line.startswith("/") and not line.startswith("//"):
+        # A path or a comment that is pasted may begin with a slash, too.
+        if _is_command(line):
             self._obey(line)
         elif line or self._images:
-            said: list[str | ImagePart] = [line.removeprefix("/")] if line else []
+            if line.startswith("//") and _is_command(line[1:]):
+                line = line[1:]
+            said: list[str | ImagePart] = [line] if line else []
             said += self._images
             self._images = []
             self.ask(said)
@@ -128,7 +139,9 @@ class Session:
         """Say what one can type."""
         for name, (argument, text, _do) in COMMANDS.items():
             click.echo(f"{f'{name} {argument}':<16} {text}")
-        click.echo("Enter sends; Alt-Enter or \\ before Enter begins a new line; // says a slash.")
+        click.echo(
+            "Enter sends; Alt-Enter or \\ before Enter begins a new line; //help says /help."
+        )
         click.echo("Ctrl-C stops an answer; Ctrl-D ends the conversation.")
 
     def undo(self, _: str) -> None:
@@ -155,20 +168,22 @@ class Session:
         if not path:
             note("where to? /save talk.json keeps the conversation, /save answer.md the answer")
             return
-        save(self.talk, path)
-        note(f"saved {path}")
+        note(f"saved {path}" if save(self.talk, path) else NO_ANSWER)
 
     def load(self, path: str) -> None:
         """Go on with the conversation of a file."""
+        if not path:
+            note("which one? /load talk.json")
+            return
         self.talk.load(Path(path).expanduser())
-        self._unanswered = None
+        self._unanswered = take_unanswered(self.talk)
         self._keep()
         self._tell_where()
 
     def model(self, name: str) -> None:
         """Show or change the model."""
         self.talk.model = name or self.talk.model
-        note(f"model: {self.talk.model or 'the default one'}")
+        note(f"model: {self.talk.model or DEFAULT_MODEL}")
 
     def system(self, text: str) -> None:
         """Show, change or take away the instructions."""
@@ -201,15 +216,34 @@ class Session:
             note(f"not answered yet (/retry asks again): {_start(self._unanswered)}")
 
 
-def save(talk: AsyncConversation, path: str) -> None:
-    """Write *talk* to a ``.json`` file, from which it can be loaded; to others, its last answer."""
+def save(talk: AsyncConversation, path: str) -> bool:
+    """Write *talk* to a ``.json`` file, from which it can be loaded; to others, its last answer.
+
+    Returns:
+        Whether there was an answer to write; where not, the file is as it was.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
     target = Path(path).expanduser()
-    if target.suffix.lower() == ".json":
-        talk.save(target)
-        return
     answers = [msgspec.to_builtins(message) for message in talk.messages]
     texts = [said.get("content") for said in answers if said.get("role") == "assistant"]
-    target.write_text(f"{clean(texts[-1] or '') if texts else ''}\n", "utf-8")
+    try:
+        if target.suffix.lower() == ".json":
+            talk.save(target)
+        elif not texts or not texts[-1]:
+            return False
+        else:
+            target.write_text(f"{clean(texts[-1])}\n", "utf-8")
+    except OSError as error:  # which may name a file beside it
+        reason = error.strerror or error
+        raise ConfigurationError(f"cannot write {path!r}: {reason}. Next: name another") from None
+    return True
+
+
+def _is_command(line: str) -> bool:
+    word = re.match(r"/[a-z]+(?!\S)", line)
+    return word is not None and (word[0] in COMMANDS or "\n" not in line)
 
 
 def _start(said: Said) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from acechat import AsyncConversation, ConfigurationError
 
-__all__ = ["Memory", "folder", "newest"]
+__all__ = ["Memory", "folder", "resume"]
 
 _KEPT = 50
 """Conversations; older ones are deleted."""
@@ -23,20 +24,29 @@ def folder() -> Path:
     return user_state_path("acechat", appauthor=False)
 
 
-def newest() -> Path:
-    """Return the file of the newest conversation.
+def resume(talk: AsyncConversation) -> None:
+    """Let *talk* go on with the newest conversation; one that cannot be read is passed over.
 
     Raises:
         ConfigurationError: There is none.
     """
-    found = _files()
-    if not found:
-        raise ConfigurationError("there is no conversation to continue yet: acechat chat")
-    return found[-1]
+    for path in reversed(_files()):
+        with suppress(ConfigurationError, OSError):
+            talk.load(path)
+            return
+    raise ConfigurationError("there is no conversation to continue yet: acechat chat")
 
 
 def _files() -> list[Path]:
-    return sorted((folder() / "conversations").glob("*.json"))
+    """Return all, the one that was talked in last at the end; names tell when they began."""
+    return sorted((folder() / "conversations").glob("*.json"), key=_changed)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # another terminal has just deleted it
+        return 0
 
 
 class Memory:

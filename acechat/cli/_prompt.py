@@ -9,7 +9,8 @@ from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
-from prompt_toolkit.completion import NestedCompleter, PathCompleter
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -24,6 +25,25 @@ class Interrupted(Exception):  # noqa: N818 - Ctrl-C is no error
     """Ctrl-C on the line that one types on."""
 
 
+class _Commands(Completer):
+    """Completes commands and their files; prompt_toolkit's own takes no ``/`` for a letter."""
+
+    def __init__(self, commands: Iterable[str]) -> None:
+        self._commands = list(commands)
+        self._files = PathCompleter(expanduser=True)
+
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        name, space, rest = document.text_before_cursor.partition(" ")
+        if name in _WITH_PATHS and space:
+            yield from self._files.get_completions(Document(rest), complete_event)
+        elif name and not space:
+            for command in self._commands:
+                if command.startswith(name):
+                    yield Completion(command, start_position=-len(name))
+
+
 def make_prompt(commands: Iterable[str], history: Path | None) -> PromptSession[str]:
     """Return what asks for the next question.
 
@@ -31,16 +51,13 @@ def make_prompt(commands: Iterable[str], history: Path | None) -> PromptSession[
         commands: What can be completed, each with its ``/``.
         history: A file for what was typed; None keeps it in memory.
     """
-    tree = {
-        name: PathCompleter(expanduser=True) if name in _WITH_PATHS else None for name in commands
-    }
     return PromptSession(
         message="> ",
         multiline=True,
         prompt_continuation="  ",
         key_bindings=_keys(),
         history=_history(history),
-        completer=NestedCompleter.from_nested_dict(tree),
+        completer=_Commands(commands),
         complete_while_typing=Condition(lambda: get_app().current_buffer.text.startswith("/")),
         interrupt_exception=Interrupted,
     )

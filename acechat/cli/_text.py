@@ -43,9 +43,9 @@ def unstyled(line: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
-def on_terminal(stream: TextIO) -> bool:
-    """Whether a person reads *stream*."""
-    return stream.isatty()
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether a person reads *stream*, or types it; None is one that was closed."""
+    return stream is not None and stream.isatty()
 
 
 def draws(stream: TextIO) -> bool:

@@ -24,7 +24,7 @@ from acechat.cli._output import SILENT, note, notes_on, writer
 from acechat.cli._usage import Bill, Stopwatch
 from acechat.cli._waiting import Waiting
 
-__all__ = ["Manner", "Said", "as_message", "as_said", "take_turn"]
+__all__ = ["Manner", "Said", "as_message", "as_said", "take_turn", "take_unanswered"]
 
 Said: TypeAlias = Sequence[str | TextPart | ImagePart]
 """What the user says at once."""
@@ -66,6 +66,8 @@ async def take_turn(
     except BaseException:
         if talk.pending is not None and talk.pending.text:
             talk.messages += [as_message(said), AssistantMessage(content=talk.pending.text)]
+        if manner.json and talk.pending is not None and talk.pending.choices:
+            show_json(talk.pending.to_dict(), sys.stdout)
         raise
     bill = Bill.of(answer.usage, watch)
     for text in notes_on(answer):
@@ -129,3 +131,11 @@ def as_message(said: Said) -> UserMessage:
 def as_said(message: UserMessage) -> Said:
     """Return what a message says, so that it can be said again."""
     return [message.content] if isinstance(message.content, str) else message.content
+
+
+def take_unanswered(talk: AsyncConversation) -> Said | None:
+    """Take a question off the end of *talk*: a crash came before its answer."""
+    if not (talk.messages and isinstance(last := talk.messages[-1], UserMessage)):
+        return None
+    del talk.messages[-1]
+    return as_said(last)

@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from acechat.cli._commands import cli
 from acechat.emulator import cut, fail, ok, pace, stall
 
 COMMAND = [sys.executable, "-m", "acechat"]
@@ -352,6 +354,74 @@ def test_an_answer_can_be_saved(run, environment, tmp_path):
     run("chat", "Hello", "--save", str(tmp_path / "answer.md"))
 
     assert (tmp_path / "answer.md").read_text() == "# Hi\n\n"
+
+
+def test_an_answer_that_cannot_be_saved_is_shown(run, environment):
+    done = run("chat", "Hello", "--save", "/nonexistent/x.md")
+
+    assert done.stdout == 'You said: "Hello" (1 message)\n'
+    assert done.stderr == (
+        "acechat: cannot write '/nonexistent/x.md': No such file or directory. Next: name another\n"
+    )
+    assert done.returncode == 2
+
+
+def test_words_need_no_quotes(run, environment):
+    run("chat", "hi", "there")
+
+    assert environment.requests[0].json["messages"][0]["content"] == "hi there"
+
+
+def test_a_prompt_of_nothing_is_not_sent(run, environment):
+    done = run("chat", "   ", stdin="\n")
+
+    assert done.returncode == 2
+    assert "nothing to say" in done.stderr
+    assert environment.requests == []
+
+
+@pytest.mark.parametrize(("words", "code"), [("", 2), ("Hello", 0)])
+def test_a_closed_input_is_an_empty_one(environment, words, code):
+    done = subprocess.run(
+        ["bash", "-c", f"{' '.join(COMMAND)} chat {words} <&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_json_of_a_cut_answer_is_what_arrived(run, environment):
+    environment.script(cut(after=4, of=ok(["one ", "two ", "three"])))
+
+    done = run("chat", "Hello", "--json")
+
+    (choice,) = json.loads(done.stdout)["choices"]
+    assert choice["message"]["content"] == "one two "
+    assert choice.get("finish_reason") is None
+    assert done.returncode == 1
+    assert done.stderr.startswith("acechat: the stream ended after 4 events")
+
+
+@pytest.mark.parametrize("option", ["--image", "--load", "--save"])
+def test_the_shell_completes_files(option):
+    complete = ShellComplete(cli, {}, "acechat", "_ACECHAT_COMPLETE")
+
+    (found,) = complete.get_completions(["chat", option], "ca")
+
+    assert found.type == "file"
+
+
+def test_several_images_and_addresses_of_them_are_sent(run, environment, dot):
+    run("chat", "Compare", "-i", dot, "-i", "https://img.example/x.png")
+
+    text, first, second = environment.requests[0].json["messages"][0]["content"]
+    assert text["text"] == "Compare"
+    assert first["image_url"]["url"].startswith("data:image/png;base64,")
+    assert second["image_url"]["url"] == "https://img.example/x.png"
 
 
 def test_a_conversation_can_be_saved_and_loaded(run, environment, tmp_path):

@@ -217,7 +217,7 @@ def test_help_lists_and_a_wrong_word_is_corrected(talk, environment):
     terminal.wait_for("did you mean /system?")
     terminal.say("/image missing.png")
     terminal.wait_for("No such file")
-    terminal.say("//etc is a folder")
+    terminal.say("//help is a word")
     terminal.wait_for("You said")
 
     commands = [
@@ -233,7 +233,124 @@ def test_help_lists_and_a_wrong_word_is_corrected(talk, environment):
         "exit",
     ]
     assert all(f"/{name} " in screen for name in commands)
-    assert sent(environment) == ["/etc is a folder"]
+    assert sent(environment) == ["/help is a word"]
+
+
+@pytest.mark.parametrize(
+    "text", ["/home/ada/x.py", "/* a */", "// a comment", "/etc/hosts or", "/"]
+)
+def test_a_text_that_begins_with_a_slash_is_no_command(talk, environment, text):
+    terminal = talk()
+
+    terminal.say(text)
+    terminal.wait_for("You said")
+
+    assert sent(environment) == [text]
+
+
+def test_pasted_lines_are_no_command_that_does_not_exist(talk, environment):
+    terminal = talk()
+
+    terminal.tmux("set-buffer", "/etc\n/usr")
+    terminal.tmux("paste-buffer", "-p")
+    time.sleep(0.3)
+    terminal.press("Enter")
+    terminal.wait_for("You said")
+
+    assert sent(environment) == ["/etc\n/usr"]
+
+
+def test_commands_that_lack_something_say_what(talk, environment, tmp_path):
+    (tmp_path / "notes.md").write_text("mine")
+    terminal = talk(width=150)
+
+    terminal.say("/load")
+    terminal.wait_for("which one? /load talk.json")
+    terminal.say("/model")
+    terminal.wait_for("model: claude-sonnet-4-20250514")
+    terminal.say(f"/save {tmp_path}/notes.md")
+    terminal.wait_for("there is no answer yet")
+    terminal.say(f"/save {tmp_path}/missing/talk.json")
+    terminal.wait_for(f"cannot write '{tmp_path}/missing/talk.json': No such file or directory.")
+
+    assert (tmp_path / "notes.md").read_text() == "mine"
+
+
+def test_a_loaded_question_without_an_answer_is_not_sent_again(talk, environment, tmp_path):
+    file = tmp_path / "talk.json"
+    file.write_text('{"messages": [{"role": "user", "content": "lost"}]}')
+    terminal = talk(width=150)
+
+    terminal.say(f"/load {file}")
+    terminal.wait_for("not answered yet (/retry asks again): lost")
+    terminal.say("Next")
+    terminal.wait_for("You said")
+
+    assert sent(environment) == ["Next"]
+
+
+def test_the_editor_completes_commands_and_their_files(talk, environment, tmp_path):
+    (tmp_path / "a-file.json").write_text("")
+    terminal = talk(width=150)
+
+    terminal.type("/u")
+    screen = terminal.wait_for("/usage")
+    terminal.press("C-u")
+    terminal.type(f"/load {tmp_path}/")
+    terminal.wait_for("a-file.json")
+
+    assert "/undo" in screen
+    assert "/exit" not in screen
+
+
+def test_what_was_typed_can_be_read_by_its_owner_alone(talk, environment, home):
+    terminal = talk()
+
+    terminal.say("a secret")
+    terminal.wait_for("You said")
+
+    assert "a secret" in (home / "state" / "prompts").read_text()
+    assert (home / "state" / "prompts").stat().st_mode & 0o077 == 0
+
+
+def test_continue_takes_the_conversation_that_was_talked_in_last(run, environment, home):
+    write(home, "20260102-000000", "began later", age=100)
+    write(home, "20260101-000000", "ended later", age=50)
+    (home / "state" / "conversations" / "20260103-000000.json").write_text("")
+
+    run("chat", "--continue", "Next")
+
+    assert sent(environment) == ["ended later", "yes", "Next"]
+
+
+def test_an_unanswered_question_is_not_sent_with_the_next_one(run, environment, home):
+    write(home, "20260102-000000", "lost", age=1, answer=None)
+
+    run("chat", "--continue", "Next")
+
+    assert sent(environment) == ["Next"]
+
+
+def test_fifty_conversations_are_kept(run, environment, home):
+    for number in range(60):
+        write(home, f"202601{number:02}-000000", f"question {number}", age=100 - number)
+
+    run("chat", "--continue", "Next")
+
+    left = {file.name for file in (home / "state" / "conversations").iterdir()}
+    assert len(left) == 50
+    assert "20260111-000000.json" in left
+    assert "20260110-000000.json" not in left
+
+
+def write(home, name, question, age, answer="yes"):
+    """Keep a conversation that was talked in *age* seconds ago."""
+    file = home / "state" / "conversations" / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    said = [{"role": "user", "content": question}]
+    said += [{"role": "assistant", "content": answer}] if answer else []
+    file.write_text(json.dumps({"messages": said}))
+    os.utime(file, (time.time() - age, time.time() - age))
 
 
 def test_save_load_and_exit(talk, environment, tmp_path):
