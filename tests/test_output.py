@@ -139,6 +139,7 @@ class TestAsking:
         "given",
         [
             {"model": "claude-opus-4-20250514-thinking"},
+            {"model": "claude-opus-5"},  # it thinks unless told otherwise (contract, 1.4)
             {"reasoning_effort": "low"},
             {"extra": {"reasoning": {"max_tokens": 2000}}},
             {"extra": {"thinking": {"type": "enabled"}}},
