@@ -17,7 +17,17 @@ VERSIONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["class
 SOURCES = ["acechat", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 
 IN_PARALLEL = ["-q", "-n", "2", "--dist", "loadgroup"]
-ONCE = ["interop", "web", "cli", "test_readme.py", "test_benchmarks.py", "test_conformance.py"]
+ONCE = [
+    "interop",
+    "web",
+    "cli",
+    "test_readme.py",
+    "test_benchmarks.py",
+    "test_conformance.py",
+    "test_docs.py",
+    "test_reference.py",
+    "test_ten_tasks.py",
+]
 """Tests of what does not depend on the version of Python, and takes long."""
 
 ONCE_PATHS = [f"tests/{name}" for name in ONCE]

@@ -2,7 +2,7 @@
 
 What you learn: `sse` relays a stream to a page or to any client of the API; what fails within
 *keep_alive* seconds becomes a status, what fails later an event; a page that is closed ends the
-request to the model. Ask it with ``curl -N localhost:8000/chat --json '{"prompt": "Hello"}'``.
+request to the model. Ask it with ``curl -N localhost:8080/chat --json '{"prompt": "Hello"}'``.
 """
 
 from __future__ import annotations
@@ -37,4 +37,4 @@ async def refuse(_: Request, error: AceChatError) -> JSONResponse:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(os.environ.get("PORT", "8000")))
+    uvicorn.run(app, port=int(os.environ.get("PORT", "8080")))

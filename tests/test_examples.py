@@ -91,3 +91,8 @@ def test_they_are_numbered_without_two_of_a_number():
 
     assert len(set(numbers)) == len(numbers) >= 11
     assert len(SERVICES) >= 2
+
+
+@pytest.mark.parametrize("example", [*SERVICES, FOLDER / "web" / "server.py"], ids=by_name)
+def test_a_service_leaves_the_port_of_the_emulator_alone(example):
+    assert '"8080"' in example.read_text(encoding="utf-8")
