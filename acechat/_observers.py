@@ -24,7 +24,8 @@ __all__ = ["Observer", "Observers", "Watch"]
 
 Observer: TypeAlias = Callable[[CallEvent], object]
 """Is called with each event, in the event loop, so it must not block. What it returns is ignored;
-what it raises is logged, once, and does not touch the call."""
+what it raises is logged, once, and does not touch the call: SystemExit neither, for the answer is
+paid for, and the loop may be that of other threads. Ctrl-C alone passes."""
 
 _log = logging.getLogger("acechat")
 _log.addHandler(logging.NullHandler())  # what is heard is the program's choice
@@ -39,14 +40,14 @@ class Observers:
         observers: Whom to tell, in this order, after the log.
 
     Raises:
-        TypeError: One of them cannot be called, or is a coroutine function.
+        TypeError: One of them cannot be called, or would have to be awaited.
     """
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         self._all = tuple(observers)
         self._broken: set[int] = set()
         for observer in self._all:
-            if not callable(observer) or inspect.iscoroutinefunction(observer):
+            if not callable(observer) or _is_asynchronous(observer):
                 raise TypeError(f"an observer must be a plain function, not {observer!r}")
 
     def __bool__(self) -> bool:
@@ -58,19 +59,26 @@ class Observers:
         return bool(self._all) or _log.isEnabledFor(logging.DEBUG)
 
     def tell(self, event: CallEvent) -> None:
-        """Tell everybody about *event*."""
+        """Tell everybody about *event*; what they raise goes to the log, but for Ctrl-C."""
         level = _level(event)
         if _log.isEnabledFor(level):
             _log.log(level, "%s", _Line(event))
         for number, observer in enumerate(self._all):
             try:
                 observer(event)
-            except Exception:  # noqa: BLE001 - whatever it raises, the call goes on
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: BLE001 - whatever it raises, the call goes on
                 if number not in self._broken:
                     self._broken.add(number)
                     _log.exception(
                         "the observer %r raised; further exceptions of it are not shown", observer
                     )
+
+
+def _is_asynchronous(observer: Observer) -> bool:
+    call = type(observer).__call__  # where the observer is an object
+    return inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(call)
 
 
 def _level(event: CallEvent) -> int:

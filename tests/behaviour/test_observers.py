@@ -9,6 +9,7 @@ import logging
 import pickle
 import warnings
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -225,20 +226,22 @@ def test_no_event_holds_what_is_said_or_the_token(watched, acechat_service, meth
     assert TOKEN not in told
 
 
+@BOTH
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, GeneratorExit])
 def test_an_observer_that_raises_does_not_break_the_call_and_is_logged_once(
-    make_ask, acechat_service, caplog
+    make_ask, acechat_service, caplog, method, error
 ):
     heard = []
 
     def broken(event):
-        raise RuntimeError("no disk")
+        raise error("no disk")
 
-    reply = make_ask(acechat_service.url).chat(
+    reply = getattr(make_ask(acechat_service.url), method)(
         client_options={"api_token": TOKEN, "observers": [broken, heard.append]}
     )
 
     assert reply.text
-    assert len(heard) == 2
+    assert len(heard) == (2 if method == "chat" else 3)
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.name for record in errors] == ["acechat"]
     assert "no disk" in caplog.text
@@ -266,7 +269,11 @@ def test_what_is_no_observer_is_refused(cls):
     async def observer(event):
         """Would never be awaited."""
 
-    for wrong in (observer, 5, "print"):
+    class Observer:
+        async def __call__(self, event):
+            """Neither would this."""
+
+    for wrong in (observer, Observer(), partial(observer, 1), 5, "print"):
         with pytest.raises(TypeError, match="an observer must be a plain function"):
             cls("token", observers=[wrong])
 
