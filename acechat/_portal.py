@@ -4,213 +4,240 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from acechat._protocol import END, Batch
-from acechat._stream import AsyncChatStream
-from acechat.errors import ClientClosedError
+from acechat.errors import ClientClosedError, ConfigurationError
 
-if TYPE_CHECKING:  # it takes 30 ms to import, and is, when a loop is started
-    from anyio.from_thread import BlockingPortal
-
-__all__ = ["LoopThread", "Pipe"]
+__all__ = ["LoopThread", "Running"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_HIGH, _LOW = 64, 32
-"""Reads of the network that wait for the caller before the network must wait, and until when."""
+_AGAIN = 1.0
+"""Seconds after which a call that swallowed its cancellation is cancelled once more."""
 
 
 class LoopThread:
     """Runs coroutines for callers in other threads."""
 
     def __init__(self) -> None:
+        self.closed = False
+        """Whether it was stopped for good."""
+
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._portal: BlockingPortal | None = None
+        self._running: Running | None = None
         self._finalizer: weakref.finalize[..., LoopThread] | None = None
-        self._closed = False
 
     def run(self, function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run *function* to its end; Ctrl-C here cancels it there.
 
-        `anyio.from_thread.BlockingPortal.call` would leave the coroutine running.
-
         Raises:
             ClientClosedError: The loop has been stopped.
+            ConfigurationError: This is the loop's own thread, which cannot wait for itself.
         """
-        return self.wait_for(self.start(partial(function, *args, **kwargs)))
+        return self.started().run(partial(function, *args, **kwargs))
 
-    def start(self, function: Callable[[], Awaitable[_T]]) -> Future[_T]:
-        """Start *function* and return at once."""
-        try:
-            return self._started().start_task_soon(function)
-        except RuntimeError:
-            if self._closed:
-                raise ClientClosedError from None
-            raise
+    def started(self) -> Running:
+        """Return the loop; start it if it does not run in this process."""
+        if self._pid != os.getpid():
+            if self._finalizer is not None:
+                self._finalizer.detach()
+            self._pid, self._lock, self._running = os.getpid(), threading.Lock(), None
+        if self.closed:
+            raise ClientClosedError
+        running = self._running
+        if running is None or running.ended:
+            running = self._start()
+        running.check()
+        return running
 
-    def wait_for(self, future: Future[_T]) -> _T:
-        """Wait for what was started."""
+    def _start(self) -> Running:
+        with self._lock:
+            # While the interpreter is torn down, no other thread runs.
+            if self.closed or sys.is_finalizing():
+                raise ClientClosedError
+            if self._running is not None and not self._running.ended:
+                return self._running  # another thread was faster
+            running = Running()
+            try:
+                running.start()
+                # A forgotten close() would let the interpreter's exit stop the thread wherever the
+                # loop in it stands. A finalizer runs before that.
+                self._finalizer = weakref.finalize(self, running.stop)
+                self._running = running
+            except BaseException as error:  # Ctrl-C, for one: it comes at any moment
+                self._running = None
+                running.leave()
+                if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
+                    raise ClientClosedError from None  # from 3.12 on, no thread starts at exit
+                raise
+            return running
+
+    def stop(self, last: Callable[[], Awaitable[None]]) -> None:
+        """Run *last* if the loop was started, and end it; what still runs in it is cancelled.
+
+        Raises:
+            ConfigurationError: This is the loop's own thread.
+        """
+        if self._pid != os.getpid() or sys.is_finalizing():
+            self.closed = True
+            return
+        if self._running is not None:
+            self._running.check()
+        with self._lock:  # from here on nobody starts it
+            self.closed = True
+        running, finalizer = self._running, self._finalizer
+        if running is None or finalizer is None or not finalizer.alive:
+            return
         try:
+            with suppress(ClientClosedError):  # another thread was faster
+                running.run(last)
+        finally:
+            finalizer()
+
+
+class Running:
+    """An event loop in a thread of its own.
+
+    No call ends it, whatever it raises: SystemExit and KeyboardInterrupt go to who waits for the
+    call, like all else.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        """Whether it has ended, or is about to."""
+
+        self.pid = os.getpid()
+        self._calls: dict[Future[Any], asyncio.Task[None] | None] = {}
+        self._ready: Future[None] = Future()
+        self._served = False
+        self._thread = threading.Thread(target=self._run, name="acechat", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, and wait until it takes calls."""
+        self._thread.start()
+        self._ready.result()
+
+    def run(self, function: Callable[[], Awaitable[_T]]) -> _T:
+        """Run *function* to its end; Ctrl-C here cancels it there."""
+        future: Future[_T] = Future()
+        try:
+            self.begin(future, function)
             return future.result()
         except CancelledError:
             raise ClientClosedError from None
         except BaseException:
-            future.cancel()
+            future.cancel()  # Ctrl-C comes at any moment: perhaps it has begun
             raise
 
-    def _started(self) -> BlockingPortal:
-        if self._pid != os.getpid():
-            if self._finalizer is not None:
-                self._finalizer.detach()
-            self._pid, self._lock, self._portal = os.getpid(), threading.Lock(), None
-        if self._closed:
-            raise ClientClosedError
-        portal = self._portal
-        if portal is not None:
-            return portal
-        with self._lock:
-            if self._closed:  # meanwhile
-                raise ClientClosedError
-            if self._portal is None:
-                portal, thread = _start()
-                self._portal = portal
-                # A forgotten close() would dead-lock the interpreter's exit, which stops the
-                # thread before the loop in it. A finalizer runs before that.
-                self._finalizer = weakref.finalize(self, _stop, portal, thread, self._pid)
-            return self._portal
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs in this process."""
-        return self._portal is not None and self._pid == os.getpid()
-
-    def stop(self, last: Callable[[], Awaitable[None]]) -> None:
-        """Run *last* if the loop was started, and end it; what still runs in it is cancelled."""
-        if self._pid != os.getpid():
-            self._closed = True
-            return
-        with self._lock:  # from here on nobody starts it
-            self._closed = True
-        portal, finalizer = self._portal, self._finalizer
-        if portal is None or finalizer is None or not finalizer.alive:
-            return
-        with suppress(ClientClosedError, RuntimeError):  # another thread was faster
-            self.wait_for(portal.start_task_soon(last))
-        finalizer()
-
-
-def _start() -> tuple[BlockingPortal, threading.Thread]:
-    """Start a loop in a thread of its own.
-
-    `anyio.from_thread.start_blocking_portal` is a generator, which waits for its thread when it is
-    collected: for ever in a forked child, where there is none.
-    """
-    import anyio
-    from anyio.from_thread import BlockingPortal
-
-    from acechat._transport import abandoned
-
-    ready: Future[BlockingPortal] = Future()
-
-    served = False
-
-    async def serve() -> None:
-        nonlocal served
-        async with BlockingPortal() as portal:
-            ready.set_result(portal)
-            await portal.sleep_until_stopped()
-        await abandoned()
-        served = True
-
-    def run() -> None:
+    def begin(self, future: Future[_T], function: Callable[[], Awaitable[_T]]) -> None:
+        """Let *function* set *future*, and return at once; who cancels that cancels it."""
+        self._calls[future] = None  # first: what the loop does not get to, its end cancels
         try:
-            anyio.run(serve)
-        except RuntimeError as error:
-            if not ready.done():
-                ready.set_exception(error)
+            self._loop.call_soon_threadsafe(self._begin, future, function)
+        except RuntimeError:  # it is closed
+            future.cancel()
+            raise ClientClosedError from None
+
+    def check(self) -> None:
+        """Raise unless the caller may wait for the loop.
+
+        Raises:
+            ClientClosedError: The loop stayed behind in another process, or the interpreter, at
+                its exit, has stopped the thread.
+            ConfigurationError: The caller is in the loop.
+        """
+        if self.pid != os.getpid() or sys.is_finalizing():
+            raise ClientClosedError
+        if self._thread is threading.current_thread():
+            raise ConfigurationError(
+                "a blocking client cannot wait in its own event loop, where its asynchronous "
+                "tools, its middleware and its observers run; use an AsyncClient there"
+            )
+
+    def leave(self) -> None:
+        """Let the loop end, soon or as soon as it has started."""
+        self.ended = True
+        self._ready.add_done_callback(self._leave)
+
+    def stop(self) -> None:
+        """End the loop, and wait for the thread unless this is it: the collector runs anywhere."""
+        if self.pid != os.getpid() or sys.is_finalizing():
+            return
+        self.leave()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _leave(self, ready: Future[None]) -> None:
+        if ready.exception() is None:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._stopped.set)
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                serving = self._loop.create_task(self._serve())
+                while not serving.done():
+                    # They leave the loop, too, when a task that a call started raises them.
+                    with suppress(KeyboardInterrupt, SystemExit):
+                        self._loop.run_until_complete(serving)
+        except Exception as error:
+            if not self._ready.done():
+                self._ready.set_exception(error)
             # From 3.12 on, Python starts no thread at its exit. asyncio wants one to end those that
             # looked up hosts; all else is done by then.
-            elif not served:
+            elif not self._served:
                 raise
+        finally:
+            self.ended = True
+            while self._calls:
+                self._calls.popitem()[0].cancel()
 
-    thread = threading.Thread(target=run, name="acechat", daemon=True)
-    thread.start()
-    return ready.result(), thread
+    async def _serve(self) -> None:
+        from acechat._transport import abandoned
 
+        self._stopped = asyncio.Event()
+        self._ready.set_result(None)
+        await self._stopped.wait()
+        while calls := [task for task in list(self._calls.values()) if task is not None]:
+            for task in calls:
+                task.cancel()
+            await asyncio.wait(calls, timeout=_AGAIN)
+        await abandoned()
+        self._served = True
 
-def _stop(portal: BlockingPortal, thread: threading.Thread, pid: int) -> None:
-    if os.getpid() != pid:
-        return
-    try:
-        portal.start_task_soon(portal.stop, True).result()  # noqa: FBT003 - cancel what runs
-    except CancelledError:
-        pass
-    except RuntimeError:
-        # The garbage collector ran in the loop's own thread, which cannot wait for its own end.
-        threading.Thread(target=_stop, args=(portal, thread, pid)).start()
-        return
-    thread.join()
+    def _begin(self, future: Future[Any], function: Callable[[], Awaitable[Any]]) -> None:
+        if future.cancelled() or self._stopped.is_set():
+            del self._calls[future]
+            future.cancel()
+            return
+        self._calls[future] = task = self._loop.create_task(self._call(future, function))
+        future.add_done_callback(partial(self._cancel, task))
 
-
-class Pipe:
-    """Carries what a stream's reads bring from the loop's thread to the caller's.
-
-    One task pumps; a read is one item of the queue, so a delta never crosses alone. (Measured: a
-    call through the portal per read costs 2.5 times as much on a live stream.)
-    """
-
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[Batch | BaseException] = SimpleQueue()
-        self._full = False
-        self._room: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def fill(self, stream: AsyncChatStream) -> None:
-        """Pump until the stream ends; its error is the last item."""
-        self._room = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        queue = self._queue
+    async def _call(self, future: Future[Any], function: Callable[[], Awaitable[Any]]) -> None:
         try:
-            while True:
-                batch = await stream.receive_batch()
-                queue.put(batch)
-                if batch is END:
-                    return
-                if queue.qsize() >= _HIGH:
-                    await self._wait_for_room()
-        except BaseException as error:
-            await stream.aclose()
-            queue.put(error)
-            if not isinstance(error, Exception):
-                raise
+            value = await function()
+        except asyncio.CancelledError:
+            future.cancel()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+        else:
+            if future.set_running_or_notify_cancel():
+                future.set_result(value)
+        finally:
+            del self._calls[future]
 
-    async def _wait_for_room(self) -> None:
-        assert self._room is not None  # noqa: S101 - fill() made it
-        self._room.clear()
-        self._full = True
-        # The caller may have emptied the queue before it could see that it was full.
-        if self._queue.qsize() >= _HIGH:
-            await self._room.wait()
-        self._full = False
-
-    def take(self) -> Batch:
-        """Wait, in the caller's thread, for the next item."""
-        item = self._queue.get()
-        if self._full and self._queue.qsize() <= _LOW and self._loop and self._room:
-            self._full = False
-            self._loop.call_soon_threadsafe(self._room.set)
-        if isinstance(item, asyncio.CancelledError):
-            raise ClientClosedError
-        if isinstance(item, BaseException):
-            raise item
-        return item
+    def _cancel(self, task: asyncio.Task[None], future: Future[Any]) -> None:
+        if future.cancelled() and self.pid == os.getpid():
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(task.cancel)

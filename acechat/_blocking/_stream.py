@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError
 from contextlib import suppress
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
-from acechat._portal import LoopThread, Pipe
+from acechat._blocking._pipe import Pipe
+from acechat._portal import LoopThread
 from acechat._protocol import END, Batch
 from acechat._stream import AsyncChatStream
 from acechat._views import chunks_of, events_of, finished, texts_of
@@ -46,15 +46,13 @@ class ChatStream(Generic[OutputT_co]):
     def __init__(self, loop: LoopThread, stream: AsyncChatStream[OutputT_co]) -> None:
         self._loop = loop
         self._stream = stream
-        self._pipe = Pipe()
-        self._pump: Future[None] | None = None
+        self._pipe = Pipe(loop, stream)
         self._ended = False
         self._ready: Iterator[Delta] = iter(())  # of the last batch
         self._tell: Callable[[ChatCompletion, bool], None] | None = None
 
     def __enter__(self) -> Self:
-        if self._pump is None:
-            self._loop.run(self._stream.__aenter__)
+        self._loop.run(self._stream.__aenter__)
         return self
 
     def __exit__(
@@ -97,19 +95,18 @@ class ChatStream(Generic[OutputT_co]):
         """
         if self._ended:
             return self._after_the_end()
-        if self._pump is None:
-            self._pump = self._loop.start(partial(self._pipe.fill, self._stream))
-        elif not self._loop.alive:
-            raise ClientClosedError  # the stream stayed behind in another process
         try:
             batch = self._pipe.take()
+        except CancelledError:
+            raise ClientClosedError from None
         except Exception:
             self._ended = True
             raise
         except BaseException:  # Ctrl-C
             self.close()
             raise
-        self._ended = batch is END
+        if batch is END:
+            self._ended = True
         return batch
 
     def _after_the_end(self) -> Batch:
@@ -119,17 +116,16 @@ class ChatStream(Generic[OutputT_co]):
     def close(self) -> None:
         """Close the connection; what was not read is lost."""
         self._ended = True
-        if self._pump is not None and self._loop.alive:
-            self._pump.cancel()
+        self._pipe.stop()
         with suppress(ClientClosedError):  # the client was closed before, and this with it
             self._loop.run(self._stream.aclose)
 
     def __del__(self) -> None:
-        pump: Future[None] | None = getattr(self, "_pump", None)
-        if pump is not None and self._loop.alive and not self._ended and not pump.done():
+        pipe: Pipe | None = getattr(self, "_pipe", None)
+        if pipe is not None and pipe.pumping and not self._ended:
             if self._tell is not None:
                 self._tell(self._stream.partial, False)  # noqa: FBT003 - not whole
-            pump.cancel()
+            pipe.stop()
             warnings.warn(
                 "a stream was dropped before its end; use `with client.stream(...)`",
                 ResourceWarning,

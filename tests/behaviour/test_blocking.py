@@ -11,7 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from acechat import AceChatError, Client, ClientClosedError, RetryPolicy, Timeout, _portal
+from acechat import (
+    AceChatError,
+    Client,
+    ClientClosedError,
+    ConfigurationError,
+    RetryPolicy,
+    Timeout,
+    _portal,
+)
 
 
 @pytest.fixture
@@ -390,13 +398,13 @@ def test_close_in_another_thread_ends_the_call(server, wire, settings, method, b
 def test_close_during_the_first_call_of_all_closes_what_that_call_starts(
     server, settings, monkeypatch
 ):
-    start, failures = _portal._start, []
+    start, failures = _portal.Running.start, []
 
-    def slowly():
+    def slowly(running):
         time.sleep(0.3)
-        return start()
+        start(running)
 
-    monkeypatch.setattr(_portal, "_start", slowly)
+    monkeypatch.setattr(_portal.Running, "start", slowly)
     hold(server)
     client = Client(**settings)
 
@@ -493,3 +501,251 @@ def test_clients_that_are_dropped_close_their_connections_before_their_loops_end
     server.reply(*[wire.ok()] * 20)
     for _ in range(20):  # the two happen in one moment
         assert Client(wire.token, base_url=server.url).chat("Hi").text == "Hello"
+
+
+# what a call raises
+
+
+@pytest.fixture
+def wants_a_tool(server, wire):
+    """Let the model call the tool ``leave``, whatever it is asked."""
+    call = {"id": "t-1", "type": "function", "function": {"name": "leave", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    server.reply(wire.http(wire.answer() | {"choices": [choice]}))
+
+
+LEAVING = """
+    import sys
+    from acechat import Client
+    async def middleware(request, send):
+        raise SystemExit(3)
+    def leave():
+        raise KeyboardInterrupt
+    async def leave_late():
+        raise KeyboardInterrupt
+    leave_late.__name__ = "leave"
+    client = Client(TOKEN, base_url=URL, middleware=MIDDLEWARE)
+    client.USE
+"""
+
+
+@pytest.mark.parametrize(
+    ("use", "code"),
+    [
+        ('chat("Hello")', 3),
+        ('stream("Hello").collect()', 3),
+        ('run_stream("Hello").collect()', 3),
+        ('run("Hello", tools=[leave])', -signal.SIGINT),
+        ('run("Hello", tools=[leave_late])', -signal.SIGINT),
+        ('run_stream("Hello", tools=[leave]).collect()', -signal.SIGINT),
+        ('run_stream("Hello", tools=[leave_late]).collect()', -signal.SIGINT),
+    ],
+)
+def test_what_ends_a_program_ends_it_from_within_a_call_too(script, wants_a_tool, use, code):
+    middleware = "[middleware]" if code == 3 else "[]"
+    began = time.monotonic()
+    done = script(LEAVING.replace("MIDDLEWARE", middleware).replace("USE", use), check=False)
+    assert done.returncode == code
+    assert done.stderr.count("Traceback") == (code != 3)
+    assert time.monotonic() - began < 4
+
+
+def test_an_observer_does_not_end_a_program(script, server, wire):
+    server.reply(wire.ok())
+    done = script(
+        """
+        import sys
+        from acechat import Client
+        def leave(event):
+            sys.exit(3)
+        print(Client(TOKEN, base_url=URL, observers=[leave]).chat("Hello").text)
+        sys.exit(7)
+        """,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (7, "Hello\n")
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_what_ends_one_call_ends_no_other(server, wire, settings, error):
+    release = threading.Event()
+
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
+        await writer.drain()
+        await asyncio.to_thread(release.wait)
+        writer.write(wire.chunk(wire.events("lo")) + wire.chunk(b""))
+
+    async def middleware(request, send):
+        if b"leave" in request.body:
+
+            async def fail():
+                raise error
+
+            await asyncio.create_task(fail())  # its step ends the loop's run
+        return await send(request)
+
+    server.handler = handler
+    with Client(**settings, middleware=[middleware]) as client:
+        stream = client.stream("Hello")
+        next(stream)
+        for _ in range(2):
+            with pytest.raises(type(error)) as raised:
+                client.chat("leave")
+            assert raised.value is error
+        release.set()
+        assert stream.collect().text == "Hello"
+        assert client.stream("Hello").collect().text == "Hello"
+
+
+@pytest.mark.parametrize("use", ["chat", "stream", "close"])
+def test_a_loop_is_not_asked_to_wait_for_itself(echo, settings, use):
+    failures = []
+
+    def misuse(event):
+        try:
+            if use == "close":
+                client.close()
+            else:
+                answer = getattr(client, use)("inside")
+                answer.collect()
+        except ConfigurationError as error:
+            failures.append(str(error))
+
+    with Client(**settings, observers=[misuse]) as client:
+        assert client.chat("Hello").text == "Hello"
+    assert failures
+    assert all("use an AsyncClient there" in failure for failure in failures)
+
+
+def test_a_tool_in_a_thread_may_use_its_client(server, wire, settings, wants_a_tool):
+    tool_call, answers = server.answers[0], []
+    server.reply(tool_call, wire.ok("inner"), wire.ok("outer"))
+    with Client(**settings) as client:
+
+        def leave() -> str:
+            answers.append(client.chat("Hello").text)
+            return "left"
+
+        assert client.run("Hello", tools=[leave]).text == "outer"
+    assert answers == ["inner"]
+
+
+# Ctrl-C between two steps
+
+
+def interrupted_after(monkeypatch, cls, name, when):
+    """Let Ctrl-C come just after the next call of *name* for which *when* holds."""
+    whole, came = getattr(cls, name), []
+
+    def interrupted(self, *args, **options):
+        result = whole(self, *args, **options)
+        if not came and threading.current_thread() is threading.main_thread() and when(self):
+            came.append(True)
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(cls, name, interrupted)
+    return came
+
+
+@pytest.mark.parametrize("method", ["chat", "stream"])
+def test_ctrl_c_while_a_call_is_handed_over_cancels_it(server, wire, settings, monkeypatch, method):
+    async def handler(reader, writer, number):
+        if number == 1:
+            writer.write(wire.ok())
+        else:
+            await reader.read()
+
+    server.handler = handler
+    with Client(**settings) as client:
+        client.chat("Hello")
+        loops = asyncio.BaseEventLoop
+        came = interrupted_after(monkeypatch, loops, "call_soon_threadsafe", lambda _: True)
+        with pytest.raises(KeyboardInterrupt):
+            client.chat("Hello") if method == "chat" else next(client.stream("Hello"))
+        assert came
+        time.sleep(0.1)
+        assert len(server.requests) == 1 or server.gone()
+        assert client.meter.calls == 1
+
+
+@pytest.mark.parametrize("name", ["start", "join"])
+def test_ctrl_c_while_the_loop_starts_or_ends_leaves_no_thread(echo, settings, monkeypatch, name):
+    came = interrupted_after(
+        monkeypatch, threading.Thread, name, lambda thread: thread.name == "acechat"
+    )
+    client = Client(**settings)
+    if name == "start":
+        with pytest.raises(KeyboardInterrupt):
+            client.chat("Hello")
+    assert client.chat("Hello").text == "Hello"
+    if name == "join":
+        with pytest.raises(KeyboardInterrupt):
+            client.close()
+    client.close()
+    assert came
+    time.sleep(0.1)
+    assert not [one for one in threading.enumerate() if one.name == "acechat"]
+
+
+# the end of the interpreter
+
+
+AT_EXIT = """
+    import atexit, sys
+    def use(ask):
+        try:
+            print(ask(), flush=True)
+        except Exception as error:
+            print(type(error).__name__, flush=True)
+    class Last:
+        def __init__(self, ask):
+            self.ask = ask
+        def __del__(self):
+            use(self.ask)
+    BEFORE
+    from acechat import Client
+    client = Client(TOKEN, base_url=URL, retries=1)
+    def ask():
+        return client.chat("Hello").text
+    AFTER
+    sys.exit(7)
+"""
+LATE = "atexit.register(lambda: use(ask))"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (LATE, ""),
+        (LATE, "ask()"),
+        ("", LATE),
+        ("", f"ask(); {LATE}"),
+        ("", 'atexit.register(lambda: use(lambda: client.with_options().chat("Hello").text))'),
+        ("", "last = Last(ask)"),
+        ("", "ask(); last = Last(ask)"),
+        ("", f"last = Last(ask); {LATE}"),
+        (LATE, 'stream = client.stream("Hello"); last = Last(lambda: next(stream)); next(stream)'),
+        ("", 'stream = client.stream("Hello"); last = Last(lambda: next(stream))'),
+        ("", f"last = Last(client.close); {LATE}"),
+    ],
+)
+@pytest.mark.case("life-exit")
+def test_a_client_that_is_used_while_the_interpreter_ends_answers_or_is_closed(
+    script, server, wire, before, after
+):
+    async def handler(reader, writer, number):
+        if server.requests[-1].json.get("stream"):
+            writer.write(wire.sse(wire.delta("Hello"), end=False))
+        else:
+            writer.write(wire.ok())
+
+    server.handler = handler
+    began = time.monotonic()
+    done = script(AT_EXIT.replace("BEFORE", before).replace("AFTER", after), check=False)
+    assert (done.returncode, done.stderr) == (7, "")
+    # Looking up a host takes a thread, and Python starts no more.
+    assert done.stdout.split()[-1] in {"Hello", "None", "ClientClosedError", "TransportError"}
+    assert time.monotonic() - began < 4
