@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
@@ -32,6 +33,7 @@ class Pipe:
     def __init__(self, thread: LoopThread, stream: AsyncChatStream) -> None:
         self._thread = thread
         self._stream = stream
+        self._lock = threading.Lock()
         self._queue: _Queue = SimpleQueue()
         self._running: Running | None = None
         self._pump: Future[None] = Future()
@@ -48,6 +50,8 @@ class Pipe:
     def take(self) -> Batch:
         """Wait, in the caller's thread, for the next item; the first time, begin.
 
+        The last one, `END` or what ended the stream, is there for each of several callers.
+
         Raises:
             CancelledError: `stop` ended it, or the end of the loop.
             ClientClosedError: See `LoopThread.run`, as for the rest.
@@ -62,7 +66,10 @@ class Pipe:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._room.set)
         if isinstance(item, BaseException):
+            self._queue.put(item)
             raise item
+        if item is END:
+            self._queue.put(item)
         return item
 
     def stop(self) -> None:
@@ -70,10 +77,12 @@ class Pipe:
         self._pump.cancel()
 
     def _start(self) -> None:
-        running = self._thread.started()
-        self._pump.add_done_callback(partial(_end, self._queue))
-        self._running = running
-        running.begin(self._pump, self._fill)
+        with self._lock:
+            if self._running is None:
+                running = self._thread.started()
+                self._pump.add_done_callback(partial(_end, self._queue))
+                self._running = running
+                running.begin(self._pump, self._fill)
 
     async def _fill(self) -> None:
         self._room = asyncio.Event()

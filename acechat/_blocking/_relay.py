@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Self
@@ -27,6 +28,7 @@ class Relay:
     def __init__(self, loop: LoopThread, relay: AsyncRelay) -> None:
         self._loop = loop
         self._relay = relay
+        self._turn = asyncio.Lock()  # of one thread at a time
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -47,7 +49,11 @@ class Relay:
 
         No bytes are the end. Raises what `AsyncRelay.receive` does.
         """
-        return self._loop.run(self._relay.receive)
+        return self._loop.run(self._receive)
+
+    async def _receive(self) -> bytes:
+        async with self._turn:
+            return await self._relay.receive()
 
     def close(self) -> None:
         """Close the connection; what was not read is lost."""

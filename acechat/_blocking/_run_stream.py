@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ class RunStream:
         self._loop = loop
         self._stream = stream
         self._ready: deque[RunEvent] = deque()
+        self._turn = asyncio.Lock()  # of one thread at a time
 
     def __enter__(self) -> Self:
         return self
@@ -47,22 +49,29 @@ class RunStream:
 
     def __next__(self) -> RunEvent:
         ready = self._ready
-        if not ready:
+        while True:
+            try:
+                return ready.popleft()
+            except IndexError:
+                pass
             ready.extend(self.receive())
             if not ready:
                 raise StopIteration
-        return ready.popleft()
 
     def receive(self) -> list[RunEvent]:
         """Wait until something happens; return all that did. An empty list is the end.
 
         Raises what `AsyncRunStream.receive` does.
         """
-        if self._ready:
-            ready = list(self._ready)
-            self._ready.clear()
-            return ready
-        return self._loop.run(self._stream.receive)
+        ready: list[RunEvent] = []
+        with suppress(IndexError):
+            while True:
+                ready.append(self._ready.popleft())
+        return ready or self._loop.run(self._receive)
+
+    async def _receive(self) -> list[RunEvent]:
+        async with self._turn:
+            return await self._stream.receive()
 
     def close(self) -> None:
         """Stop everything: the answer that is being written, and the tools at work."""

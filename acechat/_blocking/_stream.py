@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -48,7 +49,7 @@ class ChatStream(Generic[OutputT_co]):
         self._stream = stream
         self._pipe = Pipe(loop, stream)
         self._ended = False
-        self._ready: Iterator[Delta] = iter(())  # of the last batch
+        self._ready: deque[Delta] = deque()  # of batches that were taken
         self._tell: Callable[[ChatCompletion, bool], None] | None = None
 
     def __enter__(self) -> Self:
@@ -67,26 +68,32 @@ class ChatStream(Generic[OutputT_co]):
         return self
 
     def __next__(self) -> Delta:
-        delta = next(self._ready, None)
-        while delta is None:
+        ready = self._ready
+        while True:
+            try:
+                return ready.popleft()
+            except IndexError:
+                pass
             batch = self.receive_batch()
-            if batch is END:
+            ready.extend(batch.deltas)
+            if batch is END and not ready:  # another thread may have left some
                 raise StopIteration
-            self._ready = iter(batch.deltas)
-            delta = next(self._ready, None)
-        return delta
 
     def receive(self) -> list[Delta]:
         """Wait for the next network read that says something; return all that it says.
 
         An empty list is the end. Raises what `AsyncChatStream.receive` does.
         """
-        if ready := list(self._ready):
-            return ready
-        while True:
+        ready: list[Delta] = []
+        with suppress(IndexError):
+            while True:
+                ready.append(self._ready.popleft())
+        while not ready:
             batch = self.receive_batch()
-            if batch.deltas or batch is END:
-                return batch.deltas
+            if batch is END:
+                break
+            ready = batch.deltas
+        return ready
 
     def receive_batch(self) -> Batch:
         """Wait for the next network read; return its events and what they say.
@@ -100,7 +107,6 @@ class ChatStream(Generic[OutputT_co]):
         except CancelledError:
             raise ClientClosedError from None
         except Exception:
-            self._ended = True
             raise
         except BaseException:  # Ctrl-C
             self.close()

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import pytest
 
@@ -16,6 +17,7 @@ from acechat import (
     Client,
     ClientClosedError,
     ConfigurationError,
+    RequestTimeoutError,
     RetryPolicy,
     Timeout,
     _portal,
@@ -599,13 +601,15 @@ def test_what_ends_one_call_ends_no_other(server, wire, settings, error):
         assert client.stream("Hello").collect().text == "Hello"
 
 
-@pytest.mark.parametrize("use", ["chat", "stream", "close"])
+@pytest.mark.parametrize("use", ["chat", "stream", "next", "close"])
 def test_a_loop_is_not_asked_to_wait_for_itself(echo, settings, use):
     failures = []
 
     def misuse(event):
         try:
-            if use == "close":
+            if use == "next":
+                next(begun)
+            elif use == "close":
                 client.close()
             else:
                 answer = getattr(client, use)("inside")
@@ -614,7 +618,9 @@ def test_a_loop_is_not_asked_to_wait_for_itself(echo, settings, use):
             failures.append(str(error))
 
     with Client(**settings, observers=[misuse]) as client:
+        begun = client.stream("Hello")
         assert client.chat("Hello").text == "Hello"
+        assert begun.collect().text == "Hello"
     assert failures
     assert all("use an AsyncClient there" in failure for failure in failures)
 
@@ -688,6 +694,123 @@ def test_ctrl_c_while_the_loop_starts_or_ends_leaves_no_thread(echo, settings, m
     assert came
     time.sleep(0.1)
     assert not [one for one in threading.enumerate() if one.name == "acechat"]
+
+
+# several threads and one stream
+
+
+def in_threads(*works):
+    """Run each in a thread; return what they returned or raised."""
+    results = [None] * len(works)
+
+    def note(number, work):
+        try:
+            results[number] = work()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is shown
+            results[number] = error
+
+    threads = [threading.Thread(target=note, args=one, daemon=True) for one in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive(), results
+    return results
+
+
+@pytest.mark.parametrize("make", ["stream", "run_stream", "sse"])
+def test_threads_that_read_one_stream_all_learn_of_its_end(server, wire, settings, make):
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
+        await writer.drain()
+        await asyncio.sleep(0.3)
+        writer.write(wire.chunk(wire.events("lo")) + wire.chunk(b""))
+
+    server.handler = handler
+    with Client(**settings) as client:
+        if make == "sse":
+            stream = client.stream("Hello").sse()
+            told = in_threads(*[lambda: b"".join(stream)] * 3)
+            assert sorted(b"".join(told).count(part) for part in (b"Hel", b"[DONE]")) == [1, 1]
+        else:
+            stream = getattr(client, make)("Hello")
+            told = in_threads(*[lambda: list(stream.text())] * 3)
+            assert sorted(chain(*told)) == ["Hel", "lo"]
+
+
+def test_threads_that_read_one_stream_all_learn_of_its_failure(server, wire, settings):
+    hold(server, wire.sse(wire.delta("Hel"), end=False))
+    settings |= {"timeout": Timeout(idle=0.2)}
+    with Client(**settings) as client:
+        stream = client.stream("Hello")
+        next(stream)
+        failures = in_threads(*[stream.collect] * 3)
+    assert [type(failure) for failure in failures] == [RequestTimeoutError] * 3
+    assert failures[0].partial.text == "Hel"
+
+
+def test_threads_that_begin_one_stream_together_send_one_request(
+    server, wire, settings, monkeypatch
+):
+    server.reply(wire.stream(*"abcdef"))
+    start = threading.Thread.start
+
+    def slowly(thread):
+        start(thread)
+        if thread.name == "acechat":
+            time.sleep(0.2)
+
+    monkeypatch.setattr(threading.Thread, "start", slowly)
+    with Client(**settings) as client:
+        stream = client.stream("Hello")
+        told = in_threads(*[lambda: [str(delta) for delta in stream]] * 3)
+        assert "".join(sorted(chain(*told))) == "abcdef"
+        assert stream.completion.text == "abcdef"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("reads", [iter, lambda stream: iter(stream.receive, [])])
+def test_what_one_thread_has_not_read_yet_another_does_not_lose(server, wire, settings, reads):
+    first, both = threading.Event(), threading.Barrier(2)
+
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(b"".join(map(wire.delta, "abc"))))
+        await writer.drain()
+        await asyncio.to_thread(first.wait)
+        writer.write(wire.chunk(wire.events(*"def")) + wire.chunk(b""))
+
+    server.handler = handler
+    with Client(**settings) as client:
+        stream = client.stream("Hello")
+
+        def read():
+            told = [str(next(stream))]
+            first.set()
+            both.wait(5)
+            for one in reads(stream):
+                told += map(str, one) if isinstance(one, list) else [str(one)]
+            return told
+
+        both_told = in_threads(read, read)
+    assert sorted(chain(*both_told)) == [*"abcdef"]
+
+
+def test_what_had_arrived_when_the_client_was_closed_can_be_read(server, wire, settings):
+    async def handler(reader, writer, number):
+        writer.write(wire.head())
+        while not writer.is_closing():
+            writer.write(wire.chunk(wire.delta("x" * 4000)))
+            await writer.drain()
+
+    server.handler = handler
+    client = Client(**settings)
+    stream = client.stream("Hi")
+    next(stream)
+    time.sleep(0.3)  # now the network waits for the caller
+    client.close()
+    with pytest.raises(ClientClosedError):
+        for _ in stream:
+            pass
 
 
 # the end of the interpreter
