@@ -29,6 +29,7 @@ class Relay:
         self._loop = loop
         self._relay = relay
         self._turn = asyncio.Lock()  # of one thread at a time
+        self._closed = False
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -49,7 +50,12 @@ class Relay:
 
         No bytes are the end. Raises what `AsyncRelay.receive` does.
         """
-        return self._loop.run(self._receive)
+        try:
+            return self._loop.run(self._receive)
+        except ClientClosedError:
+            if self._closed and not self._loop.closed:
+                return b""  # close() was called in another thread
+            raise
 
     async def _receive(self) -> bytes:
         async with self._turn:
@@ -57,5 +63,6 @@ class Relay:
 
     def close(self) -> None:
         """Close the connection; what was not read is lost."""
+        self._closed = True
         with suppress(ClientClosedError):  # the client was closed before, and this with it
             self._loop.run(self._relay.aclose)

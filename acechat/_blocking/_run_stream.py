@@ -32,6 +32,8 @@ class RunStream:
         self._stream = stream
         self._ready: deque[RunEvent] = deque()
         self._turn = asyncio.Lock()  # of one thread at a time
+        self._reading: asyncio.Task[object] | None = None
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -67,16 +69,32 @@ class RunStream:
         with suppress(IndexError):
             while True:
                 ready.append(self._ready.popleft())
-        return ready or self._loop.run(self._receive)
+        try:
+            return ready or self._loop.run(self._receive)
+        except ClientClosedError:
+            if self._loop.closed or not self._closed:
+                raise
+        return self._loop.run(self._stream.receive)  # close() in another thread left a failure
 
     async def _receive(self) -> list[RunEvent]:
         async with self._turn:
-            return await self._stream.receive()
+            self._reading = asyncio.current_task()
+            try:
+                return await self._stream.receive()
+            finally:
+                self._reading = None
 
     def close(self) -> None:
         """Stop everything: the answer that is being written, and the tools at work."""
+        self._closed = True
         with suppress(ClientClosedError):  # the client was closed before, and this with it
-            self._loop.run(self._stream.aclose)
+            self._loop.run(self._close)
+
+    async def _close(self) -> None:
+        await self._stream.aclose()
+        await asyncio.sleep(0)  # a read of what had begun fails by itself
+        if self._reading is not None:
+            self._reading.cancel()
 
     def collect(self) -> RunResult:
         """Read to the end and return what happened."""

@@ -104,8 +104,11 @@ class ChatStream(Generic[OutputT_co]):
             return self._after_the_end()
         try:
             batch = self._pipe.take()
-        except CancelledError:
-            raise ClientClosedError from None
+        except CancelledError:  # by close() in another thread: when ours returns, it is done
+            self.close()
+            if self._loop.closed:
+                raise ClientClosedError from None
+            return self._after_the_end()
         except Exception:
             raise
         except BaseException:  # Ctrl-C

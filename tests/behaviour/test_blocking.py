@@ -19,6 +19,7 @@ from acechat import (
     ConfigurationError,
     RequestTimeoutError,
     RetryPolicy,
+    StreamInterruptedError,
     Timeout,
     _portal,
 )
@@ -793,6 +794,80 @@ def test_what_one_thread_has_not_read_yet_another_does_not_lose(server, wire, se
 
         both_told = in_threads(read, read)
     assert sorted(chain(*both_told)) == [*"abcdef"]
+
+
+@pytest.mark.parametrize("make", ["stream", "run_stream"])
+@pytest.mark.parametrize("begun", [False, True], ids=["no head", "in the body"])
+@pytest.mark.case("life-close-during-stream")
+def test_a_stream_that_another_thread_closes_raises_what_it_had(
+    server, wire, settings, make, begun
+):
+    hold(server, *([wire.sse(wire.delta("Hel"), end=False)] if begun else []))
+    with Client(**settings) as client:
+        stream = getattr(client, make)("Hello")
+
+        def close():
+            server.wait_for(1)
+            time.sleep(0.1)
+            stream.close()
+
+        failure, _ = in_threads(stream.collect, close)
+        with pytest.raises(type(failure)):
+            stream.collect()
+        if make == "run_stream" and not begun:
+            assert str(failure) == "the run was closed before its end"
+        else:
+            assert type(failure) is StreamInterruptedError
+            assert failure.partial.text == ("Hel" if begun else "")
+
+
+def test_a_run_that_another_thread_closes_during_a_tool_says_so(wants_a_tool, settings):
+    begun = threading.Event()
+
+    async def leave():
+        begun.set()
+        await asyncio.sleep(20)
+
+    with Client(**settings) as client:
+        run = client.run_stream("Hello", tools=[leave])
+
+        def close():
+            begun.wait(5)
+            run.close()
+
+        failure, _ = in_threads(run.collect, close)
+    assert str(failure) == "the run was closed before its end"
+
+
+def test_a_relay_that_another_thread_closes_ends(server, wire, settings):
+    hold(server, wire.sse(wire.delta("Hel"), end=False))
+    with Client(**settings) as client:
+        relay = client.stream("Hello").sse()
+
+        def close():
+            time.sleep(0.2)
+            relay.close()
+
+        told, _ = in_threads(lambda: b"".join(relay), close)
+        assert b"Hel" in told
+        assert b"[DONE]" not in told
+
+
+def test_a_stream_that_is_closed_before_its_loop_got_to_it_does_not_wait(
+    echo, settings, monkeypatch
+):
+    with Client(**settings) as client:
+        client.chat("Hello")
+        stream, begin = client.stream("Hello"), _portal.Running.begin
+
+        def late(running, future, function):
+            monkeypatch.undo()
+            stream.close()
+            begin(running, future, function)
+
+        monkeypatch.setattr(_portal.Running, "begin", late)
+        (failure,) = in_threads(lambda: next(stream))
+    assert type(failure) is StreamInterruptedError
 
 
 def test_what_had_arrived_when_the_client_was_closed_can_be_read(server, wire, settings):
