@@ -6,13 +6,14 @@ import sys
 
 __all__ = ["main"]
 
-_EXTRA = {"click", "platformdirs", "prompt_toolkit", "rich"}
+_EXTRA = {"click", "markdown_it", "platformdirs", "prompt_toolkit", "rich"}
 
 
 def main() -> None:
     """Run the command line and exit.
 
-    Exit codes: 0; 1 the service or the network refused; 2 wrong usage; 130 Ctrl-C.
+    Exit codes: 0; 1 the service or the network refused; 2 wrong usage; 130 Ctrl-C, 143 SIGTERM, 129
+    a terminal that was closed.
     """
     try:
         from acechat.cli._commands import run

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from acechat import AsyncConversation, ConfigurationError, ImagePart, image
 from acechat.cli._ending import ending
+from acechat.cli._limits import complete_model
 from acechat.cli._options import complete_option, read_options
 from acechat.cli._output import note
 from acechat.cli._service import connect, talks
@@ -76,7 +77,13 @@ Examples:
 """
 )
 @click.argument("prompt", nargs=-1)
-@click.option("-m", "--model", metavar="NAME", help="The model that answers: acechat models.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="NAME",
+    shell_complete=complete_model,
+    help="The model that answers: acechat models.",
+)
 @click.option("-s", "--system", metavar="TEXT", help="Instructions for the whole conversation.")
 @click.option(
     "-i",
