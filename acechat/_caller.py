@@ -143,7 +143,8 @@ class Caller:
         """Return a copy with other settings; None leaves one as it is.
 
         The two share their connections and their end, meter, budget, rate limit, observers and
-        middleware.
+        middleware. No copy can have a budget of its own, because the meter that it would be
+        compared with counts the calls of all copies; a run can: see *budget* of `AsyncClient.run`.
         """
         config = self._config
         copy = object.__new__(type(self))
@@ -197,9 +198,11 @@ class Caller:
     ) -> tuple[Call, bool]:
         """Return the call of a `chat`, and whether its answer comes as a stream."""
         model = terms.model or self._config.model
-        stream = rides_on_a_stream(
-            self._config.transport, model, cast("Mapping[str, Any]", terms.options)
-        )
+        options = cast("Mapping[str, Any]", terms.options)
+        if terms.extra_body:
+            options = {**options, **terms.extra_body}
+            model = str(options.get("model", model))
+        stream = rides_on_a_stream(self._config.transport, model, options)
         if stream:  # a plain answer always tells its usage; a stream may wait to be asked
             told: ChatOptions = {"stream_options": {"include_usage": True}, **terms.options}
             terms = msgspec.structs.replace(terms, options=told)

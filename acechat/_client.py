@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from acechat._caller import Caller
 from acechat._config import RetryPolicy, Timeout
+from acechat._limits import Budget
 from acechat._request import Content
 from acechat._stream import AsyncChatStream
 from acechat._terms import Limits, Terms
@@ -171,6 +172,7 @@ class AsyncClient(Caller):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
@@ -192,6 +194,8 @@ class AsyncClient(Caller):
             tool_timeout: Seconds that one call of a tool may take; None for no limit.
             raise_tool_errors: Whether a failing tool ends the run. Else the model is told the
                 exception's name and text, and goes on.
+            budget: The most that the run may spend, beside the client's own budget. It is compared
+                before each turn with what the turns have used, so it is passed by one turn at most.
             timeout: Limits of each turn's request.
             retries: When to send a turn's request again.
             extra_body: Fields of the requests that acechat does not know.
@@ -203,6 +207,7 @@ class AsyncClient(Caller):
         Raises:
             ConfigurationError: A tool or an argument cannot be used; nothing was sent.
             MaxTurnsError: The model still called tools; *run* holds what had happened.
+            BudgetExceededError: *budget*, or the client's, is used up; *run* as above.
             ToolError: A tool failed, and *raise_tool_errors* is true.
             AceChatError: What `chat` raises; *run* holds what had happened.
 
@@ -210,7 +215,7 @@ class AsyncClient(Caller):
             >>> async def weather(city: str) -> str: ...
             >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
         """
-        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
         return self._run(content, messages, terms, limits)
 
@@ -224,6 +229,7 @@ class AsyncClient(Caller):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
@@ -238,7 +244,7 @@ class AsyncClient(Caller):
             >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text():
             ...     print(text, end="")
         """
-        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
         return self._run_stream(content, messages, terms, limits)
 

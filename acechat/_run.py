@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Self, TypeAlias
 
 import msgspec
 
 from acechat._environment import Token
+from acechat._money import Meter
 from acechat._request import Content, gather_messages
 from acechat._terms import Limits, Terms
 from acechat._toolbox import Results, Toolbox
 from acechat.errors import AceChatError, MaxTurnsError
 from acechat.types import (
     ChatCompletion,
+    ImagePart,
     MessageLike,
     RunResult,
     TextPart,
@@ -28,6 +31,8 @@ __all__ = ["AsyncRun", "Story"]
 
 _Ask: TypeAlias = Callable[[tuple[()], list[MessageLike], Terms], Awaitable[ChatCompletion[Any]]]
 """Asks for an answer."""
+
+_id_of = attrgetter("id")
 
 
 class Story:
@@ -62,7 +67,8 @@ class Story:
         self.results: Results = {}
         """Of its calls, as far as they have ended."""
 
-        self._max_turns = limits.max_turns
+        self._limits = limits
+        self._meter = Meter()
         self._options = options
         self._terms = msgspec.structs.replace(terms, options=options)
 
@@ -71,15 +77,21 @@ class Story:
 
         Raises:
             MaxTurnsError: There is to be none.
+            BudgetExceededError: There is nothing left to pay it with.
         """
-        if len(self.turns) >= self._max_turns:
-            raise MaxTurnsError(self._max_turns)
+        limits = self._limits
+        if len(self.turns) >= limits.max_turns:
+            raise MaxTurnsError(limits.max_turns)
+        if limits.budget is not None:
+            limits.budget.check(self._meter.snapshot())
         return (), self.messages, self._terms
 
     def take(self, completion: ChatCompletion) -> ChatCompletion:
         """Take the answer to `next_request`; return it, with calls that can be told apart."""
+        if self._limits.budget is not None:
+            self._meter.add(completion.usage)
         calls = completion.tool_calls
-        if calls and len({call.id for call in calls if call.id}) < len(calls):
+        if calls and len({"", *map(_id_of, calls)}) <= len(calls):  # one is empty, or there twice
             completion = _with_ids(completion, len(self.messages))
         self.answer = completion
         return completion
@@ -94,8 +106,11 @@ class Story:
         self.ended = not turn.results
         if self.ended:
             return turn
-        self.messages += [result.message for result in turn.results]
-        if images := [image for result in turn.results for image in result.images]:
+        images: list[ImagePart] = []
+        for result in turn.results:
+            self.messages.append(result.message)
+            images += result.images
+        if images:
             self.messages.append(
                 UserMessage(content=[TextPart("The pictures that the tools returned:"), *images])
             )
@@ -115,7 +130,7 @@ class Story:
 
     def _turn_of(self, answer: ChatCompletion) -> Turn:
         results = self.results
-        return Turn(answer, tuple([results[number] for number in sorted(results)]))
+        return Turn(answer, tuple(map(results.__getitem__, sorted(results))))
 
 
 def _with_ids(completion: ChatCompletion, place: int) -> ChatCompletion:

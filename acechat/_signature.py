@@ -62,14 +62,16 @@ class Signature:
         ]
         struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
         self._decoder = msgspec.json.Decoder(struct, dec_hook=convert_hook)
-        self._names = tuple(hints)
+        self._optional = tuple(defaults)
         self.schema = _described(schema_of(struct), hints, defaults, texts)
 
     def read(self, arguments: str) -> dict[str, Any]:
         """Read the keywords that the model gave."""
-        read = read_arguments(self._decoder, arguments)
-        values = ((name, getattr(read, name)) for name in self._names)
-        return {name: value for name, value in values if value is not UNSET}
+        values = msgspec.structs.asdict(read_arguments(self._decoder, arguments))
+        for name in self._optional:
+            if values[name] is UNSET:
+                del values[name]
+        return values
 
 
 def _unset() -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from acechat._config import RetryPolicy, Timeout
-from acechat._limits import check_number
+from acechat._limits import Budget, check_number
 from acechat.types import ChatOptions
 
 __all__ = ["Limits", "Terms"]
@@ -42,6 +42,7 @@ class Limits(Struct, frozen=True):
     max_parallel: int = 8
     tool_timeout: float | None = None
     raise_tool_errors: bool = False
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         check_number("max_turns", self.max_turns, int, optional=False)

@@ -167,6 +167,7 @@ class Client(Caller):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
@@ -182,7 +183,7 @@ class Client(Caller):
         Example:
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
         """
-        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
         return self._loop.run(self._run(content, messages, terms, limits).collect)
 
@@ -196,6 +197,7 @@ class Client(Caller):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
@@ -210,7 +212,7 @@ class Client(Caller):
         """
         from acechat._blocking._run_stream import RunStream
 
-        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors)
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
         return RunStream(self._loop, self._run_stream(content, messages, terms, limits))
 

@@ -99,6 +99,23 @@ def test_auto_decides_by_the_request(asking, acechat_service):
     assert rode == [False, True, True]
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"max_tokens": 64_000},
+        {"reasoning": {"max_tokens": 2000}},
+        {"thinking": {"type": "enabled"}},
+        {"reasoning_effort": "high"},
+        {"model": "claude-sonnet-4-20250514-thinking"},
+    ],
+    ids=str,
+)
+def test_auto_reads_the_extra_body_too(asking, acechat_service, extra):
+    asking(extra_body=extra)
+
+    assert acechat_service.requests[0].json["stream"] is True
+
+
 def test_a_ride_is_retried_like_any_call(asking, acechat_service):
     acechat_service.script(fail(503), ok("Hi"))
 

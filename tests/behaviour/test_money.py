@@ -349,6 +349,77 @@ def test_what_is_under_way_passes_the_budget_by_no_more_than_itself(colour, acec
     assert sum(isinstance(one, BudgetExceededError) for one in got) == 4
 
 
+@pytest.fixture(
+    params=["async run", "async turns", "async run_stream", "blocking run", "blocking run_stream"]
+)
+def run(request, acechat_service):
+    """Run a tool until the model answers, in several ways; return the turns."""
+    colour, way = request.param.split()
+
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    async def main(settings, options):
+        async with AsyncClient(TOKEN, base_url=acechat_service.url, **settings) as client:
+            if way == "run_stream":
+                return list(await client.run_stream("Hello", tools=[add], **options).collect())
+            run = client.run("Hello", tools=[add], **options)
+            return list(await run) if way == "run" else [turn async for turn in run]
+
+    def go(client_options=None, **options):
+        settings = client_options or {}
+        if colour == "async":
+            return asyncio.run(main(settings, options))
+        with Client(TOKEN, base_url=acechat_service.url, **settings) as client:
+            if way == "run":
+                return list(client.run("Hello", tools=[add], **options))
+            return list(client.run_stream("Hello", tools=[add], **options).collect())
+
+    return go
+
+
+def adds(tokens, amount):
+    usage = {"total_tokens": tokens, "cost": {"amount": amount, "currency": "credits"}}
+    return ok(tool_calls=[("add", {"a": 1, "b": 2})], usage=usage)
+
+
+@pytest.mark.parametrize("budget", [Budget(tokens=20), Budget(credits=0.2)])
+def test_a_run_ends_at_its_budget_and_tells_what_had_happened(run, acechat_service, budget):
+    acechat_service.script(adds(10, 0.1), adds(10, 0.1), ok("never"))
+
+    with pytest.raises(BudgetExceededError, match=r"is used up: .* were spent") as caught:
+        run(budget=budget)
+
+    assert len(acechat_service.requests) == 2
+    turns = caught.value.run.turns
+    assert [turn.results[0].content for turn in turns] == ["3", "3"]
+    assert len(caught.value.run.messages) == 5
+    assert caught.value.attempts == ()
+
+
+def test_a_run_within_its_budget_ends_with_its_answer(run, acechat_service):
+    acechat_service.script(adds(10, 0.1), adds(9, 0.05), ok("3", usage={"total_tokens": 100}))
+
+    assert run(budget=Budget(tokens=20, credits=0.2))[-1].text == "3"
+
+
+def test_the_budget_of_a_run_does_not_count_what_came_before(run, acechat_service):
+    acechat_service.script(adds(10, 0.1), ok("3"), adds(10, 0.1), ok("3"))
+
+    for _ in range(2):
+        assert run(budget=Budget(tokens=11))[-1].text == "3"
+
+
+def test_the_budget_of_its_client_ends_a_run_too(run, acechat_service):
+    acechat_service.script(adds(10, 0.1), ok("never"))
+
+    with pytest.raises(BudgetExceededError) as caught:
+        run(client_options={"budget": Budget(tokens=10)}, budget=Budget(tokens=99))
+
+    assert len(acechat_service.requests) == 1
+    assert len(caught.value.run.turns) == 1
+
+
 def test_a_budget_and_a_rate_limit_travel_with_their_client(monkeypatch):
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "token")
     made = Client(budget=Budget(tokens=5), rate_limit=RateLimit(requests_per_minute=9))

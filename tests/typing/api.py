@@ -93,7 +93,7 @@ async def tools(client: AsyncClient) -> None:
     assert_type(result.usage, Usage | None)
     assert_type(result.cost, Cost | None)
     assert_type(list(result), list[Turn])
-    stream = client.run_stream("Hello", tools=[weather])
+    stream = client.run_stream("Hello", tools=[weather], budget=Budget(tokens=5))
     assert_type(stream, AsyncRunStream)
     async for event in stream:
         assert_type(event, RunEvent)
@@ -104,6 +104,7 @@ async def tools(client: AsyncClient) -> None:
         assert_type(found, list[Tool])
         await client.run("Hello", tools=[*found, weather])
 
+    await client.run("Hello", budget=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await client.run("Hello", max_turn=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
@@ -172,7 +173,7 @@ def blocking(client: Client) -> None:
     assert_type(stream.sse(), Relay)
     assert_type(list(stream.sse()), list[bytes])
     assert_type(stream.completion, ChatCompletion)
-    result = client.run("Hello", tools=[weather, plain])
+    result = client.run("Hello", tools=[weather, plain], budget=Budget(credits=0.5))
     assert_type(result, RunResult)
     for turn in result:
         assert_type(turn, Turn)
