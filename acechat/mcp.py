@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -76,11 +77,18 @@ def connect(
     return Connection(server, partial(_of_command, server, arguments, env, cwd), prefix)
 
 
+def _import_the_rest() -> None:
+    """Import what mcp itself imports at a tool's first call, when everybody would wait for it."""
+    with suppress(ImportError):  # a version that does without
+        import_module("jsonschema")
+
+
 async def _at_url(url: str, headers: dict[str, str], stack: AsyncExitStack) -> Client:
     import httpx2  # what mcp itself uses
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
 
+    _import_the_rest()
     timeout = httpx2.Timeout(30.0, read=_READ_TIMEOUT)
     session = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=timeout))
     return Client(streamable_http_client(url, http_client=session))
@@ -95,6 +103,7 @@ async def _of_command(
 ) -> Client:
     from mcp import Client, StdioServerParameters
 
+    _import_the_rest()
     return Client(
         StdioServerParameters(
             command=command, args=list(arguments), env=dict(env) if env else None, cwd=cwd
