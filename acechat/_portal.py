@@ -1,4 +1,9 @@
-"""The event loop of a blocking client: one thread, started when first needed, that always ends."""
+"""The event loop of a blocking client: one thread, started when first needed, that always ends.
+
+Its calls are tasks of one anyio task group, each in a cancel scope of its own: what is cancelled
+stays cancelled, even if it swallows that once. `anyio.from_thread.BlockingPortal` would end with
+the first call that raises SystemExit, and Ctrl-C could leave a call running.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +16,17 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from acechat.errors import ClientClosedError, ConfigurationError
+
+if TYPE_CHECKING:  # it takes 30 ms to import, and is, when a loop is started
+    from anyio import CancelScope
 
 __all__ = ["LoopThread", "Running"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-_AGAIN = 1.0
-"""Seconds after which a call that swallowed its cancellation is cancelled once more."""
 
 
 class LoopThread:
@@ -116,7 +121,7 @@ class Running:
         """Whether it has ended, or is about to."""
 
         self.pid = os.getpid()
-        self._calls: dict[Future[Any], asyncio.Task[None] | None] = {}
+        self._calls: dict[Future[Any], CancelScope | None] = {}  # None: it has not begun
         self._ready: Future[None] = Future()
         self._served = False
         self._thread = threading.Thread(target=self._run, name="acechat", daemon=True)
@@ -203,15 +208,15 @@ class Running:
                 self._calls.popitem()[0].cancel()
 
     async def _serve(self) -> None:
+        from anyio import Event, create_task_group
+
         from acechat._transport import abandoned
 
-        self._stopped = asyncio.Event()
-        self._ready.set_result(None)
-        await self._stopped.wait()
-        while calls := [task for task in list(self._calls.values()) if task is not None]:
-            for task in calls:
-                task.cancel()
-            await asyncio.wait(calls, timeout=_AGAIN)
+        self._stopped = Event()
+        async with create_task_group() as self._group:
+            self._ready.set_result(None)
+            await self._stopped.wait()
+            self._group.cancel_scope.cancel()
         await abandoned()
         self._served = True
 
@@ -220,24 +225,33 @@ class Running:
             del self._calls[future]
             future.cancel()
             return
-        self._calls[future] = task = self._loop.create_task(self._call(future, function))
-        future.add_done_callback(partial(self._cancel, task))
+        self._group.start_soon(self._call, future, function)
+        future.add_done_callback(self._note_end)
 
     async def _call(self, future: Future[Any], function: Callable[[], Awaitable[Any]]) -> None:
+        from anyio import CancelScope
+
         try:
-            value = await function()
+            with CancelScope() as self._calls[future]:
+                if future.cancelled():
+                    return
+                value = await function()
+                if future.set_running_or_notify_cancel():
+                    future.set_result(value)
         except asyncio.CancelledError:
             future.cancel()
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
-        else:
-            if future.set_running_or_notify_cancel():
-                future.set_result(value)
         finally:
             del self._calls[future]
 
-    def _cancel(self, task: asyncio.Task[None], future: Future[Any]) -> None:
+    def _note_end(self, future: Future[Any]) -> None:
         if future.cancelled() and self.pid == os.getpid():
             with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(task.cancel)
+                self._loop.call_soon_threadsafe(self._cancel, future)
+
+    def _cancel(self, future: Future[Any]) -> None:
+        scope = self._calls.get(future)
+        if scope is not None:
+            scope.cancel()
