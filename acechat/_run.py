@@ -68,7 +68,7 @@ class Story:
         """Of its calls, as far as they have ended."""
 
         self._limits = limits
-        self._meter = Meter()
+        self._meter = None if limits.budget is None else Meter()
         self._options = options
         self._terms = msgspec.structs.replace(terms, options=options)
 
@@ -82,13 +82,13 @@ class Story:
         limits = self._limits
         if len(self.turns) >= limits.max_turns:
             raise MaxTurnsError(limits.max_turns)
-        if limits.budget is not None:
+        if limits.budget is not None and self._meter is not None:
             limits.budget.check(self._meter.snapshot())
         return (), self.messages, self._terms
 
     def take(self, completion: ChatCompletion) -> ChatCompletion:
         """Take the answer to `next_request`; return it, with calls that can be told apart."""
-        if self._limits.budget is not None:
+        if self._meter is not None:
             self._meter.add(completion.usage)
         calls = completion.tool_calls
         if calls and len({"", *map(_id_of, calls)}) <= len(calls):  # one is empty, or there twice
@@ -173,8 +173,8 @@ class AsyncRun:
 
     async def collect(self) -> RunResult:
         """Run to the end and return what happened; what ``await run`` does."""
-        async for _ in self:
-            pass
+        while not self._story.ended:
+            await anext(self)
         return self._story.result()
 
     def __aiter__(self) -> Self:
