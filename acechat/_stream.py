@@ -152,7 +152,8 @@ class AsyncChatStream(Reading, Generic[OutputT_co]):
 
         Args:
             keep_alive: Seconds of silence after which a comment is sent, so that no gateway cuts
-                the connection to the page while the model thinks. None: never.
+                the connection to the page while the model thinks, and for which ``await`` waits for
+                the first content at most. None: never, and until it comes.
 
         Raises:
             ConfigurationError: *keep_alive* is 0 or less.

@@ -28,6 +28,7 @@ from acechat.types.completion import OutputT_co
 
 if TYPE_CHECKING:
     from acechat._blocking._relay import Relay
+    from acechat._relay import AsyncRelay
 
 __all__ = ["ChatStream"]
 
@@ -174,12 +175,13 @@ class ChatStream(Generic[OutputT_co]):
     def sse(self, *, keep_alive: float | None = 15.0) -> Relay:
         """Wait for the first content; return the answer as server-sent events for a web page.
 
-        Takes and raises what `AsyncChatStream.sse` does, and what fails before the first content.
+        It waits no longer than *keep_alive*. It takes and raises what `AsyncChatStream.sse` does,
+        and what fails meanwhile.
         """
         from acechat._blocking._relay import Relay
 
         relay = self._stream.sse(keep_alive=keep_alive)
-        self.__enter__()
+        self._loop.run(_begin, relay)
         return Relay(self._loop, relay)
 
     def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
@@ -211,3 +213,7 @@ class ChatStream(Generic[OutputT_co]):
     def trace_id(self) -> str | None:
         """What the service's support asks for; None before the response began."""
         return self._stream.trace_id
+
+
+async def _begin(relay: AsyncRelay) -> None:
+    await relay
