@@ -33,7 +33,7 @@ class LoopThread:
     """Runs coroutines for callers in other threads."""
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed: bool = False
         """Whether it was stopped for good."""
 
         self._lock = threading.Lock()
@@ -117,10 +117,10 @@ class Running:
     """
 
     def __init__(self) -> None:
-        self.ended = False
+        self.ended: bool = False
         """Whether it has ended, or is about to."""
 
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self._calls: dict[Future[Any], CancelScope | None] = {}  # None: it has not begun
         self._ready: Future[None] = Future()
         self._served = False

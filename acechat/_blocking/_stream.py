@@ -215,5 +215,5 @@ class ChatStream(Generic[OutputT_co]):
         return self._stream.trace_id
 
 
-async def _begin(relay: AsyncRelay) -> AsyncRelay:
-    return await relay
+async def _begin(relay: AsyncRelay) -> None:
+    _ = await relay  # it is the relay itself

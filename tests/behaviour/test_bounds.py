@@ -7,6 +7,7 @@ import gc
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -198,14 +199,17 @@ def test_a_stream_that_is_read_piece_by_piece_is_as_long_as_it_is(ask, server, w
 def test_a_loop_that_ended_is_forgotten(server, wire, settings):
     server.reply(wire.ok())
     client = AsyncClient(**settings)
+    loops = []
+
+    async def ask():
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        return (await client.chat("Hello")).text
 
     for _ in range(5):
-        assert asyncio.run(client.chat("Hello")).text == "Hello"
-
-    from acechat._transport._pool import Pool
+        assert asyncio.run(ask()) == "Hello"
 
     gc.collect()
-    assert sum(isinstance(one, Pool) for one in gc.get_objects()) <= 1
+    assert sum(loop() is not None for loop in loops) <= 1
 
 
 def test_clients_in_many_threads_begin_and_end_at_once(server, wire, settings):
