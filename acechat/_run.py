@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from functools import reduce
 from operator import attrgetter
 from typing import Any, Self, TypeAlias
 
 import msgspec
 
 from acechat._environment import Token
-from acechat._money import Meter
 from acechat._request import Content, gather_messages
 from acechat._terms import Limits, Terms
 from acechat._toolbox import Results, Toolbox
@@ -26,6 +26,7 @@ from acechat.types import (
     UserMessage,
 )
 from acechat.types.completion import note_origin
+from acechat.types.usage import Spent
 
 __all__ = ["AsyncRun", "Story"]
 
@@ -68,7 +69,6 @@ class Story:
         """Of its calls, as far as they have ended."""
 
         self._limits = limits
-        self._meter = None if limits.budget is None else Meter()
         self._options = options
         self._terms = msgspec.structs.replace(terms, options=options)
 
@@ -82,14 +82,13 @@ class Story:
         limits = self._limits
         if len(self.turns) >= limits.max_turns:
             raise MaxTurnsError(limits.max_turns)
-        if limits.budget is not None and self._meter is not None:
-            limits.budget.check(self._meter.snapshot())
+        if limits.budget is not None:
+            used = [turn.completion.usage for turn in self.turns]
+            limits.budget.check(reduce(Spent.plus, used, Spent()))
         return (), self.messages, self._terms
 
     def take(self, completion: ChatCompletion) -> ChatCompletion:
         """Take the answer to `next_request`; return it, with calls that can be told apart."""
-        if self._meter is not None:
-            self._meter.add(completion.usage)
         calls = completion.tool_calls
         if calls and len({"", *map(_id_of, calls)}) <= len(calls):  # one is empty, or there twice
             completion = _with_ids(completion, len(self.messages))
@@ -98,14 +97,16 @@ class Story:
 
     def end_turn(self) -> Turn:
         """Make a turn of the answer and what became of its calls, all of which have ended."""
-        assert self.answer is not None  # noqa: S101 - take() set it
-        turn = self._turn_of(self.answer)
-        self.answer, self.results = None, {}
+        answer = self.answer
+        assert answer is not None  # noqa: S101 - take() set it
+        turn = self._turn_of(answer)
+        self.answer = None
         self.turns.append(turn)
-        self.messages.append(turn.completion.message)
-        self.ended = not turn.results
-        if self.ended:
+        self.messages.append(answer.message)
+        if not turn.results:
+            self.ended = True
             return turn
+        self.results = {}
         images: list[ImagePart] = []
         for result in turn.results:
             self.messages.append(result.message)

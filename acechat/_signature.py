@@ -26,14 +26,16 @@ _VARIABLE: dict[object, str] = {
 
 _PYDANTICS = {"pydantic", "annotated_types"}
 
+_PARTIAL: type[partial[Any]] = partial
+
 _SAYS_OTHERWISE = {"__signature__", "__wrapped__"}
 """What `inspect.signature` believes before it looks at a partial itself."""
 
 
 def innermost(function: Any) -> Any:
     """Return what a partial, which has no name of its own, is part of."""
-    while isinstance(function, partial):
-        function = cast("partial[Any]", function).func
+    while isinstance(function, _PARTIAL):
+        function = function.func
     return function
 
 
@@ -141,9 +143,10 @@ def signature_of(function: Any, name: str) -> Signature:
     if not isinstance(inner, FunctionType):
         return _read_signature(function, name)
     known, made_so = _known.setdefault(inner, {}), (bound, text, held)
-    if made_so not in known:
-        known[made_so] = _read_signature(function, name)
-    return known[made_so]
+    signature = known.get(made_so)
+    if signature is None:
+        signature = known[made_so] = _read_signature(function, name)
+    return signature
 
 
 def _read_signature(function: Any, name: str) -> Signature:

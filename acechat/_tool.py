@@ -162,8 +162,7 @@ def as_tool(function: Any) -> Tool:
         kind: str = type(cast("object", function)).__name__
         raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
     note: _Note = getattr(function, _NOTE, _NOTHING_SAID)
-    inner = innermost(function)
-    name = note.name or getattr(inner, "__name__", None) or type(inner).__name__
+    name = note.name or getattr(function, "__name__", None) or _name_within(function)
     signature = signature_of(function, name)
     return Tool(
         name=name,
@@ -175,6 +174,11 @@ def as_tool(function: Any) -> Tool:
     )
 
 
+def _name_within(function: Any) -> str:
+    inner = innermost(function)
+    return getattr(inner, "__name__", None) or type(inner).__name__
+
+
 def by_name(tools: Iterable[Any]) -> dict[str, Tool]:
     """Make tools of *tools*, each with a name of its own.
 
@@ -183,7 +187,7 @@ def by_name(tools: Iterable[Any]) -> dict[str, Tool]:
     """
     named: dict[str, Tool] = {}
     for one in tools:
-        if isinstance(one, Mapping):
+        if not callable(one) and isinstance(one, Mapping):
             raise ConfigurationError(
                 "run() calls tools, and JSON cannot be called: give functions, or "
                 "Tool(name=..., parameters=..., function=...)"

@@ -14,7 +14,7 @@ from acechat._environment import Token
 from acechat._signature import innermost
 from acechat._terms import Limits
 from acechat._thread import in_thread
-from acechat._tool import Tool, by_name
+from acechat._tool import by_name
 from acechat.errors import ToolError
 from acechat.types import (
     ChatCompletion,
@@ -73,10 +73,11 @@ class Toolbox:
         """
         calls = completion.tool_calls
         # Only the last call can be cut. Without its arguments it would look whole.
-        whole = len(calls) - (completion.finish_reason == "length")
+        cut = completion.finish_reason == "length"
         if len(calls) == 1:  # a task for it would be a third of what a run costs
-            results[0] = await self._call(calls[0], tell, whole=bool(whole))
+            results[0] = await self._call(calls[0], tell, whole=not cut)
             return
+        whole = len(calls) - cut
         room = asyncio.Semaphore(self._limits.max_parallel)
         failures: tuple[BaseException, ...] = ()
         try:
@@ -103,20 +104,19 @@ class Toolbox:
     ) -> ToolResult:
         clock = asyncio.get_running_loop().time
         began = clock() if began is None else began
-        images: tuple[ImagePart, ...] = ()
         failed = False
         if tell:
             tell(ToolStarted(call))
         try:
             content, images = await self._answer(call, whole=whole)
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
-            raise  # nobody waits for an answer
-        except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its answer
+        except BaseException as error:
+            if _ends_the_run(error):
+                raise
             reason = self._token.redact_text(_reason(error))
             if self._limits.raise_tool_errors:
                 cause = error.__cause__ if isinstance(error, _FailureError) else error
                 raise ToolError(call, reason) from cause
-            content, failed = f"Error: {reason}", True
+            content, images, failed = f"Error: {reason}", (), True
         result = ToolResult(
             call=call,
             content=content.encode(errors="replace").decode(),  # half characters cannot be sent
@@ -139,19 +139,9 @@ class Toolbox:
             arguments = tool.read(call.function.arguments)
         except ValueError as error:
             raise _FailureError(f"the arguments do not fit: {error}") from error
-        return _as_content(await self._value(tool, arguments))
-
-    async def _value(self, tool: Tool, arguments: dict[str, Any]) -> object:
         limit = self._limits.tool_timeout if tool.timeout is None else tool.timeout
-        try:
-            if limit is None:
-                return await _run(tool.function, arguments)
-            return await _within(limit, _run(tool.function, arguments))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise _FailureError("the tool was cancelled") from error  # by itself, and alone
+        value = _run(tool.function, arguments)
+        return _as_content(await (value if limit is None else _within(limit, value)))
 
 
 async def _within(limit: float, value: Awaitable[object]) -> object:
@@ -179,9 +169,19 @@ def _keep(results: Results, number: int, task: asyncio.Task[ToolResult]) -> None
         results[number] = task.result()
 
 
+def _ends_the_run(error: BaseException) -> bool:
+    """Whether nobody waits for an answer; whatever else a tool raises, SystemExit too, is one."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0  # else the tool cancelled itself, and alone
+    return isinstance(error, GeneratorExit | KeyboardInterrupt)
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, _FailureError):
         return str(error)
+    if isinstance(error, asyncio.CancelledError):
+        return "the tool was cancelled"
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - what it says of itself is the tool's own code
