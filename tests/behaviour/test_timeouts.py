@@ -289,7 +289,7 @@ def test_waiting_for_a_turn_counts_in_the_total_only(make_ask, server, wire, col
     server.handler = handler
     options = make_ask(server.url).options({"max_concurrency": 1, "retries": 1})
 
-    limits = Timeout(connect=0.5, first_token=0.5, idle=0.5)
+    limits = Timeout(connect=0.8, first_token=0.8, idle=0.8)  # three turns take 0.9 s
 
     async def crowd():
         async with AsyncClient(**options) as client:
