@@ -296,6 +296,14 @@ class TestWhatPydanticIsToRead:
     def test_what_is_not_pydantics_stays_as_it_is(self, kind):
         assert adapted(kind) is kind
 
+    def test_a_type_that_nobody_can_describe_is_refused(self):
+        @dataclass
+        class Broken:
+            x: Nowhere  # noqa: F821 - nobody knows it
+
+        with pytest.raises(ConfigurationError, match="cannot be told as JSON"):
+            schema_of(adapted(Cat | Broken))
+
     def test_pydantic_is_not_imported_for_it(self):
         code = (
             "import sys; from acechat._schema import adapted, schema_of;"
