@@ -102,13 +102,13 @@ async def _of_command(
     _: AsyncExitStack,
 ) -> Client:
     from mcp import Client, StdioServerParameters
+    from mcp.client.stdio import stdio_client
 
     _import_the_rest()
-    return Client(
-        StdioServerParameters(
-            command=command, args=list(arguments), env=dict(env) if env else None, cwd=cwd
-        )
+    server = StdioServerParameters(
+        command=command, args=list(arguments), env=dict(env) if env else None, cwd=cwd
     )
+    return Client(stdio_client(server))  # Client takes the parameters themselves from mcp 2.1 on
 
 
 class Connection:

@@ -90,10 +90,11 @@ def test_what_was_answered_in_a_way_that_nobody_can_read_is_asked_once(
 
 
 def test_an_error_is_not_as_long_as_what_it_is_about(either, server, wire):
-    server.reply(wire.ok("x" * 100_000) + b"and more")
+    server.reply(b"HTTP/1.1 200 OK\r\n" + b"x" * 6_000 + b"\r\n\r\n")  # a header without a colon
 
     error = either("chat")
 
+    assert "xxx" in str(error)
     assert len(str(error)) < 500
     assert len(error.attempts[0].error) < 500
 
