@@ -23,8 +23,11 @@ from acechat.types import (
     ChatCompletionChunk,
     Choice,
     FunctionCall,
+    ImagePart,
     Model,
     ToolCall,
+    ToolMessage,
+    UserMessage,
 )
 
 __all__ = [
@@ -45,21 +48,33 @@ _chunk = msgspec.json.Decoder(ChatCompletionChunk)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
+_LARGE = 2**20
+"""Characters from which on a request holds a picture, most likely."""
+
+_MARKUP = 2**12
+"""Bytes of a large request that are no text of somebody's; more of them cost time, not bytes."""
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot decode; the last two are not its own."""
 
 
-def encode(body: Mapping[str, Any]) -> bytes:
+def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     """Write a request.
+
+    Returns:
+        Bytes; of a large request a bytearray, so that nothing is ever there twice. msgspec makes
+        room for half as much again where it is not told how much there will be.
 
     Raises:
         ConfigurationError: It holds what JSON cannot: NaN, infinity or a lone surrogate.
         TypeError: It holds an object that is no JSON.
     """
     try:
-        for name, value in body.items():
-            _check_numbers(value, name)
-        return _encoder.encode(body)
+        size = sum([_check(value, name) for name, value in body.items()])
+        if size < _LARGE:
+            return _encoder.encode(body)
+        written = bytearray(size + _MARKUP)
+        _encoder.encode_into(body, written)
     except RecursionError:
         raise ConfigurationError("the request is nested too deep, or holds itself") from None
     except UnicodeEncodeError as error:
@@ -67,18 +82,28 @@ def encode(body: Mapping[str, Any]) -> bytes:
             f"the request holds {error.object[error.start]!r}, half of a character, "
             "which cannot be sent"
         ) from None
+    return written
 
 
-def _check_numbers(value: object, path: str) -> None:
-    if isinstance(value, float):
+def _check(value: object, path: str) -> int:
+    """Refuse numbers that JSON cannot hold; return how many characters *value* has."""
+    size = 0
+    if isinstance(value, str):
+        size = len(value)
+    elif isinstance(value, float):
         if not isfinite(value):
             raise ConfigurationError(f"{path} is {value}, which JSON cannot hold")
     elif isinstance(value, dict):
         for key, inner in cast("dict[Any, Any]", value).items():
-            _check_numbers(inner, f"{path}.{key}")
+            size += _check(inner, f"{path}.{key}")
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(cast("list[Any]", value)):
-            _check_numbers(inner, f"{path}[{number}]")
+            size += _check(inner, f"{path}[{number}]")
+    elif isinstance(value, UserMessage | ToolMessage):
+        size = _check(value.content, path)
+    elif isinstance(value, ImagePart):
+        size = len(value.image_url.url)
+    return size
 
 
 def decode_json(data: bytes, what: str = "the answer", *, status: int | None = None) -> Any:

@@ -47,7 +47,7 @@ class Prepared:
                 f"-H {shlex.quote(token.redact_text(f'{name}: {value}'))}"
                 for name, value in ({"Content-Type": "application/json"} | request.headers).items()
             ),
-            f"--data-raw {shlex.quote(token.redact(request.body or b'').decode())}",
+            f"--data-raw {shlex.quote(token.redact_text((request.body or b'').decode()))}",
         ]
         return " \\\n  ".join(lines)
 

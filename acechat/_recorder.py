@@ -145,18 +145,14 @@ class Recording:
     """One call: the exchanges of its attempts.
 
     Args:
-        request: What is sent each time, with all of its body.
+        request: What is sent each time, with as much of its body as is kept.
         began: When the call began.
-        limit: The most bytes that are kept. Of a body that would fill more than half of them, the
-            beginning is; where earlier attempts brought too much, the first are dropped whole.
+        limit: The most bytes that are kept, the request's included; where earlier attempts brought
+            too much, the first are dropped whole.
         token: What is never kept.
     """
 
     def __init__(self, request: Request, began: float, limit: int, token: Token) -> None:
-        size = len(request.body)
-        if size > limit // 2:
-            kept = request.body[: limit // 2]
-            request = msgspec.structs.replace(request, body=kept, dropped=size - len(kept))
         self._request = request
         self._began = began
         self._limit = limit - len(request.body)
@@ -229,14 +225,28 @@ class Recorder:
         self._root = "/" + config.api_root.split("/", 3)[3]
 
     def begin(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | None, now: float
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | bytearray | None,
+        now: float,
     ) -> Recording | None:
         """Begin the recording of a call at *now*; return None where none is wanted.
 
-        *path* is that after the API's root, *headers* are the caller's own.
+        *path* is that after the API's root, *headers* are the caller's own. Of a *body* that would
+        fill more than half of what is kept, the beginning is.
         """
         if not self._limit:
             return None
-        request = Request(method=method, path=self._root + path, headers=headers, body=body or b"")
+        body = body or b""
+        kept = bytes(memoryview(body)[: self._limit // 2])
+        request = Request(
+            method=method,
+            path=self._root + path,
+            headers=headers,
+            body=kept,
+            dropped=len(body) - len(kept),
+        )
         self.last = Recording(request, now, self._limit, self._token)
         return self.last

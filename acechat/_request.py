@@ -60,7 +60,9 @@ class HTTPRequest(Struct, frozen=True, kw_only=True):
     path: str
     """After the API's root, with its slash."""
 
-    body: bytes | None = None
+    body: bytes | bytearray | None = None
+    """JSON; of a large request, a bytearray."""
+
     headers: dict[str, str] = {}
     """Additional ones."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from acechat._codec import (
     encode,
     with_arguments,
 )
+from acechat._image import image
 from acechat._sse import Event
 from acechat.errors import (
     AceChatError,
@@ -44,8 +46,10 @@ from acechat.types import (
     Model,
     PromptTokensDetails,
     ResponseInfo,
+    TextPart,
     ToolCall,
     Usage,
+    UserMessage,
 )
 from acechat.types.completion import note_origin
 
@@ -834,3 +838,25 @@ def test_what_is_nested_too_deep_to_be_sent_is_named():
         encode(body)
 
     assert str(caught.value) == "the request is nested too deep, or holds itself"
+
+
+def test_a_request_with_a_picture_takes_no_more_memory_than_it_has_bytes():
+    shown = image(b"\x89PNG\r\n\x1a\n" + bytes(3_000_000))
+    body = {"messages": [UserMessage(content=[TextPart("Dépeins-moi ça."), shown])]}
+    tracemalloc.start()
+    try:
+        written = encode(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert msgspec.json.decode(written) == msgspec.to_builtins(body)
+    assert peak < len(written) * 1.01
+
+
+@pytest.mark.parametrize("text", ["x", '"', "é", "\U0001f600", "\x01"])
+@pytest.mark.parametrize("length", [2**20 - 1, 2**20, 2**20 + 1])
+def test_a_large_request_is_written_as_a_small_one_is(text, length):
+    body = {"messages": [{"role": "user", "content": text * length}]}
+
+    assert encode(body) == msgspec.json.encode(body)

@@ -158,7 +158,7 @@ class Transport:
             began = time.monotonic()
             try:
                 direct = self._direct(pool, request)
-                if direct is None or body is None:
+                if direct is None or not isinstance(body, bytes):
                     return await self._send_by_session(pool.session, request, limits)
                 return await direct.send(request.headers, body, limits)
             except Exception as error:  # noqa: BLE001 - as in Response.read

@@ -7,7 +7,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 __all__ = ["Upload"]
 
-_PIECE = 2**18
+_PIECE = 2**15
 
 
 class Upload(aiohttp.Payload):
@@ -16,7 +16,7 @@ class Upload(aiohttp.Payload):
     aiohttp's own for `io.BytesIO` copies it first.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | bytearray) -> None:
         super().__init__(body, content_type="application/json")
         self._body = body
         self._size = len(body)
