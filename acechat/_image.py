@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
+from binascii import b2a_base64
 from io import BytesIO
 from typing import Protocol, TypeAlias, cast, runtime_checkable
 
@@ -14,6 +14,9 @@ __all__ = ["ImageSource", "image"]
 
 _PNG, _JPEG, _WEBP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"WEBP"
 _GIFS = (b"GIF87a", b"GIF89a")
+_PIECE = 3 * 2**14
+"""Bytes; of three, base64 makes four characters."""
+
 _SUPPORTED = "the service takes PNG, JPEG, GIF and WebP"
 
 
@@ -58,9 +61,15 @@ def image(source: ImageSource, *, detail: str | None = None) -> ImagePart:
         if scheme.startswith("data:"):
             return ImagePart(ImageURL(_checked_data_url(source), detail))
     data, name = _read(source)
-    return ImagePart(
-        ImageURL(f"data:{_sniff(data, name)};base64,{b64encode(data).decode()}", detail)
-    )
+    return ImagePart(ImageURL(_as_data_url(_sniff(data, name), data), detail))
+
+
+def _as_data_url(kind: str, data: bytes) -> str:
+    url = bytearray(f"data:{kind};base64,", "ascii")
+    view = memoryview(data)
+    for at in range(0, len(view), _PIECE):  # whole, it takes twice as long: memory that is new
+        url += b2a_base64(view[at : at + _PIECE], newline=False)
+    return url.decode("ascii")
 
 
 def _read(source: ImageSource) -> tuple[bytes, str]:

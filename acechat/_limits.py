@@ -93,7 +93,7 @@ def check_number(name: str, number: object, *kinds: type, optional: bool = True)
     Raises:
         ConfigurationError: It is not a positive, finite number of these kinds.
     """
-    if optional and number is None:
+    if (number is None and optional) or (type(number) is int and number > 0):
         return
     fits = isinstance(number, kinds) and not isinstance(number, bool)
     if not fits or not 0 < float(str(number)) < float("inf"):

@@ -221,3 +221,13 @@ def test_the_repr_of_an_image_is_short():
 
     assert len(repr(part)) < 300
     assert "characters" in repr(part)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 2, 100_000])
+def test_a_large_image_is_encoded_whole(more):
+    data = KINDS["image/jpeg"] + os.urandom(3 * 2**14 + more)
+
+    kind, _, encoded = image(data).image_url.url.partition(",")
+
+    assert kind == "data:image/jpeg;base64"
+    assert encoded == b64encode(data).decode()
