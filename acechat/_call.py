@@ -192,11 +192,18 @@ class Call:
                 response_bytes=size,
             )
 
-    def failed(self, error: BaseException | None) -> None:
-        """Note that no whole answer will come; None if the caller left."""
+    def failed(self, error: BaseException | None, usage: Usage | None = None) -> None:
+        """Note that no whole answer will come.
+
+        Args:
+            error: Why not; None if the caller left.
+            usage: What it used all the same, if the service told before it broke.
+        """
         if not self._began:
             return  # nothing was asked
-        self._leave_gate()
+        self._leave_gate(usage)
+        if usage is not None:
+            self._hooks.meter.add(usage)
         made = len(self._tries.failed) + (not isinstance(error, AceChatError))
         self._watched().failed(error, self._tries.failed, made=made, elapsed=self.elapsed())
 

@@ -17,8 +17,8 @@ class Budget(Struct, frozen=True, kw_only=True):
 
     A call is refused, before anything is sent, once what was spent has reached the budget. What is
     under way counts when it ends, so the budget is passed by no more than that; with
-    *max_concurrency* = 1, by no more than one call. Failed attempts do not count, because the
-    service does not tell what they cost.
+    *max_concurrency* = 1, by no more than one call. Failed attempts do not count, unless the
+    service told what they used before they broke.
 
     Raises:
         ConfigurationError: There is no limit, or one is not a positive number.

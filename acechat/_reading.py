@@ -180,7 +180,7 @@ class Reading:
     def _fail(self, failure: AceChatError) -> None:
         if self._failure is None and not self._ended:
             self._failure = failure
-            self._call.failed(failure)
+            self._call.failed(failure, self.usage)
         self._tell_end(whole=False)
 
     def _abandon(self) -> None:
@@ -190,7 +190,7 @@ class Reading:
             response.abort()
         if self._ended or self._failure is not None:
             return
-        self._call.failed(None)
+        self._call.failed(None)  # told first, it is what ended the call
         closed = StreamInterruptedError(
             "the stream was closed",
             chunks=protocol.chunks if protocol else 0,

@@ -155,6 +155,46 @@ def test_a_turn_that_was_cut_before_its_usage_does_not_count(acechat_service):
         assert talk.meter.calls == client.meter.calls == 0
 
 
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+@pytest.mark.parametrize("end", ["cut", "left"])
+def test_a_cut_answer_whose_usage_was_told_counts_once(kind, end, server, wire):
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+    async def handler(reader, writer, number):
+        writer.write(wire.sse(wire.delta("Hel", usage=usage) + wire.delta("lo"), end=False))
+        await writer.drain()
+        if end == "left":
+            await reader.read()  # until the client leaves
+        writer.close()
+
+    server.handler = handler
+
+    def read(client):
+        with client.stream("Hello") as stream:
+            if end == "left":
+                next(iter(stream))
+            else:
+                with pytest.raises(StreamTruncatedError):
+                    stream.collect()
+
+    async def read_async(client):
+        async with client, client.stream("Hello") as stream:
+            if end == "left":
+                await anext(stream)
+            else:
+                with pytest.raises(StreamTruncatedError):
+                    await stream.collect()
+
+    client = kind(TOKEN, base_url=server.url, retries=1)
+    if kind is Client:
+        with client:
+            read(client)
+    else:
+        asyncio.run(read_async(client))
+
+    assert (client.meter.calls, client.meter.total_tokens) == (1, 7)
+
+
 @pytest.fixture
 def in_a_conversation(colour, acechat_service):
     """Return what takes a turn that asks for an int, with all that may fail, and both meters."""
