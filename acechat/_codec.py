@@ -6,7 +6,7 @@ refuses is decoded to builtins, and `_salvage` keeps every field that fits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import isfinite
 from typing import Any, cast
@@ -54,6 +54,9 @@ _LARGE = 2**20
 _MARKUP = 2**12
 """Bytes of a large request that are no text of somebody's; more of them cost time, not bytes."""
 
+_LISTS = (list, tuple)
+_WITH_PARTS = (UserMessage, ToolMessage)
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot decode; the last two are not its own."""
 
@@ -87,19 +90,19 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
 
 def _check(value: object, path: str) -> int:
     """Refuse numbers that JSON cannot hold; return how many characters *value* has."""
-    size = 0
     if isinstance(value, str):
-        size = len(value)
+        return len(value)
+    size = 0
+    if isinstance(value, dict):
+        for key, inner in cast("dict[Any, Any]", value).items():
+            size += _check(inner, f"{path}.{key}")
+    elif isinstance(value, _LISTS):
+        for number, inner in enumerate(cast("Sequence[Any]", value)):
+            size += _check(inner, f"{path}[{number}]")
     elif isinstance(value, float):
         if not isfinite(value):
             raise ConfigurationError(f"{path} is {value}, which JSON cannot hold")
-    elif isinstance(value, dict):
-        for key, inner in cast("dict[Any, Any]", value).items():
-            size += _check(inner, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
-        for number, inner in enumerate(cast("list[Any]", value)):
-            size += _check(inner, f"{path}[{number}]")
-    elif isinstance(value, UserMessage | ToolMessage):
+    elif isinstance(value, _WITH_PARTS):
         size = _check(value.content, path)
     elif isinstance(value, ImagePart):
         size = len(value.image_url.url)

@@ -63,6 +63,9 @@ class ChatStreamProtocol:
         self.chunks = 0
         """Events that had data."""
 
+        self.trace_id: str | None = find_trace_id({}, headers)
+        """What the service's support asks for."""
+
         self._strays = 0  # lines outside of events that were looked at
         self._headers = headers
         self._events = SSEDecoder(max_event_bytes)
@@ -195,11 +198,6 @@ class ChatStreamProtocol:
     def finish_reason(self) -> str | None:
         """Why the first choice ended; None before that."""
         return self._accumulator.finish_reason
-
-    @property
-    def trace_id(self) -> str | None:
-        """What the service's support asks for."""
-        return find_trace_id({}, self._headers)
 
     def completion(self) -> ChatCompletion:
         """Return what was told so far."""
