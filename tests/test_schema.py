@@ -90,6 +90,16 @@ def test_a_type_that_holds_itself_is_defined_and_stands_at_the_top():
     assert schema["$defs"]["Tree"]["properties"] == schema["properties"]
 
 
+def test_a_schema_holds_what_its_definitions_refer_to():
+    class Journey(Struct):
+        plans: list[Plan]
+
+    schema = schema_of(Journey)
+
+    assert set(schema["$defs"]) == {"Plan", "Step"}
+    assert schema["$defs"]["Step"] == STEP
+
+
 @pytest.mark.parametrize(
     ("kind", "schema"),
     [
