@@ -6,7 +6,7 @@ refuses is decoded to builtins, and `_salvage` keeps every field that fits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from math import isfinite
 from typing import Any, cast
@@ -26,7 +26,6 @@ from acechat.types import (
     ImagePart,
     Model,
     ToolCall,
-    ToolMessage,
     UserMessage,
 )
 
@@ -51,11 +50,8 @@ _encoder = msgspec.json.Encoder()
 _LARGE = 2**20
 """Characters from which on a request holds a picture, most likely."""
 
-_MARKUP = 2**12
-"""Bytes of a large request that are no text of somebody's; more of them cost time, not bytes."""
-
-_LISTS = (list, tuple)
-_WITH_PARTS = (UserMessage, ToolMessage)
+_MARKUP = 2**14
+"""Bytes of a request beside its pictures; where there are more, msgspec makes room."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot decode; the last two are not its own."""
@@ -65,15 +61,17 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     """Write a request.
 
     Returns:
-        Bytes; of a large request a bytearray, so that nothing is ever there twice. msgspec makes
-        room for half as much again where it is not told how much there will be.
+        Bytes; of a request with large pictures a bytearray, so that nothing is ever there twice.
+        msgspec makes room for half as much again where it is not told how much there will be.
 
     Raises:
         ConfigurationError: It holds what JSON cannot: NaN, infinity or a lone surrogate.
         TypeError: It holds an object that is no JSON.
     """
     try:
-        size = sum([_check(value, name) for name, value in body.items()])
+        for name, value in body.items():
+            _check_numbers(value, name)
+        size = _size_of_pictures(body.get("messages"))
         if size < _LARGE:
             return _encoder.encode(body)
         written = bytearray(size + _MARKUP)
@@ -88,24 +86,27 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     return written
 
 
-def _check(value: object, path: str) -> int:
-    """Refuse numbers that JSON cannot hold; return how many characters *value* has."""
-    if isinstance(value, str):
-        return len(value)
-    size = 0
-    if isinstance(value, dict):
-        for key, inner in cast("dict[Any, Any]", value).items():
-            size += _check(inner, f"{path}.{key}")
-    elif isinstance(value, _LISTS):
-        for number, inner in enumerate(cast("Sequence[Any]", value)):
-            size += _check(inner, f"{path}[{number}]")
-    elif isinstance(value, float):
+def _check_numbers(value: object, path: str) -> None:
+    if isinstance(value, float):
         if not isfinite(value):
             raise ConfigurationError(f"{path} is {value}, which JSON cannot hold")
-    elif isinstance(value, _WITH_PARTS):
-        size = _check(value.content, path)
-    elif isinstance(value, ImagePart):
-        size = len(value.image_url.url)
+    elif isinstance(value, dict):
+        for key, inner in cast("dict[Any, Any]", value).items():
+            _check_numbers(inner, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(cast("list[Any]", value)):
+            _check_numbers(inner, f"{path}[{number}]")
+
+
+def _size_of_pictures(messages: object) -> int:
+    """Return how many characters the pictures have that users show."""
+    size = 0
+    if isinstance(messages, list):
+        for message in cast("list[object]", messages):
+            if isinstance(message, UserMessage) and not isinstance(message.content, str):
+                for part in message.content:
+                    if isinstance(part, ImagePart):
+                        size += len(part.image_url.url)
     return size
 
 

@@ -43,6 +43,8 @@ from acechat.types import (
     Cost,
     Delta,
     FunctionCall,
+    ImagePart,
+    ImageURL,
     Model,
     PromptTokensDetails,
     ResponseInfo,
@@ -857,6 +859,7 @@ def test_a_request_with_a_picture_takes_no_more_memory_than_it_has_bytes():
 @pytest.mark.parametrize("text", ["x", '"', "é", "\U0001f600", "\x01"])
 @pytest.mark.parametrize("length", [2**20 - 1, 2**20, 2**20 + 1])
 def test_a_large_request_is_written_as_a_small_one_is(text, length):
-    body = {"messages": [{"role": "user", "content": text * length}]}
+    shown = ImagePart(ImageURL(text * length))
+    body = {"messages": [UserMessage(content=[TextPart("What?"), shown])], "user": "x" * 2**15}
 
     assert encode(body) == msgspec.json.encode(body)
