@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from acechat import mcp as acechat_mcp
 from acechat.emulator import call, ok
 
 pytest.importorskip("mcp")
-if tuple(map(int, version("anyio").split(".")[:2])) < (4, 9):
-    pytest.skip("mcp needs a newer anyio than acechat does", allow_module_level=True)
 
 SERVER = str(Path(__file__).with_name("mcp_server.py"))
 connect = acechat_mcp.connect

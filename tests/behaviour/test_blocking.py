@@ -25,6 +25,18 @@ from acechat import (
 )
 
 
+def streams_without_end(server, wire):
+    """Return a handler that answers calls whole, and streams with a word that nothing follows."""
+
+    async def handler(reader, writer, number):
+        if server.requests[-1].json.get("stream"):
+            writer.write(wire.sse(wire.delta("Hello"), end=False))
+        else:
+            writer.write(wire.ok())
+
+    return handler
+
+
 @pytest.fixture
 def settings(server, wire):
     return {
@@ -136,13 +148,7 @@ def test_ctrl_c_that_nobody_catches_ends_the_program(script, server):
 @pytest.mark.case("life-exit")
 def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server, wire, use):
     # law 9
-    async def handler(reader, writer, number):
-        if server.requests[-1].json.get("stream"):
-            writer.write(wire.sse(wire.delta("Hel"), end=False))
-        else:
-            writer.write(wire.ok())
-
-    server.handler = handler
+    server.handler = streams_without_end(server, wire)
     began = time.monotonic()
     done = script(
         f"""
@@ -166,13 +172,7 @@ def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server,
 def test_an_asyncio_program_that_forgets_to_close_exits_with_its_own_code(
     script, server, wire, use, held
 ):
-    async def handler(reader, writer, number):
-        if server.requests[-1].json.get("stream"):
-            writer.write(wire.sse(wire.delta("Hel"), end=False))
-        else:
-            writer.write(wire.ok())
-
-    server.handler = handler
+    server.handler = streams_without_end(server, wire)
     made = "client = AsyncClient(TOKEN, base_url=URL)"
     done = script(
         f"""
@@ -934,13 +934,7 @@ LATE = "atexit.register(lambda: use(ask))"
 def test_a_client_that_is_used_while_the_interpreter_ends_answers_or_is_closed(
     script, server, wire, before, after
 ):
-    async def handler(reader, writer, number):
-        if server.requests[-1].json.get("stream"):
-            writer.write(wire.sse(wire.delta("Hello"), end=False))
-        else:
-            writer.write(wire.ok())
-
-    server.handler = handler
+    server.handler = streams_without_end(server, wire)
     began = time.monotonic()
     done = script(AT_EXIT.replace("BEFORE", before).replace("AFTER", after), check=False)
     assert (done.returncode, done.stderr) == (7, "")
