@@ -283,7 +283,7 @@ class Call:
         size = 0
         phase, at = "first_token", response.first_token_at
         try:
-            while size < _KEPT_OF_AN_ERROR and (data := await response.read(phase, at)):
+            while size < _KEPT_OF_AN_ERROR and (data := await _read(response, phase, at)):
                 parts.append(data)
                 size += len(data)
                 phase, at = "idle", self.idle_at()
@@ -307,7 +307,7 @@ class Call:
         size = 0
         phase, at = "first_token", response.first_token_at
         try:
-            while data := await response.read(phase, at):
+            while data := await _read(response, phase, at):
                 self.content = True
                 size += len(data)
                 if size > limit:
@@ -379,3 +379,10 @@ class Call:
 def _is_event_stream(response: Response) -> bool:
     """Whether *response* says that its body is a stream of events."""
     return response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+async def _read(response: Response, phase: str, at: float | None) -> bytes:
+    """Wait for the next bytes of the body, no longer than *phase* allows; none are its end."""
+    while (data := response.take()) is None:
+        await response.arrival(phase, at)
+    return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -22,9 +23,19 @@ class Response(Protocol):
     open: bool
     first_token_at: float | None
 
-    async def read(self, phase: str, at: float | None) -> bytes:
-        """Wait for the next bytes of the body; return none at its clean end."""
+    waiter: asyncio.Future[None] | None
+
+    def take(self) -> bytes | None:
+        """Return what has arrived; no bytes are the clean end, None is nothing yet."""
+
+    def arrival(
+        self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
+    ) -> Awaitable[None]:
+        """Return what to await before the next `take`."""
         ...
+
+    def limit(self, phase: str, at: float | None) -> None:
+        """Set how long the wait may take from now on."""
 
     def finish(self) -> None:
         """Give the connection back."""
@@ -40,6 +51,7 @@ class _Kept:
     """A response that is all there."""
 
     first_token_at: float | None = None
+    waiter: asyncio.Future[None] | None = None
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status: int = status
@@ -47,9 +59,17 @@ class _Kept:
         self.open: bool = True
         self._body = body
 
-    async def read(self, phase: str, at: float | None) -> bytes:  # noqa: ARG002 - never waits
+    def take(self) -> bytes:
         body, self._body = self._body, b""
         return body
+
+    async def arrival(
+        self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
+    ) -> None:
+        """Return at once; nobody waits for this."""
+
+    def limit(self, phase: str, at: float | None) -> None:
+        """Do nothing."""
 
     def finish(self) -> None:
         self.open = False

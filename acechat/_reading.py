@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from acechat._call import Call
 from acechat._codec import decode_completion
@@ -28,6 +28,12 @@ _JSON = ("application/json", "application/problem+json")
 _SSE = ("text/event-stream", "text/plain", "")
 """Content types of streams; some servers send none, or plain text (reliability: ai-mock)."""
 
+_ONE_AT_A_TIME = "another task is reading this stream, and only one at a time can"
+
+
+PassOn: TypeAlias = Callable[[Batch], bool]
+"""Takes a batch at once; returns whether it has room for another."""
+
 
 class Reading:
     """One answer, read event by event: what a stream is to those who do not look at it.
@@ -41,19 +47,28 @@ class Reading:
         self._response: Response | None = None
         self._protocol: ChatStreamProtocol | None = None
         self._opened = False
+        self._flowing = False  # opened, and what that brought is taken
         self._ended = False
         self._failure: AceChatError | None = None
         self._completion: ChatCompletion[Any] | None = None
         self._held: Batch | None = None  # what the opening read brought
+        self._silent: list[bytes] = []  # events that say nothing, before one that does
+        self._silent_size = 0  # bytes
+        self._due: float | None = None  # when the wait under way has lasted too long
+        self._room = True  # where batches are passed on to
         self.most: int | None = None
         """The most bytes that the answer may have; None for no limit."""
+
+        self.pass_on: PassOn | None = None
+        """Gets what arrives while a read waits, so that no task is woken for it. That read returns
+        once there is no room and more has come, or at the end."""
 
     def receive_batch(self) -> Coroutine[Any, Any, Batch]:
         """Wait for the next network read; return its events and what they say.
 
         A batch without events says nothing; `END` is the end.
         """
-        if self._opened and self._held is None and not self._ended and self._failure is None:
+        if self._flowing:
             return self._read("idle", self._call.idle_at())
         return self._begin_or_end()
 
@@ -61,9 +76,12 @@ class Reading:
         await self._open()
         if self._held is not None:
             batch, self._held = self._held, None
+            self._flowing = not self._ended and self._failure is None
             return batch
         if self._failure is not None:
             raise self._failure
+        if not self._ended:  # it is being opened
+            raise RuntimeError(_ONE_AT_A_TIME)
         return END
 
     async def _open(self) -> None:
@@ -90,6 +108,7 @@ class Reading:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         protocol = ChatStreamProtocol(response.headers, self._call.config.max_event_bytes)
         self._response, self._protocol = response, protocol
+        self._silent, self._silent_size = [], 0
         if kind not in _SSE:
             return await self._read_no_stream(response, protocol, kind)
         return await self._read("first_token", response.first_token_at)
@@ -109,46 +128,99 @@ class Reading:
 
     async def _read(self, phase: str, at: float | None) -> Batch:
         """Read until something is said, or until the end; heartbeats do not move the limit."""
-        response, protocol = self._response, self._protocol
-        assert response is not None  # noqa: S101 - _attempt made both
-        assert protocol is not None  # noqa: S101
-        silent: list[bytes] = []
-        size = 0  # of the events that say nothing
+        response = self._response
+        assert response is not None  # noqa: S101 - _attempt made it
+        if response.waiter is not None:
+            raise RuntimeError(_ONE_AT_A_TIME)
+        self._due = at
+        tap = self._tap if self.pass_on is not None and self._flowing else None
         try:
-            while protocol.failure is None:
-                data = await response.read(phase, at)
-                if data:
-                    batch = protocol.receive_data(data)
-                else:
-                    batch = Batch([], [])
-                    protocol.receive_eof()
-                if protocol.content:
-                    self._call.content = True
-                if self.most is not None and protocol.received > self.most:
-                    protocol.failure = _too_long("the answer", self.most, "max_response_bytes")
-                    continue
-                if protocol.done or not data:
-                    self._finish(response)
-                elif not batch.deltas:
-                    silent += batch.events  # for those who ask for all events
-                    size += sum(map(len, batch.events))
-                    if size > (most := self._call.config.max_event_bytes):
-                        protocol.failure = _too_long("what says nothing", most, "max_event_bytes")
-                    continue
-                return Batch(batch.deltas, silent + batch.events) if silent else batch
-            failure = protocol.failure
+            while (batch := self._step()) is None:
+                await response.arrival(phase, at, tap)
         except AceChatError as error:
-            failure = error
+            failure = self._break(error)
         except BaseException:
             self._abandon()
             raise
+        else:
+            return batch
+        raise failure
+
+    def _step(self) -> Batch | None:
+        """Take what has arrived, and return what it says; None if one must wait for that.
+
+        Raises:
+            AceChatError: The stream is of no use any more.
+        """
+        response, protocol = self._response, self._protocol
+        assert response is not None  # noqa: S101 - _attempt made both
+        assert protocol is not None  # noqa: S101
+        while not self._ended:
+            if protocol.failure is not None:
+                raise protocol.failure
+            data = response.take()
+            if data is None:
+                return None
+            batch = protocol.receive_data(data)
+            if protocol.content:
+                self._call.content = True
+            if self.most is not None and protocol.received > self.most:
+                protocol.failure = _too_long("the answer", self.most, "max_response_bytes")
+            elif protocol.done or not data:
+                protocol.receive_eof()
+                self._finish(response)
+                return self._with_silent(batch)
+            elif batch.deltas:
+                return self._with_silent(batch)
+            else:
+                self._keep_silent(batch.events, protocol)
+        return END
+
+    def _tap(self) -> bool:
+        """Pass on what has arrived while a task waits; return whether it can go on waiting."""
+        response, protocol = self._response, self._protocol
+        assert response is not None  # noqa: S101 - _attempt made both
+        assert protocol is not None  # noqa: S101
+        if self.pass_on is None or not self._room:
+            self._room = True
+            return False
+        try:
+            while (batch := self._step()) is not None:
+                if batch is END:
+                    return False
+                self._room = self.pass_on(batch)
+                self._due = self._call.idle_at()
+        except AceChatError as error:
+            protocol.failure = error  # the task raises it
+            return False
+        response.limit("idle", self._due)
+        return True
+
+    def _keep_silent(self, events: list[bytes], protocol: ChatStreamProtocol) -> None:
+        """Keep *events* that say nothing for those who ask for all events."""
+        self._silent += events
+        self._silent_size += sum(map(len, events))
+        if self._silent_size > (most := self._call.config.max_event_bytes):
+            protocol.failure = _too_long("what says nothing", most, "max_event_bytes")
+
+    def _with_silent(self, batch: Batch) -> Batch:
+        if not self._silent:
+            return batch
+        batch = Batch(batch.deltas, self._silent + batch.events)
+        self._silent, self._silent_size = [], 0
+        return batch
+
+    def _break(self, error: AceChatError) -> AceChatError:
+        """Close the connection of a stream that broke; return what to raise."""
+        response, protocol = self._response, self._protocol
+        assert response is not None  # noqa: S101 - _attempt made both
+        assert protocol is not None  # noqa: S101
         response.abort()
-        failure = bare(self._explained(failure, protocol))
-        data, batch = b"", END  # what a service echoes is not for those who print tracebacks
+        failure = bare(self._explained(error, protocol))
         if self._call.content:
             self._call.note_failure(failure)
             self._fail(failure)
-        raise failure
+        return failure
 
     def _explained(self, error: AceChatError, protocol: ChatStreamProtocol) -> AceChatError:
         """Put into *error* what is known about the stream that it ended."""
@@ -166,6 +238,7 @@ class Reading:
 
     def _finish(self, response: Response) -> None:
         self._ended = True
+        self._flowing = False
         if response.open:
             response.finish()
         completion = self.partial
@@ -178,6 +251,7 @@ class Reading:
         self._tell_end(whole=self._failure is None)
 
     def _fail(self, failure: AceChatError) -> None:
+        self._flowing = False
         if self._failure is None and not self._ended:
             self._failure = failure
             self._call.failed(failure, self.usage)

@@ -88,13 +88,19 @@ class Pipe:
         self._room = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         try:
+            self._stream.pass_on = self._put
             while (batch := await self._stream.receive_batch()) is not END:
-                self._queue.put(batch)
-                if self._queue.qsize() >= _HIGH:
+                if not self._put(batch):
                     await self._wait_for_room()
         except BaseException:
             await self._stream.aclose()
             raise
+        finally:
+            self._stream.pass_on = None
+
+    def _put(self, batch: Batch) -> bool:
+        self._queue.put(batch)
+        return self._queue.qsize() < _HIGH
 
     async def _wait_for_room(self) -> None:
         assert self._room is not None  # noqa: S101 - _fill() made it

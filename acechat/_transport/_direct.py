@@ -8,6 +8,7 @@ event loop before anything is written.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 import aiohttp
@@ -23,19 +24,18 @@ _UPGRADED = 101
 class Answer:
     """A response whose head has come: of `aiohttp.ClientResponse`, what a `Response` uses."""
 
-    __slots__ = ("connection", "content", "headers", "status")
+    __slots__ = ("connection", "content", "status")
 
     def __init__(
         self,
         connection: aiohttp.connector.Connection,
-        message: aiohttp.http.RawResponseMessage,
+        status: int,
         content: aiohttp.StreamReader,
     ) -> None:
         self.connection: aiohttp.connector.Connection | None = connection
         """None once it was given back."""
 
-        self.status: int = message.code
-        self.headers = message.headers
+        self.status: int = status
         self.content = content
         content.on_eof(self._give_back)
 
@@ -84,13 +84,16 @@ class Direct:
 
     async def send(
         self, headers: dict[str, str], body: bytes, timeout: aiohttp.ClientTimeout
-    ) -> Answer:
+    ) -> tuple[Answer, Mapping[str, str]]:
         """Send *body* and wait for the head of the response; exceptions are aiohttp's.
 
         Args:
             headers: Those of this request alone.
             body: So small that it is written at once.
             timeout: The limit of connecting.
+
+        Returns:
+            The response, and its headers as aiohttp has them: too large to be kept by each stream.
         """
         head = self._write_head(headers) if headers else self._head
         connection = await self._connector.connect(self._address, [], timeout)
@@ -106,7 +109,7 @@ class Direct:
             while True:
                 message, content = await protocol.read()
                 if message.code not in _INFORMED or message.code == _UPGRADED:
-                    return Answer(connection, message, content)
+                    return Answer(connection, message.code, content), message.headers
         except BaseException:
             connection.close()
             raise

@@ -12,7 +12,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from types import AsyncGeneratorType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -65,21 +65,48 @@ wire: ContextVar[Wire] = ContextVar("acechat_wire")
 """The connection of the request that this task is sending."""
 
 
+class Reader(Protocol):
+    """Who reads a body while it arrives."""
+
+    kept: bytes
+    """What had arrived unread when the connection broke; aiohttp would raise first."""
+
+    def arrived(self) -> None:
+        """Take note of bytes, or of the end."""
+
+
 class Handler(ResponseHandler):
-    """aiohttp's own, without what costs a stream as much as its decoding does."""
+    """aiohttp's own, without what costs a stream as much as its decoding does.
+
+    It tells the reader of a body at once that something has come: to wait for it with aiohttp takes
+    two coroutines more for each read.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._held_back = False
-        self.rest = b""
-        """What of a body had arrived unread when its connection broke; aiohttp raises first."""
+        self._unread = b""
+        self.reader: Reader | None = None
+
+    def listen(self, reader: Reader) -> bytes:
+        """Tell *reader* from now on; return what was left when the connection broke before."""
+        self.reader = reader
+        return self._unread
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.reader is not None:
+            self.reader.arrived()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        body = self._payload
+        body, reader = self._payload, self.reader
         if body is not None and body.exception() is None and not body.is_eof():
-            with suppress(RuntimeError):  # somebody waits, so there is nothing to be read
-                self.rest = body.read_nowait()
+            self._unread = body.read_nowait()
+            if reader is not None:
+                reader.kept = self._unread
         super().connection_lost(exc)
+        if reader is not None:
+            reader.arrived()
 
     def pause_reading(self) -> None:
         self._held_back = True
@@ -131,6 +158,8 @@ class Connector(aiohttp.TCPConnector):
             mine.reused = True
             connection = await super().connect(req, traces, timeout)
             protocol, transport = connection.protocol, connection.transport
+            if isinstance(protocol, Handler):
+                protocol.reader = None  # who asked before may still have the end of it to read
             unasked = mine.reused and transport is not None and _holds_bytes(transport)
             unfit = unasked or (mine.reused and mine.fresh)
             if protocol is None or not (protocol.should_close or unfit):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 
@@ -51,24 +52,31 @@ class Response:
         self.tape: Tape | None = None
         """Where what arrives is recorded."""
 
+        self.waiter: asyncio.Future[None] | None = None
+        """What a task awaits that reads the body."""
+
+        self.kept: bytes = b""
+        """What of the body has left aiohttp and was not taken."""
+
         connection = raw.connection
         protocol = connection.protocol if connection is not None else None
-        self._handler: Handler | None = protocol if isinstance(protocol, Handler) else None
+        self._handler: Handler | None = None
+        if isinstance(protocol, Handler):
+            self._handler = protocol
+            self.kept = protocol.listen(self)
         self._raw = raw
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._failure: AceChatError | None = None
+        self._tap: Callable[[], bool] | None = None
+        self._news = True  # whether there may be something to take
         self._phase: str | None = None  # of the read that is waiting
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         pool.responses.add(self)
 
-    async def read(self, phase: str, at: float | None) -> bytes:
-        """Wait for the next bytes of the body; return none at its clean end.
-
-        Args:
-            phase: The field of `Timeout` that limits the wait, beside the total.
-            at: When that limit passes, on the loop's clock; None for never.
+    def take(self) -> bytes | None:
+        """Return what has arrived of the body; no bytes are its clean end, None is nothing yet.
 
         Raises:
             RequestTimeoutError: A limit passed.
@@ -76,34 +84,68 @@ class Response:
         """
         if self._failure is not None:
             raise self._failure
+        if not self._news:
+            return None
+        self._news = False  # first: to read may let more arrive
+        self._phase = None
         content = self._raw.content
         try:
-            if content.is_eof():  # all of it has arrived: there is nothing to wait for
-                data = self._rest() or content.read_nowait()
+            if self.kept:
+                data, self.kept = self.kept, b""
+                self._news = True  # how the connection broke
             else:
-                self._wait(phase, at)
-                data = self._rest() or await content.readany()
-            if self.tape is not None:
-                self.tape.add(data, self._loop.time())
-            return data  # noqa: TRY300 - nothing of the above fails but the reading
+                data = content.read_nowait()
         except Exception as error:  # noqa: BLE001 - the boundary to aiohttp: nothing foreign passes
             failure = translated(error, "the answer was cut")
-            failure = self._failure or failure
-        finally:
-            self._phase = None
+        else:
+            if content.is_eof():
+                self._news = True  # the end stays
+            elif not data:
+                return None
+            if self.tape is not None:
+                self.tape.add(data, self._loop.time())
+            return data
         self.abort(failure)
         raise failure
 
-    def _rest(self) -> bytes:
-        """Take what had arrived when the connection broke, and nobody had read."""
-        handler = self._handler
-        if handler is None or not handler.rest:
-            return b""
-        rest, handler.rest = handler.rest, b""
-        return rest
+    def arrival(
+        self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
+    ) -> Awaitable[None]:
+        """Return what to await before it is worth while to `take` again.
 
-    def _wait(self, phase: str, at: float | None) -> None:
-        """See that the read which begins now ends in time.
+        Args:
+            phase: The field of `Timeout` that limits the wait, beside the total.
+            at: When that limit passes, on the loop's clock; None for never.
+            tap: Is called as soon as something arrives, and returns whether to go on waiting.
+        """
+        self.limit(phase, at)
+        self._tap = tap
+        if self._handler is None:
+            return self._read_ahead()
+        waiter = self.waiter = self._loop.create_future()
+        return waiter
+
+    def arrived(self) -> None:
+        """End the wait: there are bytes, or there is the end."""
+        self._news = True
+        waiter = self.waiter
+        if waiter is not None:
+            if self._tap is not None and self._failure is None and self._tap():
+                return
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _read_ahead(self) -> None:
+        """Wait for bytes on a connection of the caller's own session, which tells us nothing."""
+        try:
+            self.kept = await self._raw.content.readany()
+        except Exception as error:  # noqa: BLE001 - as in `take`
+            self.abort(translated(error, "the answer was cut"))
+        self._news = True
+
+    def limit(self, phase: str, at: float | None) -> None:
+        """See that the wait which begins now ends in time; see `arrival`.
 
         There is one timer for all: while it is early enough, it looks by itself, and is set again.
         """
@@ -128,12 +170,13 @@ class Response:
             self._timer = self._loop.call_at(self._due, self._look)
         elif self.total_at is not None and now >= self.total_at:
             self.abort(timed_out("total", self.timeout))
-        else:
+        elif not self._news:
             self.abort(timed_out(self._phase, self.timeout))
 
     def abort(self, failure: AceChatError | None = None) -> None:
         """Close the connection; a read that waits raises *failure*."""
         self._failure = self._failure or failure or TransportError("the response was closed")
+        self.arrived()
         self._end("closed" if failure is None else ending_of(failure))
         if self._pool.pid != os.getpid():
             return  # the connection is the parent's
@@ -168,7 +211,10 @@ class Response:
     def _end(self, how: Ending) -> None:
         if self.open:
             self.open = False
+            self._tap = None
             self._pool.responses.discard(self)
+            if self._handler is not None and self._handler.reader is self:
+                self._handler.reader = None
             if self.tape is not None:
                 self.tape.end(how, self._loop.time())
             if self._timer is not None:

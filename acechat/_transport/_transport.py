@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl as _ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 
 import aiohttp
@@ -135,13 +135,13 @@ class Transport:
             phase, due = "total", total_at
         try:
             sending = self._send(pool, request, timeout, line)
-            raw = await pool.within(sending, due, phase, timeout, line)
+            raw, named = await pool.within(sending, due, phase, timeout, line)
         except BaseException:
             if pool.slots is not None:
                 pool.slots.release()
             raise
         redact = self._config.token.redact_text
-        headers = {name.lower(): redact(value) for name, value in raw.headers.items()}
+        headers = {name.lower(): redact(value) for name, value in named.items()}
         response = Response(raw, pool, headers, timeout, first_at, total_at)
         if self._closed:
             response.abort(ClientClosedError())
@@ -149,7 +149,7 @@ class Transport:
 
     async def _send(
         self, pool: Pool, request: HTTPRequest, timeout: Timeout, line: Wire
-    ) -> aiohttp.ClientResponse | Answer:
+    ) -> tuple[aiohttp.ClientResponse | Answer, Mapping[str, str]]:
         body = request.body
         limits = _limits(timeout.connect)
         line.sent = pool.connector is None  # who knows, in the caller's own session
@@ -159,7 +159,8 @@ class Transport:
             try:
                 direct = self._direct(pool, request)
                 if direct is None or not isinstance(body, bytes):
-                    return await self._send_by_session(pool.session, request, limits)
+                    raw = await self._send_by_session(pool.session, request, limits)
+                    return raw, raw.headers
                 return await direct.send(request.headers, body, limits)
             except Exception as error:  # noqa: BLE001 - as in Response.read
                 failure = translated(error, "the connection broke before the answer")

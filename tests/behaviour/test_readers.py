@@ -1,0 +1,129 @@
+"""Who reads what arrives: one task each, of its own answer alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from acechat import AsyncClient, Client, StreamInterruptedError, StreamTruncatedError
+from acechat._blocking import _pipe
+
+
+@pytest.fixture
+def on_one_connection(server, wire):
+    """Serve two streams on one connection: the first comes whole, the second breaks.
+
+    Each goes on when it is told to.
+    """
+    parts = [threading.Event(), threading.Event()]
+
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(wire.delta(f"{number} begins")))
+        await asyncio.to_thread(parts[number - 1].wait, 5)
+        ends = wire.delta(f", {number} ends")
+        if number == 1:
+            rest = wire.chunk(ends + wire.delta(finish="stop") + wire.done)
+            writer.write(rest + b"0\r\n\r\n")
+        else:
+            writer.write(wire.chunk(ends))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            server.reset(writer)
+
+    server.handler = handler
+    return parts
+
+
+def test_an_answer_gets_nothing_of_the_next_one_on_its_connection(server, wire, on_one_connection):
+    async def tell(number):
+        on_one_connection[number - 1].set()
+        await asyncio.sleep(0.2)  # it arrives while nobody reads
+
+    async def read():
+        async with AsyncClient(wire.token, base_url=server.url, retries=1) as client:
+            slow, next_one = client.stream("1"), client.stream("2")
+            texts = [str(await anext(slow))]
+            await tell(1)  # whole: the connection is free
+            texts.append(str(await anext(next_one)))
+            await tell(2)
+            texts += [str(delta) async for delta in slow]
+            texts.append(str(await anext(next_one)))
+            with pytest.raises(StreamInterruptedError):
+                await anext(next_one)
+            return texts, slow.completion.text
+
+    texts, whole = asyncio.run(read())
+
+    assert len({request.connection for request in server.requests}) == 1
+    assert texts == ["1 begins", "2 begins", ", 1 ends", ", 2 ends"]
+    assert whole == "1 begins, 1 ends"
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["while it opens", "while it flows"])
+def test_a_second_task_that_reads_a_stream_is_told_so_and_the_first_reads_on(server, wire, begun):
+    async def handler(reader, writer, number):
+        await asyncio.sleep(0.2)
+        writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
+        await asyncio.sleep(0.2)
+        writer.write(wire.chunk(wire.delta("lo") + wire.delta(finish="stop") + wire.done))
+        writer.write(b"0\r\n\r\n")
+
+    async def read():
+        async with AsyncClient(wire.token, base_url=server.url, retries=1) as client:
+            stream = client.stream("Hello")
+            if begun:
+                await anext(stream)
+            first = asyncio.create_task(stream.collect())
+            await asyncio.sleep(0.05)
+            with pytest.raises(RuntimeError, match="another task is reading this stream"):
+                await anext(stream)
+            return (await first).text
+
+    server.handler = handler
+
+    assert asyncio.run(read()) == "Hello"
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
+def test_the_last_words_and_the_end_may_come_together(ask, server, wire, whole):
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        last = wire.delta("lo") + (wire.delta(finish="stop") if whole else b"")
+        writer.write(wire.chunk(last) + b"0\r\n\r\n")
+
+    server.handler = handler
+
+    got = ask.stream(client_options={"retries": 1, "timeout": 3})
+    assert got.text == "Hello"
+    assert type(got.error) is (type(None) if whole else StreamTruncatedError)
+
+
+def test_a_reader_that_waits_long_keeps_the_network_waiting(server, wire, monkeypatch):
+    monkeypatch.setattr(_pipe, "_HIGH", 8)
+    written = []
+
+    async def handler(reader, writer, number):
+        writer.write(wire.head())
+        for count in range(4000):
+            writer.write(wire.chunk(wire.delta("x" * 10_000)))
+            await writer.drain()
+            written.append(count)
+            await asyncio.sleep(0)
+        writer.write(wire.chunk(wire.delta(finish="stop") + wire.done) + b"0\r\n\r\n")
+
+    server.handler = handler
+
+    with (
+        Client(wire.token, base_url=server.url, timeout=20) as client,
+        client.stream("Hello") as stream,
+    ):
+        next(stream)
+        time.sleep(1)
+        early = len(written)
+        assert len("".join(map(str, stream))) == 39_990_000
+    assert early < 4000, "all of it was read, though nobody wanted it"
