@@ -38,6 +38,7 @@ __all__ = [
     "decode_models",
     "decode_plain_chunk",
     "encode",
+    "encode_field",
     "is_object",
     "with_arguments",
     "without_arguments",
@@ -69,13 +70,14 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
         TypeError: It holds an object that is no JSON.
     """
     try:
-        for name, value in body.items():
-            _check_numbers(value, name)
         size = _size_of_pictures(body.get("messages"))
         if size < _LARGE:
-            return _encoder.encode(body)
-        written = bytearray(size + _MARKUP)
-        _encoder.encode_into(body, written)
+            written: bytes | bytearray = _encoder.encode(body)
+        else:
+            written = room = bytearray(size + _MARKUP)
+            _encoder.encode_into(body, room)
+        if b"null" in written:  # which msgspec makes of NaN and infinity
+            _refuse_numbers(body)
     except RecursionError:
         raise ConfigurationError("the request is nested too deep, or holds itself") from None
     except UnicodeEncodeError as error:
@@ -86,23 +88,29 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     return written
 
 
-def _check_numbers(value: object, path: str) -> None:
+def encode_field(name: str, value: object) -> msgspec.Raw:
+    """Write one field of a request, once for all requests that have it; see `encode`."""
+    return msgspec.Raw(encode({name: value})[len(name) + len('{"":') : -len("}")])
+
+
+def _refuse_numbers(value: object, path: str = "") -> None:
+    """Raise for the first number that is not finite, and say where it is."""
     if isinstance(value, float):
         if not isfinite(value):
-            raise ConfigurationError(f"{path} is {value}, which JSON cannot hold")
-    elif isinstance(value, dict):
-        for key, inner in cast("dict[Any, Any]", value).items():
-            _check_numbers(inner, f"{path}.{key}")
+            raise ConfigurationError(f"{path[1:]} is {value}, which JSON cannot hold")
+    elif isinstance(value, Mapping):
+        for key, inner in cast("Mapping[Any, Any]", value).items():
+            _refuse_numbers(inner, f"{path}.{key}")
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(cast("list[Any]", value)):
-            _check_numbers(inner, f"{path}[{number}]")
+            _refuse_numbers(inner, f"{path}[{number}]")
 
 
-def _size_of_pictures(messages: object) -> int:
+def _size_of_pictures(messages: list[object] | None) -> int:
     """Return how many characters the pictures have that users show."""
     size = 0
-    if isinstance(messages, list):
-        for message in cast("list[object]", messages):
+    if type(messages) is list:  # extra_body may make them anything
+        for message in messages:
             if isinstance(message, UserMessage) and not isinstance(message.content, str):
                 for part in message.content:
                     if isinstance(part, ImagePart):

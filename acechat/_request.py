@@ -150,6 +150,8 @@ def gather_messages(
         ConfigurationError: There is no message, or one of them has no role.
         TypeError: Something is no message, or no part of one.
     """
+    if messages == () and system is None and content:
+        return [user_message(content)]
     gathered: list[MessageLike] = []
     if system is not None:
         gathered.append(SystemMessage(content=system))
@@ -234,7 +236,7 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(
             "max_tokens and max_completion_tokens are two names for one limit: give max_tokens"
         )
-    if "tools" in checked:
+    if "tools" in checked and not isinstance(checked["tools"], msgspec.Raw):
         checked["tools"] = [as_sendable_tool(tool) for tool in checked["tools"]]
     return checked
 

@@ -57,7 +57,7 @@ class Story:
     ) -> None:
         options: dict[str, Any] = {**terms.options}
         self.toolbox: Toolbox = Toolbox(options.get("tools") or (), limits, token)
-        options["tools"] = self.toolbox.definitions or None
+        options["tools"] = self.toolbox.written
         self.messages: list[MessageLike] = gather_messages(content, messages=messages, system=None)
         self.turns: list[Turn] = []
         self.ended: bool = False
@@ -70,6 +70,7 @@ class Story:
 
         self._limits = limits
         self._options = options
+        self._demands = options.get("tool_choice") not in (None, "none", "auto")
         self._terms = msgspec.structs.replace(terms, options=options)
 
     def next_request(self) -> tuple[tuple[()], list[MessageLike], Terms]:
@@ -99,13 +100,14 @@ class Story:
         """Make a turn of the answer and what became of its calls, all of which have ended."""
         answer = self.answer
         assert answer is not None  # noqa: S101 - take() set it
-        turn = self._turn_of(answer)
         self.answer = None
-        self.turns.append(turn)
         self.messages.append(answer.message)
-        if not turn.results:
+        if not self.results:
             self.ended = True
-            return turn
+            self.turns.append(Turn(answer))
+            return self.turns[-1]
+        turn = self._turn_of(answer)
+        self.turns.append(turn)
         self.results = {}
         images: list[ImagePart] = []
         for result in turn.results:
@@ -116,7 +118,7 @@ class Story:
                 UserMessage(content=[TextPart("The pictures that the tools returned:"), *images])
             )
         # A call that was demanded has been made: demanded again, there would never be an answer.
-        if self._options.get("tool_choice") not in (None, "none", "auto"):
+        if self._demands:
             self._options["tool_choice"] = "auto"
         return turn
 
@@ -174,9 +176,10 @@ class AsyncRun:
 
     async def collect(self) -> RunResult:
         """Run to the end and return what happened; what ``await run`` does."""
-        while not self._story.ended:
+        story = self._story
+        while not story.ended:
             await anext(self)
-        return self._story.result()
+        return story.result()
 
     def __aiter__(self) -> Self:
         return self

@@ -45,6 +45,8 @@ class Limits(Struct, frozen=True):
     budget: Budget | None = None
 
     def __post_init__(self) -> None:
+        if (self.max_turns, self.max_parallel, self.tool_timeout) == (8, 8, None):
+            return  # as most runs have it
         check_number("max_turns", self.max_turns, int, optional=False)
         check_number("max_parallel", self.max_parallel, int, optional=False)
         check_number("tool_timeout", self.tool_timeout, int, float)

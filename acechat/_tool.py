@@ -159,6 +159,11 @@ def as_tool(function: Any) -> Tool:
     if isinstance(function, Tool):
         return function
     if not callable(function):
+        if isinstance(function, Mapping):
+            raise ConfigurationError(
+                "run() calls tools, and JSON cannot be called: give functions, or "
+                "Tool(name=..., parameters=..., function=...)"
+            )
         kind: str = type(cast("object", function)).__name__
         raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
     note: _Note = getattr(function, _NOTE, _NOTHING_SAID)
@@ -187,11 +192,6 @@ def by_name(tools: Iterable[Any]) -> dict[str, Tool]:
     """
     named: dict[str, Tool] = {}
     for one in tools:
-        if not callable(one) and isinstance(one, Mapping):
-            raise ConfigurationError(
-                "run() calls tools, and JSON cannot be called: give functions, or "
-                "Tool(name=..., parameters=..., function=...)"
-            )
         made = as_tool(one)
         if made.name in named:
             raise ConfigurationError(

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
+from acechat._codec import encode_field
 from acechat._environment import Token
 from acechat._signature import innermost
 from acechat._terms import Limits
@@ -52,14 +53,14 @@ class Toolbox:
     """
 
     def __init__(self, tools: Iterable[Any], limits: Limits, token: Token) -> None:
-        self._tools = by_name(tools)
+        self._tools = named = by_name(tools)
+        self.written: msgspec.Raw | None = None
+        """What the service is told, the same in each request; None without tools."""
+
+        if named:
+            self.written = encode_field("tools", [tool.definition for tool in named.values()])
         self._limits = limits
         self._token = token
-
-    @property
-    def definitions(self) -> list[dict[str, Any]]:
-        """What the service is told."""
-        return [tool.definition for tool in self._tools.values()]
 
     async def call_all(
         self, completion: ChatCompletion, results: Results, tell: Tell | None = None
@@ -119,7 +120,8 @@ class Toolbox:
             content, images, failed = f"Error: {reason}", (), True
         result = ToolResult(
             call=call,
-            content=content.encode(errors="replace").decode(),  # half characters cannot be sent
+            # Half characters cannot be sent.
+            content=content if content.isascii() else content.encode(errors="replace").decode(),
             images=images,
             failed=failed,
             elapsed=clock() - began,
@@ -140,7 +142,7 @@ class Toolbox:
         except ValueError as error:
             raise _FailureError(f"the arguments do not fit: {error}") from error
         limit = self._limits.tool_timeout if tool.timeout is None else tool.timeout
-        value = _run(tool.function, arguments)
+        value = _start(tool.function, arguments)
         return _as_content(await (value if limit is None else _within(limit, value)))
 
 
@@ -155,12 +157,16 @@ async def _within(limit: float, value: Awaitable[object]) -> object:
         raise _FailureError(f"the tool did not end within {limit:g} s") from error
 
 
-async def _run(function: Callable[..., Any], arguments: dict[str, Any]) -> object:
+def _start(function: Callable[..., Any], arguments: dict[str, Any]) -> Awaitable[object]:
     code = getattr(innermost(function), "__code__", None)
     # What inspect looks at beside its flags takes longer than all of this.
     if (code and code.co_flags & CO_COROUTINE) or iscoroutinefunction(function):
-        return await function(**arguments)
-    value = await in_thread(partial(function, **arguments))
+        return cast("Awaitable[object]", function(**arguments))
+    return _in_thread(partial(function, **arguments))
+
+
+async def _in_thread(function: Callable[[], Any]) -> object:
+    value = await in_thread(function)
     return await value if isawaitable(value) else value
 
 

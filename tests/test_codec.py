@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tracemalloc
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,7 @@ from acechat._codec import (
     decode_json,
     decode_models,
     encode,
+    encode_field,
     with_arguments,
 )
 from acechat._image import image
@@ -695,6 +697,20 @@ def test_numbers_that_json_cannot_hold_are_refused(body, path):
         encode(body)
 
 
+def test_what_is_null_is_sent_beside_numbers():
+    body = {"a": None, "b": [1.5, {"c": None}], "d": ("null", -0.0)}
+
+    assert json.loads(encode(body)) == body | {"d": ["null", -0.0]}
+
+
+def test_one_field_is_written_as_within_a_request():
+    tools = [{"name": "ä", "bounds": [1, 2.5]}]
+
+    assert encode({"tools": encode_field("tools", tools)}) == encode({"tools": tools})
+    with pytest.raises(ConfigurationError, match=r"tools\[0\]\.bounds is nan"):
+        encode_field("tools", [{"bounds": float("nan")}])
+
+
 @pytest.mark.parametrize("body", [{"a": "x\ud83d"}, {"a": {"\udc00": 1}}, {"\ud800": 1}])
 def test_half_a_character_is_refused(body):
     with pytest.raises(ConfigurationError, match="half of a character") as caught:
@@ -707,6 +723,15 @@ def test_half_a_character_is_refused(body):
 def test_what_json_does_not_know_is_refused():
     with pytest.raises(TypeError, match="object"):
         encode({"a": object()})
+
+
+def test_what_is_too_deep_to_be_looked_through_is_refused():
+    deep = [None]
+    for _ in range(sys.getrecursionlimit() - 60):  # msgspec can write it
+        deep = [deep]
+
+    with pytest.raises(ConfigurationError, match="too deep"):
+        encode({"a": deep})
 
 
 def test_what_holds_itself_is_refused():
