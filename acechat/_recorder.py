@@ -240,7 +240,7 @@ class Recorder:
         if not self._limit:
             return None
         body = body or b""
-        kept = bytes(memoryview(body)[: self._limit // 2])
+        kept = bytes(body[: self._limit // 2])  # of bytes, mostly they themselves
         request = Request(
             method=method,
             path=self._root + path,

@@ -22,6 +22,8 @@ ROOT = Path(__file__).parent.parent
 
 Costs = dict[str, Any]
 
+_CLOSE = {"work": "close", "root": ""}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -39,7 +41,8 @@ class Case:
     ours: str = "acechat"
     ideal: float = 0  # seconds that a round takes at best
     seldom: tuple[str, ...] = ()  # subjects that are slow here; one round must do
-    warm: bool = True  # whether a whole round is thrown away, or a little one
+    warm: bool = True  # whether a whole round is thrown away, and connections last; else all begin
+    # each round without any
     fresh: bool = False  # each round in a new process
     code: dict[str, str] = field(default_factory=dict)  # what a bare Python runs, for no worker
     group: str = ""  # the table whose line this is
@@ -218,9 +221,11 @@ class Run:
                 if not number and self._scale == 1:  # what is done only once is no chunk's cost
                     brief = rare or not case.warm
                     workers[name].ask(self._task(case, subject, 100) if brief else task)
+                if not case.warm:
+                    workers[name].ask(_CLOSE)
                 told[name].append(self._ask(workers[name], task, case))
         for name in pythons.keys() & workers.keys():
-            workers[name].ask({"work": "close", "root": ""})
+            workers[name].ask(_CLOSE)
         self._check(case, told)
         return {
             "title": case.title,

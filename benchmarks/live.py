@@ -31,6 +31,18 @@ QUESTION = Question(
             warm=False,
         ),
         Case(
+            name="arriving",
+            title="the same, when they do not begin together: one begins every 5 ms",
+            path="live/100",
+            work="streams",
+            options={"total": 400, "apart": 5000},
+            subjects=MANY,
+            shown=_SHOWN,
+            ideal=3.0,
+            warm=False,
+            rounds=3,
+        ),
+        Case(
             name="uvloop",
             title="uvloop",
             path="live/100",

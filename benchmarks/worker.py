@@ -54,8 +54,9 @@ class Firsts:
     def __init__(self) -> None:
         self.waits: list[float] = []
 
-    def watch(self) -> Callable[[], object]:
-        began = time.perf_counter()
+    def watch(self, began: float | None = None) -> Callable[[], object]:
+        """Return what notes the first text of a stream that begins now, or should have *began*."""
+        began = time.perf_counter() if began is None else began
         return lambda: self.waits.append(time.perf_counter() - began)
 
     def read(self) -> Costs:
@@ -69,14 +70,30 @@ def _agreed(reads: list[Read]) -> Costs:
     return {"checked": reads[0]}
 
 
-async def streams(subject: Any, *, chunks: int, at_once: int = 1, total: int = 1) -> Costs:
-    """Read *total* streams, *at_once* at a time."""
+async def streams(
+    subject: Any, *, chunks: int, at_once: int = 1, total: int = 1, apart: int = 0
+) -> Costs:
+    """Read *total* streams, *at_once* at a time; or one begins every *apart* µs."""
     firsts, meter = Firsts(), Meter()
     reads: list[Read] = []
-    for _ in range(total // at_once):
+    if apart:
+        reads += await asyncio.gather(
+            *[
+                _stream_at(subject, meter.began + number * apart / 1e6, firsts)
+                for number in range(total)
+            ]
+        )
+    for _ in range(0 if apart else total // at_once):
         watches = [firsts.watch() for _ in range(at_once)]
         reads += await asyncio.gather(*map(subject.stream, watches))
     return meter.read(chunks * total) | firsts.read() | _agreed(reads)
+
+
+async def _stream_at(subject: Any, due: float, firsts: Firsts) -> Read:
+    """Read a stream that begins when it is due, or as soon after that as the loop gets to it."""
+    await asyncio.sleep(due - time.perf_counter())
+    read: Read = await subject.stream(firsts.watch(due))
+    return read
 
 
 async def calls(subject: Any, *, total: int, at_once: int = 1, picture: int = 0) -> Costs:
