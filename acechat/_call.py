@@ -96,6 +96,7 @@ class Call:
         self._tries.begin()
         if self._watch is not None:
             self._watch = Watch(self._hooks.observers, self._tries.model)  # each exchange is told
+            self._watch.asked = 0
         try:
             return await self._try(attempt)
         except BaseException as ended:

@@ -130,9 +130,12 @@ class Watch:
         self._call = next(_numbers)
         self._first_token: float | None = None
         self._ended = False
+        self.asked: int | None = None
+        """How many attempts had their turn; None where nobody looked."""
 
     def sent(self, request: HTTPRequest, *, attempt: int, elapsed: float) -> None:
         """Tell that the turn of *request* has come."""
+        self.asked = attempt
         self._observers.tell(
             RequestSent(
                 call=self._call,
@@ -230,7 +233,8 @@ class Watch:
             failure = attempts[-1].failure if attempts else "unsent"
         else:
             failure = "raised" if isinstance(error, Exception) else "cancelled"
-        left = failure in {"raised", "cancelled"} and made > len(attempts)
+        asked = made if self.asked is None else self.asked
+        left = failure in {"raised", "cancelled"} and asked > len(attempts)
         self._observers.tell(
             CallFailed(
                 call=self._call,

@@ -44,10 +44,16 @@ class ChatStreamProtocol:
 
     Args:
         headers: Of the response, names in lower case.
-        max_event_bytes: The most bytes that one event may have.
+        max_event_bytes: The most bytes that one event may have, or several that say nothing.
+        max_response_bytes: The most bytes that all of it may have; None for no limit.
     """
 
-    def __init__(self, headers: Mapping[str, str], max_event_bytes: int) -> None:
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        max_event_bytes: int,
+        max_response_bytes: int | None = None,
+    ) -> None:
         self.done = False
         """Whether ``[DONE]`` was seen; nothing that follows counts."""
 
@@ -66,15 +72,28 @@ class ChatStreamProtocol:
         self.trace_id: str | None = find_trace_id({}, headers)
         """What the service's support asks for."""
 
+        self.silent: list[bytes] = []
+        """Events that say nothing, since the last that did."""
+
         self._strays = 0  # lines outside of events that were looked at
+        self._silent_size = 0  # bytes
+        self._max_event_bytes = max_event_bytes
+        self._max_response_bytes = max_response_bytes
         self._headers = headers
         self._events = SSEDecoder(max_event_bytes)
         self._accumulator = ChatCompletionAccumulator()
 
     def receive_data(self, data: bytes) -> Batch:
-        """Take the next *data* of the body."""
+        """Take the next *data* of the body; return what it says.
+
+        Events that say nothing come with the next that does, or with the end.
+        """
         self.received += len(data)
         if self.done or self.failure is not None:
+            return Batch([], [])
+        most = self._max_response_bytes
+        if most is not None and self.received > most:
+            self.failure = _too_long("the answer", most, "max_response_bytes")
             return Batch([], [])
         deltas: list[Delta] = []
         too_long: ProtocolError | None = None
@@ -91,7 +110,21 @@ class ChatStreamProtocol:
         self.chunks += len(events)
         if deltas:
             self.content = True
-        return Batch(deltas, events)
+        elif not self.done:
+            self._keep_silent(events)
+            return Batch([], [])
+        return Batch(deltas, self._take_silent() + events if self.silent else events)
+
+    def _keep_silent(self, events: list[bytes]) -> None:
+        self.silent += events
+        self._silent_size += sum(map(len, events))
+        if self._silent_size > self._max_event_bytes:
+            limit = self._max_event_bytes
+            self.failure = self.failure or _too_long("what says nothing", limit, "max_event_bytes")
+
+    def _take_silent(self) -> list[bytes]:
+        silent, self.silent, self._silent_size = self.silent, [], 0
+        return silent
 
     def _add(self, events: list[bytes], deltas: list[Delta]) -> list[bytes]:
         """Add *events* to what was told, and what they say to *deltas*; return those that count."""
@@ -162,32 +195,37 @@ class ChatStreamProtocol:
         self.content = True
         return Batch(deltas, [event])
 
-    def receive_eof(self) -> None:
-        """Note that the body has ended, cleanly.
+    def receive_eof(self) -> Batch:
+        """Note that the body has ended, cleanly; return the last events, which say nothing.
 
         Raises:
             AceChatError: What made the stream useless, if that is known only now.
             StreamTruncatedError: It ended before the answer did.
         """
+        if self.failure is None and not self.done:
+            self.failure = self._find_cut()
         if self.failure is not None:
             raise self.failure
-        if self.done:
-            return
+        return Batch([], self._take_silent())
+
+    def _find_cut(self) -> AceChatError | None:
+        """Look whether the answer is whole, now that nothing more comes; return what is wrong."""
         unfinished = self._events.unfinished()
         for number in range(self._strays, len(self._events.stray)):
             self._read_strays(number + 1)
             if self.failure is not None:
-                raise self.failure
+                return self.failure
         if unfinished is not None and unfinished.strip() == _DONE:
             # The source document prints the end without its blank line; nothing else gets mercy.
             self.done = True
         elif self._events.stray:
             stray = b"\n".join(self._events.stray)
-            raise ProtocolError("the stream ended in something that is no event", body=stray)
+            return ProtocolError("the stream ended in something that is no event", body=stray)
         elif not self._accumulator.finished:
-            raise StreamTruncatedError(
+            return StreamTruncatedError(
                 "the stream ended", chunks=self.chunks, received=self.received
             )
+        return None
 
     @property
     def usage(self) -> Usage | None:
@@ -206,3 +244,8 @@ class ChatStreamProtocol:
     def to_dict(self) -> dict[str, Any]:
         """Return what was told so far, fields included that acechat does not know."""
         return self._accumulator.to_dict()
+
+
+def _too_long(what: str, most: int, limit: str) -> ProtocolError:
+    """Make the error of what would fill the memory."""
+    return ProtocolError(f"{what} is longer than {most} bytes ({limit})")

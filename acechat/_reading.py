@@ -52,8 +52,6 @@ class Reading:
         self._failure: AceChatError | None = None
         self._completion: ChatCompletion[Any] | None = None
         self._held: Batch | None = None  # what the opening read brought
-        self._silent: list[bytes] = []  # events that say nothing, before one that does
-        self._silent_size = 0  # bytes
         self._due: float | None = None  # when the wait under way has lasted too long
         self._room = True  # where batches are passed on to
         self.most: int | None = None
@@ -106,9 +104,9 @@ class Reading:
         """Open the stream and read until something is said."""
         response = await self._call.open()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        protocol = ChatStreamProtocol(response.headers, self._call.config.max_event_bytes)
+        limit = self._call.config.max_event_bytes
+        protocol = ChatStreamProtocol(response.headers, limit, self.most)
         self._response, self._protocol = response, protocol
-        self._silent, self._silent_size = [], 0
         if kind not in _SSE:
             return await self._read_no_stream(response, protocol, kind)
         return await self._read("first_token", response.first_token_at)
@@ -128,52 +126,50 @@ class Reading:
 
     async def _read(self, phase: str, at: float | None) -> Batch:
         """Read until something is said, or until the end; heartbeats do not move the limit."""
-        response = self._response
-        assert response is not None  # noqa: S101 - _attempt made it
+        response, protocol = self._response, self._protocol
+        assert response is not None  # noqa: S101 - _attempt made both
+        assert protocol is not None  # noqa: S101
         if response.waiter is not None:
             raise RuntimeError(_ONE_AT_A_TIME)
         self._due = at
         tap = self._tap if self.pass_on is not None and self._flowing else None
         try:
-            while (batch := self._step()) is None:
+            while (batch := self._take(response, protocol)) is None:
                 await response.arrival(phase, at, tap)
         except AceChatError as error:
-            failure = self._break(error)
+            failure = error
         except BaseException:
             self._abandon()
             raise
         else:
             return batch
+        response.abort()
+        failure = bare(self._explained(failure, protocol))
+        if self._call.content:
+            self._call.note_failure(failure)
+            self._fail(failure)
         raise failure
 
-    def _step(self) -> Batch | None:
-        """Take what has arrived, and return what it says; None if one must wait for that.
+    def _take(self, response: Response, protocol: ChatStreamProtocol) -> Batch | None:
+        """Return what has arrived and says something; None if one must wait for that.
 
         Raises:
-            AceChatError: The stream is of no use any more.
+            AceChatError: The stream broke, and whoever takes again meets that, too.
         """
-        response, protocol = self._response, self._protocol
-        assert response is not None  # noqa: S101 - _attempt made both
-        assert protocol is not None  # noqa: S101
         while not self._ended:
             if protocol.failure is not None:
                 raise protocol.failure
             data = response.take()
             if data is None:
                 return None
-            batch = protocol.receive_data(data)
+            batch = protocol.receive_data(data) if data else protocol.receive_eof()
             if protocol.content:
                 self._call.content = True
-            if self.most is not None and protocol.received > self.most:
-                protocol.failure = _too_long("the answer", self.most, "max_response_bytes")
-            elif protocol.done or not data:
-                protocol.receive_eof()
+            if protocol.done or not data:
                 self._finish(response)
-                return self._with_silent(batch)
-            elif batch.deltas:
-                return self._with_silent(batch)
-            else:
-                self._keep_silent(batch.events, protocol)
+                return batch
+            if batch.deltas:
+                return batch
         return END
 
     def _tap(self) -> bool:
@@ -185,42 +181,15 @@ class Reading:
             self._room = True
             return False
         try:
-            while (batch := self._step()) is not None:
+            while (batch := self._take(response, protocol)) is not None:
                 if batch is END:
                     return False
                 self._room = self.pass_on(batch)
                 self._due = self._call.idle_at()
-        except AceChatError as error:
-            protocol.failure = error  # the task raises it
-            return False
+        except AceChatError:
+            return False  # the task meets it, too
         response.limit("idle", self._due)
         return True
-
-    def _keep_silent(self, events: list[bytes], protocol: ChatStreamProtocol) -> None:
-        """Keep *events* that say nothing for those who ask for all events."""
-        self._silent += events
-        self._silent_size += sum(map(len, events))
-        if self._silent_size > (most := self._call.config.max_event_bytes):
-            protocol.failure = _too_long("what says nothing", most, "max_event_bytes")
-
-    def _with_silent(self, batch: Batch) -> Batch:
-        if not self._silent:
-            return batch
-        batch = Batch(batch.deltas, self._silent + batch.events)
-        self._silent, self._silent_size = [], 0
-        return batch
-
-    def _break(self, error: AceChatError) -> AceChatError:
-        """Close the connection of a stream that broke; return what to raise."""
-        response, protocol = self._response, self._protocol
-        assert response is not None  # noqa: S101 - _attempt made both
-        assert protocol is not None  # noqa: S101
-        response.abort()
-        failure = bare(self._explained(error, protocol))
-        if self._call.content:
-            self._call.note_failure(failure)
-            self._fail(failure)
-        return failure
 
     def _explained(self, error: AceChatError, protocol: ChatStreamProtocol) -> AceChatError:
         """Put into *error* what is known about the stream that it ended."""
@@ -312,8 +281,3 @@ class Reading:
     def trace_id(self) -> str | None:
         """What the service's support asks for; None before the response began."""
         return self._protocol.trace_id if self._protocol else None
-
-
-def _too_long(what: str, most: int, limit: str) -> ProtocolError:
-    """Make the error of what would fill the memory."""
-    return ProtocolError(f"{what} is longer than {most} bytes ({limit})")

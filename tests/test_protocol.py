@@ -325,6 +325,46 @@ def test_a_broken_field_that_acechat_skips_costs_only_the_unknown_fields(odd):
     assert protocol.to_dict()["more"] == 1
 
 
+def test_events_that_say_nothing_come_with_the_next_that_does_or_with_the_end():
+    silence, word, end = event(choices=[]), said("Hi"), said(None, "stop")
+    protocol = ChatStreamProtocol({}, LIMIT)
+
+    reads = [protocol.receive_data(sent) for sent in (silence, silence, word, end, silence)]
+    reads.append(protocol.receive_eof())
+
+    told = [len(read.events) for read in reads]
+    assert told == [0, 0, 3, 0, 0, 2]
+    assert [str(delta) for read in reads for delta in read.deltas] == ["Hi"]
+
+
+def test_silence_must_end_before_it_fills_the_memory():
+    protocol = open_stream(said("Hi"), *[event(choices=[], pad="x" * 100)] * 7, limit=1_000)
+    assert protocol.failure is None
+
+    protocol.receive_data(event(choices=[], pad="x" * 100))
+
+    assert "what says nothing is longer than 1000 bytes" in str(protocol.failure)
+
+
+def test_an_answer_must_end_before_it_fills_the_memory():
+    protocol = ChatStreamProtocol({}, LIMIT, max_response_bytes=1_000)
+    assert protocol.receive_data(said("x" * 800)).deltas
+    assert not protocol.receive_data(said("x" * 800)).deltas
+
+    with pytest.raises(ProtocolError, match="the answer is longer than 1000 bytes"):
+        protocol.receive_eof()
+
+
+def test_a_cut_that_was_found_is_found_again():
+    protocol = open_stream(said("Hel"))
+
+    for _ in range(2):
+        with pytest.raises(StreamTruncatedError) as caught:
+            protocol.receive_eof()
+
+    assert caught.value is protocol.failure
+
+
 def test_nothing_counts_after_the_end():
     protocol = open_stream(said("Hi", "stop"), DONE)
 

@@ -65,7 +65,7 @@ def test_other_forms_of_an_event_become_the_usual_one():
 def test_data_of_several_lines_stays_so():
     sent = b'data: {"choices":\ndata: []}\n\n'
 
-    assert retold(sent) == sent
+    assert retold(sent, event("Hello")) == sent + event("Hello")
 
 
 @pytest.mark.parametrize(

@@ -138,10 +138,12 @@ class Response:
 
     async def _read_ahead(self) -> None:
         """Wait for bytes on a connection of the caller's own session, which tells us nothing."""
+        self.waiter = self._loop.create_future()  # that one waits; what wakes it is aiohttp's
         try:
             self.kept = await self._raw.content.readany()
         except Exception as error:  # noqa: BLE001 - as in `take`
             self.abort(translated(error, "the answer was cut"))
+        self.waiter = None
         self._news = True
 
     def limit(self, phase: str, at: float | None) -> None:

@@ -170,6 +170,30 @@ def test_a_stream_that_was_dropped_was_cancelled(acechat_service):
     assert kinds(events) == [RequestSent, FirstToken, CallFailed]
 
 
+def test_a_call_that_was_cancelled_while_it_waited_for_its_turn_is_not_billed(acechat_service):
+    events = []
+
+    async def leave():
+        async with AsyncClient(
+            TOKEN, base_url=acechat_service.url, observers=[events.append], max_concurrency=1
+        ) as client:
+            first = asyncio.create_task(client.chat("Hello"))
+            await asyncio.sleep(0.2)
+            second = asyncio.create_task(client.chat("Hello"))
+            await asyncio.sleep(0.1)
+            second.cancel()
+            await asyncio.wait([second])
+            first.cancel()
+            await asyncio.wait([first])
+
+    acechat_service.script(stall(5, after=0, of=ok("never")))
+    asyncio.run(leave())
+
+    waiting, under_way = (event for event in events if isinstance(event, CallFailed))
+    assert (waiting.failure, waiting.may_be_billed) == ("cancelled", False)
+    assert (under_way.failure, under_way.may_be_billed) == ("cancelled", True)
+
+
 def test_a_cancelled_call_says_that_it_may_be_billed(acechat_service):
     events = []
     acechat_service.script(stall(5, after=0, of=ok("never")))

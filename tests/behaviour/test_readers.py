@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 
+import aiohttp
 import pytest
 
 from acechat import AsyncClient, Client, StreamInterruptedError, StreamTruncatedError
@@ -62,8 +63,11 @@ def test_an_answer_gets_nothing_of_the_next_one_on_its_connection(server, wire, 
     assert whole == "1 begins, 1 ends"
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["", "in a session of the caller's"])
 @pytest.mark.parametrize("begun", [False, True], ids=["while it opens", "while it flows"])
-def test_a_second_task_that_reads_a_stream_is_told_so_and_the_first_reads_on(server, wire, begun):
+def test_a_second_task_that_reads_a_stream_is_told_so_and_the_first_reads_on(
+    server, wire, begun, own
+):
     async def handler(reader, writer, number):
         await asyncio.sleep(0.2)
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
@@ -72,7 +76,12 @@ def test_a_second_task_that_reads_a_stream_is_told_so_and_the_first_reads_on(ser
         writer.write(b"0\r\n\r\n")
 
     async def read():
-        async with AsyncClient(wire.token, base_url=server.url, retries=1) as client:
+        async with (
+            aiohttp.ClientSession() as theirs,
+            AsyncClient(
+                wire.token, base_url=server.url, retries=1, session=theirs if own else None
+            ) as client,
+        ):
             stream = client.stream("Hello")
             if begun:
                 await anext(stream)

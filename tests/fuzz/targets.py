@@ -144,11 +144,13 @@ def _told(case, pieces):
         if protocol.failure is not None:
             break  # as the client does
     end = None
+    inside = protocol.failure
     try:
-        protocol.receive_eof()
+        events += map(bytes, protocol.receive_eof().events)
     except AceChatError as error:
         end = _facts(error)
-        if error is protocol.failure:
+        events += map(bytes, protocol.silent)  # which nobody is told any more
+        if error is inside:
             end = (*end, "inside")
     completion = protocol.completion()
     msgspec.json.encode(completion)
