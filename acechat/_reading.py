@@ -131,8 +131,9 @@ class Reading:
         assert protocol is not None  # noqa: S101
         if response.waiter is not None:
             raise RuntimeError(_ONE_AT_A_TIME)
-        self._due = at
-        tap = self._tap if self.pass_on is not None and self._flowing else None
+        tap = None
+        if self.pass_on is not None and self._flowing:
+            self._due, tap = at, self._tap
         try:
             while (batch := self._take(response, protocol)) is None:
                 await response.arrival(phase, at, tap)
