@@ -54,6 +54,9 @@ _LARGE = 2**20
 _MARKUP = 2**14
 """Bytes of a request beside its pictures; where there are more, msgspec makes room."""
 
+_SHORT = 2**16
+"""Bytes up to which a request is searched sooner than walked."""
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot decode; the last two are not its own."""
 
@@ -76,7 +79,8 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
         else:
             written = room = bytearray(size + _MARKUP)
             _encoder.encode_into(body, room)
-        if b"null" in written:  # which msgspec makes of NaN and infinity
+        # msgspec makes null of NaN and infinity; to look for it in pictures takes too long.
+        if len(written) > _SHORT or b"null" in written:
             _refuse_numbers(body)
     except RecursionError:
         raise ConfigurationError("the request is nested too deep, or holds itself") from None
