@@ -31,6 +31,10 @@ class Terms(Struct, frozen=True):
     """The other fields of the request."""
 
 
+_USUAL = 8
+"""What most runs have, and nobody needs to check: this very number, which 8.0 is not."""
+
+
 class Limits(Struct, frozen=True):
     """How far a run may go; see `acechat.AsyncClient.run`.
 
@@ -38,15 +42,15 @@ class Limits(Struct, frozen=True):
         ConfigurationError: A number is not positive.
     """
 
-    max_turns: int = 8
-    max_parallel: int = 8
+    max_turns: int = _USUAL
+    max_parallel: int = _USUAL
     tool_timeout: float | None = None
     raise_tool_errors: bool = False
     budget: Budget | None = None
 
     def __post_init__(self) -> None:
-        if (self.max_turns, self.max_parallel, self.tool_timeout) == (8, 8, None):
-            return  # as most runs have it
+        if self.max_turns is self.max_parallel is _USUAL and self.tool_timeout is None:
+            return
         check_number("max_turns", self.max_turns, int, optional=False)
         check_number("max_parallel", self.max_parallel, int, optional=False)
         check_number("tool_timeout", self.tool_timeout, int, float)

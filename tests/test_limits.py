@@ -262,7 +262,7 @@ def test_a_limit_that_is_none_says_what_it_must_be(make, told):
     assert str(caught.value) == told
 
 
-@pytest.mark.parametrize("number", [0, -1, 1.5, True, "3", None])
+@pytest.mark.parametrize("number", [0, -1, 1.5, 8.0, True, "3", None])
 @pytest.mark.parametrize("name", ["max_turns", "max_parallel"])
 def test_a_run_has_a_whole_number_of_turns_and_of_tools_at_a_time(name, number):
     with pytest.raises(ConfigurationError) as caught:

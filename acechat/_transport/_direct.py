@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import aiohttp
 
-from acechat._transport._pool import Connector
+from acechat._transport._connection import Connector
 
 __all__ = ["Answer", "Direct"]
 

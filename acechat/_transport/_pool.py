@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
-import sys
 import weakref
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
-from contextvars import ContextVar
-from functools import partial
 from types import AsyncGeneratorType
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.tracing import Trace
 
 from acechat._config import Timeout
+from acechat._transport._connection import Connector, Wire
 from acechat._transport._failures import timed_out
 from acechat.errors import ClientClosedError
 
@@ -27,167 +21,9 @@ if TYPE_CHECKING:
     from acechat._transport._direct import Direct
     from acechat._transport._response import Response
 
-__all__ = ["Connector", "Pool", "Wire", "abandoned", "wire"]
+__all__ = ["Pool", "abandoned"]
 
 _T = TypeVar("_T")
-
-
-class Wire:
-    """What is known about the connection that one request travels on."""
-
-    __slots__ = ("fresh", "reused", "sent", "transport")
-
-    def __init__(self) -> None:
-        self.fresh = False
-        """Whether it must not be a connection that was used before."""
-
-        self.reused = False
-        self.sent = False
-        """Whether anything may have been written."""
-
-        self.transport: asyncio.Transport | None = None
-
-    def renew(self) -> None:
-        """Begin again, on a connection that nobody has used."""
-        self.fresh = True
-        self.transport = None
-
-    def cut(self) -> None:
-        """Drop the connection, and with it what of the request was not written yet.
-
-        Closing alone would wait until the server has read what it may never read.
-        """
-        if self.transport is not None:
-            self.transport.abort()
-
-
-wire: ContextVar[Wire] = ContextVar("acechat_wire")
-"""The connection of the request that this task is sending."""
-
-
-class Reader(Protocol):
-    """Who reads a body while it arrives."""
-
-    kept: bytes
-    """What had arrived unread when the connection broke; aiohttp would raise first."""
-
-    def arrived(self) -> None:
-        """Take note of bytes, or of the end."""
-
-
-class Handler(ResponseHandler):
-    """aiohttp's own, without what costs a stream as much as its decoding does.
-
-    It tells the reader of a body at once that something has come: to wait for it with aiohttp takes
-    two coroutines more for each read.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self._held_back = False
-        self._unread = b""
-        self.reader: Reader | None = None
-
-    def listen(self, reader: Reader) -> bytes:
-        """Tell *reader* from now on; return what was left when the connection broke before."""
-        self.reader = reader
-        return self._unread
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.reader is not None:
-            self.reader.arrived()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        body, reader = self._payload, self.reader
-        if body is not None and body.exception() is None and not body.is_eof():
-            self._unread = body.read_nowait()
-            if reader is not None:
-                reader.kept = self._unread
-        super().connection_lost(exc)
-        if reader is not None:
-            reader.arrived()
-
-    def pause_reading(self) -> None:
-        self._held_back = True
-        super().pause_reading()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Resume what was paused; aiohttp resumes, and parses nothing, after each HTTP chunk."""
-        if self._held_back:
-            self._held_back = False
-            super().resume_reading(resume_parser)
-
-
-class Connector(aiohttp.TCPConnector):
-    """Notes which connection a request gets, and bounds everything that making one takes.
-
-    What a forked child inherits it must not touch: the sockets and the selector are shared, so
-    closing there would deafen the parent.
-    """
-
-    pid = 0
-    """The process that opened the connections."""
-
-    def adopt(self) -> None:
-        """Note whose the connections are, and what takes their bytes."""
-        self.pid = os.getpid()
-        self._factory = cast("partial[ResponseHandler]", partial(Handler, loop=self._loop))
-        # asyncio allocates 256 KiB for each read, which glibc maps and unmaps each time: half of
-        # what a live stream costs (measured). It maps none that is smaller than one freed before.
-        bytes(2**20)
-
-    def _release(
-        self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False
-    ) -> None:
-        if self.pid != os.getpid():
-            return
-        transport = protocol.transport
-        super()._release(key, protocol, should_close=should_close)
-        if transport is not None and transport.is_closing():
-            transport.abort()  # closing waits until the server has read what it may never read
-
-    def __del__(self, _warnings: object = None) -> None:
-        """Do nothing: the pool closes, in its own thread, and the parent of a fork for itself."""
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.connector.Connection:
-        mine = wire.get()
-        while True:
-            mine.reused = True
-            connection = await super().connect(req, traces, timeout)
-            protocol, transport = connection.protocol, connection.transport
-            if isinstance(protocol, Handler):
-                protocol.reader = None  # who asked before may still have the end of it to read
-            unasked = mine.reused and transport is not None and _holds_bytes(transport)
-            unfit = unasked or (mine.reused and mine.fresh)
-            if protocol is None or not (protocol.should_close or unfit):
-                mine.transport = transport
-                mine.sent = True
-                return connection
-            # Bytes arrived while the connection was idle: they answer nothing that was asked.
-            connection.close()
-
-    async def _create_connection(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> ResponseHandler:
-        wire.get().reused = False
-        # aiohttp's own limit is per address and leaves out the look-up of the host.
-        async with asyncio.timeout(timeout.sock_connect):
-            return await super()._create_connection(req, traces, timeout)
-
-
-def _holds_bytes(transport: asyncio.BaseTransport) -> bool:
-    """Whether something has arrived that the loop, being busy or stopped, has not read yet."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return False
-    if sys.platform == "win32":
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()  # unlike select(), for any number of files; 1.5 µs
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 class Pool:

@@ -11,9 +11,10 @@ import aiohttp
 from acechat._config import Timeout
 from acechat._exchange import Ending, ending_of
 from acechat._recorder import Tape
+from acechat._transport._connection import Handler
 from acechat._transport._direct import Answer
 from acechat._transport._failures import timed_out, translated
-from acechat._transport._pool import Handler, Pool
+from acechat._transport._pool import Pool
 from acechat.errors import AceChatError, TransportError
 
 __all__ = ["Response"]

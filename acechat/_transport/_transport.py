@@ -17,9 +17,10 @@ from acechat._config import Config, Timeout
 from acechat._recorder import Recorder
 from acechat._request import HTTPRequest
 from acechat._transport._certificates import named_certificates
+from acechat._transport._connection import Connector, Wire, wire
 from acechat._transport._direct import Answer, Direct
 from acechat._transport._failures import timed_out, translated
-from acechat._transport._pool import Connector, Pool, Wire, wire
+from acechat._transport._pool import Pool
 from acechat._transport._response import Response
 from acechat._transport._upload import Upload
 from acechat._version import __version__
