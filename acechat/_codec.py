@@ -38,7 +38,6 @@ __all__ = [
     "decode_models",
     "decode_plain_chunk",
     "encode",
-    "encode_field",
     "is_object",
     "with_arguments",
     "without_arguments",
@@ -90,11 +89,6 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
             "which cannot be sent"
         ) from None
     return written
-
-
-def encode_field(name: str, value: object) -> msgspec.Raw:
-    """Write one field of a request, once for all requests that have it; see `encode`."""
-    return msgspec.Raw(encode({name: value})[len(name) + len('{"":') : -len("}")])
 
 
 def _refuse_numbers(value: object, path: str = "") -> None:

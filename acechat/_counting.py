@@ -97,8 +97,9 @@ def _image(part: dict[str, Any]) -> dict[str, Any]:
     return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
 
 
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    function = tool["function"]
+def _tool(tool: Mapping[str, Any] | msgspec.Raw) -> dict[str, Any]:
+    plain = msgspec.json.decode(tool) if isinstance(tool, msgspec.Raw) else tool
+    function = plain["function"]
     schema: Any = function.get("parameters") or {"type": "object", "properties": {}}
     named = {key: function[key] for key in ("name", "description") if key in function}
     return named | {"input_schema": schema}

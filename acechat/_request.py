@@ -251,12 +251,12 @@ def _unknown_option(name: str) -> str:
     return f"unknown option {name!r}: {hint} Fields that acechat lacks go through extra_body="
 
 
-def as_sendable_tool(tool: Any) -> Any:
+def as_sendable_tool(tool: Any) -> Mapping[str, Any] | msgspec.Raw:
     """Describe a function; the service drops a tool whose parameters are no object (1.2)."""
     if not isinstance(tool, Mapping):
-        from acechat._tool import as_tool  # most calls have none
+        from acechat._tool import form_of  # most calls have none
 
-        return as_tool(tool).definition
+        return msgspec.Raw(form_of(tool).written)
     entry = cast("Mapping[str, Any]", tool)
     function = _function_of(entry)
     if function and not function.get("parameters"):

@@ -8,7 +8,6 @@ from functools import partial
 from math import isfinite
 from types import FunctionType, MethodType
 from typing import Any, cast, get_args, get_type_hints
-from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import UNSET
@@ -17,7 +16,7 @@ from acechat._docstring import describe
 from acechat._schema import MisfitError, convert_hook, schema_of
 from acechat.errors import ConfigurationError
 
-__all__ = ["Signature", "innermost", "read_arguments", "signature_of"]
+__all__ = ["Signature", "innermost", "read_arguments", "read_signature", "way_of"]
 
 _VARIABLE: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
@@ -121,17 +120,11 @@ def _sendable(default: object, hint: Any) -> Any:
     return msgspec.json.decode(told)
 
 
-_known: WeakKeyDictionary[FunctionType, dict[object, Signature]] = WeakKeyDictionary()
-"""Reading a signature takes longer than most calls of tools; a function that is kept keeps it."""
+def way_of(function: Any) -> tuple[FunctionType | None, object]:
+    """Return the function that *function* is made of, and how: what decides its signature.
 
-
-def signature_of(function: Any, name: str) -> Signature:
-    """Return what *function* takes; what is made of the same function in the same way is read once.
-
-    A method, and most partials, are made anew for each run.
-
-    Raises:
-        ConfigurationError: It takes what no model can send, or does not say what it takes.
+    A method, and most partials, are made anew each time, but in the same way. None for what is made
+    of something else, or says of itself what it takes.
     """
     inner, held, text = function, None, None
     if type(inner) is partial and not _SAYS_OTHERWISE & vars(inner).keys():
@@ -140,16 +133,15 @@ def signature_of(function: Any, name: str) -> Signature:
     if bound:
         # One that is not documented inherits its docstring, from where only its object knows.
         text, inner = inner.__doc__ or inspect.getdoc(inner), inner.__func__
-    if not isinstance(inner, FunctionType):
-        return _read_signature(function, name)
-    known, made_so = _known.setdefault(inner, {}), (bound, text, held)
-    signature = known.get(made_so)
-    if signature is None:
-        signature = known[made_so] = _read_signature(function, name)
-    return signature
+    return (inner if isinstance(inner, FunctionType) else None), (bound, text, held)
 
 
-def _read_signature(function: Any, name: str) -> Signature:
+def read_signature(function: Any, name: str) -> Signature:
+    """Return what *function*, the tool *name*, takes.
+
+    Raises:
+        ConfigurationError: It takes what no model can send, or does not say what it takes.
+    """
     try:
         taken = inspect.signature(function).parameters
     except (TypeError, ValueError):

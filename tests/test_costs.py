@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from acechat import AsyncClient, Client, _toolbox, tool
-from acechat._tool import as_tool
+from acechat._tool import form_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -182,7 +182,7 @@ async def run_by_hand(client, weather=weather):
             messages.append({"role": "tool", "content": result, "tool_call_id": call.id})
 
 
-WEATHER = as_tool(weather).definition
+WEATHER = msgspec.json.decode(form_of(weather).written)
 
 
 def bytecodes(work):

@@ -11,13 +11,14 @@ from inspect import iscoroutinefunction
 from types import MethodType
 from typing import Annotated, Literal
 
+import msgspec
 import pydantic
 import pytest
 from msgspec import Meta, Struct
 
 from acechat import ConfigurationError, Tool, tool
 from acechat._schema import MisfitError
-from acechat._tool import as_tool, by_name
+from acechat._tool import by_name, form_of
 
 
 class Place(Struct):
@@ -55,6 +56,17 @@ class Shop:
     def __call__(self, item: str) -> str:
         """Buy something."""
         return item
+
+
+def as_tools(*functions):
+    """Make by hand what `run` makes of functions: what the service is told, and what is called."""
+    for form, function in by_name(functions).values():
+        told = msgspec.json.decode(form.written)["function"]
+        yield Tool(function=function, timeout=form.timeout, read=form.read, **told)
+
+
+def as_tool(function):
+    return next(as_tools(function))
 
 
 def parameters(function):
@@ -225,8 +237,8 @@ def test_one_function_may_be_several_tools():
 
     assert front is look
     assert back("out") == "out"
-    named = by_name([front, back])
-    assert [(one.name, one.timeout) for one in named.values()] == [("front", 2), ("back", 2)]
+    named = as_tools(front, back)
+    assert [(one.name, one.timeout) for one in named] == [("front", 2), ("back", 2)]
     assert as_tool(tool(back, description="Behind.")).name == "back"
     assert tool(front, name="front") is front
 
@@ -246,14 +258,13 @@ def test_methods_of_two_objects_are_told_apart():
 
     front, back = Door("front"), Door("back")
 
-    named = by_name(
-        [
-            tool(front.move, name="front"),
-            tool(back.move, name="back"),
-            tool(front.lock, name="lock_front"),
-            back.lock,
-        ]
+    made = as_tools(
+        tool(front.move, name="front"),
+        tool(back.move, name="back"),
+        tool(front.lock, name="lock_front"),
+        back.lock,
     )
+    named = {one.name: one for one in made}
 
     assert list(named) == ["front", "back", "lock_front", "lock"]
     assert named["front"](open_=True) == "front True"
@@ -344,16 +355,21 @@ def test_a_tool_made_by_hand_gets_what_the_model_sends():
     made = Tool(name="row", function=dict, parameters={"type": "object"}, description="Keep.")
 
     assert made(**made.read('{"a": [1]}')) == {"a": [1]}
-    assert as_tool(made) is made
+    assert as_tool(made) == made
     with pytest.raises(MisfitError):
         made.read("[1]")
+
+
+def test_a_number_that_json_cannot_hold_is_refused_where_it_stands():
+    with pytest.raises(ConfigurationError, match=r"function\.parameters\.minimum is nan"):
+        form_of(Tool(name="row", function=dict, parameters={"minimum": math.nan}))
 
 
 def test_a_function_that_nobody_keeps_is_not_kept_as_a_tool():
     def once(city: str) -> str:
         return city
 
-    as_tool(once)
+    form_of(once)
     seen = weakref.ref(once)
     del once
     gc.collect()
@@ -378,7 +394,7 @@ def price(item: str, amount: int = 1) -> float:
     ids=["function", "method", "partial", "partial by name", "partial of a method"],
 )
 def test_what_is_made_of_a_function_in_the_same_way_is_read_once(make):
-    assert as_tool(make()).read == as_tool(make()).read
+    assert form_of(make()) is form_of(make())
 
 
 def test_what_is_made_of_a_function_in_other_ways_is_told_apart():
