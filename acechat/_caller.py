@@ -6,7 +6,7 @@ import os
 import ssl as _ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -22,16 +22,17 @@ from acechat._config import (
     as_retries,
     as_timeout,
 )
+from acechat._draft import Draft, draft_of
 from acechat._environment import read_api_root, read_token
 from acechat._hooks import Hooks
 from acechat._limits import Budget, RateLimit
 from acechat._middleware import Middleware, check_middleware
 from acechat._money import Meter
 from acechat._observers import Observer, Observers
-from acechat._request import Content, HTTPRequest, build_chat, gather_messages, rides_on_a_stream
+from acechat._request import Content, HTTPRequest, gather_messages
 from acechat._stream import AsyncChatStream
 from acechat._terms import Limits, Terms
-from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+from acechat.types import CatalogModel, ChatCompletion, MessageLike, Model
 
 if TYPE_CHECKING:  # aiohttp takes 0.15 s, and comes when a client is made; the rest, when used
     import aiohttp
@@ -186,27 +187,17 @@ class Caller:
         terms: Terms,
         output_type: OutputType[OutputT] | None = None,
     ) -> Awaitable[ChatCompletion[OutputT]]:
-        call, stream = self._call_and_ride(content, messages, terms, output_type)
-        return call.whole(partial(_collect, call) if stream else None)
+        messages = gather_messages(content, messages=messages, system=terms.system)
+        return self._ask(draft_of(terms, self._config), messages, output_type)
 
-    def _call_and_ride(
+    def _ask(
         self,
-        content: Sequence[Content],
-        messages: Iterable[MessageLike],
-        terms: Terms,
-        output_type: OutputType[Any] | None,
-    ) -> tuple[Call, bool]:
-        """Return the call of a `chat`, and whether its answer comes as a stream."""
-        model = terms.model or self._config.model
-        options = cast("Mapping[str, Any]", terms.options)
-        if terms.extra_body:
-            options = {**options, **terms.extra_body}
-            model = str(options.get("model", model))
-        stream = rides_on_a_stream(self._config.transport, model, options)
-        if stream:  # a plain answer always tells its usage; a stream may wait to be asked
-            told: ChatOptions = {"stream_options": {"include_usage": True}, **terms.options}
-            terms = msgspec.structs.replace(terms, options=told)
-        return self._call_for(content, messages, terms, output_type, stream=stream), stream
+        draft: Draft,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[OutputT] | None = None,
+    ) -> Awaitable[ChatCompletion[OutputT]]:
+        call = self._call_for(draft, messages, output_type)
+        return call.whole(partial(_collect, call) if draft.stream else None)
 
     def _stream(
         self,
@@ -215,7 +206,16 @@ class Caller:
         terms: Terms,
         output_type: OutputType[OutputT] | None = None,
     ) -> AsyncChatStream[OutputT]:
-        return AsyncChatStream(self._call_for(content, messages, terms, output_type, stream=True))
+        messages = gather_messages(content, messages=messages, system=terms.system)
+        return self._open(draft_of(terms, self._config, stream=True), messages, output_type)
+
+    def _open(
+        self,
+        draft: Draft,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[OutputT] | None = None,
+    ) -> AsyncChatStream[OutputT]:
+        return AsyncChatStream(self._call_for(draft, messages, output_type))
 
     def _run(
         self,
@@ -226,7 +226,7 @@ class Caller:
     ) -> AsyncRun:
         from acechat._run import AsyncRun, Story
 
-        return AsyncRun(self._chat, Story(content, messages, limits, terms, self._config.token))
+        return AsyncRun(self._ask, Story(content, messages, terms, limits, self._config))
 
     def _run_stream(
         self,
@@ -238,8 +238,8 @@ class Caller:
         from acechat._run import Story
         from acechat._run_stream import AsyncRunStream
 
-        story = Story(content, messages, limits, terms, self._config.token)
-        return AsyncRunStream(self._stream, story)
+        story = Story(content, messages, terms, limits, self._config, stream=True)
+        return AsyncRunStream(self._open, story)
 
     def _prepare(
         self,
@@ -251,13 +251,16 @@ class Caller:
         from acechat._prepared import AsyncPreparedRequest
 
         config = self._config
-        request = self._call_and_ride(content, messages, terms, output_type)[0].request
+        messages = gather_messages(content, messages=messages, system=terms.system)
+        request = self._call_for(draft_of(terms, config), messages, output_type).request
         return AsyncPreparedRequest(
             request, config.api_root, config.token, self._count_tokens, terms
         )
 
     async def _models(self) -> list[Model]:
-        call = self._call(HTTPRequest(method="GET", path="/models"))
+        config = self._config
+        request = HTTPRequest(method="GET", path="/models", headers=config.headers)
+        call = Call(self._transport, request, config, config.timeout, config.retries, self._hooks)
         return await call.run(partial(call.body, decode_models))
 
     async def _catalog(self) -> list[CatalogModel]:
@@ -282,54 +285,33 @@ class Caller:
     ) -> int:
         from acechat._counting import build_count, decode_count
 
+        config = self._config
         gathered = gather_messages(content, messages=messages, system=terms.system)
-        request = build_count(gathered, model=terms.model or self._config.model, tools=tools)
-        call = self._call(request, terms.timeout, terms.retries)
+        request = build_count(gathered, model=terms.model or config.model, tools=tools)
+        call = Call(
+            self._transport,
+            request.with_headers(config.headers),
+            config,
+            as_timeout(terms.timeout, config.timeout),
+            as_retries(terms.retries, config.retries),
+            self._hooks,
+        )
         return await call.run(partial(call.body, decode_count))
 
     def _call_for(
         self,
-        content: Sequence[Content],
-        messages: Iterable[MessageLike],
-        terms: Terms,
+        draft: Draft,
+        messages: Sequence[MessageLike],
         output_type: OutputType[Any] | None,
-        *,
-        stream: bool,
     ) -> Call:
         """Return the call that asks for an answer; nothing is sent.
 
         Raises:
             ConfigurationError: Something cannot be sent.
-            TypeError: An option is unknown.
         """
-        model = terms.model or self._config.model
-        request = build_chat(
-            content,
-            messages=messages,
-            system=terms.system,
-            model=model,
-            stream=stream,
-            options=terms.options,
-            extra_body=terms.extra_body,
-            extra_headers=terms.extra_headers,
-        )
-        return self._call(request, terms.timeout, terms.retries, output_type, model=model)
-
-    def _call(
-        self,
-        request: HTTPRequest,
-        timeout: Timeout | float | None = None,
-        retries: RetryPolicy | int | None = None,
-        output_type: OutputType[Any] | None = None,
-        *,
-        model: str = "",
-    ) -> Call:
-        config = self._config
-        if config.headers:
-            request = msgspec.structs.replace(request, headers=config.headers | request.headers)
-        timeout = config.timeout if timeout is None else as_timeout(timeout, config.timeout)
-        retries = config.retries if retries is None else as_retries(retries, config.retries)
-        transport, hooks = self._transport, self._hooks
+        request = draft.request(messages)
+        timeout, retries, model = draft.timeout, draft.retries, draft.model
+        transport, config, hooks = self._transport, self._config, self._hooks
         if output_type is None:
             return Call(transport, request, config, timeout, retries, hooks, model)
         from acechat._output import Asking

@@ -8,7 +8,8 @@ from typing import Any, cast
 import msgspec
 
 from acechat._codec import decode_json
-from acechat._request import HTTPRequest, as_sendable_tool, build_request
+from acechat._draft import as_sendable_tool
+from acechat._request import HTTPRequest, build_request
 from acechat.errors import ConfigurationError, ProtocolError
 from acechat.types import MessageLike
 

@@ -19,9 +19,10 @@ import msgspec
 from msgspec import Struct
 
 from acechat._codec import encode
+from acechat._draft import thinks
 from acechat._partial_json import find_json
 from acechat._partial_output import KEY, PartialOutput
-from acechat._request import HTTPRequest, thinks
+from acechat._request import HTTPRequest
 from acechat._schema import MisfitError, adapted, read, schema_of
 from acechat.errors import APIError, ConfigurationError, OutputError
 from acechat.types import AssistantMessage, ChatCompletion, Usage, UserMessage

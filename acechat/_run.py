@@ -10,8 +10,9 @@ from typing import Any, Self, TypeAlias
 
 import msgspec
 
-from acechat._environment import Token
-from acechat._request import Content, gather_messages
+from acechat._config import Config
+from acechat._draft import Draft, draft_of
+from acechat._request import Content, as_sendable, gather_messages
 from acechat._terms import Limits, Terms
 from acechat._toolbox import Results, Toolbox
 from acechat.errors import AceChatError, MaxTurnsError
@@ -30,7 +31,7 @@ from acechat.types.usage import Spent
 
 __all__ = ["AsyncRun", "Story"]
 
-_Ask: TypeAlias = Callable[[tuple[()], list[MessageLike], Terms], Awaitable[ChatCompletion[Any]]]
+_Ask: TypeAlias = Callable[[Draft, list[MessageLike]], Awaitable[ChatCompletion[Any]]]
 """Asks for an answer."""
 
 _id_of = attrgetter("id")
@@ -42,23 +43,32 @@ class Story:
     Args:
         content: What the user says now.
         messages: What was said before.
-        limits: How far it may go.
         terms: How all its requests are made, their *tools* and *tool_choice* included.
-        token: What no text may hold.
+        limits: How far it may go.
+        config: The client's settings.
+        stream: Whether answers come as streams; None for what the client's *transport* says.
     """
 
     def __init__(
         self,
         content: Sequence[Content],
         messages: Iterable[MessageLike],
-        limits: Limits,
         terms: Terms,
-        token: Token,
+        limits: Limits,
+        config: Config,
+        *,
+        stream: bool | None = None,
     ) -> None:
         options: dict[str, Any] = {**terms.options}
-        self.toolbox: Toolbox = Toolbox(options.get("tools") or (), limits, token)
+        self.toolbox: Toolbox = Toolbox(options.get("tools") or (), limits, config.token)
         options["tools"] = self.toolbox.written
-        self.messages: list[MessageLike] = gather_messages(content, messages=messages, system=None)
+        terms = msgspec.structs.replace(terms, options=options)
+        self._draft = draft_of(terms, config, stream=stream)
+        self._demands = self._draft.fields.get("tool_choice") not in (None, "none", "auto")
+        self._limits = limits
+        said = gather_messages(content, messages=messages, system=terms.system)
+        self._said = said  # all that is sent, as it is sent
+        self.messages: list[MessageLike] = said[terms.system is not None :]
         self.turns: list[Turn] = []
         self.ended: bool = False
 
@@ -68,16 +78,11 @@ class Story:
         self.results: Results = {}
         """Of its calls, as far as they have ended."""
 
-        self._limits = limits
-        self._options = options
-        self._demands = options.get("tool_choice") not in (None, "none", "auto")
-        self._terms = msgspec.structs.replace(terms, options=options)
-
-    def next_request(self) -> tuple[tuple[()], list[MessageLike], Terms]:
-        """Return the arguments of the next call: all is said in its messages.
+    def next_request(self) -> tuple[Draft, list[MessageLike]]:
+        """Return how to ask next, and what to say.
 
         Raises:
-            MaxTurnsError: There is to be none.
+            MaxTurnsError: There is to be no more asking.
             BudgetExceededError: There is nothing left to pay it with.
         """
         limits = self._limits
@@ -86,7 +91,7 @@ class Story:
         if limits.budget is not None:
             used = [turn.completion.usage for turn in self.turns]
             limits.budget.check(reduce(Spent.plus, used, Spent()))
-        return (), self.messages, self._terms
+        return self._draft, self._said
 
     def take(self, completion: ChatCompletion) -> ChatCompletion:
         """Take the answer to `next_request`; return it, with calls that can be told apart."""
@@ -101,7 +106,7 @@ class Story:
         answer = self.answer
         assert answer is not None  # noqa: S101 - take() set it
         self.answer = None
-        self.messages.append(answer.message)
+        self._say(answer.message)
         if not self.results:
             self.ended = True
             self.turns.append(Turn(answer))
@@ -111,16 +116,19 @@ class Story:
         self.results = {}
         images: list[ImagePart] = []
         for result in turn.results:
-            self.messages.append(result.message)
+            self._say(result.message)
             images += result.images
         if images:
-            self.messages.append(
-                UserMessage(content=[TextPart("The pictures that the tools returned:"), *images])
-            )
+            told = TextPart("The pictures that the tools returned:")
+            self._say(UserMessage(content=[told, *images]))
         # A call that was demanded has been made: demanded again, there would never be an answer.
         if self._demands:
-            self._options["tool_choice"] = "auto"
+            self._draft = self._draft.with_field("tool_choice", "auto")
         return turn
+
+    def _say(self, message: MessageLike) -> None:
+        self.messages.append(message)
+        self._said.append(as_sendable(message))
 
     def note(self, error: AceChatError) -> None:
         """Put into *error* what had happened: the turns, and what there is of the last one."""
@@ -178,17 +186,20 @@ class AsyncRun:
         """Run to the end and return what happened; what ``await run`` does."""
         story = self._story
         while not story.ended:
-            await anext(self)
+            await self._turn()
         return story.result()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Turn:
+        if self._story.ended:
+            raise StopAsyncIteration
+        return await self._turn()
+
+    async def _turn(self) -> Turn:
         self._begun = True
         story = self._story
-        if story.ended:
-            raise StopAsyncIteration
         try:
             answer = story.answer or story.take(await self._ask(*story.next_request()))
             if answer.tool_calls:

@@ -10,10 +10,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
+from acechat._draft import Draft
 from acechat._protocol import END
 from acechat._run import Story
 from acechat._stream import AsyncChatStream
-from acechat._terms import Terms
 from acechat._views import events_of
 from acechat.errors import AceChatError
 from acechat.types import (
@@ -31,7 +31,7 @@ from acechat.types import (
 
 __all__ = ["AsyncRunStream"]
 
-_Ask: TypeAlias = Callable[[tuple[()], list[MessageLike], Terms], AsyncChatStream[Any]]
+_Ask: TypeAlias = Callable[[Draft, list[MessageLike]], AsyncChatStream[Any]]
 """Asks for an answer that is told while it is being written."""
 
 _Queue: TypeAlias = asyncio.Queue[ToolStarted | ToolFinished | None]

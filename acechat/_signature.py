@@ -126,14 +126,16 @@ def way_of(function: Any) -> tuple[FunctionType | None, object]:
     A method, and most partials, are made anew each time, but in the same way. None for what is made
     of something else, or says of itself what it takes.
     """
-    inner, held, text = function, None, None
-    if type(inner) is partial and not _SAYS_OTHERWISE & vars(inner).keys():
-        held, inner = (len(inner.args), *inner.keywords), inner.func
-    bound = isinstance(inner, MethodType)
-    if bound:
+    if type(function) is FunctionType:
+        return function, None
+    inner: Any = function
+    way: tuple[object, ...] = ()
+    if type(inner) is _PARTIAL and not _SAYS_OTHERWISE & vars(inner).keys():
+        inner, way = inner.func, (len(inner.args), *inner.keywords)
+    if type(inner) is MethodType:
         # One that is not documented inherits its docstring, from where only its object knows.
-        text, inner = inner.__doc__ or inspect.getdoc(inner), inner.__func__
-    return (inner if isinstance(inner, FunctionType) else None), (bound, text, held)
+        inner, way = inner.__func__, (way, inner.__doc__ or inspect.getdoc(inner))
+    return (inner if type(inner) is FunctionType else None), way
 
 
 def read_signature(function: Any, name: str) -> Signature:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from types import FunctionType
 from typing import Any, TypeVar, cast, overload
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import msgspec
 from msgspec import Struct
@@ -38,8 +38,9 @@ class Form(Struct, frozen=True):
     """`Tool.definition` as JSON."""
 
 
-_forms: WeakKeyDictionary[FunctionType, dict[object, Form]] = WeakKeyDictionary()
-"""By what decides them. To make one takes longer than most tools do."""
+_forms: dict[ref[FunctionType], dict[object, Form]] = {}
+"""Of functions, as long as these are, by what else decides them. To make one takes longer than most
+tools do, to look for it in a `WeakKeyDictionary` as long as some."""
 
 
 def _read_object(arguments: str) -> dict[str, Any]:
@@ -174,6 +175,24 @@ def form_of(tool: Any) -> Form:
         ConfigurationError: It takes what no model can send, or does not say what it takes.
         TypeError: It cannot be called.
     """
+    function, way = way_of(tool)
+    if function is None:
+        return _make_form(tool)
+    key = getattr(tool, "__name__", None), getattr(tool, _NOTE, None), way
+    forms = _forms.get(ref(function))
+    if forms is None:
+        forms = _forms[ref(function, _forget)] = {}
+    form = forms.get(key)
+    if form is None:
+        form = forms[key] = _make_form(tool)
+    return form
+
+
+def _forget(function: ref[FunctionType]) -> None:
+    _forms.pop(function, None)
+
+
+def _make_form(tool: Any) -> Form:
     if isinstance(tool, Tool):
         return Form(tool.name, tool.timeout, tool.read, encode(tool.definition))
     if not callable(tool):
@@ -186,30 +205,16 @@ def form_of(tool: Any) -> Form:
         raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
     note: _Note = getattr(tool, _NOTE, _NOTHING_SAID)
     name = note.name or getattr(tool, "__name__", None) or _name_within(tool)
-    function, way = way_of(tool)
-    if function is None:
-        return _make_form(tool, name, note)
-    forms = _forms.get(function)
-    if forms is None:
-        forms = _forms[function] = {}
-    key = name, note, way
-    form = forms.get(key)
-    if form is None:
-        form = forms[key] = _make_form(tool, name, note)
-    return form
-
-
-def _make_form(function: Callable[..., Any], name: str, note: _Note) -> Form:
-    signature = read_signature(function, name)
+    signature = read_signature(tool, name)
     made = Tool(
         name=name,
-        function=function,
+        function=tool,
         description=signature.description if note.description is None else note.description,
         parameters=signature.schema,
         timeout=note.timeout,
         read=signature.read,
     )
-    return form_of(made)
+    return _make_form(made)
 
 
 def _name_within(function: Any) -> str:

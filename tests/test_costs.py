@@ -159,13 +159,6 @@ TOOLS = {
 }
 
 
-BARS = {"function": 1.06, "method": 1.06, "partial": 1.07, "partial of a method": 1.07,
-        "sync function": 1.08}  # fmt: skip
-"""What was asked for is 1.05. Functions and methods keep it on 3.11 and 3.12. On 3.13, where a loop
-by hand takes fewer, they take 1.058; partials take 1.053 to 1.064, and sync functions, which have
-to be told from others, 1.056 to 1.075. All took less while a plain call took more."""
-
-
 async def run_by_hand(client, weather=weather):
     """Do what `run` does for one call, as one would write it for this tool alone."""
     messages = [{"role": "user", "content": "Umbrella?"}]
@@ -206,11 +199,11 @@ def bytecodes(work):
     return counted
 
 
-@pytest.mark.parametrize(("kind", "bar"), BARS.items())
-def test_a_run_executes_hardly_more_bytecodes_than_the_loop_by_hand(
-    benchmarks, monkeypatch, kind, bar
-):
-    """The least of several is always the same: noise only adds.
+@pytest.mark.parametrize("kind", TOOLS)
+def test_a_run_executes_hardly_more_bytecodes_than_the_loop_by_hand(benchmarks, monkeypatch, kind):
+    """It is 1.3 to 3.7 % more on 3.11 to 3.13.
+
+    The least of several is always the same: noise only adds.
 
     From 3.12 on, Python counts none of a function's bytecodes when it traces it for the first time,
     so what is counted first does not count. The thread that a sync function is called in would cost
@@ -237,27 +230,27 @@ def test_a_run_executes_hardly_more_bytecodes_than_the_loop_by_hand(
         runner.run(client.aclose())
 
     mine, other = map(min, zip(*counted[2:], strict=True))
-    assert 1 < mine / other <= bar
+    assert 1 < mine / other <= 1.05
 
 
-def test_a_run_costs_at_most_25_percent_more_than_the_loop_written_by_hand(benchmarks):
-    """It is 5 % in bytecodes, and 8 to 11 % in processor time: what runs once a call is cold."""
+def test_a_run_costs_at_most_8_percent_more_than_the_loop_written_by_hand(benchmarks):
+    """It is 4 to 5 % for a function, 5 to 6 % for methods and partials, in processor time."""
     _, origin = benchmarks
 
     async def measure():
         async with AsyncClient("token", base_url=f"{origin}/tool/40/v1") as client:
 
             async def ours():
-                for _ in range(200):
+                for _ in range(20):
                     assert len((await client.run("Umbrella?", tools=[weather])).turns) == 2
 
             async def by_hand():
-                for _ in range(200):
+                for _ in range(20):
                     assert await run_by_hand(client)
 
-            return await ratio(ours, by_hand, 1.05)
+            return await ratio(ours, by_hand, 1.05, rounds=60)
 
-    assert asyncio.run(measure()) <= 1.25
+    assert asyncio.run(measure()) <= 1.08
 
 
 IMPORTS = """

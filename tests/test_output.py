@@ -14,10 +14,14 @@ import pydantic
 import pytest
 
 from acechat import ConfigurationError, Output, OutputError
+from acechat._config import Config
+from acechat._draft import draft_of
+from acechat._environment import Token
 from acechat._output import _HOPELESS, Asking
 from acechat._partial_output import PartialOutput
 from acechat._protocol import Batch
-from acechat._request import build_chat
+from acechat._request import gather_messages
+from acechat._terms import Terms
 from acechat.errors import BadRequestError
 from acechat.types import (
     AssistantMessage,
@@ -71,16 +75,10 @@ class Checked:
 
 
 def request(*, model="claude-sonnet-4-20250514", system=None, messages=(), extra=None, **options):
-    return build_chat(
-        ("Plan a picnic",),
-        messages=messages,
-        system=system,
-        model=model,
-        stream=False,
-        options=options,
-        extra_body=extra,
-        extra_headers={"x-mine": "1"},
-    )
+    terms = Terms(model=model, extra_body=extra, extra_headers={"x-mine": "1"}, options=options)
+    config = Config(token=Token("token"), api_root="https://api.test/v1")
+    said = gather_messages(("Plan a picnic",), messages=messages, system=system)
+    return draft_of(terms, config, stream=False).request(said)
 
 
 def asked(output_type, **given):

@@ -7,13 +7,11 @@ from types import MappingProxyType
 
 import pytest
 
-from acechat._request import (
-    HTTPRequest,
-    build_chat,
-    build_request,
-    gather_messages,
-    rides_on_a_stream,
-)
+from acechat._config import Config
+from acechat._draft import draft_of, rides_on_a_stream
+from acechat._environment import Token
+from acechat._request import HTTPRequest, build_request, gather_messages
+from acechat._terms import Terms
 from acechat.errors import ConfigurationError
 from acechat.types import (
     AssistantMessage,
@@ -29,20 +27,14 @@ from acechat.types import (
 )
 
 MODEL = "claude-sonnet-4-20250514"
+CONFIG = Config(token=Token("token"), api_root="https://api.test/v1")
 PICTURE = "https://cdn.acedata.cloud/ueugot.png"
 
 
 def request(*content, messages=(), system=None, stream=False, body=None, headers=None, **options):
-    return build_chat(
-        content,
-        messages=messages,
-        system=system,
-        model=MODEL,
-        stream=stream,
-        options=options,
-        extra_body=body,
-        extra_headers=headers,
-    )
+    terms = Terms(model=MODEL, extra_body=body, extra_headers=headers, options=options)
+    said = gather_messages(content, messages=messages, system=system)
+    return draft_of(terms, CONFIG, stream=stream).request(said)
 
 
 def sent(*content, **settings):
@@ -370,16 +362,7 @@ def test_what_the_caller_gave_is_not_changed():
 )
 def test_an_unknown_option_is_refused_with_a_hint(name, hint):
     with pytest.raises(TypeError, match=hint):
-        build_chat(
-            ["Hi"],
-            messages=(),
-            system=None,
-            model=MODEL,
-            stream=False,
-            options={name: 1},
-            extra_body=None,
-            extra_headers=None,
-        )
+        draft_of(Terms(options={name: 1}), CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -468,7 +451,7 @@ def test_a_request_shows_its_body_as_json():
 
 
 def test_a_request_changes_by_copying():
-    plain = build_request("/x", {"a": 1}, {"X-A": "1", "X-B": "1"})
+    plain = build_request("/x", {"a": 1}).with_headers({"X-A": "1", "X-B": "1"})
 
     other = plain.with_json({"b": 2}).with_headers({"X-B": "2", "X-C": "3"})
 

@@ -397,6 +397,17 @@ def test_what_is_made_of_a_function_in_the_same_way_is_read_once(make):
     assert form_of(make()) is form_of(make())
 
 
+def test_what_is_said_of_a_function_that_has_been_a_tool_holds_from_then_on():
+    def look(place: str) -> str:
+        return place
+
+    assert (form_of(look).name, form_of(look).timeout) == ("look", None)
+    tool(look, timeout=3)
+    assert (form_of(look).name, form_of(look).timeout) == ("look", 3)
+    look.__name__ = "gaze"
+    assert [form_of(look).name for _ in range(2)] == ["gaze", "gaze"]
+
+
 def test_what_is_made_of_a_function_in_other_ways_is_told_apart():
     shop = Shop()
     ways = [

@@ -18,7 +18,7 @@ from acechat import (
     OverloadedError,
     RetryPolicy,
 )
-from acechat._request import rides_on_a_stream
+from acechat._draft import rides_on_a_stream
 from acechat.emulator import fail, ok
 
 TOKEN = "emulated-token"

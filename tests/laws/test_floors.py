@@ -34,6 +34,7 @@ FLOORS = [
     },
     {
         "_counting",
+        "_draft",
         "_output",
         "_partial_output",
         "_protocol",
