@@ -292,14 +292,15 @@ class _Exchange(asyncio.Protocol):
             called = shape.kind == "tool" and not self._result
             self._transport.write(tool_call() if called else whole(shape))
             return
-        self.todo = writes(shape)[::-1]
+        self.todo = [] if shape.kind == "held" else writes(shape)[::-1]
         if shape.kind == "live":
             self.write_next()
             _clock(shape.every).join(self)
         elif shape.kind == "paced":
             self._pace(shape.every / 1e6)
         elif shape.kind == "held":
-            self._transport.write(b"".join(self.todo[:0:-1]))  # all but the last
+            told = [*_opening(shape), *_text(shape, shape.count)]
+            self._transport.write(b"".join([_STREAM, *_chunks(shape, told)]))
         else:
             self._pump()
 
