@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat._codec import UNREADABLE
+from acechat._codec import UNREADABLE, decode_chunk
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -108,14 +108,15 @@ class _Choice:
 class ChatCompletionAccumulator:
     """Takes the chunks of one stream; gives the completion that they tell."""
 
+    __slots__ = ("_choices", "_first", "_first_seen", "_kept", "_texts", "usage")
+
     def __init__(self) -> None:
         self.usage: Usage | None = None
-        self._head: ChatCompletionChunk | None = None
         self._first = _Choice()
         self._first_seen = False
         self._choices: dict[int, _Choice] = {}
         self._texts = self._first.content
-        self._kept: list[bytes] = []
+        self._kept: list[bytes] = []  # the first event, and those that end the answer
 
     @property
     def finished(self) -> bool:
@@ -150,10 +151,8 @@ class ChatCompletionAccumulator:
                 self._texts.append(content)
                 deltas.append(delta)
                 return
-        if self._head is None:
-            self._head = chunk
-            self._kept.append(event)
-        elif chunk.usage is not None or any(choice.finish_reason for choice in choices):
+        ends = chunk.usage is not None or any(choice.finish_reason for choice in choices)
+        if ends or not self._kept:
             self._kept.append(event)
         self.usage = chunk.usage or self.usage
         for choice in choices:
@@ -188,7 +187,8 @@ class ChatCompletionAccumulator:
 
     def completion(self) -> ChatCompletion:
         """Return what was told so far."""
-        head = self._head or ChatCompletionChunk(choices=[])
+        told = decode_chunk(self._kept[0], {}) if self._kept else None
+        head = told or ChatCompletionChunk(choices=[])
         return ChatCompletion(
             id=head.id,
             created=head.created,

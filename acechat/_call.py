@@ -98,31 +98,28 @@ class Call:
             self._watch = Watch(self._hooks.observers, self._tries.model)  # each exchange is told
             self._watch.asked = 0
         try:
-            return await self._try(attempt)
+            request = self.request
+            self._recording = self._transport.recorder.begin(
+                request.method, request.path, request.headers, request.body, self._clock()
+            )
+            while True:
+                self._check_budget()
+                self._began = self._clock()
+                if self._recording is not None:
+                    self._recording.attempt(self._began)
+                try:
+                    return await attempt()
+                except AceChatError as caught:
+                    error = bare(caught)
+                if isinstance(error, BudgetExceededError):  # when its turn came: nothing was sent
+                    raise error
+                delay = self.note_failure(error)
+                if delay is None:
+                    raise error
+                await self._transport.pause(delay, self.timeout)
         except BaseException as ended:
             self.failed(ended)
             raise
-
-    async def _try(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        request = self.request
-        self._recording = self._transport.recorder.begin(
-            request.method, request.path, request.headers, request.body, self._clock()
-        )
-        while True:
-            self._check_budget()
-            self._began = self._clock()
-            if self._recording is not None:
-                self._recording.attempt(self._began)
-            try:
-                return await attempt()
-            except AceChatError as caught:
-                error = bare(caught)
-            if isinstance(error, BudgetExceededError):  # when its turn came: nothing was sent
-                raise error
-            delay = self.note_failure(error)
-            if delay is None:
-                raise error
-            await self._transport.pause(delay, self.timeout)
 
     def _check_budget(self) -> None:
         if self._budget is None:
@@ -241,16 +238,16 @@ class Call:
         body = self.config.token.redact(await self._read_refusal(response))
         raise parse_error(response.status, response.headers, body, now=time.time())
 
-    async def _send(self, request: HTTPRequest) -> Response:
+    def _send(self, request: HTTPRequest) -> Awaitable[Response]:
         total = self.timeout.total
         silent = self._watch is None and self._gate is None and self._budget is None
-        ready = None if silent else partial(self._ready, request)
-        response = await self._transport.open(
-            request, self.timeout, None if total is None else self._started + total, ready
+        return self._transport.open(
+            request,
+            self.timeout,
+            None if total is None else self._started + total,
+            None if silent else partial(self._ready, request),
+            self._recording,
         )
-        if self._recording is not None:
-            response.tape = self._recording.answer(response.status, response.headers, self._clock())
-        return response
 
     async def _ready(self, request: HTTPRequest) -> None:
         """Do what is due just before *request* is written.

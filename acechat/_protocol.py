@@ -48,6 +48,10 @@ class ChatStreamProtocol:
         max_response_bytes: The most bytes that all of it may have; None for no limit.
     """
 
+    __slots__ = ("_accumulator", "_events", "_headers", "_max_event_bytes", "_max_response_bytes",
+                 "_silent_size", "_strays", "chunks", "content", "done", "failure", "received",
+                 "silent", "trace_id")  # fmt: skip
+
     def __init__(
         self,
         headers: Mapping[str, str],

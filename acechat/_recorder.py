@@ -152,6 +152,8 @@ class Recording:
         token: What is never kept.
     """
 
+    __slots__ = ("_attempts", "_began", "_failed", "_limit", "_request", "_tape", "_token")
+
     def __init__(self, request: Request, began: float, limit: int, token: Token) -> None:
         self._request = request
         self._began = began

@@ -44,6 +44,10 @@ class SSEDecoder:
         ProtocolError: An event is longer. The decoder is of no use after that.
     """
 
+    __slots__ = ("_after_cr", "_begun", "_data", "_id", "_max", "_parts", "_size", "_stray",
+                 "_strict", "_tail", "_type", "last_event_id", "retry", "stray", "stray_after",
+                 "whole")  # fmt: skip
+
     def __init__(self, max_event_bytes: int = 16 * 2**20) -> None:
         self.last_event_id = ""
         """The id of the last event that had one."""

@@ -20,6 +20,8 @@ class Tries:
         fallbacks: Who is asked after it, if a model stays overloaded.
     """
 
+    __slots__ = ("_earlier", "_fallbacks", "_first", "_policy", "failed", "model")
+
     def __init__(self, policy: RetryPolicy, model: str, fallbacks: Sequence[str]) -> None:
         self.failed: tuple[Attempt, ...] = ()
         self.model = model

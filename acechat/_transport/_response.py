@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 import aiohttp
 
@@ -23,6 +24,10 @@ _GRACE = 0.1
 """Seconds that a stream's connection may take to end after ``[DONE]`` and still be kept."""
 
 
+_NO_CONTEXT = Context()
+"""What timers run in, all in the same; else each keeps a copy of its caller's."""
+
+
 class Response:
     """One response whose body is being read.
 
@@ -34,6 +39,10 @@ class Response:
         first_token_at: When the first content is due, on the loop's clock; None for never.
         total_at: When the call must have ended, on the same clock; None for never.
     """
+
+    __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_news", "_phase", "_pool",
+                 "_raw", "_tap", "_timer", "first_token_at", "headers", "kept", "open", "status",
+                 "tape", "timeout", "total_at", "waiter")  # fmt: skip
 
     def __init__(
         self,
@@ -162,7 +171,7 @@ class Response:
             if self._timer.when() <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._look)
+        self._timer = self._loop.call_at(due, self._look, context=_NO_CONTEXT)
 
     def _look(self) -> None:
         self._timer = None
@@ -170,7 +179,7 @@ class Response:
             return  # nobody waits; the next read arms the timer again
         now = self._loop.time()
         if now < self._due:
-            self._timer = self._loop.call_at(self._due, self._look)
+            self._timer = self._loop.call_at(self._due, self._look, context=_NO_CONTEXT)
         elif self.total_at is not None and now >= self.total_at:
             self.abort(timed_out("total", self.timeout))
         elif not self._news:

@@ -7,6 +7,7 @@ import ssl as _ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
+from typing import TypeAlias
 
 import aiohttp
 import msgspec
@@ -14,7 +15,7 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from acechat._config import Config, Timeout
-from acechat._recorder import Recorder
+from acechat._recorder import Recorder, Recording
 from acechat._request import HTTPRequest
 from acechat._transport._certificates import named_certificates
 from acechat._transport._connection import Connector, Wire, wire
@@ -27,6 +28,9 @@ from acechat._version import __version__
 from acechat.errors import ClientClosedError, ConfigurationError, ConnectError, RequestTimeoutError
 
 __all__ = ["Transport"]
+
+_Answered: TypeAlias = tuple[aiohttp.ClientResponse | Answer, Mapping[str, str]]
+"""A response, and its headers as aiohttp has them."""
 
 _KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: well below the 60 s after which gateways cut one."""
@@ -104,6 +108,7 @@ class Transport:
         timeout: Timeout,
         total_at: float | None,
         ready: Callable[[], Awaitable[None]] | None = None,
+        recording: Recording | None = None,
     ) -> Response:
         """Send *request* and wait for the head of the response.
 
@@ -112,6 +117,7 @@ class Transport:
             timeout: The limits of the call.
             total_at: When the call must have ended, on the loop's clock; None for never.
             ready: What is to be awaited once the request has its turn, before it is sent.
+            recording: Where what goes over the wire is recorded.
 
         Raises:
             ConnectError: There was no connection, so nothing was sent.
@@ -144,25 +150,31 @@ class Transport:
         redact = self._config.token.redact_text
         headers = {name.lower(): redact(value) for name, value in named.items()}
         response = Response(raw, pool, headers, timeout, first_at, total_at)
+        if recording is not None:
+            response.tape = recording.answer(
+                response.status, headers, asyncio.get_running_loop().time()
+            )
         if self._closed:
             response.abort(ClientClosedError())
         return response
 
     async def _send(
         self, pool: Pool, request: HTTPRequest, timeout: Timeout, line: Wire
-    ) -> tuple[aiohttp.ClientResponse | Answer, Mapping[str, str]]:
+    ) -> _Answered:
         body = request.body
         limits = _limits(timeout.connect)
         line.sent = pool.connector is None  # who knows, in the caller's own session
-        wire.set(line)
+        before = wire.set(line)
         while True:
             began = time.monotonic()
             try:
                 direct = self._direct(pool, request)
                 if direct is None or not isinstance(body, bytes):
-                    raw = await self._send_by_session(pool.session, request, limits)
-                    return raw, raw.headers
-                return await direct.send(request.headers, body, limits)
+                    answer = await self._send_by_session(pool.session, request, limits)
+                else:
+                    answer = await direct.send(request.headers, body, limits)
+                wire.reset(before)  # a task that reads a stream is not to keep it
+                return answer  # noqa: TRY300 - what fails here fails the call
             except Exception as error:  # noqa: BLE001 - as in Response.read
                 failure = translated(error, "the connection broke before the answer")
                 if isinstance(error, RuntimeError) and self._session is not None:
@@ -183,14 +195,14 @@ class Transport:
 
     async def _send_by_session(
         self, session: aiohttp.ClientSession, request: HTTPRequest, limits: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
+    ) -> _Answered:
         """Send *request* as aiohttp does: large, by way of a proxy, or in the caller's session."""
         headers = self._headers
         if request.headers:
             headers = headers.copy()
             headers.update(request.headers)
         body = request.body
-        return await session.request(
+        response = await session.request(
             request.method,
             self._url(request.path),
             data=body if body is None or len(body) <= _LARGE_BODY else Upload(body),
@@ -202,6 +214,7 @@ class Transport:
             proxy=self._config.proxy,
             ssl=self._ssl,
         )
+        return response, response.headers
 
     def _direct(self, pool: Pool, request: HTTPRequest) -> Direct | None:
         """Return what writes *request* by itself; None if aiohttp has to."""
