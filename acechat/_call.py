@@ -111,15 +111,19 @@ class Call:
                     return await attempt()
                 except AceChatError as caught:
                     error = bare(caught)
-                if isinstance(error, BudgetExceededError):  # when its turn came: nothing was sent
-                    raise error
-                delay = self.note_failure(error)
-                if delay is None:
-                    raise error
-                await self._transport.pause(delay, self.timeout)
+                await self._transport.pause(self._delay_after(error), self.timeout)
         except BaseException as ended:
             self.failed(ended)
             raise
+
+    def _delay_after(self, error: AceChatError) -> float:
+        """Note how an attempt failed, and return the seconds until the next; raise without one."""
+        delay = None
+        if not isinstance(error, BudgetExceededError):  # when its turn came: nothing was sent
+            delay = self.note_failure(error)
+        if delay is None:
+            raise error
+        return delay
 
     def _check_budget(self) -> None:
         if self._budget is None:
