@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -47,6 +48,7 @@ class Reading:
         self._response: Response | None = None
         self._protocol: ChatStreamProtocol | None = None
         self._opened = False
+        self._opener: asyncio.Task[Any] | None = None  # the task that is opening it
         self._flowing = False  # opened, and what that brought is taken
         self._ended = False
         self._failure: AceChatError | None = None
@@ -86,6 +88,8 @@ class Reading:
         if self._opened:
             return
         self._opened = True
+        self._opener = opener = asyncio.current_task()
+        cancelled = opener.cancelling() if opener is not None else 0
         try:
             self._held = await self._call.run(self._attempt)
         except AceChatError as error:
@@ -93,7 +97,14 @@ class Reading:
             raise
         except BaseException:
             self._abandon()
-            raise
+            # A task that is cancelled by aclose() in another, and by nobody else, goes on.
+            if opener is None or self._opener is opener or opener.uncancel() > cancelled:
+                raise
+            if self._failure is None:
+                raise
+            raise self._failure from None
+        finally:
+            self._opener = None
         self._note_first_token()
 
     def _note_first_token(self) -> None:
@@ -244,9 +255,15 @@ class Reading:
         self._fail(closed)
 
     async def aclose(self) -> None:
-        """Close the connection; what was not read is lost."""
+        """Close the connection; what was not read is lost.
+
+        A task that waits for the answer then gets `StreamInterruptedError`.
+        """
         self._opened = True
+        opener, self._opener = self._opener, None
         self._abandon()
+        if opener is not None:
+            opener.cancel()
 
     def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
         """Call *tell* at the end, with what arrived and whether it is the whole answer."""

@@ -115,6 +115,8 @@ class AsyncRelay:
         if not self._reading.done():
             return None
         reading, self._reading = self._reading, None
+        if reading.cancelled():  # by aclose() in another task; this tells how that ended it
+            return await self._stream.receive_batch()
         return reading.result()
 
     async def aclose(self) -> None:

@@ -14,6 +14,8 @@ from acechat._environment import Token
 from acechat.errors import (
     AceChatError,
     APIError,
+    BudgetExceededError,
+    ConnectError,
     ProtocolError,
     RequestTimeoutError,
     StreamTruncatedError,
@@ -79,6 +81,10 @@ def _code(error: AceChatError) -> str:
         return error.code or "api_error"
     if isinstance(error, RequestTimeoutError):
         return "timeout"
+    if isinstance(error, ConnectError):
+        return "connection_failed"
+    if isinstance(error, BudgetExceededError):
+        return "budget_exceeded"
     if isinstance(error, ProtocolError) and not isinstance(error, StreamTruncatedError):
         return "bad_response"
     return "stream_truncated"

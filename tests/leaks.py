@@ -28,7 +28,7 @@ _PATIENCE = 2.0
 _FILES = Path("/proc/self/fd")
 
 
-_WAITS = {"run", "start", "stop", "take", "wait_for"}
+_WAITS = {"run", "start", "stop", "take"}
 
 KINDS = {
     "exceptions": "exceptions that nobody took",

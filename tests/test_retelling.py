@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from acechat import (
     APIError,
+    BudgetExceededError,
     ClientClosedError,
     ConnectError,
     OverloadedError,
@@ -132,7 +133,8 @@ OURS = [
     (StreamInterruptedError("cut", chunks=3, received=99), "stream_truncated", "cut after 3"),
     (ProtocolError("no JSON", body=b"something private"), "bad_response", "no JSON"),
     (ClientClosedError(), "stream_truncated", "closed"),
-    (ConnectError("no route"), "stream_truncated", "no route"),
+    (ConnectError("no route"), "connection_failed", "no route"),
+    (BudgetExceededError("all is spent"), "budget_exceeded", "all is spent"),
     (APIError(None, None, "odd", body=b"something private"), "api_error", "odd"),
     (OverloadedError(529, "busy", "later"), "busy", "later"),
 ]

@@ -96,6 +96,78 @@ def test_a_second_task_that_reads_a_stream_is_told_so_and_the_first_reads_on(
     assert asyncio.run(read()) == "Hello"
 
 
+@pytest.mark.parametrize("way", ["connects", "waits for its turn", "waits for the head"])
+def test_a_stream_that_is_closed_while_another_task_opens_it_ends_for_that_task(
+    server, wire, black_hole, way
+):
+    went_on = []
+
+    async def handler(reader, writer, number):
+        await reader.read()  # until the client leaves
+
+    async def read(stream):
+        with pytest.raises(StreamInterruptedError, match="the stream was closed") as caught:
+            async for _ in stream:
+                pass
+        await asyncio.sleep(0)  # it was not cancelled
+        went_on.append(caught.value)
+
+    async def close():
+        url = black_hole if way == "connects" else server.url
+        limit = 1 if way == "waits for its turn" else None
+        async with AsyncClient(wire.token, base_url=url, max_concurrency=limit) as client:
+            others = [asyncio.create_task(read(client.stream("1")))] if limit else []
+            await asyncio.sleep(0.1 * len(others))
+            stream = client.stream("2")
+            reader = asyncio.create_task(read(stream))
+            await asyncio.sleep(0.2)
+            await stream.aclose()
+            await asyncio.wait_for(reader, 1)
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+    server.handler = handler
+    asyncio.run(close())
+
+    assert len(went_on) == 1
+
+
+def test_a_task_that_is_cancelled_while_another_closes_its_stream_is_cancelled(server, wire):
+    async def handler(reader, writer, number):
+        await reader.read()  # until the client leaves
+
+    async def close():
+        async with AsyncClient(wire.token, base_url=server.url) as client:
+            stream = client.stream("Hello")
+            reader = asyncio.create_task(stream.collect())
+            await asyncio.sleep(0.1)
+            reader.cancel()
+            await stream.aclose()
+            with pytest.raises(asyncio.CancelledError):
+                await reader
+
+    server.handler = handler
+    asyncio.run(close())
+
+
+def test_a_blocking_stream_that_another_thread_closes_while_it_opens_ends(server, wire):
+    async def handler(reader, writer, number):
+        await reader.read()  # until the client leaves
+
+    server.handler = handler
+
+    with Client(wire.token, base_url=server.url) as client:
+        stream = client.stream("Hello")
+        timer = threading.Timer(0.2, stream.close)
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(StreamInterruptedError, match="the stream was closed"):
+            stream.__enter__()
+        assert time.monotonic() - began < 2
+        timer.join()
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
 def test_the_last_words_and_the_end_may_come_together(ask, server, wire, whole):
     async def handler(reader, writer, number):

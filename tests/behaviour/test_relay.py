@@ -525,6 +525,26 @@ def test_a_relay_that_is_dropped_closes_the_connection_without_a_warning(client,
         asyncio.run(relayed())
 
 
+@pytest.mark.parametrize("keep_alive", [None, 15], ids=["", "with comments"])
+def test_a_relay_that_another_task_closes_says_that_it_was(client, acechat_service, keep_alive):
+    acechat_service.script(stall(20, of=ok("Hello")))
+
+    async def relayed():
+        async with client:
+            relay = client.stream(messages=ONE).sse(keep_alive=keep_alive)
+            page = asyncio.create_task(relay.receive())
+            await asyncio.sleep(0.1)
+            await relay.aclose()
+            told = await asyncio.wait_for(page, 1)
+            return told, await relay.receive()
+
+    told, end = asyncio.run(relayed())
+
+    assert b"event: error" in told
+    assert b"the stream was closed" in told
+    assert end == b""
+
+
 def test_a_relay_that_is_closed_ends(client, acechat_service):
     acechat_service.script(SLOW)
 
