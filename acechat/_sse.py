@@ -101,7 +101,7 @@ class SSEDecoder:
         if end == 1:  # not found, unless it is cut in two
             end = int(data[:1] == b"\n" and bool(self._parts) and self._parts[-1][-1:] == b"\n")
             if not end:
-                if self._size + len(data) > self._max:
+                if self._size + len(data) > self._max or not (self._parts or _may_begin(data)):
                     return self._go_strict(data)
                 self._size += len(data)
                 if data:
@@ -114,6 +114,8 @@ class SSEDecoder:
         lines = BytesIO(block).readlines()
         events = [line[6:-1] for line in lines[::2] if line[:6] == _PREFIX]
         if len(events) * 2 != len(lines) or lines[1::2].count(b"\n") != len(events):
+            return self._go_strict(data)
+        if not _may_begin(rest):
             return self._go_strict(data)
         if len(rest) > self._max or (
             len(block) > self._max and len(max(lines, key=len)) > self._max
@@ -216,3 +218,11 @@ class SSEDecoder:
     def _check(self, size: int) -> None:
         if size > self._max:
             raise ProtocolError(f"an event of the stream is longer than {self._max} bytes")
+
+
+def _may_begin(data: bytes) -> bool:
+    """Whether *data*, in which no event ends, may be how an event of the usual form begins.
+
+    The lines of anything else count at once: a bare error need not be followed by an empty one.
+    """
+    return data[:6] == _PREFIX[: len(data)]

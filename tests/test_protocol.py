@@ -239,6 +239,16 @@ def test_a_bare_error_may_have_inner_objects_on_lines_of_their_own():
     assert protocol.failure.message == "boom"
 
 
+@pytest.mark.parametrize("before", [b"", said("Hel"), b"data:{}\n\n", b": ping\n\n"])
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_bare_error_counts_as_soon_as_its_line_ends(before, size):
+    data = before + b'{"error": {"message": "boom"}}\n'
+    protocol = open_stream(*(data[at : at + size] for at in range(0, len(data), size)))
+
+    assert protocol.failure is not None
+    assert protocol.failure.message == "boom"
+
+
 def test_of_endless_stray_lines_only_some_are_kept():
     protocol = open_stream(b"{\n" + b"x\n" * 10_000, said("Hi"), DONE)
     protocol.receive_eof()
