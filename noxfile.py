@@ -48,7 +48,7 @@ LONG = ["interop", "fuzz", "behaviour/test_case_table.py", "test_leaks.py", "tes
 MEASURED = ["tests", *[f"--ignore=tests/{name}" for name in (*LONG, *SLOWED)]]
 MEASURED += ["-k", "not is_linear and not cost_as_much and not costs_as_much"]
 
-nox.options.sessions = ["lint", "types", "tests", "lowest", "examples", "docs", "build"]
+nox.options.sessions = ["lint", "types", "tests", "speed", "lowest", "examples", "docs", "build"]
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
@@ -109,6 +109,16 @@ def tests(session: nox.Session) -> None:
     install_group(session, "tests", "-e", ".[cli]")
     where = [] if session.python == PYTHONS[0] else THE_REST
     session.run("pytest", *IN_PARALLEL, *(session.posargs or where))
+
+
+@nox.session
+def speed(session: nox.Session) -> None:
+    """The tests of behaviour with uvloop for the blocking client."""
+    install_group(session, "tests", "-e", ".[cli,speed]")
+    session.run("python", "-c", "import uvloop")
+    session.run(
+        "pytest", *IN_PARALLEL, *(session.posargs or ["tests/behaviour", "tests/test_loops.py"])
+    )
 
 
 @nox.session

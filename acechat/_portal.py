@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from acechat._loops import loop_factory
 from acechat.errors import ClientClosedError, ConfigurationError
 
 if TYPE_CHECKING:  # it takes 30 ms to import, and is, when a loop is started
@@ -188,7 +189,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner() as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 self._loop = runner.get_loop()
                 serving = self._loop.create_task(self._serve())
                 while not serving.done():

@@ -84,10 +84,10 @@ def delay_before_next(
     """
     if attempt >= policy.max_attempts or failure in {"partial", "answered"}:
         return None
-    if failure == "timed out":
-        timed_out = isinstance(error, RequestTimeoutError) and error.phase != "total"
-        if not (policy.retry_timeouts and timed_out):
-            return None
+    if isinstance(error, RequestTimeoutError) and error.phase == "total":
+        return None  # whatever the clock says: that of uvloop counts in milliseconds
+    if failure == "timed out" and not policy.retry_timeouts:
+        return None
     if not error.retryable:
         return None
     asked = error.retry_after if isinstance(error, APIError) else None

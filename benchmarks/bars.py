@@ -164,6 +164,14 @@ BARS = [
         ours="acechat, blocking",
     ),
     *_case(
+        "blocking chunk, live, with uvloop",
+        "blocking",
+        "live",
+        {"floor, blocking": 2.2},
+        {"openai, blocking": 2.8},
+        ours="acechat[speed], blocking",
+    ),
+    *_case(
         "blocking call",
         "blocking",
         "calls",

@@ -107,6 +107,7 @@ _UNLIMITED = Subject(
 _BLOCKING = [
     Subject("floor, blocking", "floor", "Blocking", _OURS, note="a bare socket with typed decode"),
     Subject("acechat, blocking", "acechat", "Blocking", _OURS),
+    Subject("acechat[speed], blocking", "acechat", "Blocking", _SPEED, note="with uvloop"),
     Subject("requests + json", "requests_json", "Blocking", ("requests",), "requests"),
     Subject("httpx + json, blocking", "httpx_json", "Blocking", ("httpx",), "httpx"),
     Subject(

@@ -668,7 +668,7 @@ def test_ctrl_c_while_a_call_is_handed_over_cancels_it(server, wire, settings, m
     server.handler = handler
     with Client(**settings) as client:
         client.chat("Hello")
-        loops = asyncio.BaseEventLoop
+        loops = type(client._loop._running._loop)
         came = interrupted_after(monkeypatch, loops, "call_soon_threadsafe", lambda _: True)
         with pytest.raises(KeyboardInterrupt):
             client.chat("Hello") if method == "chat" else next(client.stream("Hello"))

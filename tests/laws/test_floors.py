@@ -64,7 +64,7 @@ FLOORS = [
         "_thread",
         "_toolbox",
     },
-    {"_blocking", "_portal"},
+    {"_blocking", "_loops", "_portal"},
     {"__main__", "_pytest_plugin", "cli", "conformance", "mcp", "testing"},
 ]
 ROOF = "acechat"
