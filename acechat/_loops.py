@@ -36,9 +36,12 @@ def loop_factory() -> Callable[[], AbstractEventLoop] | None:
             flags: int = 0,
         ) -> list[Any]:
             look_up = partial(socket.getaddrinfo, host, port, family, type, proto, flags)
-            return await self.run_in_executor(None, look_up)
+            found: list[Any] = await self.run_in_executor(None, look_up)
+            return found
 
         async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
-            return await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+            name: tuple[str, str]
+            name = await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+            return name
 
     return Loop

@@ -101,7 +101,7 @@ class SSEDecoder:
         if end == 1:  # not found, unless it is cut in two
             end = int(data[:1] == b"\n" and bool(self._parts) and self._parts[-1][-1:] == b"\n")
             if not end:
-                if self._size + len(data) > self._max or not (self._parts or _may_begin(data)):
+                if self._size + len(data) > self._max or not self._may_go_on(data):
                     return self._go_strict(data)
                 self._size += len(data)
                 if data:
@@ -125,6 +125,12 @@ class SSEDecoder:
         self._parts = [rest] if rest else []
         self._size = len(rest)
         return events
+
+    def _may_go_on(self, data: bytes) -> bool:
+        """Whether the unfinished event may still be of the usual form with *data*."""
+        if not self._parts:
+            return _may_begin(data)
+        return not data or (self._parts[-1][-1:] != b"\n" and _is_one_line(data))
 
     def _go_strict(self, data: bytes) -> list[bytes]:
         data = b"".join([*self._parts, data])
@@ -225,4 +231,8 @@ def _may_begin(data: bytes) -> bool:
 
     The lines of anything else count at once: a bare error need not be followed by an empty one.
     """
-    return data[:6] == _PREFIX[: len(data)]
+    return data[:6] == _PREFIX[: len(data)] and _is_one_line(data)
+
+
+def _is_one_line(data: bytes) -> bool:
+    return data.find(b"\n") in (-1, len(data) - 1)

@@ -239,7 +239,7 @@ def test_a_bare_error_may_have_inner_objects_on_lines_of_their_own():
     assert protocol.failure.message == "boom"
 
 
-@pytest.mark.parametrize("before", [b"", said("Hel"), b"data:{}\n\n", b": ping\n\n"])
+@pytest.mark.parametrize("before", [b"", said("Hel"), b"data:{}\n\n", b": ping\n\n", b"data: {}\n"])
 @pytest.mark.parametrize("size", [1, 5, 1000])
 def test_a_bare_error_counts_as_soon_as_its_line_ends(before, size):
     data = before + b'{"error": {"message": "boom"}}\n'
