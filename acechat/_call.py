@@ -98,12 +98,12 @@ class Call:
             self._watch = Watch(self._hooks.observers, self._tries.model)  # each exchange is told
             self._watch.asked = 0
         try:
+            self._check_budget()
             request = self.request
             self._recording = self._transport.recorder.begin(
                 request.method, request.path, request.headers, request.body, self._clock()
             )
             while True:
-                self._check_budget()
                 self._began = self._clock()
                 if self._recording is not None:
                     self._recording.attempt(self._began)
@@ -112,6 +112,7 @@ class Call:
                 except AceChatError as caught:
                     error = bare(caught)
                 await self._transport.pause(self._delay_after(error), self.timeout)
+                self._check_budget()
         except BaseException as ended:
             self.failed(ended)
             raise

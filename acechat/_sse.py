@@ -194,11 +194,16 @@ class SSEDecoder:
         elif name == b"retry":
             if value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
                 self.retry = int(value)
-        elif (line[:1] == b"{" or self.stray) and len(self.stray) < _MAX_STRAY_LINES:
+        elif line[:1] == b"{" or self.stray:
+            self._keep_stray(line)
+
+    def _keep_stray(self, line: bytes) -> None:
+        """Keep a line that belongs to no event, unless there are too many: they are no event."""
+        size = self._stray + len(line)
+        if len(self.stray) < _MAX_STRAY_LINES and size <= self._max:
             self.stray.append(line)
             self.stray_after.append(len(self.whole))
-            self._stray += len(line)
-            self._check(self._stray)
+            self._stray = size
 
     def _dispatch(self, events: list[bytes]) -> None:
         self._size = 0

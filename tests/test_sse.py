@@ -158,11 +158,19 @@ def test_a_bare_object_at_the_end_is_kept_aside():
     assert decoder.stray == [b'{"error": "boom"}']
 
 
-def test_what_is_kept_aside_counts_to_the_limit():
+def test_what_is_kept_aside_is_kept_to_the_limit_and_hides_no_event():
+    decoder = SSEDecoder(max_event_bytes=1000)
+
+    aside = b'{"a": "%s"}\n\n' % (b"x" * 400)
+    assert feed(decoder, aside * 200 + b"data: a\n\n", 1000) == [b"a"]
+    assert 800 < sum(map(len, decoder.stray)) <= 1000
+
+
+def test_one_line_that_is_too_long_is_refused_whatever_it_is():
     decoder = SSEDecoder(max_event_bytes=1000)
 
     with pytest.raises(ProtocolError, match="longer than 1000 bytes"):
-        feed(decoder, b'{"a": "%s"}\n\n' % (b"x" * 500) * 200, 1000)
+        feed(decoder, b'{"a": "%s' % (b"x" * 2000), 100)
 
 
 def test_a_page_of_html_is_no_event_and_is_not_kept():

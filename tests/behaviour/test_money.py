@@ -51,6 +51,7 @@ class Awaited:
     def __init__(self, client):
         self.client = client
         self.meter = client.meter
+        self.save_last = client.save_last
 
     def chat(self, *content, **options):
         return asyncio.run(self.client.chat(*content, **options))
@@ -287,6 +288,22 @@ def test_a_call_after_the_budget_is_reached_is_not_sent(client, acechat_service,
     assert not caught.value.retryable
 
 
+@BOTH
+def test_a_call_that_is_refused_leaves_the_record_of_the_one_before(
+    client, acechat_service, method, tmp_path
+):
+    acechat_service.script(ok("Hi", usage={"total_tokens": 10}))
+    one = client(budget=Budget(tokens=10))
+    answer(one, method)
+    one.save_last(tmp_path / "before.acecast")
+
+    with pytest.raises(BudgetExceededError):
+        answer(one, method)
+    one.save_last(tmp_path / "after.acecast")
+
+    assert (tmp_path / "after.acecast").read_text() == (tmp_path / "before.acecast").read_text()
+
+
 def test_after_a_reset_the_budget_is_whole_again(client, acechat_service):
     one = client(budget=Budget(tokens=1))
     one.chat("Hello")
@@ -381,7 +398,7 @@ def test_who_waits_for_the_rate_limit_meanwhile_neither(colour, acechat_service,
 
 
 def test_what_is_under_way_passes_the_budget_by_no_more_than_itself(colour, acechat_service):
-    acechat_service.script(*[pace(0.1, of=ok("Hi", usage={"total_tokens": 10}))] * 2)
+    acechat_service.script(*[pace(0.3, of=ok("Hi", usage={"total_tokens": 10}))] * 2)
     got, _ = crowd(colour, acechat_service, 6, budget=Budget(tokens=1), max_concurrency=2)
 
     spent = [one.usage.total_tokens for one in got if not isinstance(one, Exception)]
