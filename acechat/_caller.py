@@ -259,7 +259,7 @@ class Caller:
 
     async def _models(self) -> list[Model]:
         config = self._config
-        request = HTTPRequest(method="GET", path="/models", headers=config.headers)
+        request = HTTPRequest(method="GET", path="/models").with_headers(config.headers)
         call = Call(self._transport, request, config, config.timeout, config.retries, self._hooks)
         return await call.run(partial(call.body, decode_models))
 
