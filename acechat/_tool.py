@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from inspect import iscoroutinefunction
 from types import FunctionType
 from typing import Any, TypeVar, cast, overload
 from weakref import ref
@@ -33,6 +34,9 @@ class Form(Struct, frozen=True):
     name: str
     timeout: float | None
     read: Callable[[str], dict[str, Any]]
+
+    asynchronous: bool
+    """Whether its function is a coroutine function."""
 
     written: bytes | bytearray
     """`Tool.definition` as JSON."""
@@ -194,7 +198,8 @@ def _forget(function: ref[FunctionType]) -> None:
 
 def _make_form(tool: Any) -> Form:
     if isinstance(tool, Tool):
-        return Form(tool.name, tool.timeout, tool.read, encode(tool.definition))
+        asynchronous = iscoroutinefunction(tool.function)
+        return Form(tool.name, tool.timeout, tool.read, asynchronous, encode(tool.definition))
     if not callable(tool):
         if isinstance(tool, Mapping):
             raise ConfigurationError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from inspect import CO_COROUTINE, isawaitable, iscoroutinefunction
+from inspect import isawaitable
 from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from acechat._environment import Token
-from acechat._signature import innermost
 from acechat._terms import Limits
 from acechat._thread import in_thread
 from acechat._tool import by_name
@@ -109,7 +108,7 @@ class Toolbox:
         if tell:
             tell(ToolStarted(call))
         try:
-            content, images = await self._answer(call, whole=whole)
+            content, images = _as_content(await self._begin(call, whole=whole))
         except BaseException as error:
             if _ends_the_run(error):
                 raise
@@ -130,7 +129,8 @@ class Toolbox:
             tell(ToolFinished(result))
         return result
 
-    async def _answer(self, call: ToolCall, *, whole: bool) -> tuple[str, tuple[ImagePart, ...]]:
+    def _begin(self, call: ToolCall, *, whole: bool) -> Awaitable[object]:
+        """Return what is to be awaited for what the tool returns."""
         known = self._tools.get(call.function.name)
         if known is None:
             names = ", ".join(self._tools) or "none"
@@ -143,8 +143,12 @@ class Toolbox:
         except ValueError as error:
             raise _FailureError(f"the arguments do not fit: {error}") from error
         limit = self._limits.tool_timeout if form.timeout is None else form.timeout
-        value = _start(function, arguments)
-        return _as_content(await (value if limit is None else _within(limit, value)))
+        value: Awaitable[object]
+        if form.asynchronous:
+            value = function(**arguments)
+        else:
+            value = _in_thread(partial(function, **arguments))
+        return value if limit is None else _within(limit, value)
 
 
 async def _within(limit: float, value: Awaitable[object]) -> object:
@@ -156,14 +160,6 @@ async def _within(limit: float, value: Awaitable[object]) -> object:
         if not scope.expired():
             raise  # the tool's own
         raise _FailureError(f"the tool did not end within {limit:g} s") from error
-
-
-def _start(function: Callable[..., Any], arguments: dict[str, Any]) -> Awaitable[object]:
-    code = getattr(innermost(function), "__code__", None)
-    # What inspect looks at beside its flags takes longer than all of this.
-    if (code and code.co_flags & CO_COROUTINE) or iscoroutinefunction(function):
-        return cast("Awaitable[object]", function(**arguments))
-    return _in_thread(partial(function, **arguments))
 
 
 async def _in_thread(function: Callable[[], Any]) -> object:

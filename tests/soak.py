@@ -33,6 +33,7 @@ from acechat import (
     Timeout,
     TransportError,
 )
+from acechat._loops import loop_factory
 
 FAULTS = ("busy", "reset", "cut", "refused", "html", "stall", "left")
 EVERY = 10
@@ -280,6 +281,8 @@ def in_threads(run, url, at_once):
 def soak(calls, warm_up, at_once, colour, growth):
     """Make the calls; print what was measured, and return whether all is well."""
     run = Run(calls, warm_up)
+    if make := loop_factory():
+        make().close()  # libuv keeps two files as long as the process lives
     with service() as url:
         before = files()
         began = time.monotonic()

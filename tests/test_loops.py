@@ -40,6 +40,13 @@ def test_without_uvloop_the_loop_is_asyncios(monkeypatch):
     assert loop_factory() is None
 
 
+def test_with_an_old_uvloop_it_is_too(monkeypatch):
+    uvloop = pytest.importorskip("uvloop", reason="acechat[speed] is not installed")
+    monkeypatch.setattr(uvloop, "__version__", "0.22.1")
+
+    assert loop_factory() is None
+
+
 def test_with_uvloop_the_blocking_client_runs_on_it_and_finds_hosts():
     uvloop = pytest.importorskip("uvloop", reason="acechat[speed] is not installed")
 
