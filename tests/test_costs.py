@@ -234,7 +234,7 @@ def test_a_run_executes_hardly_more_bytecodes_than_the_loop_by_hand(benchmarks, 
 
 
 def test_a_run_costs_at_most_8_percent_more_than_the_loop_written_by_hand(benchmarks):
-    """It is 3 to 4 % for a function, 5 % for a method, 5 to 6 % for a partial, in processor time."""
+    """It is 3 to 4 % for a function, 5 % for a method, 5 to 6 % for a partial (processor time)."""
     _, origin = benchmarks
 
     async def measure():
