@@ -90,21 +90,22 @@ class Reading:
         self._opened = True
         self._opener = opener = asyncio.current_task()
         cancelled = opener.cancelling() if opener is not None else 0
+        closed = False  # by aclose() in another task, and cancelled by nobody else
         try:
-            self._held = await self._call.run(self._attempt)
+            try:
+                self._held = await self._call.run(self._attempt)
+            finally:
+                if opener is not None and self._opener is not opener:
+                    closed = opener.uncancel() <= cancelled
+                self._opener = None
         except AceChatError as error:
             self._fail(error)
             raise
         except BaseException:
             self._abandon()
-            # A task that is cancelled by aclose() in another, and by nobody else, goes on.
-            if opener is None or self._opener is opener or opener.uncancel() > cancelled:
-                raise
-            if self._failure is None:
-                raise
-            raise self._failure from None
-        finally:
-            self._opener = None
+            if closed and self._failure is not None:
+                raise self._failure from None
+            raise
         self._note_first_token()
 
     def _note_first_token(self) -> None:
@@ -260,9 +261,10 @@ class Reading:
         A task that waits for the answer then gets `StreamInterruptedError`.
         """
         self._opened = True
-        opener, self._opener = self._opener, None
+        opener = self._opener
         self._abandon()
-        if opener is not None:
+        if opener is not None and opener is not asyncio.current_task():
+            self._opener = None
             opener.cancel()
 
     def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:

@@ -199,6 +199,7 @@ class SSEDecoder:
 
     def _keep_stray(self, line: bytes) -> None:
         """Keep a line that belongs to no event, unless there are too many: they are no event."""
+        self._check(len(line))
         size = self._stray + len(line)
         if len(self.stray) < _MAX_STRAY_LINES and size <= self._max:
             self.stray.append(line)

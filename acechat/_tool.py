@@ -42,6 +42,9 @@ class Form(Struct, frozen=True):
     """`Tool.definition` as JSON."""
 
 
+_MOST_FORMS = 32
+"""Of one function: what `tool` says may be said anew for each run."""
+
 _forms: dict[ref[FunctionType], dict[object, Form]] = {}
 """Of functions, as long as these are, by what else decides them. To make one takes longer than most
 tools do, to look for it in a `WeakKeyDictionary` as long as some."""
@@ -188,6 +191,8 @@ def form_of(tool: Any) -> Form:
         forms = _forms[ref(function, _forget)] = {}
     form = forms.get(key)
     if form is None:
+        if len(forms) >= _MOST_FORMS:  # each user is told of his own documents
+            forms.clear()
         form = forms[key] = _make_form(tool)
     return form
 

@@ -166,11 +166,12 @@ def test_what_is_kept_aside_is_kept_to_the_limit_and_hides_no_event():
     assert 800 < sum(map(len, decoder.stray)) <= 1000
 
 
-def test_one_line_that_is_too_long_is_refused_whatever_it_is():
+@pytest.mark.parametrize("size", [100, 10_000])
+def test_one_line_that_is_too_long_is_refused_whatever_it_is(size):
     decoder = SSEDecoder(max_event_bytes=1000)
 
     with pytest.raises(ProtocolError, match="longer than 1000 bytes"):
-        feed(decoder, b'{"a": "%s' % (b"x" * 2000), 100)
+        feed(decoder, b'{"a": "%s"}\n' % (b"x" * 2000), size)
 
 
 def test_a_page_of_html_is_no_event_and_is_not_kept():

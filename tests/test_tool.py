@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from acechat import ConfigurationError, Tool, tool
 from acechat._schema import MisfitError
-from acechat._tool import by_name, form_of
+from acechat._tool import _forms, by_name, form_of
 
 
 class Place(Struct):
@@ -395,6 +395,14 @@ def price(item: str, amount: int = 1) -> float:
 )
 def test_what_is_made_of_a_function_in_the_same_way_is_read_once(make):
     assert form_of(make()) is form_of(make())
+
+
+def test_a_function_of_which_something_else_is_said_each_time_keeps_little():
+    for number in range(200):
+        made = form_of(tool(partial(price, amount=1), description=f"For user {number}."))
+        assert f"For user {number}." in made.written.decode()
+
+    assert len(_forms[weakref.ref(price)]) <= 32
 
 
 def test_what_is_said_of_a_function_that_has_been_a_tool_holds_from_then_on():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -149,6 +150,47 @@ def test_a_task_that_is_cancelled_while_another_closes_its_stream_is_cancelled(s
 
     server.handler = handler
     asyncio.run(close())
+
+
+@pytest.mark.parametrize("who", ["another task", "itself"])
+def test_a_task_whose_middleware_goes_on_after_the_stream_was_closed_is_not_left_cancelled(
+    server, wire, who
+):
+    async def handler(reader, writer, number):
+        if who == "another task" and number == 1:
+            await reader.read()
+        else:
+            writer.write(wire.sse(wire.delta("Hello") + wire.delta(finish="stop") + wire.done))
+
+    async def stubborn(request, call_next):
+        try:
+            answer = await call_next(request)
+        except asyncio.CancelledError:
+            answer = await call_next(request)
+        if who == "itself":
+            await streams[0].aclose()
+        return answer
+
+    async def read():
+        with suppress(StreamInterruptedError):
+            await streams[0].collect()
+        await asyncio.sleep(0)
+        return asyncio.current_task().cancelling()
+
+    async def close():
+        async with AsyncClient(
+            wire.token, base_url=server.url, middleware=[stubborn], retries=1
+        ) as client:
+            streams.append(client.stream("Hello"))
+            reader = asyncio.create_task(read())
+            await asyncio.sleep(0.2)
+            if who == "another task":
+                await streams[0].aclose()
+            return await asyncio.wait_for(reader, 2)
+
+    streams = []
+    server.handler = handler
+    assert asyncio.run(close()) == 0
 
 
 def test_a_blocking_stream_that_another_thread_closes_while_it_opens_ends(server, wire):
