@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -21,8 +22,8 @@ def loop_factory() -> Callable[[], AbstractEventLoop] | None:
         import uvloop
     except ImportError:
         return None
-    version: str = getattr(uvloop, "__version__", "0.0")
-    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+    version = re.match(r"(\d+)\.(\d+)", getattr(uvloop, "__version__", ""))
+    if version is None or tuple(map(int, version.groups())) < _OLDEST:
         return None
 
     class Loop(uvloop.Loop):

@@ -101,9 +101,9 @@ class Reading:
         except AceChatError as error:
             self._fail(error)
             raise
-        except BaseException:
+        except BaseException as error:
             self._abandon()
-            if closed and self._failure is not None:
+            if closed and self._failure is not None and isinstance(error, asyncio.CancelledError):
                 raise self._failure from None
             raise
         self._note_first_token()

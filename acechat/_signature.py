@@ -8,6 +8,7 @@ from functools import partial
 from math import isfinite
 from types import FunctionType, MethodType
 from typing import Any, cast, get_args, get_type_hints
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import UNSET
@@ -16,7 +17,7 @@ from acechat._docstring import describe
 from acechat._schema import MisfitError, convert_hook, schema_of
 from acechat.errors import ConfigurationError
 
-__all__ = ["Signature", "innermost", "read_arguments", "read_signature", "way_of"]
+__all__ = ["Signature", "innermost", "read_arguments", "signature_of", "way_of"]
 
 _VARIABLE: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
@@ -138,12 +139,27 @@ def way_of(function: Any) -> tuple[FunctionType | None, object]:
     return (inner if type(inner) is FunctionType else None), way
 
 
-def read_signature(function: Any, name: str) -> Signature:
-    """Return what *function*, the tool *name*, takes.
+_known: WeakKeyDictionary[FunctionType, dict[object, Signature]] = WeakKeyDictionary()
+"""By the way that something is made of a function: whatever is said of it, it takes the same."""
+
+
+def signature_of(function: Any, name: str) -> Signature:
+    """Return what *function*, the tool *name*, takes; the same is read once.
 
     Raises:
         ConfigurationError: It takes what no model can send, or does not say what it takes.
     """
+    inner, way = way_of(function)
+    if inner is None:
+        return _read_signature(function, name)
+    known = _known.setdefault(inner, {})
+    signature = known.get(way)
+    if signature is None:
+        signature = known[way] = _read_signature(function, name)
+    return signature
+
+
+def _read_signature(function: Any, name: str) -> Signature:
     try:
         taken = inspect.signature(function).parameters
     except (TypeError, ValueError):

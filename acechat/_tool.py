@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from acechat._codec import encode
-from acechat._signature import innermost, read_arguments, read_signature, way_of
+from acechat._signature import innermost, read_arguments, signature_of, way_of
 from acechat.errors import ConfigurationError
 
 __all__ = ["Form", "Tool", "by_name", "form_of", "tool"]
@@ -215,7 +215,7 @@ def _make_form(tool: Any) -> Form:
         raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
     note: _Note = getattr(tool, _NOTE, _NOTHING_SAID)
     name = note.name or getattr(tool, "__name__", None) or _name_within(tool)
-    signature = read_signature(tool, name)
+    signature = signature_of(tool, name)
     made = Tool(
         name=name,
         function=tool,

@@ -40,9 +40,10 @@ def test_without_uvloop_the_loop_is_asyncios(monkeypatch):
     assert loop_factory() is None
 
 
-def test_with_an_old_uvloop_it_is_too(monkeypatch):
+@pytest.mark.parametrize("version", ["0.22.1", "0.9", "?"])
+def test_with_an_old_uvloop_it_is_too(monkeypatch, version):
     uvloop = pytest.importorskip("uvloop", reason="acechat[speed] is not installed")
-    monkeypatch.setattr(uvloop, "__version__", "0.22.1")
+    monkeypatch.setattr(uvloop, "__version__", version)
 
     assert loop_factory() is None
 

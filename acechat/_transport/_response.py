@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from contextvars import Context
 
 import aiohttp
 
@@ -22,10 +21,6 @@ __all__ = ["Response"]
 
 _GRACE = 0.1
 """Seconds that a stream's connection may take to end after ``[DONE]`` and still be kept."""
-
-
-_NO_CONTEXT = Context()
-"""What timers run in, all in the same; else each keeps a copy of its caller's."""
 
 
 class Response:
@@ -171,7 +166,7 @@ class Response:
             if self._timer.when() <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._look, context=_NO_CONTEXT)
+        self._timer = self._loop.call_at(due, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -179,7 +174,7 @@ class Response:
             return  # nobody waits; the next read arms the timer again
         now = self._loop.time()
         if now < self._due:
-            self._timer = self._loop.call_at(self._due, self._look, context=_NO_CONTEXT)
+            self._timer = self._loop.call_at(self._due, self._look)
         elif self.total_at is not None and now >= self.total_at:
             self.abort(timed_out("total", self.timeout))
         elif not self._news:

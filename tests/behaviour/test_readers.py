@@ -10,7 +10,14 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from acechat import AsyncClient, Client, StreamInterruptedError, StreamTruncatedError
+from acechat import (
+    AsyncClient,
+    Client,
+    RequestTimeoutError,
+    StreamInterruptedError,
+    StreamTruncatedError,
+    Timeout,
+)
 from acechat._blocking import _pipe
 
 
@@ -191,6 +198,36 @@ def test_a_task_whose_middleware_goes_on_after_the_stream_was_closed_is_not_left
     streams = []
     server.handler = handler
     assert asyncio.run(close()) == 0
+
+
+@pytest.mark.timeout(60)
+def test_limits_that_pass_in_several_loops_at_once_end_every_read(server, wire):
+    async def handler(reader, writer, number):
+        writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
+        await reader.read()
+
+    async def wait(client):
+        with pytest.raises(RequestTimeoutError):
+            async for _ in client.stream("Hello"):
+                pass
+        ended.append(client)
+
+    async def main():
+        limits = Timeout(idle=1, total=None)
+        async with AsyncClient(
+            wire.token, base_url=server.url, timeout=limits, retries=1
+        ) as client:
+            waits = [asyncio.create_task(wait(client)) for _ in range(60)]
+            await asyncio.wait(waits, timeout=8)
+
+    ended = []
+    server.handler = handler
+    threads = [threading.Thread(target=asyncio.run, args=(main(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ended) == 240
 
 
 def test_a_blocking_stream_that_another_thread_closes_while_it_opens_ends(server, wire):
