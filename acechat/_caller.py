@@ -258,9 +258,7 @@ class Caller:
         )
 
     async def _models(self) -> list[Model]:
-        config = self._config
-        request = HTTPRequest(method="GET", path="/models").with_headers(config.headers)
-        call = Call(self._transport, request, config, config.timeout, config.retries, self._hooks)
+        call = self._free_call(HTTPRequest(method="GET", path="/models"), Terms())
         return await call.run(partial(call.body, decode_models))
 
     async def _catalog(self) -> list[CatalogModel]:
@@ -285,10 +283,15 @@ class Caller:
     ) -> int:
         from acechat._counting import build_count, decode_count
 
-        config = self._config
         gathered = gather_messages(content, messages=messages, system=terms.system)
-        request = build_count(gathered, model=terms.model or config.model, tools=tools)
-        call = Call(
+        request = build_count(gathered, model=terms.model or self._config.model, tools=tools)
+        call = self._free_call(request, terms)
+        return await call.run(partial(call.body, decode_count))
+
+    def _free_call(self, request: HTTPRequest, terms: Terms) -> Call:
+        """Return the call of a question that costs nothing."""
+        config = self._config
+        return Call(
             self._transport,
             request.with_headers(config.headers),
             config,
@@ -296,7 +299,6 @@ class Caller:
             as_retries(terms.retries, config.retries),
             self._hooks,
         )
-        return await call.run(partial(call.body, decode_count))
 
     def _call_for(
         self,
