@@ -164,14 +164,7 @@ class LoopThread:
             running.check_thread()
         # started() reads `closed` after it has read `_running`, so one of the two sees the other.
         self.closed = True
-        until = time.monotonic() + _CLOSE_WITHIN
-        running = self._running
-        try:
-            if running.usable and running.ready and not sys.is_finalizing():
-                with suppress(ClientClosedError):  # another thread closes it, too
-                    running.run(last, _CLOSE_WITHIN)
-        finally:
-            running.stop(max(0.0, until - time.monotonic()))
+        self._running.stop(last)
 
 
 class Running:
@@ -195,6 +188,7 @@ class Running:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leaving: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
+        self._last: Callable[[], Awaitable[None]] | None = None
         self._unstarted = [self._run]  # taken by the one caller that starts the thread
         self._successors: dict[None, Running] = {}
 
@@ -253,22 +247,19 @@ class Running:
             weakref.finalize(owner, self.stop)
             self._thread.start()
 
-    def run(self, function: Callable[[], Awaitable[_T]], timeout: float | None = None) -> _T:
+    def run(self, function: Callable[[], Awaitable[_T]]) -> _T:
         """Run *function* to its end; Ctrl-C here cancels it there.
 
         Raises:
-            ClientClosedError: The loop has ended, or *timeout* seconds have passed.
+            ClientClosedError: The loop has ended.
         """
         call: Call[_T] = Call()
         try:
             self.begin(call, function)
-            done = call.done.wait(timeout)
+            call.done.wait()
         except BaseException:
             self.cancel(call)  # Ctrl-C comes at any moment: the call may have begun
             raise
-        if not done:
-            self.cancel(call)
-            raise ClientClosedError
         return call.result()
 
     def begin(self, call: Call[_T], function: Callable[[], Awaitable[_T]]) -> None:
@@ -319,18 +310,19 @@ class Running:
             with suppress(RuntimeError):  # it is closed
                 self._loop.call_soon_threadsafe(self._leaving.set)
 
-    def stop(self, timeout: float = _CLOSE_WITHIN) -> None:
-        """End the loop and wait for its thread, at most *timeout* seconds.
+    def stop(self, last: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Let the loop run *last* and end, and wait for its thread, but no longer than a second.
 
         Does not wait in the loop's own thread: the garbage collector may call this there.
         """
         if self.pid != os.getpid() or sys.is_finalizing():
             return
+        self._last = last
         self.leave()
         thread = self._thread
         if thread is not None and thread.ident not in (None, threading.get_ident()):
-            until = time.monotonic() + timeout
-            if self._over.wait(timeout):
+            until = time.monotonic() + _CLOSE_WITHIN
+            if self._over.wait(_CLOSE_WITHIN):
                 thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
@@ -357,6 +349,7 @@ class Running:
                 while True:
                     call, _ = self._calls.popitem()
                     call.finish(self._failure or ClientClosedError())
+            self._ident = None  # another thread may get it
             self._over.set()
 
     async def _serve(self) -> None:
@@ -370,6 +363,10 @@ class Running:
         if not self.ended:  # leave() may have come before the event
             await self._leaving.wait()
         self.ended = True
+        if self._last is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_WITHIN):
+                    await self._last()
         while self._calls:
             for call in list(self._calls):
                 self._cancel(call)

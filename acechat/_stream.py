@@ -90,6 +90,8 @@ class AsyncChatStream(Reading, Generic[OutputT_co]):
                 return batch.deltas
 
     def __del__(self) -> None:
+        if not hasattr(self, "_response"):
+            return  # Ctrl-C came in the constructor
         response = self._response
         self._tell_end(whole=False)
         if response is not None and response.open:

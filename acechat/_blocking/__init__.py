@@ -185,7 +185,13 @@ class Client(Caller):
         """
         limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._loop.run(self._run(content, messages, terms, limits).collect)
+
+        async def collect() -> RunResult:
+            # Made in the loop: a run that Ctrl-C keeps from its loop must not warn that it was not
+            # awaited.
+            return await self._run(content, messages, terms, limits).collect()
+
+        return self._loop.run(collect)
 
     def run_stream(
         self,

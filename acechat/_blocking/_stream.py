@@ -105,7 +105,7 @@ class ChatStream(Generic[OutputT_co]):
             return self._after_the_end()
         try:
             batch = self._pipe.take()
-        except CancelledError:  # by close() in another thread: when ours returns, it is done
+        except CancelledError:  # by close() in another thread, or by the end of the loop
             self.close()
             if self._loop.closed:
                 raise ClientClosedError from None
@@ -120,7 +120,15 @@ class ChatStream(Generic[OutputT_co]):
         return batch
 
     def _after_the_end(self) -> Batch:
-        self._stream.completion  # noqa: B018 - raises what ended it, if that was a failure
+        """Raise the exception that ended the stream, if one did."""
+        try:
+            self._stream.completion  # noqa: B018 - raises it
+        except RuntimeError:  # close() in another thread has set `_ended`, but not yet closed it
+            with suppress(ClientClosedError):
+                self._loop.run(self._stream.aclose)
+            if self._loop.closed:
+                raise ClientClosedError from None
+            self._stream.completion  # noqa: B018
         return END
 
     def close(self) -> None:

@@ -1,0 +1,322 @@
+"""Ctrl-C at every bytecode of a waiting caller, and exceptions in all that the loop's thread runs.
+
+A trace function raises KeyboardInterrupt where a signal handler could, so that no luck is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+
+import pytest
+
+from acechat import AceChatError, Client, ClientClosedError, StreamInterruptedError, _portal
+from acechat._blocking import _pipe
+from acechat.emulator import ok
+
+FILES = {_portal.__file__, _pipe.__file__}
+WITHIN = 5.0
+"""Seconds after which a test counts a call as one that hangs; most take milliseconds."""
+
+
+@pytest.fixture
+def service(acechat_service):
+    return acechat_service
+
+
+@pytest.fixture
+def settings(service):
+    return {"api_token": service.token, "base_url": service.url, "proxy": "", "timeout": 20}
+
+
+def weather(city: str) -> str:
+    return f"rain in {city}"
+
+
+def chat(client):
+    assert client.chat("Hello").text
+
+
+def stream(client):
+    assert "".join(map(str, client.stream("Hello")))
+
+
+def run(client):
+    assert client.run("Umbrella in Paris?", tools=[weather], tool_choice="required").text
+
+
+def close(client):
+    client.close()
+
+
+def ends(action, *args):
+    """Return the exception of *action* in another thread; fail if it does not end."""
+    failures = [None]
+
+    def work():
+        try:
+            action(*args)
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            failures[0] = error
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(WITHIN)
+    assert not thread.is_alive(), f"{action} hangs"
+    return failures[0]
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt before the *at*-th bytecode of the modules in FILES."""
+
+    def __init__(self, at):
+        self.left = at
+        self.raised = False
+
+    def __call__(self, frame, event, arg):
+        # Python itself swallows what is raised in a finalizer.
+        if frame.f_code.co_filename not in FILES or _called_by(frame, "__del__"):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._local
+
+    def _local(self, frame, event, arg):
+        if event == "opcode" and not self.raised:
+            self.left -= 1
+            if self.left < 0:
+                self.raised = True
+                raise KeyboardInterrupt
+        return self._local
+
+
+def _called_by(frame, name):
+    while frame is not None:
+        if frame.f_code.co_name == name:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def interrupted(action, client, at):
+    """Run *action* and interrupt it; return False if it ended before its *at*-th bytecode.
+
+    In a thread of its own: CPython may keep an exception current in a thread whose trace function
+    raises in the middle of an exception handler.
+    """
+    interrupt = Interrupt(at)
+
+    def traced():
+        sys.settrace(interrupt)
+        action(client)
+
+    failure = ends(traced)
+    assert failure is None or interrupt.raised
+    assert isinstance(failure, (type(None), KeyboardInterrupt, AceChatError)), failure
+    return interrupt.raised
+
+
+@pytest.mark.parametrize("action", [chat, stream, run])
+@pytest.mark.parametrize("first", [True, False], ids=["first-call", "later-call"])
+def test_a_call_that_is_interrupted_at_any_bytecode_leaves_a_client_that_works(
+    settings, action, first
+):
+    client = Client(**settings)
+    at = 0
+    while True:
+        if first:
+            client.close()
+            client = Client(**settings)
+        elif at == 0:
+            chat(client)
+        if not interrupted(action, client, at):
+            break
+        assert ends(chat, client) is None, f"bytecode {at}"
+        at += 1
+    assert ends(client.close) is None
+    assert at > 100  # it was interrupted at all
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
+def test_close_that_is_interrupted_at_any_bytecode_can_be_called_again(settings, used):
+    at = 0
+    while True:
+        client = Client(**settings)
+        if used:
+            chat(client)
+        again = interrupted(close, client, at)
+        began = time.monotonic()
+        assert ends(client.close) is None, f"bytecode {at}"
+        assert time.monotonic() - began < 1.5
+        assert isinstance(ends(chat, client), ClientClosedError)
+        if not again:
+            break
+        at += 1
+    assert at > 20
+
+
+def test_an_interrupted_reader_wakes_the_other_readers_of_its_stream(settings):
+    """Two threads read one stream, and Ctrl-C ends one of them wherever it is."""
+    with Client(**settings) as client:
+        chat(client)
+        at = 0
+        while True:
+            reply = client.stream("word " * 40)
+            other = threading.Thread(target=partial(ends, partial(list, reply)), daemon=True)
+            other.start()
+            raised = interrupted(lambda _, reply=reply: list(reply), client, at)
+            other.join(WITHIN)
+            assert not other.is_alive(), f"bytecode {at}"
+            if not raised or at > 2000:
+                break
+            at += 29  # a prime: it meets each bytecode of the loop in a few rounds
+
+
+class InjectedError(Exception):
+    pass
+
+
+def fail(*args, **kwargs):
+    raise InjectedError
+
+
+def fail_closing(self, coroutine, **kwargs):
+    coroutine.close()
+    raise InjectedError
+
+
+def fail_task(self, call, function):
+    async def failing():
+        raise InjectedError
+
+    return failing()
+
+
+BROKEN = {
+    "begin": (_portal.Running, "_begin", fail),
+    "task": (_portal.Running, "_call", fail_task),
+    "no task": (_portal.Running, "_call", fail),
+    "end of a task": (_portal.Running, "_end_task", fail),
+    "cancel": (_portal.Running, "_cancel", fail),
+    "serve": (_portal.Running, "_serve", fail),
+    "loop": (_portal, "loop_factory", fail),
+    "pump": (_pipe.Pipe, "_fill", fail),
+    "item of the queue": (_pipe.Pipe, "_put", fail),
+    "create_task": (asyncio.BaseEventLoop, "create_task", fail_closing),
+    "call_soon_threadsafe": (asyncio.BaseEventLoop, "call_soon_threadsafe", fail),
+    "getaddrinfo": (asyncio.BaseEventLoop, "getaddrinfo", fail),
+    "create_connection": (asyncio.BaseEventLoop, "create_connection", fail),
+}
+
+
+@pytest.mark.leaves("exceptions", "tasks", "sockets", "sessions", "threads")
+@pytest.mark.parametrize("action", [chat, stream, run, close])
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("started", [False, True], ids=["first-call", "later-call"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_fails_in_the_thread_of_the_loop_reaches_the_caller(
+    settings, monkeypatch, action, broken, started
+):
+    client = Client(**settings)
+    monkeypatch.setattr(_portal, "loop_factory", lambda: asyncio.SelectorEventLoop)
+    if started:
+        chat(client)
+    with monkeypatch.context() as patch:
+        patch.setattr(*BROKEN[broken])
+        began = time.monotonic()
+        ends(action, client)
+        assert time.monotonic() - began < 2
+    assert ends(client.close) is None
+    assert isinstance(ends(chat, client), ClientClosedError)
+
+
+@pytest.mark.leaves("exceptions", "tasks")
+def test_a_task_factory_that_raises_fails_the_calls(service, settings):
+    """As of a tool that installs an instrumented factory in the client's loop."""
+
+    async def install(a: int) -> str:
+        def factory(loop, coro, **kwargs):
+            coro.close()
+            raise MemoryError
+
+        asyncio.get_running_loop().set_task_factory(factory)
+        return "x"
+
+    service.script(ok(tool_calls=[("install", {"a": 1})]), ok("done"))
+    client = Client(**settings, retries=1)
+    ends(lambda: client.run("x", tools=[install]))
+    assert isinstance(ends(chat, client), MemoryError)
+    assert ends(client.close) is None
+
+
+def test_eager_tasks_run_calls(service, settings):
+    """As with asyncio.eager_task_factory of Python 3.12."""
+    if sys.version_info < (3, 12):
+        pytest.skip("asyncio has eager tasks from Python 3.12 on")
+
+    async def install(a: int) -> str:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        return "x"
+
+    service.script(ok(tool_calls=[("install", {"a": 1})]), ok("done"))
+    with Client(**settings) as client:
+        client.run("x", tools=[install])
+        for action in (chat, stream, run):
+            assert ends(action, client) is None
+
+
+def test_a_stream_closed_by_another_thread_is_interrupted_or_at_its_end(settings):
+    outcomes = set()
+
+    def read(reply):
+        for _ in reply:
+            pass
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads meet in the middle of close()
+    try:
+        with Client(**settings) as client:
+            for n in range(200):
+                reply = client.stream("x " * 50)
+                failures = []
+                reader = threading.Thread(
+                    target=lambda r=reply, f=failures: f.append(ends(read, r)), daemon=True
+                )
+                reader.start()
+                time.sleep(0.0005 * (n % 10))
+                reply.close()
+                reader.join(WITHIN)
+                outcomes.add(type(failures[0]))
+    finally:
+        sys.setswitchinterval(interval)
+    assert outcomes <= {type(None), StreamInterruptedError}
+    assert StreamInterruptedError in outcomes
+
+
+def test_a_tool_that_cannot_be_cancelled_does_not_hold_close(service, settings):
+    hold = threading.Event()
+
+    async def stubborn() -> str:
+        while not hold.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
+        return "x"
+
+    service.script(ok(tool_calls=[("stubborn", {})]), ok("done"))
+    client = Client(**settings)
+    caller = threading.Thread(
+        target=ends, args=(lambda: client.run("x", tools=[stubborn]),), daemon=True
+    )
+    caller.start()
+    time.sleep(0.3)
+    began = time.monotonic()
+    assert ends(client.close) is None
+    assert time.monotonic() - began < 1.5
+    hold.set()
+    caller.join(WITHIN)
+    assert not caller.is_alive()
