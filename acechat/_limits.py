@@ -74,9 +74,9 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     much as the calls before it did on average."""
 
     adaptive: bool = True
-    """Whether to ask half as often when the service returns 429, ``500 api_error`` or is busy, though
-    at least six times a minute, and to grow back to the limits, twice as often after each minute. A
-    ``Retry-After`` of up to 120 s holds back all callers."""
+    """Whether to ask half as often when the service returns 429 or ``500 api_error`` or is busy,
+    though at least six times a minute, and to grow back to the limits, twice as often after each
+    minute. A ``Retry-After`` of up to 120 s holds back all callers."""
 
     def __post_init__(self) -> None:
         check_number("RateLimit.requests_per_minute", self.requests_per_minute, int)

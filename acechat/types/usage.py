@@ -171,8 +171,8 @@ class Spent(Struct, frozen=True, kw_only=True):
     """Completions whose tokens were not reported, or as a negative number."""
 
     unpriced: int = 0
-    """Completions whose cost is not in *cost*: none was reported, or no amount of money (see `Cost`),
-    or one in another currency."""
+    """Completions whose cost is not in *cost*: none was reported, or no amount of money (see
+    `Cost`), or one in another currency."""
 
     def plus(self, usage: Usage | None) -> Spent:
         """Return what it is with one more answer."""
