@@ -206,20 +206,31 @@ class ChatCompletionAccumulator:
         finish reason or the usage.
         """
         whole = msgspec.to_builtins(self.completion())
+        by_index = {known["index"]: known for known in whole["choices"]}
         for event in self._kept:
             try:
                 fields = cast("dict[str, Any]", msgspec.json.decode(event))
             except UNREADABLE:  # in a field that the typed decoder skips
                 continue
             for choice in fields.pop("choices", None) or ():
-                for known in whole["choices"]:
-                    if known["index"] == choice.get("index", 0):
-                        new = choice.keys() - known.keys() - {"delta"}
-                        known.update({key: choice[key] for key in new})
+                index = choice.get("index", 0)
+                known = by_index.get(index) if isinstance(index, int | float) else None
+                if known is not None:
+                    _add_missing(known, choice, but="delta")
             if fields.get("usage"):
                 whole["usage"] = fields["usage"]
-            whole.update({key: fields[key] for key in fields.keys() - whole.keys()})
+            _add_missing(whole, fields)
         return cast("dict[str, Any]", whole)
+
+
+def _add_missing(known: dict[str, Any], fields: dict[str, Any], but: str = "") -> None:
+    """Add those of *fields* that *known* has not; the time depends on *fields* alone.
+
+    ``fields.keys() - known.keys()`` would walk through *known* for each event.
+    """
+    for key, value in fields.items():
+        if key != but and key not in known:
+            known[key] = value
 
 
 def _merged(pieces: list[Any]) -> Any:
