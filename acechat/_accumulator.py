@@ -49,13 +49,16 @@ class _Call:
 class _Choice:
     """A choice that is being told."""
 
-    __slots__ = ("calls", "content", "finish_reason", "logprobs", "reasoning", "refusal")
+    __slots__ = ("_by_id", "_by_index", "calls", "content", "finish_reason", "logprobs",
+                 "reasoning", "refusal")  # fmt: skip
 
     def __init__(self) -> None:
         self.content: list[str] = []
         self.reasoning: list[str] = []
         self.refusal: list[str] = []
         self.calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}
+        self._by_index: dict[int | None, _Call] = {}  # the last one of each
         self.logprobs: list[Any] = []
         self.finish_reason: str | None = None
 
@@ -67,17 +70,16 @@ class _Choice:
         """
         call = None
         if piece.id:
-            call = next((known for known in self.calls if known.id == piece.id), None)
+            call = self._by_id.get(piece.id)
         elif self.calls:
             named = piece.function is not None and bool(piece.function.name)
-            same = [known for known in self.calls if known.index == piece.index]
-            if same:
-                call = same[-1]
-            elif piece.index is None or not named:
+            call = self._by_index.get(piece.index)
+            if call is None and (piece.index is None or not named):
                 call = self.calls[-1]
         if call is None:
             call = _Call(piece.id or "", piece.index)
             self.calls.append(call)
+            self._by_id[call.id] = self._by_index[call.index] = call
         call.type = call.type or piece.type or ""
         if piece.function is not None:
             # Some servers repeat the name with every piece: the first one counts.

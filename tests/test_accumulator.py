@@ -531,6 +531,21 @@ def test_every_field_of_a_long_answer_costs_as_much_as_of_a_short_one(make):
     assert took(8_000) < 8 * took(1_000) * 3 + 0.02
 
 
+@pytest.mark.parametrize("form", ["ids", "indices", "one index"])
+def test_many_tool_calls_cost_as_much_each_as_few(form):
+    def told(size):
+        pieces = []
+        for n in range(size):
+            if form == "indices":
+                pieces.append(piece("{}", index=n, name="f"))
+            else:
+                pieces.append(piece("{}", index=n if form == "ids" else 0, id=f"c{n}", name="f"))
+            pieces.append(piece(" ", index=n if form != "one index" else 0))
+        return [delta(tool_calls=[one]) for one in pieces]
+
+    assert cost(told(8_000)) < 8 * cost(told(1_000)) * 3 + 0.02
+
+
 @pytest.mark.parametrize("index", [[], {}, "0", None])
 def test_an_index_that_is_none_breaks_nothing(index):
     choice = {"index": index, "finish_reason": "stop", "delta": {"content": "Hi"}, "odd": 1}
