@@ -49,13 +49,16 @@ class _Call:
 class _Choice:
     """A choice that is being told."""
 
-    __slots__ = ("calls", "content", "finish_reason", "logprobs", "reasoning", "refusal")
+    __slots__ = ("_by_id", "_by_index", "calls", "content", "finish_reason", "logprobs",
+                 "reasoning", "refusal")  # fmt: skip
 
     def __init__(self) -> None:
         self.content: list[str] = []
         self.reasoning: list[str] = []
         self.refusal: list[str] = []
         self.calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}
+        self._by_index: dict[int | None, _Call] = {}  # the last one of each
         self.logprobs: list[Any] = []
         self.finish_reason: str | None = None
 
@@ -67,17 +70,16 @@ class _Choice:
         """
         call = None
         if piece.id:
-            call = next((known for known in self.calls if known.id == piece.id), None)
+            call = self._by_id.get(piece.id)
         elif self.calls:
             named = piece.function is not None and bool(piece.function.name)
-            same = [known for known in self.calls if known.index == piece.index]
-            if same:
-                call = same[-1]
-            elif piece.index is None or not named:
+            call = self._by_index.get(piece.index)
+            if call is None and (piece.index is None or not named):
                 call = self.calls[-1]
         if call is None:
             call = _Call(piece.id or "", piece.index)
             self.calls.append(call)
+            self._by_id[call.id] = self._by_index[call.index] = call
         call.type = call.type or piece.type or ""
         if piece.function is not None:
             # Some servers repeat the name with every piece: the first one counts.
@@ -206,20 +208,31 @@ class ChatCompletionAccumulator:
         finish reason or the usage.
         """
         whole = msgspec.to_builtins(self.completion())
+        by_index = {known["index"]: known for known in whole["choices"]}
         for event in self._kept:
             try:
                 fields = cast("dict[str, Any]", msgspec.json.decode(event))
             except UNREADABLE:  # in a field that the typed decoder skips
                 continue
             for choice in fields.pop("choices", None) or ():
-                for known in whole["choices"]:
-                    if known["index"] == choice.get("index", 0):
-                        new = choice.keys() - known.keys() - {"delta"}
-                        known.update({key: choice[key] for key in new})
+                index = choice.get("index", 0)
+                known = by_index.get(index) if isinstance(index, int | float) else None
+                if known is not None:
+                    _add_missing(known, choice, but="delta")
             if fields.get("usage"):
                 whole["usage"] = fields["usage"]
-            whole.update({key: fields[key] for key in fields.keys() - whole.keys()})
+            _add_missing(whole, fields)
         return cast("dict[str, Any]", whole)
+
+
+def _add_missing(known: dict[str, Any], fields: dict[str, Any], but: str = "") -> None:
+    """Add those of *fields* that *known* has not; the time depends on *fields* alone.
+
+    ``fields.keys() - known.keys()`` would walk through *known* for each event.
+    """
+    for key, value in fields.items():
+        if key != but and key not in known:
+            known[key] = value
 
 
 def _merged(pieces: list[Any]) -> Any:

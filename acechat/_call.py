@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from acechat._codec import decode_completion, decode_fields
 from acechat._config import Config, RetryPolicy, Timeout
 from acechat._hooks import Hooks
-from acechat._middleware import Response, through
+from acechat._middleware import Kept, Response, through
 from acechat._observers import Watch
 from acechat._protocol import ChatStreamProtocol
 from acechat._recorder import Recording
@@ -40,6 +41,7 @@ Ride: TypeAlias = Callable[[], Awaitable[ChatCompletion[Any]]]
 """Reads an answer as a stream and returns it whole, with the output that was asked for."""
 
 _SUCCESS = range(200, 300)
+_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 _KEPT_OF_AN_ERROR = 64 * 1024
 
 
@@ -78,6 +80,8 @@ class Call:
         self._gate = hooks.gate if model else None  # what is free is not limited
         self._budget = config.budget if model else None
         self._entered: float | None = None
+        self._paid = bool(model)
+        self._counted = False  # whether the meter has what the attempt under way received
         watching = hooks.observers.watching
         self._watch: Watch | None = Watch(hooks.observers, model) if watching else None
         self._recording: Recording | None = None
@@ -185,7 +189,7 @@ class Call:
         """Note that the whole answer came, in *size* bytes; None for one that is no completion."""
         usage = completion.usage if completion else None
         self._leave_gate(usage)
-        if completion is not None:
+        if completion is not None and not self._counted:
             self._hooks.meter.add(usage)
         if self._watch is not None:
             self._watch.finished(
@@ -205,7 +209,7 @@ class Call:
         if not self._began:
             return  # nothing was asked
         self._leave_gate(usage)
-        if usage is not None:
+        if usage is not None and not self._counted:
             self._hooks.meter.add(usage)
         made = len(self._tries.failed) + (not isinstance(error, AceChatError))
         self._watched().failed(error, self._tries.failed, made=made, elapsed=self.elapsed())
@@ -232,9 +236,12 @@ class Call:
             TransportError: There was none.
         """
         if self._hooks.middleware:
+            self._counted = False
             response = await through(
                 self._hooks.middleware, self.request, self._send, self._read_redacted
             )
+            if not isinstance(response, Kept):  # a completion that no middleware has read
+                self._counted = False
         else:
             response = await self._send(self.request)
         if response.status in _SUCCESS:
@@ -278,7 +285,31 @@ class Call:
         """Read the whole body for a middleware, which must not see an echo of the token."""
         body = await self.read_whole(response)
         self.content = False  # what it makes of it decides
+        if self._paid and response.status in _SUCCESS:
+            self._count(response, body)
         return self.config.token.redact(body)
+
+    def _count(self, response: Response, body: bytes) -> None:
+        """Add a completion to the meter before the next event of the loop.
+
+        Its slot is free now, while the middleware may wait, discard it or send again: the call that
+        gets the slot must find the budget spent.
+        """
+        usage, complete = None, False
+        with suppress(AceChatError):  # raised later, unless the middleware returns something else
+            if body.lstrip(_BEFORE_JSON)[:1] == b"{":  # whatever the content type
+                completion, _ = decode_completion(body, response.headers, status=response.status)
+                usage = completion.usage
+            else:
+                protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
+                protocol.receive_data(body)
+                usage = protocol.usage
+                protocol.receive_eof()
+            complete = True
+        if complete or usage is not None:
+            self._counted = True
+            self._hooks.meter.add(usage)
+            self._leave_gate(usage)
 
     async def _read_refusal(self, response: Response) -> bytes:
         """Read what is there to read: a refusal counts even if its reason is cut."""

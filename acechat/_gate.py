@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 from acechat._limiter import Limiter
 from acechat._limits import RateLimit
-from acechat.errors import AceChatError, OverloadedError, RateLimitError
+from acechat._retry import is_overload
+from acechat.errors import AceChatError, APIError, RateLimitError
 
 __all__ = ["Gate"]
 
@@ -45,5 +46,5 @@ class Gate:
         """Note how a request ended: what it used, or how it failed."""
         now = time.monotonic()
         self._limiter.ended(now, tokens)
-        if isinstance(error, RateLimitError | OverloadedError):
+        if isinstance(error, APIError) and (type(error) is RateLimitError or is_overload(error)):
             self._limiter.refused(now, sent=entered, retry_after=error.retry_after)

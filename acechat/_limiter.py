@@ -20,6 +20,9 @@ _WHILE_GROWING = 1.0
 _SLOWEST = 6.0
 """Requests per minute below which nothing is slowed down."""
 
+_MOST_TOKENS = 2**53
+"""Tokens of one call, at most: a larger number is broken, and no float holds every one."""
+
 _LEARNS = 0.2
 """The weight of the newest call in the average of tokens."""
 
@@ -58,7 +61,8 @@ class Limiter:
     def ended(self, now: float, tokens: int | None) -> None:
         """Note that an admitted request has ended and used so many *tokens*; None: not known."""
         self._under_way -= 1
-        if tokens is not None:
+        if tokens is not None and tokens > 0:
+            tokens = min(tokens, _MOST_TOKENS)
             self._used.append((now, tokens))
             self._tokens += tokens
             before = tokens if self._mean is None else self._mean

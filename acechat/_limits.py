@@ -48,7 +48,9 @@ class Budget(Struct, frozen=True, kw_only=True):
                 f"the budget of {self.tokens} tokens is used up: {spent.total_tokens} were spent"
             )
         if self.credits is not None and spent.cost is not None:
-            limit = Decimal(str(self.credits))
+            limit = self.credits
+            if not isinstance(limit, Decimal):
+                limit = Decimal(str(limit))
             if spent.cost >= limit:
                 raise BudgetExceededError(
                     f"the budget of {limit} credits is used up: {spent.cost} were spent"
@@ -72,9 +74,9 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     much as the calls before it did on average."""
 
     adaptive: bool = True
-    """Whether to ask half as often when the service says 429 or is busy, though at least six times
-    a minute, and to grow back to the limits, twice as often after each minute. A ``Retry-After`` of
-    up to 120 s holds back all callers."""
+    """Whether to ask half as often when the service returns 429 or ``500 api_error`` or is busy,
+    though at least six times a minute, and to grow back to the limits, twice as often after each
+    minute. A ``Retry-After`` of up to 120 s holds back all callers."""
 
     def __post_init__(self) -> None:
         check_number("RateLimit.requests_per_minute", self.requests_per_minute, int)
@@ -96,6 +98,8 @@ def check_number(name: str, number: object, *kinds: type, optional: bool = True)
     if (number is None and optional) or (type(number) is int and number > 0):
         return
     fits = isinstance(number, kinds) and not isinstance(number, bool)
+    if isinstance(number, Decimal) and number.is_nan():  # comparing or converting one may raise
+        fits = False
     if not fits or not 0 < float(str(number)) < float("inf"):
         whole = "whole number of 1 or more" if kinds == (int,) else "positive number"
         none = ", or None" if optional else ""

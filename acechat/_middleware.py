@@ -12,7 +12,15 @@ from acechat._config import check_headers
 from acechat._request import HTTPRequest
 from acechat.errors import AceChatError
 
-__all__ = ["CallNext", "HTTPResponse", "Middleware", "Response", "check_middleware", "through"]
+__all__ = [
+    "CallNext",
+    "HTTPResponse",
+    "Kept",
+    "Middleware",
+    "Response",
+    "check_middleware",
+    "through",
+]
 
 
 class Response(Protocol):
@@ -47,7 +55,7 @@ class Response(Protocol):
         """Abort from any thread."""
 
 
-class _Kept:
+class Kept:
     """A response that is all there."""
 
     first_token_at: float | None = None
@@ -250,7 +258,7 @@ async def through(
         if isinstance(answer, _Arriving) and not answer.whole:
             kept = answer
             return answer.unread()
-        return _Kept(answer.status, answer.headers, await answer.read())
+        return Kept(answer.status, answer.headers, await answer.read())
     finally:
         for arriving in opened:
             if arriving is not kept:

@@ -98,6 +98,9 @@ _BY_STATUS: dict[int, type[APIError]] = {
     529: OverloadedError,
 }
 
+_FINAL = {401, 403}
+"""Statuses that are never retried, whatever else the response holds."""
+
 _RETRYABLE_4XX = {408, 409, 425}
 _TRACE_HEADERS = ("x-trace-id", "trace-id", "x-request-id", "x-oneapi-request-id")
 _TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,1000})", re.IGNORECASE)
@@ -113,8 +116,10 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: fl
         now: Seconds since 1970, to read a date in ``Retry-After``.
 
     Returns:
-        The class of the code where that is known, else of the status. A body that is no JSON gives
-        a short message about what it is.
+        The class of the code where that is known, else of the status. The status decides where the
+        code only means that something failed (``api_error`` with 429 or 529), and where it is 401
+        or 403 and the code is one to retry. A body that is no JSON gives a short message about what
+        it is.
     """
     try:
         value: object = msgspec.json.decode(body)
@@ -163,16 +168,22 @@ def error_from_value(
         or _detail(fields.get("detail"))
         or _describe(status, headers, body)
     )
-    cls = _BY_CODE.get(code or "") or _by_status(_as_status(status, code, fields))
+    shown = _as_status(status, code, fields)
+    cls = _BY_CODE.get(code or "") or _by_status(shown)
     if cls is APIError:
         cls = _BY_CODE.get(kind or "", APIError if status else ServerError)
+    elif cls is ServerError and kind in _BY_CODE and _BY_CODE[kind].retryable:
+        cls = _BY_CODE[kind]  # {"type": "overloaded_error"} with 500
+    if cls is ServerError or (cls.retryable and shown in _FINAL):
+        # The code says less than the status, or contradicts one that is final.
+        cls = _BY_STATUS.get(shown or 0, cls)
     return cls(
         status,
         code or (kind if kind != "error" else None),
         message,
         trace_id=find_trace_id(fields, headers),
         retry_after=_retry_after(headers, now),
-        should_retry=_should_retry(headers, status, cls),
+        should_retry=False if shown in _FINAL else _should_retry(headers, status, cls),
         body=body[:_KEPT],
     )
 

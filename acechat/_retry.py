@@ -13,12 +13,14 @@ from acechat.errors import (
     ConfigurationError,
     ConnectError,
     GatewayTimeoutError,
+    OverloadedError,
     RequestTimeoutError,
+    ServerError,
     StreamTruncatedError,
     TransportError,
 )
 
-__all__ = ["Failure", "classify", "delay_before_next", "may_be_billed"]
+__all__ = ["Failure", "classify", "delay_before_next", "is_overload", "may_be_billed"]
 
 _LONGEST_RETRY_AFTER = 120.0
 """Seconds. A service that asks for more is better told to the caller at once."""
@@ -61,6 +63,17 @@ def may_be_billed(failure: Failure, error: AceChatError) -> bool:
     if failure == "refused":
         return isinstance(error, GatewayTimeoutError)
     return failure != "unsent"
+
+
+def is_overload(error: AceChatError) -> bool:
+    """Return True if *error* means that the service, or the model, has too much to do.
+
+    The rate limits of some of the service's upstream channels arrive as ``500 api_error``
+    (contract, 10.1).
+    """
+    if isinstance(error, ServerError) and error.code == "api_error":
+        return not isinstance(error, GatewayTimeoutError)
+    return isinstance(error, OverloadedError)
 
 
 def delay_before_next(

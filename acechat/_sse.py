@@ -44,9 +44,9 @@ class SSEDecoder:
         ProtocolError: An event is longer. The decoder is of no use after that.
     """
 
-    __slots__ = ("_after_cr", "_begun", "_data", "_id", "_max", "_parts", "_size", "_stray",
-                 "_strict", "_tail", "_type", "last_event_id", "retry", "stray", "stray_after",
-                 "whole")  # fmt: skip
+    __slots__ = ("_after_cr", "_begun", "_data", "_id", "_max", "_new_id", "_parts", "_size",
+                 "_stray", "_strict", "_tail", "_type", "last_event_id", "retry", "stray",
+                 "stray_after", "whole")  # fmt: skip
 
     def __init__(self, max_event_bytes: int = 16 * 2**20) -> None:
         self.last_event_id = ""
@@ -75,6 +75,7 @@ class SSEDecoder:
         self._data: list[bytes] = []
         self._type = b""
         self._id = b""
+        self._new_id = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next *data* and return the data of the events that are whole now."""
@@ -191,6 +192,7 @@ class SSEDecoder:
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value
+                self._new_id = True
         elif name == b"retry":
             if value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
                 self.retry = int(value)
@@ -208,7 +210,9 @@ class SSEDecoder:
 
     def _dispatch(self, events: list[bytes]) -> None:
         self._size = 0
-        self.last_event_id = self._id.decode(errors="replace")
+        if self._new_id:  # an id holds for all events after it: decoded once, not for each
+            self._new_id = False
+            self.last_event_id = self._id.decode(errors="replace")
         if self._data:
             event = Event(b"\n".join(self._data))
             event.id = self.last_event_id

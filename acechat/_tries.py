@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from acechat._config import RetryPolicy
-from acechat._retry import classify, delay_before_next, may_be_billed
-from acechat.errors import AceChatError, Attempt, OverloadedError
+from acechat._retry import classify, delay_before_next, is_overload, may_be_billed
+from acechat.errors import AceChatError, Attempt
 
 __all__ = ["Tries"]
 
@@ -75,7 +75,7 @@ class Tries:
 
     def next_model(self, error: AceChatError, *, content: bool) -> str | None:
         """Return who is asked now, with all attempts of the policy; None for nobody."""
-        if content or not self._first or not isinstance(error, OverloadedError):
+        if content or not self._first or not is_overload(error):
             return None
         left = [name for name in self._fallbacks if name != self._first]
         if not left:

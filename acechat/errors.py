@@ -312,6 +312,10 @@ class StreamInterruptedError(StreamTruncatedError, TransportError):
     """The connection broke in the middle of a stream; *partial* holds what had arrived."""
 
 
+_FINAL = (401, 403)
+"""Statuses of a token that is not accepted: the same request cannot succeed later."""
+
+
 class APIError(AceChatError):
     """The service refused the request, or gave up on it.
 
@@ -321,7 +325,8 @@ class APIError(AceChatError):
         message: The service's sentence about it.
         trace_id: What the service's support asks for.
         retry_after: Seconds that the service asks to wait.
-        should_retry: What the service's ``x-should-retry`` header says; it decides `retryable`.
+        should_retry: The value of the service's ``x-should-retry`` header; it decides `retryable`,
+            except that a 401 or 403 is never retryable.
         body: The first 64 KiB of what it sent.
     """
 
@@ -345,7 +350,9 @@ class APIError(AceChatError):
         self.trace_id = trace_id
         self.retry_after = retry_after
         self.body = body
-        if should_retry is not None:
+        if status in _FINAL:
+            self.retryable = False
+        elif should_retry is not None:
             self.retryable = should_retry
 
     def __str__(self) -> str:
@@ -411,7 +418,10 @@ class ServerError(APIError):
 
 
 class OverloadedError(ServerError):
-    """The service or the model behind it is busy (503, 529, ``busy``)."""
+    """The service or the model behind it is busy (503, 529, ``busy``).
+
+    `RateLimit` and *fallback_models* take a `ServerError` with the code ``api_error`` for one, too.
+    """
 
 
 class GatewayTimeoutError(ServerError):

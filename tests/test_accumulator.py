@@ -497,6 +497,66 @@ def cost(events):
     return min(durations)
 
 
+def many_choices(size):
+    return [{"choices": [{"index": n, "finish_reason": "stop", "delta": {}}]} for n in range(size)]
+
+
+def many_fields(size):
+    return [
+        {"choices": [{"finish_reason": "stop", "delta": {}}], **{f"x{n}": n for n in range(size)}},
+        *[{"choices": [{"finish_reason": "stop", "delta": {}}]}] * size,
+    ]
+
+
+def many_fields_of_a_choice(size):
+    odd = {f"x{n}": n for n in range(size)}
+    choice = {"finish_reason": "stop", "delta": {}}
+    return [{"choices": [choice | odd]}, *[{"choices": [choice]}] * size]
+
+
+@pytest.mark.parametrize("make", [many_choices, many_fields, many_fields_of_a_choice])
+def test_every_field_of_a_long_answer_costs_as_much_as_of_a_short_one(make):
+    def took(size):
+        accumulator = ChatCompletionAccumulator()
+        for event in make(size):
+            data = json.dumps(event).encode()
+            accumulator.add(decode_chunk(data, {}), data, [])
+        durations = []
+        for _ in range(4):
+            start = time.process_time()
+            accumulator.to_dict()
+            durations.append(time.process_time() - start)
+        return min(durations)
+
+    assert took(8_000) < 8 * took(1_000) * 3 + 0.02
+
+
+@pytest.mark.parametrize("form", ["ids", "indices", "one index"])
+def test_many_tool_calls_cost_as_much_each_as_few(form):
+    def told(size):
+        pieces = []
+        for n in range(size):
+            if form == "indices":
+                pieces.append(piece("{}", index=n, name="f"))
+            else:
+                pieces.append(piece("{}", index=n if form == "ids" else 0, id=f"c{n}", name="f"))
+            pieces.append(piece(" ", index=n if form != "one index" else 0))
+        return [delta(tool_calls=[one]) for one in pieces]
+
+    assert cost(told(8_000)) < 8 * cost(told(1_000)) * 3 + 0.02
+
+
+@pytest.mark.parametrize("index", [[], {}, "0", None])
+def test_an_index_that_is_none_breaks_nothing(index):
+    choice = {"index": index, "finish_reason": "stop", "delta": {"content": "Hi"}, "odd": 1}
+    data = json.dumps({"choices": [choice]}).encode()
+    accumulator = ChatCompletionAccumulator()
+
+    accumulator.add(decode_chunk(data, {}), data, [])
+
+    assert accumulator.to_dict()["choices"][0]["message"]["content"] == "Hi"
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -91,6 +91,20 @@ def test_tokens_that_nobody_told_do_not_count():
         limiter.ended(0, None)
 
 
+@pytest.mark.parametrize("tokens", [-1_000, -(10**400), 0, 10**400])
+def test_an_impossible_number_of_tokens_breaks_nothing(tokens):
+    limiter = Limiter(RateLimit(tokens_per_minute=100))
+    assert limiter.admit(0) == 0
+    limiter.ended(0, tokens)
+    assert limiter._tokens >= 0
+
+    if tokens > 0:
+        assert 0 < limiter.admit(1) <= 60
+    assert limiter.admit(61) == 0
+    limiter.ended(61, 10)
+    assert limiter._tokens == 10
+
+
 def test_a_refusal_halves_at_once_and_a_minute_brings_it_back():
     limiter = Limiter(RateLimit(requests_per_minute=40))
     assert limiter.admit(0) == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import decimal
 import pickle
 import threading
+from contextlib import contextmanager
 from decimal import Decimal
 
 import msgspec
@@ -29,7 +31,7 @@ from acechat._money import Meter
 from acechat._protocol import ChatStreamProtocol
 from acechat._terms import Limits
 from acechat.errors import ProtocolError
-from acechat.types import Spent
+from acechat.types import ChatCompletionChunk, Pricing, Spent
 
 
 def usage(tokens=None, amount=None, currency="credits"):
@@ -174,6 +176,176 @@ def test_a_cost_of_another_form_does_not_lose_the_answer(told):
     assert reply.cost is None or reply.cost.amount is None
 
 
+@contextmanager
+def user_context(traps):
+    """Enter a decimal context in which all signals are trapped, or none, or everything rounds."""
+    with decimal.localcontext() as context:
+        if traps == "all":
+            context.traps = dict.fromkeys(context.traps, True)
+        elif traps == "none":
+            context.traps = dict.fromkeys(context.traps, False)
+        elif traps == "narrow":
+            context.prec, context.Emax, context.Emin = 2, 1, -1
+            context.traps = dict.fromkeys(context.traps, True)
+        yield
+
+
+CONTEXTS = pytest.mark.parametrize("context", ["default", "all", "none", "narrow"])
+
+# An amount as it is written in JSON, and as it is counted; None for one that is not.
+AMOUNTS = {
+    "0": "0",
+    "-0": "0",
+    "0.5": "0.5",
+    '"0.5"': "0.5",
+    '" 0.5 "': "0.5",
+    "5e-1": "0.5",
+    '"-0.0"': "0",
+    "999999999999999": "999999999999999",
+    "999999999999999.25": "999999999999999.25",
+    "1e15": None,
+    "1000000000000000": None,
+    "1e28": None,
+    "1e308": None,
+    "1e309": None,
+    "1e999999": None,
+    "1e1000000": None,
+    "1e999999999": None,
+    "1e999999999999999999": None,
+    "-1": None,
+    "-0.000001": None,
+    "-1e999999999": None,
+    '"1e999999999"': None,
+    '"1e9999999999999999999"': None,
+    "9" * 400: None,
+    '"NaN"': None,
+    '"nan"': None,
+    '"NaN123"': None,
+    '"sNaN"': None,
+    '"-sNaN9"': None,
+    '"Infinity"': None,
+    '"-inf"': None,
+    '""': None,
+    '"free"': None,
+    "true": None,
+    "false": None,
+    "null": None,
+    "[]": None,
+    "[1]": None,
+    "{}": None,
+    '{"amount": 1}': None,
+}
+
+
+@CONTEXTS
+@pytest.mark.parametrize("field", ["amount", "list_amount"])
+@pytest.mark.parametrize(("written", "counted"), AMOUNTS.items(), ids=lambda one: str(one)[:24])
+def test_an_amount_that_is_none_is_unpriced_and_loses_nothing(written, counted, field, context):
+    told = f'{{"usage": {{"total_tokens": 3, "cost": {{"{field}": {written}}}}}, "choices": ['
+    body = (told + '{"message": {"content": "Hi"}}]}').encode()
+    event = (told + '{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}').encode()
+    wanted = None if counted is None else Decimal(counted)
+    with user_context(context):
+        reply, _ = decode_completion(body, {})
+        protocol = ChatStreamProtocol({}, 2**20)
+        protocol.receive_data(b"data: " + event + b"\n\n")
+        protocol.receive_eof()
+        streamed = protocol.completion()
+
+        for one in (reply, streamed):
+            assert one.text == "Hi"
+            assert one.usage.total_tokens == 3
+            amount = getattr(one.cost, field)
+            assert str(amount) == str(wanted) or amount.is_zero()
+        assert protocol.to_dict()["choices"][0]["message"]["content"] == "Hi"
+        if field == "list_amount":
+            return
+        total = Spent().plus(usage(1, "0.25")).plus(reply.usage).plus(usage(1, "0.25"))
+        Budget(credits=10**15).check(total)
+        both = reply.usage + reply.usage
+
+    assert total.unpriced == (wanted is None)
+    assert total.cost == Decimal("0.5") + (wanted or 0)
+    assert (total.calls, total.total_tokens) == (3, 5)
+    doubled = None if wanted is None else 2 * wanted
+    assert both.cost.amount == (None if doubled is None or doubled >= 10**15 else doubled)
+    assert both.total_tokens == 6
+
+
+@CONTEXTS
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        ["0." + "3" * 5_000] * 3,
+        ["1e-999999999", "1"],
+        ["0e999", "1"],
+        ["999999999999999"] * 100,
+    ],
+    ids=["digits", "tiny", "large zero", "many"],
+)
+def test_amounts_of_many_digits_add_up_in_any_context(amounts, context):
+    total = together = None
+    with user_context(context):
+        for written in amounts:
+            body = f'{{"choices": [], "usage": {{"cost": {{"amount": {written}}}}}}}'
+            reply, _ = decode_completion(body.encode(), {})
+            total = (total or Spent()).plus(reply.usage)
+            together = reply.usage if together is None else together + reply.usage
+
+    wanted = sum(float(one) for one in amounts if not one.startswith("0e"))
+    assert float(total.cost) == pytest.approx(wanted, rel=1e-15)
+    assert total.unpriced == sum(one.startswith("0e") for one in amounts)
+
+
+def test_the_context_of_others_stays_as_it_was():
+    before = decimal.getcontext().copy()
+
+    spent(usage(1, "0." + "3" * 100), usage(1, "1e999999999"))
+
+    assert decimal.getcontext().flags == before.flags
+    assert str(decimal.getcontext()) == str(before)
+
+
+@pytest.mark.parametrize("name", ["NaN", "sNaN", "Infinity", "-1", "1E+15"])
+def test_an_odd_amount_that_is_given_is_none(name):
+    odd = Decimal(name)
+
+    assert Cost(amount=odd, list_amount=odd, currency="credits") == Cost(currency="credits")
+    assert Pricing(input_credits=odd, output_credits=odd) == Pricing()
+
+
+@pytest.mark.parametrize("kind", [ChatCompletion, ChatCompletionChunk])
+def test_an_odd_amount_survives_a_copy_and_a_pickle(kind):
+    body = b'{"choices": [], "usage": {"cost": {"amount": 1e999999999, "currency": "credits"}}}'
+    one = msgspec.json.decode(body, type=kind)
+
+    assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+    assert one.usage.cost == Cost(currency="credits")
+
+
+@pytest.mark.parametrize(
+    ("told", "tokens", "uncounted"),
+    [
+        (Usage(total_tokens=-1_000), 10, 1),
+        (Usage(prompt_tokens=-5, completion_tokens=-5), 10, 1),
+        (Usage(prompt_tokens=-5, completion_tokens=5), 15, 0),
+        (Usage(prompt_tokens=3, completion_tokens=4, total_tokens=-1), 17, 0),
+    ],
+)
+def test_a_negative_number_of_tokens_gives_nothing_back(told, tokens, uncounted):
+    total = spent(usage(10), told)
+
+    assert (total.total_tokens, total.uncounted) == (tokens, uncounted)
+    assert min(total.prompt_tokens, total.completion_tokens) >= 0
+
+
+@CONTEXTS
+@pytest.mark.parametrize("credits", [Decimal("NaN"), Decimal("sNaN"), Decimal("-sNaN1")])
+def test_a_budget_that_is_no_number_is_refused(credits, context):  # noqa: A002 - its name
+    with user_context(context), pytest.raises(ConfigurationError, match="positive number"):
+        Budget(credits=credits)
+
+
 def test_a_stream_tells_the_cost_last():
     protocol = ChatStreamProtocol({}, 2**20)
 
@@ -219,6 +391,16 @@ def test_an_odd_entry_of_the_catalogue_keeps_what_fits():
     (model,) = decode_catalog(body)
 
     assert (model.id, model.name, model.pricing.input_credits) == ("m", None, None)
+
+
+@pytest.mark.parametrize("price", ['"1e999999999"', '"NaN"', '"sNaN"', '"inf"', "-1", '"1e15"'])
+def test_a_price_that_is_none_is_unknown(price):
+    """To write 1e999999999 with two decimals takes a gigabyte."""
+    told = f'{{"input_credits": {price}, "output_credits": 2}}'
+
+    (model,) = decode_catalog(f'{{"items": [{{"id": "m", "pricing": {told}}}]}}'.encode())
+
+    assert model.pricing == Pricing(output_credits=Decimal(2))
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"items": 5}', b"{}", b"<html>", b'{"items": [{}]}'])

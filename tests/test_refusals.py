@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from email.utils import format_datetime, formatdate
 
@@ -11,13 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acechat._refusals import error_from_value, find_trace_id, is_refusal, parse_error
+from acechat import RetryPolicy
+from acechat._refusals import (
+    _BY_CODE,
+    error_from_value,
+    find_trace_id,
+    is_refusal,
+    parse_error,
+)
+from acechat._retry import classify, delay_before_next, is_overload
 from acechat.errors import (
     AccountDisabledError,
     APIError,
     APINotImplementedError,
     AuthenticationError,
     BadRequestError,
+    ConnectError,
     ContentModerationError,
     GatewayTimeoutError,
     InsufficientBalanceError,
@@ -25,6 +35,7 @@ from acechat.errors import (
     OverloadedError,
     PaymentRequiredError,
     PermissionDeniedError,
+    ProtocolError,
     RateLimitError,
     RequestTooLargeError,
     ServerError,
@@ -108,10 +119,124 @@ def test_every_code_of_the_upstream_has_its_class(code, cls, status):
     assert type(refused(status, body)) is cls
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 418, 429, 500, 503])
+@pytest.mark.parametrize("status", [200, 400, 418, 429, 500, 503])
 def test_the_code_beats_the_status(status):
     assert type(refused(status, envelope("used_up"))) is InsufficientBalanceError
     assert type(refused(status, envelope("busy"))) is OverloadedError
+
+
+VAGUE = [code for code, cls in _BY_CODE.items() if cls is ServerError]
+
+
+@pytest.mark.parametrize("code", VAGUE)
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (400, ServerError),
+        (401, AuthenticationError),
+        (402, PaymentRequiredError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (413, RequestTooLargeError),
+        (429, RateLimitError),
+        (500, ServerError),
+        (502, ServerError),
+        (503, OverloadedError),
+        (504, GatewayTimeoutError),
+        (524, GatewayTimeoutError),
+        (529, OverloadedError),
+    ],
+)
+def test_the_status_beats_a_code_that_only_means_failure(status, cls, code):
+    error = refused(status, envelope(code))
+
+    assert type(error) is cls
+    assert error.code == code
+
+
+@pytest.mark.parametrize("told", [None, "true", "false"])
+@pytest.mark.parametrize("code", [*_BY_CODE, "news", "429", "503", None])
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_401_or_403_is_never_retryable_whatever_its_code(status, code, told):
+    headers = {"x-should-retry": told} if told else {}
+    shapes = [
+        envelope(code),
+        {"error": {"type": code, "message": "m"}},
+        {"error": code},
+        {"code": code, "message": "m"},
+    ]
+    for shape in shapes:
+        error = refused(status, shape, headers)
+        assert not error.retryable
+        assert not is_overload(error)
+        first = delay_before_next(
+            RetryPolicy(), 1, error, classify(error, content=False), jitter=0, time_left=None
+        )
+        assert first is None
+        assert not pickle.loads(pickle.dumps(error)).retryable
+
+
+@pytest.mark.parametrize("code", [*_BY_CODE, "news", None])
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_401_or_403_inside_a_success_neither(status, code):
+    for value in (
+        {"type": "error", "message": "m", "code": code, "status": status},
+        {"type": "error", "message": "m", "code": code, "status": str(status)},
+        {"error": {"code": str(status), "type": code, "message": "m"}},
+    ):
+        for outer in (200, None):
+            headers = {"x-should-retry": "true"}
+            assert not error_from_value(value, headers, status=outer).retryable
+
+
+@pytest.mark.parametrize("cls", [OverloadedError, ServerError, RateLimitError, APIError])
+@pytest.mark.parametrize("status", [401, 403])
+def test_no_class_of_error_makes_a_401_retryable(cls, status):
+    assert not cls(status, "busy", "m").retryable
+    assert not cls(status, "busy", "m", should_retry=True).retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "overload"),
+    [
+        (500, "api_error", True),
+        (502, "api_error", True),
+        (503, "api_error", True),
+        (529, "api_error", True),
+        (200, "api_error", True),
+        (400, "api_error", True),
+        (500, "busy", True),
+        (503, None, True),
+        (529, None, True),
+        (500, "get_channel_failed", True),
+        (504, "api_error", False),
+        (524, "api_error", False),
+        (401, "api_error", False),
+        (403, "api_error", False),
+        (404, "api_error", False),
+        (500, None, False),
+        (500, "news", False),
+        (500, "timeout", False),
+        (500, "do_request_failed", False),
+    ],
+)
+def test_500_api_error_is_an_overload(status, code, overload):
+    """Upstream rate limits arrive in it (contract, 10.1)."""
+    assert is_overload(refused(status, envelope(code))) is overload
+    if code is not None:
+        typed = {"error": {"type": code, "message": "m"}}
+        assert is_overload(refused(status, typed)) is (overload and status != 400)  # no 4xx
+
+
+def test_an_api_error_event_inside_a_stream_is_an_overload_too():
+    event = {"type": "error", "error": {"type": "api_error", "message": "m"}}
+
+    assert is_overload(error_from_value(event, {}, status=None))
+
+
+def test_other_failures_are_no_overload():
+    for error in (RateLimitError(429, "api_error", "m"), ConnectError("no"), ProtocolError("odd")):
+        assert not is_overload(error)
 
 
 @pytest.mark.parametrize(
@@ -391,7 +516,7 @@ def test_an_old_date_of_http_is_in_greenwich(monkeypatch):
     ("status", "told", "retryable"),
     [
         (400, "true", True),
-        (403, "true", True),
+        (403, "true", False),
         (500, "false", False),
         (429, "false", False),
         (409, "false", False),

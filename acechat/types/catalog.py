@@ -10,6 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from acechat.types.usage import drop_odd_amounts
+
 __all__ = ["CatalogModel", "Pricing"]
 
 
@@ -21,6 +23,9 @@ class Pricing(Struct, frozen=True, kw_only=True):
 
     output_credits: Decimal | None = None
     """Of what is answered."""
+
+    def __post_init__(self) -> None:
+        drop_odd_amounts(self, "input_credits", "output_credits")
 
 
 class CatalogModel(Struct, frozen=True, kw_only=True):

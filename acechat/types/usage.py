@@ -6,12 +6,47 @@ means that the service did not say, which is not the same as 0.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
-__all__ = ["CompletionTokensDetails", "Cost", "PromptTokensDetails", "Spent", "Usage"]
+__all__ = [
+    "CompletionTokensDetails",
+    "Cost",
+    "PromptTokensDetails",
+    "Spent",
+    "Usage",
+    "drop_odd_amounts",
+]
+
+_SUMS = Context(
+    prec=60, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX,
+    capitals=1, clamp=0, flags=[], traps=[],
+)  # fmt: skip
+"""Adds amounts, with nothing taken from the user's context, which may round or trap."""
+
+_DIGITS = 15
+"""Digits before the point that an amount of credits may have. More is a broken number, and a
+counted one would exhaust any budget."""
+
+
+def drop_odd_amounts(struct: Struct, *names: str) -> None:
+    """Set those of the fields *names* to None that hold no amount of money.
+
+    That is NaN, infinity, a negative number, or one of more than 15 digits before the point. The
+    completion that carries it is paid for and must not be lost, so nothing is raised.
+    """
+    for name in names:
+        amount = getattr(struct, name)
+        # None of these methods depends on the context; a comparison with NaN would.
+        if isinstance(amount, Decimal) and not (
+            amount.is_finite()
+            and amount.adjusted() < _DIGITS
+            and (not amount.is_signed() or amount.is_zero())
+        ):
+            force_setattr(struct, name, None)
 
 
 class PromptTokensDetails(Struct, frozen=True, kw_only=True):
@@ -42,7 +77,11 @@ class CompletionTokensDetails(Struct, frozen=True, kw_only=True):
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What one call was charged."""
+    """The charge for one call.
+
+    An amount that is no amount of money (NaN, infinity, negative, more than 15 digits before the
+    point) is None; `ChatCompletion.to_dict` has it as it was received.
+    """
 
     amount: Decimal | None = None
     """Charged, in *currency*, after discounts."""
@@ -54,9 +93,7 @@ class Cost(Struct, frozen=True, kw_only=True):
     """The price before discounts."""
 
     def __post_init__(self) -> None:
-        for amount in (self.amount, self.list_amount):
-            if isinstance(amount, Decimal) and not amount.is_finite():
-                raise ValueError(f"{amount} is no sum of money")
+        drop_odd_amounts(self, "amount", "list_amount")
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -107,8 +144,12 @@ def _sum(one: Any, other: Any) -> Any:
         return type(one)(**_sums(one, other))
     if isinstance(one, str):  # a unit, or who told
         return one if one == other else None
-    numbers: tuple[Any, Any] = one, other
-    return None if None in numbers else sum(numbers)
+    if one is None or other is None:
+        return None
+    return _SUMS.add(one, other) if isinstance(one, Decimal) else one + other
+
+
+_NOTHING = Decimal(0)
 
 
 class Spent(Struct, frozen=True, kw_only=True):
@@ -127,10 +168,11 @@ class Spent(Struct, frozen=True, kw_only=True):
     currency: str | None = None
 
     uncounted: int = 0
-    """Answers that did not tell their tokens."""
+    """Completions whose tokens were not reported, or as a negative number."""
 
     unpriced: int = 0
-    """Answers whose cost is not in *cost*: they told none, or one in another currency."""
+    """Completions whose cost is not in *cost*: none was reported, or no amount of money (see
+    `Cost`), or one in another currency."""
 
     def plus(self, usage: Usage | None) -> Spent:
         """Return what it is with one more answer."""
@@ -138,13 +180,17 @@ class Spent(Struct, frozen=True, kw_only=True):
         prompt = completion = 0
         total = None
         if usage is not None:
-            prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+            prompt = max(usage.prompt_tokens or 0, 0)
+            completion = max(usage.completion_tokens or 0, 0)
             total = usage.total_tokens
+            if total is not None and total < 0:
+                total = None
             told = usage.cost
             if told is not None and told.amount is not None:
                 priced = currency is None or told.currency is None or told.currency == currency
                 if priced:
-                    cost, currency = (cost or Decimal(0)) + told.amount, currency or told.currency
+                    cost = _SUMS.add(cost or _NOTHING, told.amount)
+                    currency = currency or told.currency
         return Spent(
             calls=self.calls + 1,
             prompt_tokens=self.prompt_tokens + prompt,

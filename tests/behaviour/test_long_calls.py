@@ -17,6 +17,7 @@ from acechat import (
     Output,
     OverloadedError,
     RetryPolicy,
+    ServerError,
 )
 from acechat._draft import rides_on_a_stream
 from acechat.emulator import fail, ok
@@ -147,6 +148,31 @@ def test_another_model_takes_over_when_one_stays_overloaded(asking, acechat_serv
     assert [tried.model for tried in reply.response.attempts] == ["claude-sonnet-4-20250514"] * 3
     first, *_, last = (received.json for received in acechat_service.requests)
     assert first | {"model": ""} == last | {"model": ""}
+
+
+@BOTH
+@pytest.mark.parametrize("refusal", [fail(500), fail(529), fail(503, "api_error")])
+def test_an_api_error_is_an_overload(asking, acechat_service, method, refusal):
+    """The rate limits of the service's upstream channels arrive as ``500 api_error``."""
+    acechat_service.script(refusal, refusal, ok("Hi"))
+    twice = {"fallback_models": OTHERS, "retries": RetryPolicy(max_attempts=2, base_delay=0)}
+
+    reply = asking(method, client_options=twice)
+
+    asked = [received.json["model"] for received in acechat_service.requests]
+    assert asked == ["claude-sonnet-4-20250514"] * 2 + OTHERS[:1]
+    assert reply.model == OTHERS[0]
+
+
+@BOTH
+@pytest.mark.parametrize("code", ["bad_response", "timeout", "news"])
+def test_another_failure_of_the_service_is_none(asking, acechat_service, method, code):
+    acechat_service.script(fail(500, code), ok("Hi"))
+    once = {"fallback_models": OTHERS, "retries": RetryPolicy(max_attempts=1)}
+
+    with pytest.raises(ServerError):
+        asking(method, client_options=once)
+    assert len(acechat_service.requests) == 1
 
 
 @BOTH

@@ -14,10 +14,12 @@ import pytest
 from acechat import (
     AceChatError,
     AsyncClient,
+    BadRequestError,
     Budget,
     BudgetExceededError,
     CallFailed,
     Client,
+    HTTPResponse,
     NotFoundError,
     RateLimit,
     StreamTruncatedError,
@@ -320,10 +322,22 @@ def test_counting_and_models_are_free_whatever_was_spent(acechat_service):
         assert client.models()
 
 
-def crowd(colour, service, size, method="chat", **options):
+def as_type(content_type):
+    """Make a middleware that changes the content type of streams."""
+
+    async def change(request, call_next):
+        answer = await call_next(request)
+        if answer.headers["content-type"].startswith("text/event-stream"):
+            answer.headers["content-type"] = content_type
+        return answer
+
+    return change
+
+
+def crowd(colour, service, size, method="chat", *, last=True, **options):
     """Ask *size* times at once; return what became of each, and the client's last word.
 
-    That is an answer that it gives when its budget is whole again.
+    That is an answer that it gives when its budget is whole again; None unless *last*.
     """
     settings = {"base_url": service.url, "timeout": 5, **options}
     if colour == "blocking":
@@ -342,7 +356,7 @@ def crowd(colour, service, size, method="chat", **options):
             for thread in threads:
                 thread.join()
             client.meter.reset()
-            return got, client.chat("Hello")
+            return got, client.chat("Hello") if last else None
 
     async def main():
         async with AsyncClient(TOKEN, **settings) as client:
@@ -353,7 +367,7 @@ def crowd(colour, service, size, method="chat", **options):
 
             got = await asyncio.gather(*[ask() for _ in range(size)], return_exceptions=True)
             client.meter.reset()
-            return got, await client.chat("Hello")
+            return got, await client.chat("Hello") if last else None
 
     return asyncio.run(main())
 
@@ -380,6 +394,202 @@ def test_who_waits_for_a_turn_while_the_budget_is_reached_sends_nothing(
     assert len(acechat_service.requests) == 2
     failed = [event for event in events if isinstance(event, CallFailed)]
     assert not any(event.may_be_billed or event.attempts for event in failed)
+
+
+async def reads_and_waits(request, call_next):
+    answer = await call_next(request)
+    await answer.read()
+    await asyncio.sleep(0.02)
+    return answer
+
+
+async def makes_another(request, call_next):
+    body = await (await call_next(request)).read()
+    await asyncio.sleep(0.02)
+    return HTTPResponse(body)
+
+
+async def forgets_the_usage(request, call_next):
+    answer = await call_next(request)
+    await answer.read()
+    await asyncio.sleep(0.02)
+    return HTTPResponse(b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}')
+
+
+async def waits_unread(request, call_next):
+    answer = await call_next(request)
+    await asyncio.sleep(0.02)
+    return answer
+
+
+async def waits_before(request, call_next):
+    await asyncio.sleep(0.02)
+    return await call_next(request)
+
+
+async def fails_late(request, call_next):
+    await reads_and_waits(request, call_next)
+    return HTTPResponse(b"", status=400)
+
+
+async def raises_late(request, call_next):
+    await reads_and_waits(request, call_next)
+    raise BadRequestError(400, None, "no")
+
+
+SLOW = [
+    reads_and_waits,
+    makes_another,
+    forgets_the_usage,
+    waits_unread,
+    waits_before,
+    fails_late,
+    raises_late,
+]
+
+
+@BOTH
+@pytest.mark.parametrize("between", SLOW, ids=lambda one: one.__name__)
+def test_a_slow_middleware_passes_the_budget_by_one_call_at_most(
+    colour, acechat_service, method, between
+):
+    acechat_service.script(*[ok("Hi", usage=PAID)] * 30)
+    crowd(
+        colour,
+        acechat_service,
+        12,
+        method,
+        budget=Budget(tokens=20),
+        max_concurrency=1,
+        retries=1,
+        middleware=[between],
+        last=False,
+    )
+
+    assert len(acechat_service.requests) == 3  # 8 tokens each
+
+
+@BOTH
+def test_a_cut_answer_that_a_middleware_has_read_counts_at_once(colour, server, wire, method):
+    """It had reported its usage before it was cut."""
+
+    async def handler(reader, writer, number):
+        body = wire.delta("Hel", usage=PAID) + wire.delta("lo")
+        writer.write(wire.sse(body))
+
+    server.handler = handler
+    got, _ = crowd(
+        colour,
+        server,
+        6,
+        method,
+        budget=Budget(tokens=8),
+        max_concurrency=1,
+        retries=1,
+        middleware=[reads_and_waits],
+        last=False,
+    )
+
+    assert len(server.requests) == 1
+    assert sum(isinstance(one, BudgetExceededError) for one in got) == 5
+
+
+@BOTH
+@pytest.mark.parametrize("content_type", ["text/event-stream", "text/plain"])
+def test_a_completion_is_counted_once_whatever_a_middleware_does(
+    client, acechat_service, method, content_type
+):
+    async def waits_unread_twice(request, call_next):
+        await call_next(request)
+        return await call_next(request)
+
+    async def reads_the_first(request, call_next):
+        await (await call_next(request)).read()
+        return await call_next(request)
+
+    async def reads_both(request, call_next):
+        one, other = await asyncio.gather(call_next(request), call_next(request))
+        await one.read()
+        await other.read()
+        return one
+
+    async def answers_itself(request, call_next):
+        return HTTPResponse(b'{"choices": [{"message": {"content": "Hi"}}], "usage": {}}')
+
+    for between, calls in [
+        (reads_and_waits, 1),
+        (makes_another, 1),
+        (forgets_the_usage, 1),
+        (waits_unread, 1),
+        (waits_unread_twice, 1),
+        (reads_the_first, 2),
+        (reads_both, 2),
+        (answers_itself, 1),
+    ]:
+        acechat_service.script(*[ok("Hi", usage=PAID)] * 2)
+        one = client(middleware=[between, as_type(content_type)])
+        answer(one, method)
+        spent = one.meter.snapshot()
+        assert spent.calls == calls, between
+        assert spent.total_tokens == (0 if between is answers_itself else 8 * calls)
+        acechat_service.script()
+
+
+def test_a_middleware_may_use_the_client_after_it_has_read(acechat_service):
+    """With one slot for all, that would wait for itself if the slot were kept."""
+
+    async def main():
+        async def judged(request, call_next):
+            answer = await call_next(request)
+            await answer.read()
+            if b"Judge" not in request.body:
+                await client.chat("Judge")
+            return answer
+
+        async with AsyncClient(
+            TOKEN,
+            base_url=acechat_service.url,
+            max_concurrency=1,
+            budget=Budget(tokens=10**6),
+            middleware=[judged],
+        ) as client:
+            await asyncio.wait_for(client.chat("Hello"), 5)
+            return client.meter.calls
+
+    assert asyncio.run(main()) == 2
+
+
+@pytest.mark.parametrize("way", ["chat", "stream", "conversation", "run", "run_stream"])
+@pytest.mark.parametrize("amount", ["1e999999999", "-1e999999999", "-1", '"sNaN"', '"inf"'])
+def test_an_impossible_cost_loses_no_answer(acechat_service, colour, way, amount):
+    body = (
+        f'{{"usage": {{"total_tokens": 5, "cost": {{"amount": {amount}}}}},'
+        '"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
+    )
+    acechat_service.script(*[raw(body.encode(), content_type="application/json")] * 2)
+    options = {"base_url": acechat_service.url, "retries": 1, "budget": Budget(credits=1)}
+
+    def ask(client):
+        return {
+            "chat": lambda: client.chat("Hello"),
+            "stream": lambda: client.stream("Hello").collect(),
+            "conversation": lambda: client.conversation().send("Hello"),
+            "run": lambda: client.run("Hello"),
+            "run_stream": lambda: client.run_stream("Hello").collect(),
+        }[way]()
+
+    async def main():
+        async with AsyncClient(TOKEN, **options) as client:
+            return [await ask(client) for _ in range(2)], client.meter.snapshot()
+
+    if colour == "async":
+        got, spent = asyncio.run(main())
+    else:
+        with Client(TOKEN, **options) as client:
+            got, spent = [ask(client) for _ in range(2)], client.meter.snapshot()
+
+    assert [one.text for one in got] == ["Hi", "Hi"]
+    assert (spent.calls, spent.unpriced, spent.cost, spent.total_tokens) == (2, 2, None, 10)
 
 
 def test_who_waits_for_the_rate_limit_meanwhile_neither(colour, acechat_service, monkeypatch):

@@ -18,7 +18,7 @@ from acechat import (
     RetryPolicy,
     Timeout,
 )
-from acechat.emulator import fail, ok, stall
+from acechat.emulator import error_event, fail, ok, raw, stall
 
 TOKEN = "emulated-token"
 
@@ -146,8 +146,22 @@ def test_retry_after_holds_back_all_callers(acechat_service):
     assert gaps(acechat_service)[0] > 0.45
 
 
-def test_a_busy_service_is_asked_half_as_often(acechat_service):
-    acechat_service.script(*[ok("x")] * 5, fail(500, "busy"), *[ok("x")] * 10)
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        fail(500, "busy"),
+        fail(500),
+        fail(429),
+        fail(503),
+        fail(529),
+        fail(502, "api_error"),
+        error_event("api_error", of=ok("x")),
+        raw(b'{"success": false, "error": {"code": "api_error"}}', content_type="application/json"),
+    ],
+    ids=["busy", "500", "429", "503", "529", "502 api_error", "event", "in a success"],
+)
+def test_a_busy_service_is_asked_half_as_often(acechat_service, refusal):
+    acechat_service.script(*[ok("x")] * 5, refusal, *[ok("x")] * 10)
 
     async def main():
         async with AsyncClient(
@@ -157,13 +171,30 @@ def test_a_busy_service_is_asked_half_as_often(acechat_service):
             retries=RetryPolicy(base_delay=0),
         ) as client:
             for _ in range(6):
-                await client.chat("Hello")
+                await client.chat("Hello", max_tokens=8_000)  # as a stream
             return client._hooks.gate._limiter.requests_per_minute(time.monotonic())
 
     now_allowed = asyncio.run(main())
 
     assert len(acechat_service.requests) == 7
     assert 200 <= now_allowed < 300
+
+
+@pytest.mark.parametrize("code", ["bad_response", "timeout", "news"])
+def test_a_service_that_failed_otherwise_is_asked_as_often(acechat_service, code):
+    acechat_service.script(fail(500, code), ok("x"))
+
+    async def main():
+        async with AsyncClient(
+            TOKEN,
+            base_url=acechat_service.url,
+            rate_limit=RateLimit(requests_per_minute=400),
+            retries=RetryPolicy(base_delay=0),
+        ) as client:
+            await client.chat("Hello")
+            return client._hooks.gate._limiter.requests_per_minute(time.monotonic())
+
+    assert asyncio.run(main()) == 400
 
 
 def test_tokens_per_minute_hold_back_who_comes_later(acechat_service, shorter_minutes):

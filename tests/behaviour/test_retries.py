@@ -8,19 +8,28 @@ import time
 import pytest
 
 from acechat import (
+    APIError,
     AuthenticationError,
     BadRequestError,
     ConfigurationError,
     ConnectError,
+    GatewayTimeoutError,
+    InsufficientBalanceError,
+    NotFoundError,
+    OverloadedError,
+    PaymentRequiredError,
     ProtocolError,
     RateLimitError,
     RequestTimeoutError,
+    RequestTooLargeError,
     RetryPolicy,
     ServerError,
     StreamTruncatedError,
     Timeout,
     TransportError,
 )
+from acechat._refusals import _BY_CODE
+from acechat.emulator import fail
 
 BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
@@ -213,6 +222,58 @@ def test_the_service_may_say_that_a_500_is_not(ask, server, wire):
     with pytest.raises(ServerError):
         ask.chat()
     assert len(server.requests) == 1
+
+
+@BOTH
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("code", [*_BY_CODE, "news"])
+def test_a_401_or_403_is_sent_once_whatever_its_code(either, server, wire, method, status, code):
+    server.reply(wire.refusal(f"{status} No", code, x_should_retry="true", Retry_After="0"))
+
+    error = either(method, client_options={"fallback_models": ["claude-opus-4-20250514"]})
+
+    assert len(server.requests) == 1
+    assert isinstance(error, APIError)
+    assert not error.retryable
+    assert (error.status, error.code) == (status, code)
+    assert len(error.attempts) == 1
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (401, AuthenticationError),
+        (402, PaymentRequiredError),
+        (403, InsufficientBalanceError),
+        (404, NotFoundError),
+        (413, RequestTooLargeError),
+        (422, BadRequestError),
+        (429, RateLimitError),
+        (500, ServerError),
+        (502, ServerError),
+        (503, OverloadedError),
+        (504, GatewayTimeoutError),
+        (524, GatewayTimeoutError),
+        (529, OverloadedError),
+    ],
+)
+def test_a_status_of_the_emulator_gives_the_class_that_documents_it(
+    make_ask, acechat_service, method, status, cls
+):
+    acechat_service.script(fail(status))
+    one = make_ask(acechat_service.url)
+    options = {"client_options": {"api_token": acechat_service.token, "retries": 1}}
+
+    if method == "stream":
+        error = one.stream(**options).error
+    else:
+        with pytest.raises(APIError) as caught:
+            one.chat(**options)
+        error = caught.value
+
+    assert type(error) is cls
+    assert error.status == status
 
 
 @BOTH

@@ -252,3 +252,14 @@ def test_an_event_of_many_lines_costs_as_much_per_line_as_a_shorter_one():
     large = cost(in_segments(b"data: x\n" * 32_000 + b"\n", 2**10))
 
     assert large < 8 * small * 3 + 0.02
+
+
+@pytest.mark.parametrize("after", [b"\n", b"data: x\n\n", b"event: x\n\n"])
+@pytest.mark.parametrize("character", [b"x", b"\xff"], ids=["text", "broken"])
+def test_an_id_costs_as_much_before_many_events_as_before_few(after, character):
+    """It holds for all that follow, and is decoded once."""
+
+    def took(size):
+        return cost(in_segments(b"id: " + character * size + b"\n" + after * (size // 100), 2**16))
+
+    assert took(400_000) < 8 * took(50_000) * 3 + 0.02
