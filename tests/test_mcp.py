@@ -96,9 +96,9 @@ def test_every_kind_of_content_arrives_as_far_as_it_can(run, acechat_service):
     ((only,),) = [turn.results for turn in result if turn.results]
     assert only.content.splitlines() == [
         "Look:",
-        "(sound, audio/wav, which cannot be passed on)",
+        "(audio/wav audio: not supported)",
         "inside",
-        "(font/woff at file:///b, which cannot be passed on)",
+        "(font/woff at file:///b: not supported)",
         "more: file:///c",
         "(pictures in the next message: 1)",
     ]
