@@ -285,7 +285,7 @@ class Connection:
         if isinstance(error, MCPError):
             if error.code != CONNECTION_CLOSED:
                 return MCPToolError(self._server.redact(error.message))
-            return TransportError(f"{self._server} was closed by the server")
+            return TransportError(f"{self._server} was closed")
         if isinstance(error, ValueError):  # pydantic's, too: a result that is none
             return MCPToolError(self._server.reason(error))
         return TransportError(f"{self._server} failed: {self._server.reason(error)}")
