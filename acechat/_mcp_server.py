@@ -13,6 +13,9 @@ __all__ = ["Server"]
 _SECRET = 8
 """Characters: shorter values of headers are words, such as ``1``."""
 
+_LINK = "For further information visit https://errors.pydantic.dev/"
+"""The last line of pydantic's errors, of which mcp has many."""
+
 _SHOWN = 500
 """Characters of a foreign error."""
 
@@ -48,6 +51,8 @@ class Server:
         inner: Any = getattr(error, "exceptions", ())
         if inner:
             return self.reason(inner[0])
-        text = self.redact(str(error))[:_SHOWN]
+        lines = [line.strip() for line in self.redact(str(error)).splitlines()]
+        lines = [line for line in lines if not line.startswith(_LINK)]
+        text = " ".join(lines)[:_SHOWN]
         named = isinstance(error, AceChatError | TimeoutError | ConnectionAbortedError) and text
         return text if named else f"{type(error).__name__}: {text}"

@@ -141,8 +141,9 @@ def _stderr(stack: AsyncExitStack) -> TextIO:
     for file in filter(None, files):  # pythonw has none
         # It may be closed, or without a descriptor that is open.
         with suppress(AttributeError, TypeError, ValueError, OSError):
-            os.fstat(file.fileno())
-            return file
+            os.fstat(descriptor := file.fileno())
+            if type(descriptor) is int:  # a mock's is none
+                return file
     return stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123 - as above
 
 
@@ -232,7 +233,7 @@ class Connection:
         """Return the tools by their names; the server may neither list for ever nor too much."""
         tools: dict[str, ListedTool] = {}
         size = 0
-        cursors: set[str | None] = {None}
+        cursors: set[str] = set()
         cursor: str | None = None
         while True:
             page = await client.list_tools(cursor=cursor)
@@ -240,16 +241,16 @@ class Connection:
                 size += len(msgspec.json.encode([one.description, one.input_schema]))
                 tools.setdefault(one.name, one)
             cursor = page.next_cursor
-            if not cursor and len(tools) <= _MOST_TOOLS and size <= _MOST_BYTES:
-                return tools
-            if cursor in cursors:
-                raise ProtocolError("its list of tools does not end: a cursor came twice")
-            cursors.add(cursor)
             if len(cursors) > _MOST_PAGES or len(tools) > _MOST_TOOLS or size > _MOST_BYTES:
                 raise ProtocolError(
                     f"its list of tools has more than {_MOST_PAGES} pages, {_MOST_TOOLS} tools or "
                     f"{_MOST_BYTES:,} bytes"
                 )
+            if not cursor:
+                return tools
+            if cursor in cursors:
+                raise ProtocolError("its list of tools does not end: a cursor came twice")
+            cursors.add(cursor)
 
     async def _call(
         self,

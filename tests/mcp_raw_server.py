@@ -1,8 +1,8 @@
 """An MCP server without the official package, which does what the JSON in $RAW asks for.
 
-``tools``, ``results`` by the names of tools, and what goes wrong: ``greeting`` is printed first,
-``silent`` is a method that gets no response, ``crash`` one at which the process ends, ``half`` one at
-which it ends in the middle of a line; ``cursor`` is ``"same"`` or ``"counting"``; ``pid`` is a file.
+``tools``, and ``results`` by their names; ``greeting`` is printed first; ``silent`` is a method
+that gets no response, ``crash`` one at which the process ends, ``half`` one at which it ends in the
+middle of a line; ``cursor`` is ``"same"`` or ``"counting"``; ``pid`` is a file.
 """
 
 from __future__ import annotations
@@ -43,11 +43,16 @@ def respond(method: str, params: dict[str, str]) -> dict[str, object]:
     raise LookupError(method)
 
 
+def write(text: str, end: str = "\n") -> None:
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
 def main() -> None:
     if "pid" in raw:
         Path(raw["pid"]).write_text(str(os.getpid()), encoding="utf-8")
     if "greeting" in raw:
-        print(raw["greeting"], flush=True)
+        write(raw["greeting"])
     for line in sys.stdin:
         message = json.loads(line)
         method = message["method"]
@@ -58,7 +63,7 @@ def main() -> None:
         if method == raw.get("crash"):
             os._exit(1)
         if method == raw.get("half"):
-            print('{"jsonrpc": "2.0", "id"', end="", flush=True)
+            write('{"jsonrpc": "2.0", "id"', end="")
             os._exit(1)
         reply = {"jsonrpc": "2.0", "id": message["id"]}
         try:
@@ -67,7 +72,7 @@ def main() -> None:
                 reply["error"] = reply.pop("result")["error"]
         except LookupError:
             reply["error"] = {"code": -32601, "message": f"no {method}"}
-        print(json.dumps(reply), flush=True)
+        write(json.dumps(reply))
 
 
 main()
