@@ -20,7 +20,7 @@ from acechat.types import ContentPart, TextPart
 if TYPE_CHECKING:  # the extra
     from mcp.types import CallToolResult, ContentBlock
 
-__all__ = ["Parameters", "parts_of", "unique_names"]
+__all__ = ["Parameters", "parts_of", "repaired", "unique_names"]
 
 _TOOL = re.compile(r"[^a-zA-Z0-9_-]"), 64
 _PROPERTY = re.compile(r"[^a-zA-Z0-9_.-]"), 64
@@ -30,6 +30,10 @@ _DIGEST = 12
 _REFUSED_AT_THE_TOP = {"anyOf", "oneOf", "allOf", "not", "enum", "const", "$ref", "$dynamicRef"}
 """Anthropic refuses the unions, OpenAI also ``not`` and ``enum``; the service routes to both."""
 
+_INVALID = "acechat-invalid"
+"""In the place of a schema: what is wrong with it."""
+
+_OBJECTS = ("properties", "$defs", "definitions", "patternProperties")
 _WRAPPER = "arguments"
 _LITERAL = {"const", "enum", "default", "examples"}
 _MOST = 16 * 2**20
@@ -63,6 +67,36 @@ def unique_names(
     return cleaned
 
 
+def repaired(tool: dict[str, Any]) -> None:
+    """Change a tool of a list so that mcp accepts it.
+
+    mcp refuses the complete list for one schema. And it checks results against ``outputSchema`` in
+    the event loop, where a pattern can hold the process for ever; a model reads any result.
+    """
+    tool.pop("outputSchema", None)
+    given = tool.get("inputSchema")
+    if given is None:  # as a server may write for a tool without parameters
+        given = {}
+    if not isinstance(given, dict):
+        tool["inputSchema"] = {"type": "object", _INVALID: f"is no object: {given!r:.100}"}
+        return
+    schema = {
+        key: value
+        for key, value in cast("dict[str, Any]", given).items()
+        if value is not None and (value != [] or key not in _OBJECTS)  # PHP writes {} as []
+    }
+    kind = schema.get("type", "object")
+    invalid: str | None = None
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+        invalid = f"has the type {kind!r:.100}, not 'object'"
+    for key in _OBJECTS:
+        if not isinstance(schema.get(key, {}), dict):
+            invalid = f"has {key} that are no object"
+    tool["inputSchema"] = (
+        {**schema, "type": "object"} if invalid is None else {"type": "object", _INVALID: invalid}
+    )
+
+
 class Parameters(Struct, frozen=True):
     """The parameters of a tool, in the form that the service accepts."""
 
@@ -75,22 +109,17 @@ class Parameters(Struct, frozen=True):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Parameters:
-        """Convert the ``inputSchema`` of a tool.
+        """Convert the ``inputSchema`` of a tool that was `repaired`.
 
         Raises:
             ValueError: It describes no object, so that no arguments fit it.
         """
-        schema = {key: value for key, value in given.items() if value is not None}
-        kind = schema.get("type", "object")
-        properties: Any = schema.get("properties") or {}  # PHP writes an empty object as []
-        if kind != "object" and not (isinstance(kind, list) and "object" in kind):
-            raise ValueError(f"its inputSchema has the type {kind!r}, not 'object'")
-        if not isinstance(properties, Mapping):
-            raise ValueError("the properties of its inputSchema are no object")  # noqa: TRY004 - of the server's data
-        schema["type"] = "object"
+        if _INVALID in given:
+            raise ValueError(f"its inputSchema {given[_INVALID]}")
+        schema = dict(given)
         if not _REFUSED_AT_THE_TOP.isdisjoint(schema):
             return cls(_wrapped(schema), wrapped=True)
-        named = cast("Mapping[str, Any]", properties)
+        named: dict[str, Any] = schema.get("properties") or {}
         new = unique_names(named, rule=_PROPERTY)
         schema["properties"] = {new[name]: one for name, one in named.items()}
         if isinstance(schema.get("required"), list):

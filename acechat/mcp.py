@@ -32,12 +32,12 @@ from acechat import (
 from acechat._mcp_owner import Owner
 from acechat._mcp_server import Server
 from acechat._mcp_tools import Parameters, parts_of, unique_names
+from acechat._mcp_transport import repairing
 from acechat._portal import LoopThread
 from acechat.types import ContentPart
 
 if TYPE_CHECKING:  # the extra
     from mcp import Client
-    from mcp.types import CallToolResult
     from mcp.types import Tool as ListedTool
 
 __all__ = ["Connection", "MCPToolError", "connect"]
@@ -116,7 +116,7 @@ async def _at_url(url: str, headers: dict[str, str], stack: AsyncExitStack) -> C
 
     timeout = httpx2.Timeout(30.0, read=_READ_TIMEOUT)
     session = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=timeout))
-    return Client(streamable_http_client(url, http_client=session))
+    return Client(repairing(streamable_http_client(url, http_client=session)))
 
 
 async def _of_command(
@@ -132,7 +132,7 @@ async def _of_command(
     server = StdioServerParameters(
         command=command, args=list(arguments), env=dict(env) if env else None, cwd=cwd
     )
-    return Client(stdio_client(server, errlog=_stderr(stack)))
+    return Client(repairing(stdio_client(server, errlog=_stderr(stack))))
 
 
 def _stderr(stack: AsyncExitStack) -> TextIO:
@@ -208,9 +208,6 @@ class Connection:
 
     async def _enter(self, owner: Owner[list[Tool]], stack: AsyncExitStack) -> list[Tool]:
         client = await stack.enter_async_context(await self._make(stack))
-        # mcp checks results against schemas of the server, here, where a pattern can keep the
-        # whole process busy for ever. A model reads results that do not fit, too.
-        vars(client.session)["validate_tool_result"] = _unchecked
         listed = await self._list(client)
         names = unique_names(listed, prefix=self._prefix)
         tools: list[Tool] = []
@@ -290,10 +287,6 @@ class Connection:
         if isinstance(error, ValueError):  # pydantic's, too: a result that is none
             return MCPToolError(self._server.reason(error))
         return TransportError(f"{self._server} failed: {self._server.reason(error)}")
-
-
-async def _unchecked(name: str, result: CallToolResult) -> None:
-    """Accept a result as it is."""
 
 
 async def _nothing() -> None:

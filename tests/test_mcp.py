@@ -394,8 +394,10 @@ def test_a_url_that_never_speaks_is_given_up():
             "1,000 bytes",
         ),
         ({"tools": [{"name": "x", "inputSchema": {**OBJECT, "title": "d" * 2000}}]}, "1,000 bytes"),
-        ({"tools": [{"name": "x", "inputSchema": {"type": "array"}}]}, r"tools\.0\.inputSchema"),
-        ({"tools": [{"name": "x"}]}, r"tools\.0\.inputSchema"),
+        ({"tools": [{"name": "odd", "inputSchema": {"type": "array"}}]}, "the tool 'odd' cannot"),
+        ({"tools": [{"name": "odd", "inputSchema": True}]}, "the tool 'odd' cannot"),
+        ({"tools": [{"inputSchema": OBJECT}]}, r"tools\.0\.name Field required"),
+        ({"tools": [1]}, r"tools\.0 "),
     ],
 )
 def test_a_list_of_tools_that_is_too_long_or_no_list_is_refused(monkeypatch, what, problem):
@@ -482,6 +484,18 @@ def test_a_call_that_the_server_refuses_is_our_error(result, text):
             tools[0]()
         with pytest.raises(MCPToolError, match=text):
             tools[0]()  # the connection still works
+
+
+@pytest.mark.parametrize(
+    "schema", [{}, None, {"type": None}, {**OBJECT, "properties": []}, {"type": ["object", "null"]}]
+)
+def test_a_schema_that_mcp_refuses_costs_no_tool(schema):
+    tools = [{"name": "odd", "inputSchema": schema}, {"name": "none"}, "x"]
+
+    with raw(tools=tools) as tools:
+        for tool in tools:
+            assert tool.parameters == {**OBJECT, "properties": {}}
+            assert tool()[0].text == f"{tool.name} {{}}"
 
 
 def test_names_and_arguments_are_the_servers_own():

@@ -11,7 +11,7 @@ import pytest
 
 from acechat import ImagePart, Tool, _mcp_tools
 from acechat._mcp_server import Server
-from acechat._mcp_tools import Parameters, parts_of, unique_names
+from acechat._mcp_tools import Parameters, parts_of, repaired, unique_names
 
 types = pytest.importorskip("mcp.types")
 
@@ -61,10 +61,18 @@ def test_a_tool_that_is_named_like_a_digest_changes_no_other():
     assert new["é"] != taken
 
 
+def parameters_of(schema):
+    tool = {"name": "x", "inputSchema": schema}
+    repaired(tool)
+    types.Tool.model_validate(tool)  # mcp accepts it
+    return Parameters.of(tool["inputSchema"])
+
+
 PROPERTIES = {"url": {"type": "string"}, "file": {"type": "string"}}
 NODE = {"properties": {"child": {"$ref": "#"}}, "anyOf": [{"required": ["child"]}]}
 
 ACCEPTED = {
+    "none": (None, {"type": "object", "properties": {}}),
     "empty": ({}, {"type": "object", "properties": {}}),
     "without properties": ({"type": "object"}, {"type": "object", "properties": {}}),
     "without a type": (
@@ -85,7 +93,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize(("given", "sent"), ACCEPTED.values(), ids=ACCEPTED)
 def test_a_schema_gets_a_type_and_properties(given, sent):
-    parameters = Parameters.of(given)
+    parameters = parameters_of(given)
 
     assert parameters.schema == sent
     assert parameters.restore({"url": "x"}) == {"url": "x"}
@@ -105,7 +113,7 @@ def test_a_schema_gets_a_type_and_properties(given, sent):
     ids=lambda keyword: next(iter(keyword)),
 )
 def test_a_schema_with_a_union_at_its_top_is_wrapped(keyword):
-    parameters = Parameters.of({"type": "object", "properties": PROPERTIES, **keyword})
+    parameters = parameters_of({"type": "object", "properties": PROPERTIES, **keyword})
 
     assert set(parameters.schema) - {"$defs"} == {"type", "properties", "required"}
     inner = parameters.schema["properties"]["arguments"]
@@ -122,7 +130,7 @@ def test_references_inside_of_a_wrapped_schema_lead_to_their_targets():
     literal = {"const": {"$ref": "#"}}
     given = {"$id": "https://x", **NODE, "$defs": definitions, "patternProperties": {"a": literal}}
 
-    schema = Parameters.of(given).schema
+    schema = parameters_of(given).schema
 
     inner = schema["properties"]["arguments"]
     assert inner["properties"]["child"] == {"$ref": "#/properties/arguments"}
@@ -132,11 +140,20 @@ def test_references_inside_of_a_wrapped_schema_lead_to_their_targets():
 
 
 @pytest.mark.parametrize(
-    "schema", [{"type": "array"}, {"type": ["string"]}, {"type": 1}, {"properties": [1]}]
+    "schema",
+    [
+        {"type": "array"},
+        {"type": ["string"]},
+        {"type": 1},
+        {"properties": [1]},
+        {"$defs": 1},
+        True,
+        "x",
+    ],
 )
 def test_a_schema_that_no_arguments_fit_is_refused(schema):
     with pytest.raises(ValueError, match="inputSchema"):
-        Parameters.of(schema)
+        parameters_of(schema)
 
 
 def test_properties_get_names_that_the_service_accepts_and_the_server_its_own():
@@ -151,7 +168,7 @@ def test_properties_get_names_that_the_service_accepts_and_the_server_its_own():
         "required": ["日期", "a.b-c"],
     }
 
-    parameters = Parameters.of(given)
+    parameters = parameters_of(given)
 
     names = list(parameters.schema["properties"])
     assert all(re.fullmatch("[a-zA-Z0-9_.-]{1,64}", name) for name in names)

@@ -52,6 +52,7 @@ FLOORS = [
         "_gate",
         "_hooks",
         "_mcp_tools",
+        "_mcp_transport",
         "_middleware",
         "_money",
         "_observers",
