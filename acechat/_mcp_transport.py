@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -19,7 +19,7 @@ __all__ = ["repairing"]
 @asynccontextmanager
 async def repairing(
     transport: AbstractAsyncContextManager[TransportStreams],
-) -> AsyncIterator[TransportStreams]:
+) -> AsyncGenerator[TransportStreams]:
     """Enter *transport*, and repair the lists of tools that it reads."""
     async with transport as (read, write):
         yield _Repairing(read), write
