@@ -43,7 +43,7 @@ FLOORS = [
         "_terms",
         "_views",
     },
-    {"_cassette", "_image", "_transport", "emulator"},
+    {"_cassette", "_image", "_mcp_owner", "_mcp_server", "_transport", "emulator"},
     {
         "_call",
         "_caller",
@@ -51,6 +51,8 @@ FLOORS = [
         "_conversation",
         "_gate",
         "_hooks",
+        "_mcp_tools",
+        "_mcp_transport",
         "_middleware",
         "_money",
         "_observers",
