@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
 from acechat._portal import LoopThread, Running
@@ -75,6 +75,16 @@ class Pipe:
     def stop(self) -> None:
         """Read no more."""
         self._pump.cancel()
+
+    def take_rest(self) -> Batch:
+        """Return, without waiting, the next batch that was read before `stop`; `END` if none is."""
+        with suppress(Empty):
+            for _ in range(self._queue.qsize()):
+                item = self._queue.get_nowait()
+                if item is not END and not isinstance(item, BaseException):
+                    return item
+                self._queue.put(item)  # it wakes other readers
+        return END
 
     def _start(self) -> None:
         with self._lock:

@@ -121,10 +121,10 @@ class ChatStream(Generic[OutputT_co]):
 
     def _after_the_end(self) -> Batch:
         self._stream.completion  # noqa: B018 - raises what ended it, if that was a failure
-        return END
+        return self._pipe.take_rest()  # of a complete response that was closed before it was read
 
     def close(self) -> None:
-        """Close the connection; what was not read is lost."""
+        """Close the connection; see `AsyncChatStream.aclose`."""
         self._ended = True
         self._pipe.stop()
         with suppress(ClientClosedError):  # the client was closed before, and this with it
