@@ -256,9 +256,11 @@ class Reading:
         self._fail(closed)
 
     async def aclose(self) -> None:
-        """Close the connection; what was not read is lost.
+        """Close the connection.
 
-        A task that waits for the answer then gets `StreamInterruptedError`.
+        If the complete response was received before, further reads return the rest of it and end.
+        Otherwise what was not read is lost, and they, and a task that is waiting, get
+        `StreamInterruptedError`.
         """
         self._opened = True
         opener = self._opener

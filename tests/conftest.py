@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import Phase, settings
 
@@ -37,6 +38,21 @@ def clean_environment(monkeypatch):
         personal = told.startswith(("ACE", "SSL_CERT")) or told.endswith("_PROXY")
         if (personal or told == "NO_COLOR") and name not in _MEANT:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def too_deep():
+    """A list nested deeper than C code goes: until Python 3.11 the limit is that of Python code,
+    then a number of its own, and from 3.14 on the size of the stack."""
+    deep, levels = [], 1_000
+    while True:
+        for _ in range(levels):
+            deep = [deep]
+        try:
+            msgspec.json.encode(deep)
+        except RecursionError:
+            return deep
+        levels *= 2
 
 
 def _load(name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tracemalloc
+from bisect import bisect_left
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -788,10 +789,24 @@ def test_a_number_that_is_none_is_left_out(amount):
     assert usage == Usage(total_tokens=3, cost=Cost())
 
 
+def nested(depth):
+    return b"[" * depth + b"]" * depth
+
+
+def is_too_deep(depth):
+    try:
+        msgspec.json.decode(nested(depth))
+    except RecursionError:
+        return True
+    return False
+
+
 def test_arguments_that_are_nested_too_deep_are_an_error():
-    # A body may be just flat enough to be decoded, and too deep to be written again.
-    for depth in range(900, 1_010):
-        deep = b"[" * depth + b"]" * depth
+    # A body may be just flat enough to be decoded, and too deep to be written again. The limit is
+    # Python's until 3.11, a number of its own until 3.13, and then the size of the stack.
+    limit = bisect_left(range(1_000_000), True, key=is_too_deep)  # noqa: FBT003 - a value to find
+    for depth in range(limit - 100, limit + 20):
+        deep = nested(depth)
         call = b'{"id": "a", "function": {"name": "f", "arguments": %s}}' % deep
         with suppress(AceChatError):
             answer(b'{"choices": [{"message": {"tool_calls": [%s]}}]}' % call)

@@ -7,7 +7,7 @@ import os
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
 from acechat._portal import Call, LoopThread, Running
@@ -83,6 +83,16 @@ class Pipe:
         self._pump.cancelled = True
         if self._running is not None:
             self._running.cancel(self._pump)
+
+    def take_rest(self) -> Batch:
+        """Return, without waiting, the next batch that was read before `stop`; `END` if none is."""
+        with suppress(Empty):
+            for _ in range(self._queue.qsize()):
+                item = self._queue.get_nowait()
+                if item is not END and not isinstance(item, BaseException):
+                    return item
+                self._queue.put(item)  # it wakes other readers
+        return END
 
     def _start(self) -> None:
         running = self._thread.started()

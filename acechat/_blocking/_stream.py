@@ -120,7 +120,7 @@ class ChatStream(Generic[OutputT_co]):
         return batch
 
     def _after_the_end(self) -> Batch:
-        """Raise the exception that ended the stream, if one did."""
+        """Return the rest of a complete response, or raise the exception that ended the stream."""
         try:
             self._stream.completion  # noqa: B018 - raises it
         except RuntimeError:  # close() in another thread has set `_ended`, but not yet closed it
@@ -129,10 +129,10 @@ class ChatStream(Generic[OutputT_co]):
             if self._loop.closed:
                 raise ClientClosedError from None
             self._stream.completion  # noqa: B018
-        return END
+        return self._pipe.take_rest()
 
     def close(self) -> None:
-        """Close the connection; what was not read is lost."""
+        """Close the connection; see `AsyncChatStream.aclose`."""
         self._ended = True
         self._pipe.stop()
         with suppress(ClientClosedError):  # the client was closed before, and this with it

@@ -144,7 +144,7 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
         """Return every field that the service sent, known to acechat or not.
 
         Raises:
-            ProtocolError: They are nested too deep: about a thousand levels, Python's limit.
+            ProtocolError: They are nested deeper than Python goes: a thousand levels on 3.11.
         """
         source = self.__dict__.get("_source")
         with suppress(RecursionError):

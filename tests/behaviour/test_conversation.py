@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 
 import pytest
 
@@ -62,7 +63,7 @@ def send(said, raises=None):
     def step(conversation):
         if raises is None:
             return conversation.send(said)
-        if not asyncio.iscoroutinefunction(conversation.send):
+        if not inspect.iscoroutinefunction(conversation.send):
             with pytest.raises(raises):
                 conversation.send(said)
             return None
@@ -79,7 +80,7 @@ def send(said, raises=None):
 def stream(said, raises=None):
     def step(conversation):
         reading = conversation.stream(said).collect
-        if not asyncio.iscoroutinefunction(reading):
+        if not inspect.iscoroutinefunction(reading):
             if raises is None:
                 return reading()
             with pytest.raises(raises):

@@ -15,6 +15,7 @@ import pytest
 from acechat import (
     AceChatError,
     AsyncClient,
+    ChatStream,
     Client,
     ClientClosedError,
     RetryPolicy,
@@ -483,6 +484,74 @@ def test_closing_a_stream_twice_is_closing_it_once(server, wire, settings, when)
             pytest.raises(StreamInterruptedError) if when == "before" else warnings.catch_warnings()
         ):
             assert stream.completion.text == "Hello"
+
+
+def in_many_reads(server, wire, *, complete):
+    """Send "01234567" in eight writes, and hold the connection."""
+    pieces = [wire.delta(str(number)) for number in range(8)]
+    pieces[-1] += wire.done if complete else b""
+
+    async def handler(reader, writer, number):
+        writer.write(wire.head())
+        for piece in pieces:
+            writer.write(wire.chunk(piece))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        await reader.read()
+
+    server.handler = handler
+
+
+def deltas_received(stream):
+    while deltas := stream.receive():
+        yield from deltas
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("rest", [iter, deltas_received, ChatStream.text])
+def test_a_blocking_stream_that_is_closed_ends_well_only_after_all_of_it(
+    server, wire, settings, rest, complete
+):
+    in_many_reads(server, wire, complete=complete)
+    with Client(**settings) as client:
+        stream = client.stream("Hi")
+        read = [str(next(stream))]
+        deadline = time.monotonic() + 5
+        while stream.partial.text != "01234567" and time.monotonic() < deadline:
+            time.sleep(0.005)
+        stream.close()
+
+        if complete:
+            read += map(str, rest(stream))
+            assert "".join(read) == stream.completion.text == "01234567"
+            assert stream.receive() == []
+        else:
+            with pytest.raises(StreamInterruptedError, match="was closed") as caught:
+                read += map(str, rest(stream))
+            assert caught.value.partial.text == "01234567"
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_stream_that_is_closed_ends_well_only_after_all_of_it(server, wire, settings, complete):
+    body = wire.delta("Hel") + wire.delta("lo") + (wire.done if complete else b"")
+    hold(server, wire.sse(body, end=False))
+
+    async def read():
+        async with AsyncClient(**settings) as client:
+            stream = client.stream("Hi")
+            first = await anext(stream)
+            await stream.aclose()
+            assert str(first) + "".join(map(str, await stream.receive())) == "Hello"
+            if complete:
+                assert await stream.receive() == []
+                assert stream.completion.text == "Hello"
+                return
+            for again in (stream.receive, stream.__anext__, stream.collect):
+                with pytest.raises(StreamInterruptedError, match="was closed") as caught:
+                    await again()
+                assert caught.value.partial.text == "Hello"
+
+    asyncio.run(read())
 
 
 # ---- closing the client

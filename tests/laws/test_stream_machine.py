@@ -280,6 +280,8 @@ class Streams(RuleBasedStateMachine):
         if self.stream is None:
             return
         text = "".join(self.sent)
+        if self.told is None and (failure := self.failure_now()) is None:
+            self.told = "whole"  # it had arrived before the stream was closed
         if self.told == "whole":
             assert self.end == "done" or (self.end == "end" and self.finished)
             assert self.stream.completion.text == "".join(self.delivered) == text
@@ -291,17 +293,20 @@ class Streams(RuleBasedStateMachine):
             assert self.told.partial.text == "".join(self.delivered)
             assert self.failure_now() is self.told
         else:
-            assert isinstance(self.failure_now(), StreamInterruptedError)
+            assert isinstance(failure, StreamInterruptedError)
+            assert failure.partial.text == "".join(self.delivered)
         assert text.startswith(self.stream.partial.text)
 
     def failure_now(self):
-        """Return what a further read raises, once what had been read before is taken."""
+        """Return what a further read raises, once what had been read before is taken; None for the
+        end of a whole answer."""
         while True:
             try:
                 deltas = self.run(self.stream.receive())
             except AceChatError as error:
                 return error
-            assert deltas, "it ended like a whole answer"
+            if not deltas:
+                return None
             self.delivered += map(str, deltas)
             self.what_was_delivered_was_sent()
 
