@@ -135,7 +135,8 @@ def tests(session: nox.Session) -> None:
 @nox.session(name="all")
 def everything(session: nox.Session) -> None:
     """All checks, and the tests in other environments; `nox` runs the tests themselves."""
-    names = ["lint", "types", "build", "docs", "examples", "neighbours", "lowest", "speed"]
+    names = ["lint", "types", "build", "docs", "examples", "neighbours", "interop"]
+    names += ["lowest", "speed"]
     for name in [*names, *(f"pythons-{version}" for version in OTHERS)]:
         session.notify(name, posargs=())
     if missing := sorted({*VERSIONS} - {*OTHERS, HERE}):
@@ -172,6 +173,18 @@ def neighbours(session: nox.Session) -> None:
         "--timeout=30",
         *(session.posargs or [f"tests/{name}" for name in BESIDE]),
         env={"ACECHAT_NEIGHBOURS": ",".join(there)},  # their tests must not be skipped
+    )
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """The client beside a server of models that run on this machine; downloads 218 MB."""
+    install_group(session, "tests", "-e", ".[cli]")
+    session.run(
+        "pytest",
+        *IN_PARALLEL,
+        *(session.posargs or ["tests/interop/test_mlx.py"]),
+        env={"ACECHAT_INTEROP_MLX": "1"},
     )
 
 

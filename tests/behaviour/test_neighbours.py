@@ -1,7 +1,7 @@
 """Programs in which other packages have changed how threads and event loops work.
 
-Each uses every kind of call of the blocking client within a time limit. `nox -s neighbours` installs
-the packages; elsewhere the programs whose package is missing are skipped.
+Each uses every kind of call of the blocking client within a time limit. `nox -s neighbours`
+installs the packages; elsewhere the programs whose package is missing are skipped.
 """
 
 from __future__ import annotations
@@ -102,8 +102,7 @@ use()
 """
 
 PROGRAMS = {
-    # name: (packages, program, output)
-    "plain": ((), f"USE\nuse()\n{FROM_THREADS}", "x t0 t1 t2"),
+    "plain": ((), f"USE\nuse()\n{FROM_THREADS}", "t0 t1 t2 x"),
     "gevent, main greenlet": (("gevent",), GEVENT.format(before="", program="use()"), "x"),
     "gevent, five greenlets": (
         ("gevent",),
@@ -133,7 +132,7 @@ PROGRAMS = {
     "nest_asyncio, no loop": (
         ("nest_asyncio",),
         f"import nest_asyncio; nest_asyncio.apply()\nUSE\nuse()\n{FROM_THREADS}",
-        "x t0 t1 t2",
+        "t0 t1 t2 x",
     ),
     "nest_asyncio, in a loop": (
         ("nest_asyncio",),
@@ -210,7 +209,7 @@ PROGRAMS = {
     "sniffio, openai, anthropic": (
         ("sniffio", "openai", "anthropic"),
         f"import anthropic, openai, sniffio\nUSE\nuse()\n{FROM_THREADS}",
-        "x t0 t1 t2",
+        "t0 t1 t2 x",
     ),
     "litellm": (("litellm",), "import litellm\nUSE\nuse()\nasyncio.run(use_async())", "async x"),
     "trace functions": ((), TRACE, "x"),
@@ -236,6 +235,8 @@ PROGRAMS = {
         "async x",
     ),
 }
+"""The packages that a program needs, the program, and the words that it prints, sorted."""
+
 NEEDS_312 = {
     "eager tasks, by policy": """
         USE
