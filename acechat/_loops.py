@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +18,9 @@ _OLDEST = (0, 23)
 
 
 def loop_factory() -> Callable[[], AbstractEventLoop] | None:
-    """Return what makes a loop of uvloop; None for asyncio's, where it is not there or too old."""
+    """Return the class of uvloop's loop; None for asyncio's, where uvloop cannot be used."""
+    if _threads_are_green():
+        return None
     try:
         import uvloop
     except ImportError:
@@ -53,3 +56,16 @@ def loop_factory() -> Callable[[], AbstractEventLoop] | None:
             return name
 
     return Loop
+
+
+def _threads_are_green() -> bool:
+    """Return True if gevent or eventlet has patched `threading`: then all share one real thread.
+
+    uvloop waits in C, which would stop them all. asyncio's loop waits in their patched `select`.
+    """
+    gevent = sys.modules.get("gevent.monkey")
+    eventlet = sys.modules.get("eventlet.patcher")
+    return bool(
+        (gevent is not None and gevent.is_module_patched("threading"))
+        or (eventlet is not None and eventlet.is_monkey_patched("thread"))
+    )

@@ -1,8 +1,16 @@
-"""The event loop of a blocking client: one thread, started when first needed, that always ends.
+"""The event loop of a blocking client: one thread, started by the first call.
 
-Its calls are tasks of one anyio task group, each in a cancel scope of its own: what is cancelled
-stays cancelled, even if it swallows that once. `anyio.from_thread.BlockingPortal` would end with
-the first call that raises SystemExit, and Ctrl-C could leave a call running.
+Two rules keep every caller from waiting for ever.
+
+* Callers wait on a `Latch`, and nothing here holds a lock. A signal handler may raise
+  KeyboardInterrupt between any two bytecodes of a caller. A lock that it leaves acquired, as
+  `concurrent.futures.Future.result` does, would stop the loop's thread at its next use.
+* Each path through the loop's thread ends in `Call.finish`. A call that cannot be started, a task
+  that cannot be created and a loop that ends all finish their calls with an exception.
+
+Each call is a task with an anyio cancel scope: cancellation stays in force until the call has
+ended, even if a tool swallows it once. The task is not in a task group: `TaskGroup.start_soon`
+needs a current task, and the start of a call is a callback of the loop, which has none.
 """
 
 from __future__ import annotations
@@ -11,110 +19,167 @@ import asyncio
 import os
 import sys
 import threading
+import time
 import weakref
+from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from acechat._loops import loop_factory
 from acechat.errors import ClientClosedError, ConfigurationError
 
-if TYPE_CHECKING:  # it takes 30 ms to import, and is, when a loop is started
+if TYPE_CHECKING:  # importing anyio takes 30 ms; the loop's thread imports it
     from anyio import CancelScope
 
-__all__ = ["LoopThread", "Running"]
+__all__ = ["Call", "Latch", "LoopThread", "Running"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+_CLOSE_WITHIN = 1.0
+"""Seconds after which close() returns, even if a call in the loop cannot be cancelled."""
+
+
+class Latch:
+    """An event that no interrupt can leave locked.
+
+    Each waiter brings a lock of its own, which only the setter releases. `threading.Event` shares
+    one lock between its waiters and its setter.
+    """
+
+    __slots__ = ("_waiters", "is_set")
+
+    def __init__(self) -> None:
+        self.is_set: bool = False
+        self._waiters: deque[threading.Lock] = deque()
+
+    def set(self) -> None:
+        """Wake all waiters. Never blocks."""
+        self.is_set = True
+        with suppress(IndexError):
+            while True:
+                self._waiters.pop().release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until `set`; return False if *timeout* seconds pass first (None: no limit)."""
+        if self.is_set:
+            return True
+        waiter = threading.Lock()
+        waiter.acquire()
+        self._waiters.append(waiter)
+        # set() may have run between the two lines above the append; then nothing releases *waiter*.
+        return self.is_set or waiter.acquire(timeout=-1 if timeout is None else timeout)
+
+
+class Call(Generic[_T]):
+    """The caller's handle on one function that runs in the loop.
+
+    Args:
+        on_done: Is called when the call ends, in the loop's thread. None for no callback.
+    """
+
+    __slots__ = ("cancelled", "done", "error", "on_done", "scope", "value")
+
+    def __init__(self, on_done: Callable[[Call[_T]], None] | None = None) -> None:
+        self.on_done = on_done
+        self.done = Latch()
+        self.cancelled: bool = False
+        """Whether the caller has cancelled it."""
+
+        self.scope: CancelScope | None = None
+        self.error: BaseException | None = None
+        self.value: _T
+
+    def result(self) -> _T:
+        """Return the value of a call that is done, or raise its exception."""
+        if self.error is not None:
+            try:
+                raise self.error
+            finally:
+                self.error = None  # its traceback holds this frame: a reference cycle
+        return self.value
+
+    def finish(self, error: BaseException | None) -> None:
+        """End the call with *error*, or with the value if that is None. The first end counts."""
+        if self.done.is_set:
+            return
+        self.error = error
+        try:
+            if self.on_done is not None:
+                self.on_done(self)
+        finally:
+            self.done.set()
+
 
 class LoopThread:
-    """Runs coroutines for callers in other threads."""
+    """The event loop of one client; a new one takes its place in a forked child."""
 
     def __init__(self) -> None:
         self.closed: bool = False
-        """Whether it was stopped for good."""
+        """Whether `stop` was called."""
 
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._running: Running | None = None
-        self._finalizer: weakref.finalize[..., LoopThread] | None = None
+        self._running = Running()
 
     def run(self, function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run *function* to its end; Ctrl-C here cancels it there.
 
         Raises:
             ClientClosedError: The loop has been stopped.
-            ConfigurationError: This is the loop's own thread, which cannot wait for itself.
+            ConfigurationError: The caller runs in the loop's own thread.
         """
         return self.started().run(partial(function, *args, **kwargs))
 
     def started(self) -> Running:
-        """Return the loop; start it if it does not run in this process."""
-        if self._pid != os.getpid():
-            if self._finalizer is not None:
-                self._finalizer.detach()
-            self._pid, self._lock, self._running = os.getpid(), threading.Lock(), None
-        if self.closed:
-            raise ClientClosedError
-        running = self._running
-        if running is None or running.ended:
-            running = self._start()
-        running.check()
-        return running
+        """Return the loop; start it if it does not run in this process.
 
-    def _start(self) -> Running:
-        with self._lock:
-            # While the interpreter is torn down, no other thread runs.
-            if self.closed or sys.is_finalizing():
+        Raises:
+            ClientClosedError: The loop has been stopped, or the interpreter ends.
+            ConfigurationError: The caller runs in the loop's own thread.
+        """
+        while True:
+            running = self._running
+            if not running.usable:
+                running = self._running = running.successor()
+                continue
+            if self.closed:
                 raise ClientClosedError
-            if self._running is not None and not self._running.ended:
-                return self._running  # another thread was faster
-            running = Running()
-            try:
-                running.start()
-                # A forgotten close() would let the interpreter's exit stop the thread wherever the
-                # loop in it stands. A finalizer runs before that.
-                self._finalizer = weakref.finalize(self, running.stop)
-                self._running = running
-            except BaseException as error:  # Ctrl-C, for one: it comes at any moment
-                self._running = None
-                running.leave()
-                if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
-                    raise ClientClosedError from None  # from 3.12 on, no thread starts at exit
-                raise
+            if not running.ready:
+                running.start(self)
+                continue
+            running.check()
             return running
 
     def stop(self, last: Callable[[], Awaitable[None]]) -> None:
-        """Run *last* if the loop was started, and end it; what still runs in it is cancelled.
+        """Run *last* if the loop was started, and end it; calls in it are cancelled.
+
+        Returns within a second, even if something in the loop does not.
 
         Raises:
-            ConfigurationError: This is the loop's own thread.
+            ConfigurationError: The caller runs in the loop's own thread.
         """
-        if self._pid != os.getpid() or sys.is_finalizing():
-            self.closed = True
-            return
-        if self._running is not None:
-            self._running.check()
-        with self._lock:  # from here on nobody starts it
-            self.closed = True
-        running, finalizer = self._running, self._finalizer
-        if running is None or finalizer is None or not finalizer.alive:
-            return
+        running = self._running
+        if running.pid == os.getpid() and not sys.is_finalizing():
+            running.check_thread()
+        # started() reads `closed` after it has read `_running`, so one of the two sees the other.
+        self.closed = True
+        until = time.monotonic() + _CLOSE_WITHIN
+        running = self._running
         try:
-            with suppress(ClientClosedError):  # another thread was faster
-                running.run(last)
+            if running.usable and running.ready and not sys.is_finalizing():
+                with suppress(ClientClosedError):  # another thread closes it, too
+                    running.run(last, _CLOSE_WITHIN)
         finally:
-            finalizer()
+            running.stop(max(0.0, until - time.monotonic()))
 
 
 class Running:
     """An event loop in a thread of its own.
 
-    No call ends it, whatever it raises: SystemExit and KeyboardInterrupt go to who waits for the
-    call, like all else.
+    States: new → starting (`start`) → ready → ended. `leave` ends it from any state; a thread that
+    starts after that ends at once. No call ends the loop: SystemExit and KeyboardInterrupt go to
+    the caller, like other exceptions.
     """
 
     def __init__(self) -> None:
@@ -122,137 +187,246 @@ class Running:
         """Whether it has ended, or is about to."""
 
         self.pid: int = os.getpid()
-        self._calls: dict[Future[Any], CancelScope | None] = {}  # None: it has not begun
-        self._ready: Future[None] = Future()
-        self._served = False
-        self._thread = threading.Thread(target=self._run, name="acechat", daemon=True)
+        self._calls: dict[Call[Any], asyncio.Task[None] | None] = {}  # None: no task yet
+        self._started = Latch()  # ready, failed or left
+        self._over = Latch()
+        self._failure: BaseException | None = None
+        self._ident: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._leaving: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._unstarted = [self._run]  # taken by the one caller that starts the thread
+        self._successors: dict[None, Running] = {}
 
-    def start(self) -> None:
-        """Start the thread, and wait until it takes calls."""
-        self._thread.start()
-        self._ready.result()
+    @property
+    def usable(self) -> bool:
+        """Whether it belongs to this process and has not ended."""
+        return not self.ended and self.pid == os.getpid()
 
-    def run(self, function: Callable[[], Awaitable[_T]]) -> _T:
-        """Run *function* to its end; Ctrl-C here cancels it there."""
-        future: Future[_T] = Future()
+    @property
+    def ready(self) -> bool:
+        """Whether it takes calls, or took some."""
+        return self._loop is not None and self._started.is_set
+
+    def successor(self) -> Running:
+        """Return the loop that takes the place of this one: the same for all threads."""
+        return self._successors.setdefault(None, Running())  # atomic
+
+    def start(self, owner: object) -> None:
+        """Start the thread unless another caller has, and wait until it takes calls.
+
+        Returns also if it has ended meanwhile, because the caller that started it was interrupted.
+
+        Args:
+            owner: The thread ends when this object is collected.
+
+        Raises:
+            ClientClosedError: The interpreter ends, so no thread can be started.
+        """
+        if sys.is_finalizing():
+            raise ClientClosedError
         try:
-            self.begin(future, function)
-            return future.result()
-        except CancelledError:
-            raise ClientClosedError from None
-        except BaseException:
-            future.cancel()  # Ctrl-C comes at any moment: perhaps it has begun
+            if self._unstarted:
+                self._start(owner)
+            self._wait_until_started()
+        except BaseException as error:
+            if self._thread is None or not self._thread.is_alive():
+                self.leave()  # other callers that wait for it start its successor
+            # At exit, Python starts no thread (from 3.12 on) and no executor.
+            if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
+                raise ClientClosedError from None
             raise
 
-    def begin(self, future: Future[_T], function: Callable[[], Awaitable[_T]]) -> None:
-        """Let *function* set *future*, and return at once; who cancels that cancels it."""
-        self._calls[future] = None  # first: what the loop does not get to, its end cancels
+    def _wait_until_started(self) -> None:
+        self._started.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def _start(self, owner: object) -> None:
+        with suppress(IndexError):  # another caller starts it
+            run = self._unstarted.pop()
+            if self.ended:
+                return
+            self._thread = threading.Thread(target=run, name="acechat", daemon=True)
+            # Without a close(), the exit of the interpreter would stop the thread anywhere in the
+            # loop. A finalizer runs before that.
+            weakref.finalize(owner, self.stop)
+            self._thread.start()
+
+    def run(self, function: Callable[[], Awaitable[_T]], timeout: float | None = None) -> _T:
+        """Run *function* to its end; Ctrl-C here cancels it there.
+
+        Raises:
+            ClientClosedError: The loop has ended, or *timeout* seconds have passed.
+        """
+        call: Call[_T] = Call()
         try:
-            self._loop.call_soon_threadsafe(self._begin, future, function)
+            self.begin(call, function)
+            done = call.done.wait(timeout)
+        except BaseException:
+            self.cancel(call)  # Ctrl-C comes at any moment: the call may have begun
+            raise
+        if not done:
+            self.cancel(call)
+            raise ClientClosedError
+        return call.result()
+
+    def begin(self, call: Call[_T], function: Callable[[], Awaitable[_T]]) -> None:
+        """Start *function* as *call*, and return at once.
+
+        Raises:
+            ClientClosedError: The loop has ended.
+        """
+        self._calls[call] = None  # first: the end of the loop finishes all that are in here
+        try:
+            assert self._loop is not None  # noqa: S101 - started() returns only ready loops
+            self._loop.call_soon_threadsafe(self._guard, call, self._begin, function)
         except RuntimeError:  # it is closed
-            future.cancel()
             raise ClientClosedError from None
+
+    def cancel(self, call: Call[_T]) -> None:
+        """Cancel *call*, from any thread; no effect on one that is done."""
+        call.cancelled = True
+        if self._loop is not None and self.pid == os.getpid():
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._guard, call, self._cancel)
 
     def check(self) -> None:
         """Raise unless the caller may wait for the loop.
 
         Raises:
-            ClientClosedError: The loop stayed behind in another process, or the interpreter, at
-                its exit, has stopped the thread.
-            ConfigurationError: The caller is in the loop.
+            ClientClosedError: The loop belongs to the process before a fork, or the interpreter
+                ends and has stopped the thread.
+            ConfigurationError: The caller runs in the loop's own thread.
         """
         if self.pid != os.getpid() or sys.is_finalizing():
             raise ClientClosedError
-        if self._thread is threading.current_thread():
+        self.check_thread()
+
+    def check_thread(self) -> None:
+        """Raise ConfigurationError if the caller runs in the loop's own thread."""
+        if self._ident == threading.get_ident():
             raise ConfigurationError(
                 "a blocking client cannot wait in its own event loop, where its asynchronous "
                 "tools, its middleware and its observers run; use an AsyncClient there"
             )
 
     def leave(self) -> None:
-        """Let the loop end, soon or as soon as it has started."""
+        """Let the loop end, now or as soon as it has started. Never blocks."""
         self.ended = True
-        self._ready.add_done_callback(self._leave)
+        self._started.set()
+        if self._loop is not None and self._leaving is not None:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._leaving.set)
 
-    def stop(self) -> None:
-        """End the loop, and wait for the thread unless this is it: the collector runs anywhere."""
+    def stop(self, timeout: float = _CLOSE_WITHIN) -> None:
+        """End the loop and wait for its thread, at most *timeout* seconds.
+
+        Does not wait in the loop's own thread: the garbage collector may call this there.
+        """
         if self.pid != os.getpid() or sys.is_finalizing():
             return
         self.leave()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-
-    def _leave(self, ready: Future[None]) -> None:
-        if ready.exception() is None:
-            with suppress(RuntimeError):  # it is closed
-                self._loop.call_soon_threadsafe(self._stopped.set)
+        thread = self._thread
+        if thread is not None and thread.ident not in (None, threading.get_ident()):
+            until = time.monotonic() + timeout
+            if self._over.wait(timeout):
+                thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
+        self._ident = threading.get_ident()
+        served = False
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 self._loop = runner.get_loop()
                 serving = self._loop.create_task(self._serve())
                 while not serving.done():
-                    # They leave the loop, too, when a task that a call started raises them.
+                    # A task that a call has started may raise them out of the loop.
                     with suppress(KeyboardInterrupt, SystemExit):
                         self._loop.run_until_complete(serving)
-        except Exception as error:
-            if not self._ready.done():
-                self._ready.set_exception(error)
-            # From 3.12 on, Python starts no thread at its exit. asyncio wants one to end those that
-            # looked up hosts; all else is done by then.
-            elif not self._served:
-                raise
+                served = True
+        except BaseException as error:  # noqa: BLE001 - it is raised in the callers
+            # From Python 3.12 on, no thread starts at exit. asyncio wants one to end its executor;
+            # all else is done by then.
+            if not served:
+                self._failure = error
         finally:
             self.ended = True
-            while self._calls:
-                self._calls.popitem()[0].cancel()
+            self._started.set()
+            with suppress(KeyError):
+                while True:
+                    call, _ = self._calls.popitem()
+                    call.finish(self._failure or ClientClosedError())
+            self._over.set()
 
     async def _serve(self) -> None:
-        from anyio import Event, create_task_group
+        # Imported before the first call: what fails here reaches the callers as it is.
+        from anyio import CancelScope  # noqa: F401
 
         from acechat._transport import abandoned
 
-        self._stopped = Event()
-        async with create_task_group() as self._group:
-            self._ready.set_result(None)
-            await self._stopped.wait()
-            self._group.cancel_scope.cancel()
+        self._leaving = asyncio.Event()
+        self._started.set()
+        if not self.ended:  # leave() may have come before the event
+            await self._leaving.wait()
+        self.ended = True
+        while self._calls:
+            for call in list(self._calls):
+                self._cancel(call)
+            if tasks := [task for task in self._calls.values() if task is not None]:
+                await asyncio.wait(tasks)
         await abandoned()
-        self._served = True
 
-    def _begin(self, future: Future[Any], function: Callable[[], Awaitable[Any]]) -> None:
-        if future.cancelled() or self._stopped.is_set():
-            del self._calls[future]
-            future.cancel()
+    def _guard(self, call: Call[_T], callback: Callable[..., None], *args: object) -> None:
+        """Run a callback of the loop; an exception ends *call* instead of going to its handler."""
+        try:
+            callback(call, *args)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller
+            self._end(call, error)
+
+    def _begin(self, call: Call[_T], function: Callable[[], Awaitable[_T]]) -> None:
+        """Make the task of *call*: a callback of the loop, in which no task is current."""
+        if call.cancelled or call.done.is_set or self.ended:
+            self._end(call, ClientClosedError())
             return
-        self._group.start_soon(self._call, future, function)
-        future.add_done_callback(self._note_end)
+        coroutine = self._call(call, function)
+        try:
+            task = asyncio.get_running_loop().create_task(coroutine)
+        except BaseException:
+            coroutine.close()
+            raise
+        if call in self._calls:  # an eager task may have ended
+            self._calls[call] = task
+        task.add_done_callback(partial(self._end_task, call))
 
-    async def _call(self, future: Future[Any], function: Callable[[], Awaitable[Any]]) -> None:
+    async def _call(self, call: Call[_T], function: Callable[[], Awaitable[_T]]) -> None:
         from anyio import CancelScope
 
         try:
-            with CancelScope() as self._calls[future]:
-                if future.cancelled():
-                    return
-                value = await function()
-                if future.set_running_or_notify_cancel():
-                    future.set_result(value)
+            with CancelScope() as call.scope:
+                if call.cancelled:
+                    call.scope.cancel()
+                call.value = await function()
+                self._end(call, None)
+                return
+            self._end(call, ClientClosedError())
         except asyncio.CancelledError:
-            future.cancel()
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-            if future.set_running_or_notify_cancel():
-                future.set_exception(error)
-        finally:
-            del self._calls[future]
+            self._end(call, ClientClosedError())
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller
+            self._end(call, error)
 
-    def _note_end(self, future: Future[Any]) -> None:
-        if future.cancelled() and self.pid == os.getpid():
-            with suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._cancel, future)
+    def _end_task(self, call: Call[Any], task: asyncio.Task[None]) -> None:
+        """End a call whose task was cancelled before its first step."""
+        error = None if task.cancelled() else task.exception()
+        self._end(call, error or ClientClosedError())
 
-    def _cancel(self, future: Future[Any]) -> None:
-        scope = self._calls.get(future)
-        if scope is not None:
-            scope.cancel()
+    def _end(self, call: Call[Any], error: BaseException | None) -> None:
+        self._calls.pop(call, None)
+        call.finish(error)
+
+    def _cancel(self, call: Call[Any]) -> None:
+        call.cancelled = True
+        if call.scope is not None:
+            call.scope.cancel()
+        elif self._calls.get(call) is None:  # it has no task: its caller was interrupted before
+            self._end(call, ClientClosedError())

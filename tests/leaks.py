@@ -29,7 +29,7 @@ _PATIENCE = 2.0
 _FILES = Path("/proc/self/fd")
 
 
-_WAITS = {"run", "start", "stop", "take"}
+_WAITS = {"wait", "stop"}
 
 KINDS = {
     "exceptions": "exceptions that nobody took",

@@ -1,19 +1,19 @@
-"""What carries the reads of a stream from the loop's thread to the caller's."""
+"""The queue that carries the reads of a stream from the loop's thread to the caller's."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias
 
-from acechat._portal import LoopThread, Running
+from acechat._portal import Call, LoopThread, Running
 from acechat._protocol import END, Batch
 from acechat._stream import AsyncChatStream
+from acechat.errors import ClientClosedError
 
 __all__ = ["Pipe"]
 
@@ -24,33 +24,36 @@ _Queue: TypeAlias = SimpleQueue[Batch | BaseException]
 
 
 class Pipe:
-    """Carries what a stream's reads bring from the loop's thread to those that call.
+    """Carries the reads of a stream from the loop's thread to its readers.
 
     One task pumps; a read is one item of the queue, so a delta never crosses alone. (Measured: a
     call to the loop per read costs 2.5 times as much on a live stream.)
+
+    No lock is held here, and `SimpleQueue` is written in C, so an interrupt of a reader leaves
+    nothing locked: see `acechat._portal`.
     """
 
     def __init__(self, thread: LoopThread, stream: AsyncChatStream) -> None:
         self._thread = thread
         self._stream = stream
-        self._lock = threading.Lock()
         self._queue: _Queue = SimpleQueue()
         self._running: Running | None = None
-        self._pump: Future[None] = Future()
+        self._pump: Call[None] = Call(partial(_end, self._queue))
+        self._unstarted = [self._pump]  # taken by the one reader that starts the pump
         self._full = False
         self._room: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def pumping(self) -> bool:
-        """Whether this process still reads."""
+        """Whether the pump reads, in this process."""
         running = self._running
-        return running is not None and running.pid == os.getpid() and not self._pump.done()
+        return running is not None and running.pid == os.getpid() and not self._pump.done.is_set
 
     def take(self) -> Batch:
-        """Wait, in the caller's thread, for the next item; the first time, begin.
+        """Wait, in the caller's thread, for the next item; the first call starts the pump.
 
-        The last one, `END` or what ended the stream, is there for each of several callers.
+        The last item, `END` or the exception that ended the stream, stays for other readers.
 
         Raises:
             CancelledError: `stop` ended it, or the end of the loop.
@@ -73,16 +76,20 @@ class Pipe:
         return item
 
     def stop(self) -> None:
-        """Read no more."""
-        self._pump.cancel()
+        """Read no more, and wake all readers."""
+        # The caller may have been interrupted before the pump was in the loop, so that nothing
+        # else would wake other readers.
+        self._queue.put(CancelledError())
+        self._pump.cancelled = True
+        if self._running is not None:
+            self._running.cancel(self._pump)
 
     def _start(self) -> None:
-        with self._lock:
-            if self._running is None:
-                running = self._thread.started()
-                self._pump.add_done_callback(partial(_end, self._queue))
-                self._running = running
-                running.begin(self._pump, self._fill)
+        running = self._thread.started()
+        with suppress(IndexError):  # another reader has started it
+            pump = self._unstarted.pop()
+            self._running = running
+            running.begin(pump, self._fill)
 
     async def _fill(self) -> None:
         self._room = asyncio.Event()
@@ -112,5 +119,7 @@ class Pipe:
         self._full = False
 
 
-def _end(queue: _Queue, pump: Future[None]) -> None:
-    queue.put(CancelledError() if pump.cancelled() else pump.exception() or END)
+def _end(queue: _Queue, pump: Call[None]) -> None:
+    """Put the end of the pump on *queue*."""
+    cancelled = pump.cancelled or isinstance(pump.error, ClientClosedError)
+    queue.put(CancelledError() if cancelled else pump.error or END)

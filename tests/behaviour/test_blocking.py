@@ -403,9 +403,9 @@ def test_close_during_the_first_call_of_all_closes_what_that_call_starts(
 ):
     start, failures = _portal.Running.start, []
 
-    def slowly(running):
+    def slowly(running, owner):
         time.sleep(0.3)
-        start(running)
+        start(running, owner)
 
     monkeypatch.setattr(_portal.Running, "start", slowly)
     hold(server)
