@@ -171,6 +171,7 @@ def neighbours(session: nox.Session) -> None:
         "pytest",
         *IN_PARALLEL,
         "--timeout=30",
+        "--override-ini=asyncio_default_fixture_loop_scope=function",  # of pytest-asyncio
         *(session.posargs or [f"tests/{name}" for name in BESIDE]),
         env={"ACECHAT_NEIGHBOURS": ",".join(there)},  # their tests must not be skipped
     )
