@@ -21,7 +21,8 @@ PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 VERSIONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
 SOURCES = ["acechat", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 
-IN_PARALLEL = ["-q", "-n", "2", "--dist", "loadgroup"]
+IN_PARALLEL = ["-q", "-n", "4", "--dist", "loadgroup"]
+"""Four workers keep two cores busy: half of the time of a test is waiting, for limits to pass."""
 ONCE = [
     "interop",
     "web",
