@@ -1,4 +1,7 @@
-"""What is checked, and how: `nox` runs the default sessions, `nox -s NAME` one of them."""
+"""Checks and tests: `nox` runs the tests, `nox -s all` everything else, `nox -s NAME` one session.
+
+With `nox[uv]` the environments are made by uv, whose cache downloads each package once.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 VERSIONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
 SOURCES = ["acechat", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 
-IN_PARALLEL = ["-q", "-n", "2", "--dist", "loadgroup"]
+IN_PARALLEL = ["-q", "-n", "4", "--dist", "loadgroup"]
+"""Four workers keep two cores busy: half of the time of a test is waiting, for limits to pass."""
 ONCE = [
     "interop",
     "web",
@@ -48,26 +54,43 @@ LONG = ["interop", "fuzz", "behaviour/test_case_table.py", "test_leaks.py", "tes
 MEASURED = ["tests", *[f"--ignore=tests/{name}" for name in (*LONG, *SLOWED)]]
 MEASURED += ["-k", "not is_linear and not cost_as_much and not costs_as_much"]
 
-nox.options.sessions = ["lint", "types", "tests", "speed", "lowest", "examples", "docs", "build"]
+NEIGHBOURS = ["openai", "anthropic", "trio", "sniffio", "uvloop", "gevent", "nest_asyncio"]
+NEIGHBOURS += ["pytest-asyncio", "litellm"]
+"""Packages that users have beside acechat, and that change how threads and loops work."""
+
+BESIDE = ["behaviour/test_neighbours.py", "behaviour/test_blocking.py",
+          "behaviour/test_lifecycle.py", "behaviour/test_streams.py", "behaviour/test_timeouts.py",
+          "test_loops.py", "test_testing.py", "test_cassette_mark.py", "test_notebook.py",
+          "cli"]  # fmt: skip
+"""Tests of what neighbours may disturb."""
+
+nox.options.sessions = ["tests"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"  # a Python that is not there is not tested
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
 
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def works(python: str) -> bool:
-    """Whether *python* runs: a shim of pyenv may stand for a version that is not chosen."""
+    """Return whether *python* runs: a shim of pyenv may stand for a version that is not chosen."""
     try:
         return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
 
-def find_pythons() -> list[str]:
-    """Return the versions that are found, and put those that only pyenv has on the PATH."""
+def find_others() -> list[str]:
+    """Return the other versions that are found; those that only pyenv has go on the PATH."""
     found: list[str] = []
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for version in VERSIONS:
         kept = sorted(root.glob(f"versions/{version}.*/bin/python{version}"))
-        if (here := shutil.which(f"python{version}")) and works(here):
+        if version == HERE:
+            continue
+        if (there := shutil.which(f"python{version}")) and works(there):
             found.append(version)
         elif kept:
             os.environ["PATH"] = f"{kept[-1].parent}{os.pathsep}{os.environ['PATH']}"
@@ -75,7 +98,7 @@ def find_pythons() -> list[str]:
     return found
 
 
-PYTHONS = find_pythons()
+OTHERS = find_others()
 
 
 def install_group(session: nox.Session, group: str, *more: str) -> None:
@@ -103,12 +126,68 @@ def types(session: nox.Session) -> None:
         )
 
 
-@nox.session(python=PYTHONS)
+@nox.session
 def tests(session: nox.Session) -> None:
-    """All tests on the oldest Python; on the newer ones, those of the client."""
+    """All tests, on the Python that runs nox; `-- tests/test_sse.py` some of them."""
     install_group(session, "tests", "-e", ".[cli]")
-    where = [] if session.python == PYTHONS[0] else THE_REST
-    session.run("pytest", *IN_PARALLEL, *(session.posargs or where))
+    session.run("pytest", *IN_PARALLEL, *session.posargs)
+
+
+@nox.session(name="all")
+def everything(session: nox.Session) -> None:
+    """All checks, and the tests in other environments; `nox` runs the tests themselves."""
+    names = ["lint", "types", "build", "docs", "examples", "neighbours", "interop"]
+    names += ["lowest", "speed"]
+    for name in [*names, *(f"pythons-{version}" for version in OTHERS)]:
+        session.notify(name, posargs=())
+    if missing := sorted({*VERSIONS} - {*OTHERS, HERE}):
+        session.warn(f"not found, and not tested: Python {', '.join(missing)}")
+
+
+@nox.session(python=OTHERS)
+def pythons(session: nox.Session) -> None:
+    """The tests of the client on each other Python that is found."""
+    install_group(session, "tests", "-e", ".[cli]")
+    session.run("pytest", *IN_PARALLEL, *(session.posargs or THE_REST))
+
+
+@nox.session
+def neighbours(session: nox.Session) -> None:
+    """What others may disturb, beside the newest of them; each test has 30 s."""
+    install_group(session, "tests", "-e", ".[cli]")
+    there = list(NEIGHBOURS)
+    try:
+        session.install("--upgrade", *NEIGHBOURS)
+    except CommandFailed:
+        for package in NEIGHBOURS:
+            try:
+                session.install("--upgrade", package)
+            except CommandFailed:
+                there.remove(package)
+                session.warn(f"{package} cannot be installed, so nothing is tested beside it")
+    versions = "import sys; from importlib.metadata import version; "
+    versions += "print(*(f'{name} {version(name)}' for name in sys.argv[1:]), sep=', ')"
+    session.run("python", "-c", versions, *there)
+    session.run(
+        "pytest",
+        *IN_PARALLEL,
+        "--timeout=30",
+        "--override-ini=asyncio_default_fixture_loop_scope=function",  # of pytest-asyncio
+        *(session.posargs or [f"tests/{name}" for name in BESIDE]),
+        env={"ACECHAT_NEIGHBOURS": ",".join(there)},  # their tests must not be skipped
+    )
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """The client beside a server of models that run on this machine; downloads 218 MB."""
+    install_group(session, "tests", "-e", ".[cli]")
+    session.run(
+        "pytest",
+        *IN_PARALLEL,
+        *(session.posargs or ["tests/interop/test_mlx.py"]),
+        env={"ACECHAT_INTEROP_MLX": "1"},
+    )
 
 
 @nox.session

@@ -23,6 +23,7 @@ from acechat._tries import Tries
 from acechat.errors import (
     AceChatError,
     BudgetExceededError,
+    ConfigurationError,
     ProtocolError,
     TransportError,
 )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from acechat._partial_output import PartialOutput
     from acechat._transport import Transport  # it brings aiohttp
 
-__all__ = ["Call", "Ride"]
+__all__ = ["Call", "Ride", "running_loop"]
 
 _T = TypeVar("_T")
 
@@ -43,6 +44,22 @@ Ride: TypeAlias = Callable[[], Awaitable[ChatCompletion[Any]]]
 _SUCCESS = range(200, 300)
 _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 _KEPT_OF_AN_ERROR = 64 * 1024
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return asyncio's running event loop.
+
+    Raises:
+        ConfigurationError: There is none: under trio, for one.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass  # raised below, without this one as its context
+    raise ConfigurationError(
+        "AsyncClient needs a running asyncio event loop; under trio, call a Client in a thread: "
+        "await trio.to_thread.run_sync(client.chat, ...)"
+    )
 
 
 class Call:
@@ -95,7 +112,7 @@ class Call:
         Raises:
             AceChatError: How the last one failed, with all *attempts*.
         """
-        self._clock = asyncio.get_running_loop().time
+        self._clock = running_loop().time
         self._started = self._started or self._clock()
         self._tries.begin()
         if self._watch is not None:

@@ -113,6 +113,17 @@ class Call(Generic[_T]):
             self.done.set()
 
 
+def _check_no_loop_runs() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigurationError(
+        "gevent or eventlet has patched threading, so all event loops run in one thread, and "
+        "another one is running there; share one Client, or its with_options() copies"
+    )
+
+
 class LoopThread:
     """The event loop of one client; a new one takes its place in a forked child."""
 
@@ -329,6 +340,7 @@ class Running:
         self._ident = threading.get_ident()
         served = False
         try:
+            _check_no_loop_runs()
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 self._loop = runner.get_loop()
                 serving = self._loop.create_task(self._serve())

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from acechat._call import Call
+from acechat._call import Call, running_loop
 from acechat._codec import decode_completion
 from acechat._protocol import END, Batch, ChatStreamProtocol
 from acechat._redaction import bare
@@ -88,7 +88,7 @@ class Reading:
         if self._opened:
             return
         self._opened = True
-        self._opener = opener = asyncio.current_task()
+        self._opener = opener = asyncio.current_task(running_loop())
         cancelled = opener.cancelling() if opener is not None else 0
         closed = False  # by aclose() in another task, and cancelled by nobody else
         try:

@@ -79,6 +79,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "leaves(*kinds): what of leaks.KINDS a test may leave")
+    config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which may be off")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
+
+# One run is made for all of them: in one worker.
+pytestmark = pytest.mark.xdist_group("leaks")
+
+
 LEAKS = {
     "sockets": """
-        def test_it():
+        def test_sockets():
             import socket
             kept.append(socket.create_connection(("127.0.0.1", PORT)))
         """,
     "sockets of a loop": """
-        def test_it():
+        def test_sockets_of_a_loop():
             import asyncio
             kept.append(asyncio.new_event_loop())
         """,
     "tasks": """
-        def test_it():
+        def test_tasks():
             import asyncio
             async def main():
                 kept.append(asyncio.create_task(asyncio.sleep(60)))
@@ -29,14 +38,14 @@ LEAKS = {
             asyncio.run(main())
         """,
     "sessions": """
-        def test_it():
+        def test_sessions():
             import aiohttp, asyncio
             async def main():
                 kept.append(aiohttp.ClientSession())
             asyncio.run(main())
         """,
     "exceptions": """
-        def test_it():
+        def test_exceptions():
             import asyncio
             async def fail():
                 raise ValueError("nobody takes it")
@@ -46,7 +55,7 @@ LEAKS = {
             asyncio.run(main())
         """,
     "blocking calls": """
-        def test_it(monkeypatch):
+        def test_blocking_calls(monkeypatch):
             import asyncio, time
             from acechat import _call
             code = "def pause(): time.sleep(0.001)"
@@ -60,11 +69,14 @@ LEAKS = {
             asyncio.run(main())
         """,
     "threads": """
-        def test_it():
+        def test_threads():
             import threading, time
-            threading.Thread(target=time.sleep, args=(4,), name="acechat").start()
+            threading.Thread(target=time.sleep, args=(1,), name="acechat").start()
         """,
 }
+IMPATIENT = "sys.modules['tests_leaks']._PATIENCE = 0.2\n"
+"""What is closed late is no leak; these tests close nothing."""
+
 SAYS = {
     "sockets": "sockets that are open: socket:[",
     "sockets of a loop": "sockets that are open: socket:[",
@@ -76,63 +88,64 @@ SAYS = {
 }
 
 
-@pytest.fixture
-def inner(root, tmp_path, unused_tcp_port):
-    """Run a test beside this project's conftest; return what pytest said."""
+@pytest.fixture(scope="module")
+def inner(tmp_path_factory):
+    """Run tests beside this project's conftest; return pytest's output."""
 
-    def run(code):
+    def run(programs):
+        folder = tmp_path_factory.mktemp("inner")
         for name in ("conftest.py", "leaks.py"):
-            shutil.copy(root / "tests" / name, tmp_path)
-        program = f"PORT = {unused_tcp_port}\nkept = []\n" + textwrap.dedent(code)
-        (tmp_path / "test_inner.py").write_text(program)
-        # pytest would tell some of it by itself, in its own words
-        options = ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--tb=short"]
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "--rootdir", tmp_path, *options, tmp_path],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+            shutil.copy(HERE / name, folder)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            head = f"import sys\n\nPORT = {listening.getsockname()[1]}\nkept = []\n"
+            for name, code in programs.items():
+                program = head + IMPATIENT + textwrap.dedent(code)
+                (folder / f"test_{name.replace(' ', '_')}.py").write_text(program)
+            # pytest would report some of it by itself, in its own words
+            options = ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--tb=short"]
+            return subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "--rootdir", folder, *options, folder],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
 
     return run
 
 
-@pytest.fixture
-def unused_tcp_port():
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield listening.getsockname()[1]
+@pytest.fixture(scope="module")
+def reports(inner):
+    """Let each kind leak in a test of one run; return the report of each kind."""
+    done = inner(LEAKS)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{len(LEAKS)} passed, {len(LEAKS)} errors" in done.stdout
+    _, *parts = re.split(
+        r"^_+ ERROR at teardown of test_(\w+) _+$", done.stdout, flags=re.MULTILINE
+    )
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 @pytest.mark.parametrize("kind", LEAKS)
-def test_each_kind_of_leak_is_found(inner, kind):
-    done = inner(LEAKS[kind])
+def test_each_kind_of_leak_is_found(reports, kind):
+    report = reports[kind.replace(" ", "_")]
 
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "LeakError: left behind" in done.stdout
-    assert SAYS[kind] in done.stdout
-    assert "1 passed, 1 error" in done.stdout
+    assert "LeakError: left behind" in report
+    assert SAYS[kind] in report
 
 
 def test_what_leaves_nothing_passes(inner):
     done = inner(
-        """
-        import pytest
-
-        def test_a_client(acechat_service, acechat_blocking_client):
-            assert acechat_blocking_client.chat("Hello").text
-        """
+        {
+            "client": """
+                def test_a_client(acechat_service, acechat_blocking_client):
+                    assert acechat_blocking_client.chat("Hello").text
+                """,
+            "allowed": textwrap.dedent(LEAKS["tasks"]).replace(
+                "def test_tasks", 'import pytest\n\n@pytest.mark.leaves("tasks")\ndef test_it', 1
+            ),
+        }
     )
 
-    assert "1 passed" in done.stdout
+    assert "2 passed" in done.stdout
     assert done.returncode == 0
-
-
-def test_what_a_test_says_that_it_leaves_is_allowed(inner):
-    leak = textwrap.dedent(LEAKS["tasks"]).replace(
-        "def test_it", 'import pytest\n\n@pytest.mark.leaves("tasks")\ndef test_it', 1
-    )
-
-    assert inner(leak).returncode == 0

@@ -33,7 +33,19 @@ def test_it_opens_with_two_commands_of_one_line_each():
 
 
 def test_ci_runs_the_second_command_as_it_stands():
-    assert TEST in (ROOT / ".ci" / "run").read_text().splitlines()
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    (reads,) = [line for line in lines if line.startswith("tests=")]
+
+    done = subprocess.run(
+        ["bash", "-c", f'{reads}; printf %s "$tests"'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == TEST
+    assert any(line.startswith('bash -euo pipefail -c "$tests"') for line in lines)
 
 
 def test_the_first_command_installs_and_answers(tmp_path):

@@ -273,7 +273,7 @@ class Transport:
         """End what is under way, with `ClientClosedError`, and close the connections."""
         self._closed = True
         pools, self._pools = self._pools, {}
-        here = asyncio.get_running_loop()
+        here = asyncio.get_running_loop() if pools else None
         for loop, pool in pools.items():
             if loop is here:
                 await pool.close()

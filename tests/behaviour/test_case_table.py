@@ -46,7 +46,8 @@ DIFFERENT = {
 COLOURS = {"AsyncClient": "async", "Client": "blocking"}
 
 COLLECT = """
-import inspect, json, pathlib, re, sys, pytest
+import functools, inspect, json, pathlib, re, sys, pytest
+getsource = functools.cache(inspect.getsource)
 class Told:
     def pytest_collection_finish(self, session):
         told = []
@@ -58,7 +59,7 @@ class Told:
                 "parameters": call._idlist if call else [],
                 "colour": call and call.params.get("colour"),
                 "kinds": [kind for kind in ("AsyncClient", "Client")
-                          if re.search(rf"\\b{kind}\\(", inspect.getsource(item.function))
+                          if re.search(rf"\\b{kind}\\(", getsource(item.function))
                           or call and kind in [getattr(one, "__name__", one)
                                                for one in call.params.values()]],
             })
@@ -70,8 +71,8 @@ sys.exit(pytest.main(
 """
 
 
-# All tests are collected once, which takes long on a busy machine.
-pytestmark = pytest.mark.timeout(180)
+# All tests are collected, once: in one worker.
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("case table")]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ import traceback
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from rich.console import Console
@@ -111,7 +112,8 @@ def richs_traceback_with_locals(happened):
     for stack in trace.stacks:
         stack.frames = [frame for frame in stack.frames if "/tests/" not in frame.filename]
     console = Console(file=io.StringIO(), width=500)
-    console.print(Traceback(trace, show_locals=True, locals_max_string=None))
+    with mock.patch.object(Traceback, "_guess_lexer", return_value="text"):  # colours take long
+        console.print(Traceback(trace, show_locals=True, locals_max_string=None))
     yield console.file.getvalue()
 
 
