@@ -7,8 +7,9 @@ import socket
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from functools import partial
 from typing import Any
+
+from acechat._lookups import look_up
 
 __all__ = ["loop_factory"]
 
@@ -46,14 +47,10 @@ def loop_factory() -> Callable[[], AbstractEventLoop] | None:
             proto: int = 0,
             flags: int = 0,
         ) -> list[Any]:
-            look_up = partial(socket.getaddrinfo, host, port, family, type, proto, flags)
-            found: list[Any] = await self.run_in_executor(None, look_up)
-            return found
+            return await look_up(socket.getaddrinfo, host, port, family, type, proto, flags)
 
         async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
-            name: tuple[str, str]
-            name = await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
-            return name
+            return await look_up(socket.getnameinfo, sockaddr, flags)
 
     return Loop
 

@@ -235,19 +235,25 @@ class RequestTimeoutError(TransportError, TimeoutError):
     """A limit of `Timeout` passed.
 
     *phase* is ``"connect"``, ``"first_token"``, ``"idle"`` or ``"total"``; *limit* is that limit,
-    in seconds.
+    in seconds; *looking_up* is the host whose address was not known by then, if that was missing.
     """
 
-    def __init__(self, phase: str, limit: float, *, sent: bool = True) -> None:
+    def __init__(
+        self, phase: str, limit: float, *, sent: bool = True, looking_up: str = ""
+    ) -> None:
         super().__init__(f"{phase} {limit}")
         self.phase = phase
         self.limit = limit
         self.sent: bool = sent and phase != "connect"
         """Whether the request was sent: then the service may still be working on it."""
 
+        self.looking_up: str = looking_up
+
     def __str__(self) -> str:
         what = _PHASES[self.phase] if self.sent else _PHASES["connect"]
-        if not self.sent and self.phase != "connect":
+        if not self.sent and self.looking_up:
+            what = f"no address of the host {self.looking_up} was found"
+        elif not self.sent and self.phase != "connect":
             what = "no turn, or no connection, to send the request"
         return f"{what} within {self.limit:g} s (Timeout.{self.phase})"
 

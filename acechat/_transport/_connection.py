@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import socket
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Protocol, cast
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.tracing import Trace
@@ -21,9 +25,12 @@ __all__ = ["Connector", "Handler", "Wire", "wire"]
 class Wire:
     """What is known about the connection that one request travels on."""
 
-    __slots__ = ("fresh", "reused", "sent", "transport")
+    __slots__ = ("fresh", "handler", "looking_up", "reused", "sent", "size", "transport")
 
     def __init__(self) -> None:
+        self.size = 0
+        """Bytes that aiohttp writes, at least; 0 where they are counted when they are written."""
+
         self.fresh = False
         """Whether it must not be a connection that was used before."""
 
@@ -31,12 +38,22 @@ class Wire:
         self.sent = False
         """Whether anything may have been written."""
 
+        self.looking_up = ""
+        """The host whose address is not known yet."""
+
         self.transport: asyncio.Transport | None = None
+        self.handler: Handler | None = None
 
     def renew(self) -> None:
-        """Begin again, on a connection that nobody has used."""
+        """Begin again, on a connection that no request has used."""
         self.fresh = True
-        self.transport = None
+        self.sent = False
+        self.transport = self.handler = None
+
+    @property
+    def unsent(self) -> bool:
+        """Whether a kept connection was dead before the request could be read from it."""
+        return self.reused and self.handler is not None and self.handler.unsent
 
     def cut(self) -> None:
         """Drop the connection, and with it what of the request was not written yet.
@@ -83,6 +100,35 @@ class Handler(ResponseHandler):
         self._held_back = False
         self._unread = b""
         self.reader: Reader | None = None
+        self.request_size = 0
+        """Bytes of the request, once they were given to the transport."""
+
+        self._ended_unread = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            _keep_alive(sock)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the connection ended and the server cannot have read any of the request."""
+        return not self.request_size or self._ended_unread
+
+    def asks(self, size: int) -> None:
+        """Take note of a request of *size* bytes; 0 while nothing was written."""
+        self.request_size = size
+        self._ended_unread = False
+
+    def eof_received(self) -> None:
+        # What a server sends acknowledges all that its kernel had received by then. If the end of
+        # its stream acknowledges nothing of the request, then the server had closed the connection
+        # before. A reset proves nothing: Linux does not read the acknowledgement in it, so a server
+        # that read the request, and failed at once, looks the same.
+        if self.request_size and self.transport is not None:
+            self._ended_unread = _unacknowledged(self.transport) >= self.request_size
+        super().eof_received()
 
     def listen(self, reader: Reader) -> bytes:
         """Tell *reader* from now on; return what was left when the connection broke before."""
@@ -156,6 +202,8 @@ class Connector(aiohttp.TCPConnector):
             protocol, transport = connection.protocol, connection.transport
             if isinstance(protocol, Handler):
                 protocol.reader = None  # who asked before may still have the end of it to read
+                protocol.asks(mine.size)
+                mine.handler = protocol
             unasked = mine.reused and transport is not None and _holds_bytes(transport)
             unfit = unasked or (mine.reused and mine.fresh)
             if protocol is None or not (protocol.should_close or unfit):
@@ -165,6 +213,15 @@ class Connector(aiohttp.TCPConnector):
             # Bytes arrived while the connection was idle: they answer nothing that was asked.
             connection.close()
 
+    async def _resolve_host(
+        self, host: str, port: int, traces: Sequence[Trace] | None = None
+    ) -> list[ResolveResult]:
+        mine = wire.get()
+        mine.looking_up = host
+        found = await super()._resolve_host(host, port, traces)
+        mine.looking_up = ""
+        return found
+
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
@@ -172,6 +229,44 @@ class Connector(aiohttp.TCPConnector):
         # aiohttp's own limit is per address and leaves out the look-up of the host.
         async with asyncio.timeout(timeout.sock_connect):
             return await super()._create_connection(req, traces, timeout)
+
+
+_PROBES = [
+    (level, number, value)
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 60),
+        (socket.IPPROTO_TCP, "TCP_KEEPALIVE", 60),  # macOS's name of TCP_KEEPIDLE
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
+    )
+    if (number := getattr(socket, name, None)) is not None
+]
+"""TCP's probes, in seconds: routers forget a connection that is silent for some minutes."""
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Probe while a model reasons in silence."""
+    with suppress(OSError):  # it is not TCP, or closed
+        for option in _PROBES:
+            sock.setsockopt(*option)
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Return how many of the bytes written the other side has not acknowledged; Linux counts them.
+
+    Elsewhere, none: then no request counts as unread.
+    """
+    sock = transport.get_extra_info("socket")
+    if sys.platform != "linux" or sock is None or sock.fileno() < 0:
+        return 0
+    import fcntl
+    import termios
+
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:  # it is not TCP
+        return 0
+    return int.from_bytes(answer, sys.byteorder) + transport.get_write_buffer_size()
 
 
 def _holds_bytes(transport: asyncio.BaseTransport) -> bool:

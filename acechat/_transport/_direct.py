@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
-from acechat._transport._connection import Connector
+from acechat._transport._connection import Connector, Handler
 
 __all__ = ["Answer", "Direct"]
 
@@ -104,7 +105,7 @@ class Direct:
             protocol.set_response_params(read_until_eof=True)
             # Not at once: what many calls write one right after the other wakes the kernel once.
             self._address.loop.call_soon(
-                _write, transport, b"%b%d\r\n\r\n%b" % (head, len(body), body)
+                _write, protocol, transport, b"%b%d\r\n\r\n%b" % (head, len(body), body)
             )
             while True:
                 message, content = await protocol.read()
@@ -115,6 +116,9 @@ class Direct:
             raise
 
 
-def _write(transport: asyncio.Transport, data: bytes) -> None:
-    if not transport.is_closing():
-        transport.write(data)
+def _write(protocol: ResponseHandler, transport: asyncio.Transport, data: bytes) -> None:
+    if transport.is_closing():
+        return
+    transport.write(data)
+    if isinstance(protocol, Handler) and not transport.is_closing():  # else nothing was accepted
+        protocol.asks(len(data))

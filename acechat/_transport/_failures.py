@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 
 from acechat._config import Timeout
+from acechat._transport._certificates import unreadable_certificates
 from acechat.errors import (
     AceChatError,
     ConfigurationError,
@@ -29,9 +30,12 @@ _SERVER = 500
 """From which status on a proxy's refusal may be about this moment only."""
 
 
-def timed_out(phase: str, timeout: Timeout, *, sent: bool = True) -> RequestTimeoutError:
+def timed_out(
+    phase: str, timeout: Timeout, *, sent: bool = True, looking_up: str = ""
+) -> RequestTimeoutError:
     """Make the error of the limit *phase* of *timeout*."""
-    return RequestTimeoutError(phase, getattr(timeout, phase) or 0.0, sent=sent)
+    limit = getattr(timeout, phase) or 0.0
+    return RequestTimeoutError(phase, limit, sent=sent, looking_up=looking_up)
 
 
 def translated(error: Exception, otherwise: str) -> AceChatError:  # noqa: C901, PLR0912 - a table
@@ -44,6 +48,8 @@ def translated(error: Exception, otherwise: str) -> AceChatError:  # noqa: C901,
             return error
         case aiohttp.ClientConnectorCertificateError():
             reason = getattr(error.certificate_error, "verify_message", "") or str(error)
+            if none := unreadable_certificates():
+                reason += f" ({none} holds no certificates that can be read)"
             return ConnectError(
                 f"the certificate of {error.host}:{error.port} is not trusted: {reason}", final=True
             )

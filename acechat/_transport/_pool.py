@@ -91,7 +91,9 @@ class Pool:
                 raise
         finally:
             self.waits.discard(scope)
-        raise ClientClosedError if self.closed else timed_out(phase, timeout, sent=line.sent)
+        if self.closed:
+            raise ClientClosedError
+        raise timed_out(phase, timeout, sent=line.sent, looking_up=line.looking_up)
 
     async def close(self) -> None:
         """End what is under way, with `ClientClosedError`, and close the connections."""

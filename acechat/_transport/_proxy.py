@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import re
 import urllib.request
 from contextlib import suppress
 
@@ -27,7 +30,7 @@ def read_proxy(given: str | None, api_root: str) -> str | None:
     """
     proxy = given
     url = _read(api_root, f"the base URL {api_root!r}")
-    if proxy is None and not urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
+    if proxy is None and not _bypassed(url):
         proxies = urllib.request.getproxies()
         proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy:
@@ -42,6 +45,34 @@ def read_proxy(given: str | None, api_root: str) -> str | None:
         )
     _read(proxy, "the proxy")
     return proxy
+
+
+def _bypassed(url: URL) -> bool:
+    """Return True if the environment, or the system's settings, exclude *url* from proxies."""
+    host, port = (url.host or "").lower().removesuffix("."), url.port
+    excluded = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    if any(_matches(entry, host, port) for entry in re.split(r"[\s,]+", excluded.lower())):
+        return True
+    name = f"[{host}]" if ":" in host else host
+    return bool(urllib.request.proxy_bypass(f"{name}:{port}"))
+
+
+def _matches(entry: str, host: str, port: int | None) -> bool:
+    """Return True if *entry* of NO_PROXY excludes *host*; curl's reading, and ports and ``*.x``."""
+    if entry == "*":
+        return True
+    name, bracket, after = entry.removeprefix("[").partition("]")
+    if not bracket and name.count(":") == 1:  # else a colon is IPv6's
+        name, _, after = name.partition(":")
+    if after and after.removeprefix(":") != str(port):
+        return False
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host.partition("%")[0])
+        with suppress(ValueError):
+            return address in ipaddress.ip_network(name, strict=False)
+        return False  # a domain has no addresses
+    name = name.removeprefix("*").strip(".")
+    return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
 def _read(text: str, what: str) -> URL:

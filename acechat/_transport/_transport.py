@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl as _ssl
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import TypeAlias
@@ -22,6 +21,7 @@ from acechat._transport._connection import Connector, Wire, wire
 from acechat._transport._direct import Answer, Direct
 from acechat._transport._failures import timed_out, translated
 from acechat._transport._pool import Pool
+from acechat._transport._resolver import Resolver
 from acechat._transport._response import Response
 from acechat._transport._upload import Upload
 from acechat._version import __version__
@@ -34,9 +34,6 @@ _Answered: TypeAlias = tuple[aiohttp.ClientResponse | Answer, Mapping[str, str]]
 
 _KEEPALIVE = 15.0
 """Seconds that an idle connection is kept: well below the 60 s after which gateways cut one."""
-
-_STALE_WITHIN = 1.0
-"""Seconds. A connection that was dead when it was reused says so within a round trip."""
 
 _MOST_ADDRESSES = 32
 
@@ -166,10 +163,10 @@ class Transport:
         line.sent = pool.connector is None  # who knows, in the caller's own session
         before = wire.set(line)
         while True:
-            began = time.monotonic()
             try:
                 direct = self._direct(pool, request)
                 if direct is None or not isinstance(body, bytes):
+                    line.size = len(body or b"") or 1
                     answer = await self._send_by_session(pool.session, request, limits)
                 else:
                     answer = await direct.send(request.headers, body, limits)
@@ -186,10 +183,9 @@ class Transport:
             if self._closed:
                 raise ClientClosedError
             if isinstance(failure, RequestTimeoutError):
-                raise timed_out("connect", timeout)
-            # A kept connection that the server had closed meanwhile: the request went nowhere.
-            dead = line.reused and time.monotonic() - began < _STALE_WITHIN
-            if not dead or line.fresh or isinstance(failure, ConnectError):
+                raise timed_out("connect", timeout, looking_up=line.looking_up)
+            # Only what cannot have been read is sent again at once: all else may be billed.
+            if not line.unsent or line.fresh or isinstance(failure, ConnectError):
                 raise failure
             line.renew()
 
@@ -259,7 +255,7 @@ class Transport:
             self._pools.pop(old, None)  # another thread may do this, too
         session, connector = self._session, None
         if session is None:
-            connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE)
+            connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE, resolver=Resolver())
             connector.adopt()
             session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar()
