@@ -18,6 +18,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 html_theme = "furo"
 html_title = f"acechat {release}"
 html_static_path = ["_static"]
+html_search_scorer = "scorer.js"
 
 default_role = "py:obj"  # a name in backticks is a link, where there is something to link to
 myst_heading_anchors = 3

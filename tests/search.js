@@ -5,18 +5,19 @@ const path = require("path");
 const vm = require("vm");
 
 const [folder, queries] = [process.argv[2], JSON.parse(process.argv[3])];
-const element = () => ({ appendChild() {}, remove() {}, dataset: {} });
+const element = () => ({ dataset: {} });
 const context = vm.createContext({
   console,
   DOCUMENTATION_OPTIONS: {},
+  _removeChildren: () => {},  // of the page
   SPHINX_HIGHLIGHT_ENABLED: false,
   localStorage: { setItem() {}, getItem() {} },
   _: (text) => text,
   _ready: () => {},
-  document: { createElement: element, documentElement: element() },
+  document: { createElement: element, documentElement: element(), getElementById: () => null },
 });
 context.window = context;
-for (const name of ["_static/language_data.js", "_static/searchtools.js", "searchindex.js"])
+for (const name of ["_static/searchtools.js", "_static/language_data.js", "searchindex.js"])
   vm.runInContext(fs.readFileSync(path.join(folder, name), "utf8"), context, { filename: name });
 
 context.queries = queries;
