@@ -31,7 +31,9 @@ ONCE = [
     "test_benchmarks.py",
     "test_conformance.py",
     "test_docs.py",
+    "test_migration.py",
     "test_reference.py",
+    "test_search.py",
     "test_ten_tasks.py",
 ]
 """Tests of what does not depend on the version of Python, and takes long."""
@@ -272,6 +274,8 @@ def docs(session: nox.Session) -> None:
         strict += ["-D", "suppress_warnings=image.not_readable"]
     for builder in ["html", *session.posargs]:
         session.run("sphinx-build", *strict, "-b", builder, "docs", f"docs/_build/{builder}")
+    install_group(session, "tests")
+    session.run("pytest", "-q", "tests/test_search.py")
 
 
 @nox.session

@@ -25,45 +25,54 @@ __all__ = ["AsyncClient"]
 
 
 class AsyncClient(Caller):
-    """The chat completion service, for asyncio.
+    """Client of the chat completion service, for asyncio.
 
-    A client keeps connections for the event loop that it is used in: make one and keep it. It may
-    be used in one loop after another, and after a fork. It pickles without its token.
+    A client keeps its connections open: create one and reuse it, in one event loop after another
+    and after a fork. It pickles without its token.
 
     Args:
-        api_token: The token of an application; None for ``ACEDATACLOUD_API_TOKEN``, else
-            ``ACEDATACLOUD_API_KEY``, else ``ACEDATA_API_KEY``.
-        base_url: An origin, to which ``/v1`` is added, or an API's root, used as it is; None for
-            ``ACEDATACLOUD_API_BASE_URL``, else ``https://api.acedata.cloud``.
-        model: The model of calls that name none.
-        fallback_models: Who is asked next, in this order and each with retries of its own, when a
-            model stays overloaded; `ChatCompletion.model` tells who answered.
-        transport: How the answers of `chat` travel: ``"stream"``, ``"plain"``, or ``"auto"``, which
-            is a stream where the model thinks or may write more than 4096 tokens, because gateways
-            cut what is silent for long. The answer is the same.
-        timeout: Limits of a call; a number is `Timeout.total`, in seconds.
-        retries: When to send again; a number is `RetryPolicy.max_attempts`, the first included.
-        headers: Additional headers of all requests.
-        proxy: ``http://`` or ``https://`` URL of a proxy; ``""`` for none, None for the
+        api_token: The token of an application; default None, the first that is set of
+            ``ACEDATACLOUD_API_TOKEN``, ``ACEDATACLOUD_API_KEY`` and ``ACEDATA_API_KEY``.
+        base_url: An origin, to which ``/v1`` is added, or an API root, which is used unchanged;
+            default None, ``ACEDATACLOUD_API_BASE_URL`` or ``https://api.acedata.cloud``.
+        model: The model of calls without one; default ``"claude-sonnet-4-20250514"``.
+        fallback_models: Models that are tried in this order when a model stays overloaded, each
+            with retries of its own; default none. `ChatCompletion.model` names the model of the
+            completion.
+        transport: Whether `chat` uses a stream internally: ``"stream"`` always, ``"plain"`` never,
+            ``"auto"`` (default) if the model thinks or *max_tokens* is over 4096, because gateways
+            close connections that are silent for long. The completion is the same.
+        timeout: Limits of a call: a `Timeout`, or a positive number for its *total* in seconds;
+            default ``Timeout()``.
+        retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first included;
+            default ``RetryPolicy()``, 3 attempts.
+        headers: Additional HTTP headers of all requests; default none.
+        proxy: ``http://`` or ``https://`` URL of a proxy; ``""`` for none; default None, the
             environment's (``HTTPS_PROXY``, ``NO_PROXY``, …).
-        ssl: How to check the service's certificate; None for the system's way.
-        session: A session of your own, which the client uses but does not close.
-        max_concurrency: The most requests at a time; None for no limit. Waiting for a turn counts
-            to `Timeout.total` alone.
-        budget: The most that may be spent; `BudgetExceededError` after that. None for no limit.
-        rate_limit: How fast to ask; None for as fast as callers do. Waiting for a turn counts to
-            `Timeout.total` alone.
-        observers: Are called with what happens to each call, as structs; see `CallEvent`.
-        middleware: Are awaited once per attempt, with the request and what sends it; the first is
-            the outermost.
-        max_event_bytes: The most bytes of one event of a stream.
-        max_response_bytes: The most bytes of a whole answer, decompressed.
-        record_bytes: The most bytes that are kept of what goes over the wire in one call, for
-            `AceChatError.save` and `save_last`; 0 records nothing.
+        ssl: An `ssl.SSLContext` that checks the service's certificate; default None, the system's
+            certificates.
+        session: An `aiohttp.ClientSession` that the client uses and does not close; default None,
+            one of its own.
+        max_concurrency: The maximum number of requests at a time, 1 or more; default None, no
+            limit. Waiting for a slot counts towards `Timeout.total` only.
+        budget: The maximum that may be spent, after which calls raise `BudgetExceededError`;
+            default None, no limit.
+        rate_limit: The maximum of requests and tokens per minute; default None, no limit. Waiting
+            for a slot counts towards `Timeout.total` only.
+        observers: Functions that are called with the events of each call, see `CallEvent`; default
+            none.
+        middleware: Async functions that are awaited once per attempt, the first one outermost, see
+            `Middleware`; default none.
+        max_event_bytes: The maximum size of one event of a stream, in bytes, 1 or more; default 16
+            MiB.
+        max_response_bytes: The maximum size of a response that is not streamed, in bytes after
+            decompression, 1 or more; default 64 MiB.
+        record_bytes: The maximum size of the recording of one call for `AceChatError.save` and
+            `save_last`, in bytes, 1024 or more; 0 records nothing; default 256 KiB.
 
     Raises:
-        ConfigurationError: An argument, or a variable of the environment, cannot be used.
-        TypeError: An observer or a middleware is none.
+        ConfigurationError: An argument, or an environment variable, is invalid.
+        TypeError: An observer or a middleware cannot be called.
 
     Example:
         >>> async with AsyncClient() as client:
@@ -83,11 +92,11 @@ class AsyncClient(Caller):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; calls under way end with `ClientClosedError`."""
+        """Close the connections. Calls in progress raise `ClientClosedError`."""
         await self._transport.close()
 
     async def close(self) -> None:
-        """Do what `aclose` does, under the name that other clients have for it."""
+        """Close the connections; same as `aclose`."""
         await self.aclose()
 
     async def chat(
@@ -103,29 +112,41 @@ class AsyncClient(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion[OutputT]:
-        """Ask, wait, and return the whole answer.
+        """Send one request and return the complete response.
 
         Args:
-            *content: What the user says now: strings, and pictures from `image`.
-            messages: What was said before, as structs or as the API's own JSON.
-            system: Instructions, sent before everything else.
-            model: The model that answers; None for the client's.
-            output_type: The type of the reply's *output*: a struct, dataclass, `TypedDict` or
-                pydantic model, or what holds them; an `Output` says more. The answer's JSON is its
-                text. One that does not fit is asked for again, once, which costs as much again.
-            timeout: Limits of this call; a number is the total, in seconds.
-            retries: When to send again; a number is *max_attempts*.
-            extra_body: Fields of the request that acechat does not know; they win.
-            extra_headers: Additional headers.
-            **options: The other fields of the request; see `ChatOptions`.
+            *content: The user message: strings, and images from `image`. May be empty if *messages*
+                is given.
+            messages: Earlier messages, oldest first, as structs or as the API's JSON; default none.
+            system: The system prompt, sent before *messages*; default none.
+            model: A model name; default None, the client's model.
+            output_type: The type of the completion's *output*: a struct, dataclass, `TypedDict` or
+                pydantic model, a type made of these, or an `Output`; default None, no output. A
+                completion that does not match is requested again, once, at the cost of another
+                call.
+            timeout: Limits of this call: a `Timeout`, or a positive number for its *total* in
+                seconds; default None, the client's.
+            retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first
+                included; default None, the client's.
+            extra_body: Additional fields of the request; they replace fields of the same name.
+                Default none.
+            extra_headers: Additional HTTP headers of this call; default none.
+            **options: All other fields of the request, see `ChatOptions`: max_tokens,
+                max_completion_tokens, temperature, top_p, n, stop, response_format, tools,
+                tool_choice, parallel_tool_calls, stream_options, reasoning_effort,
+                frequency_penalty, presence_penalty, seed, logprobs, top_logprobs, logit_bias, user,
+                metadata, store, service_tier, modalities, audio, prediction, web_search_options.
 
         Raises:
-            ConfigurationError: Something cannot be sent; nothing was.
+            ConfigurationError: An argument cannot be sent; nothing was sent.
             TypeError: An option is unknown.
-            APIError: The service refused.
-            TransportError: No whole answer came; `RequestTimeoutError` where a limit passed.
-            ProtocolError: What came is no answer.
-            OutputError: The answer is not of *output_type*.
+            APIError: The service reported an error.
+            TransportError: No complete response arrived; `RequestTimeoutError` if a limit of
+                *timeout* passed.
+            ProtocolError: The response is malformed; `StreamTruncatedError` if a stream ended
+                early.
+            BudgetExceededError: The client's budget is used up; nothing was sent.
+            OutputError: The completion does not match *output_type*.
 
         Example:
             >>> (await client.chat("Hello", max_tokens=100)).text
@@ -146,14 +167,12 @@ class AsyncClient(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncChatStream[OutputT]:
-        """Ask, and return the answer while it is being written.
+        """Return the response as a stream of deltas, an `AsyncChatStream`.
 
-        Takes what `chat` does. Nothing is sent before the stream is read or entered; from then on
-        it raises what `chat` does. An answer that is not of *output_type* is not asked for again.
+        Nothing is sent before the stream is read or entered; errors of the request are raised then.
+        A completion that does not match *output_type* is not requested again.
 
-        Raises:
-            ConfigurationError: Something cannot be sent.
-            TypeError: An option is unknown.
+        Parameters and exceptions are those of `chat`.
 
         Example:
             >>> async for delta in client.stream("Hello"):
@@ -179,37 +198,39 @@ class AsyncClient(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncRun:
-        """Ask, call the tools that the model wants called, and ask again, until it answers.
+        """Send a request, run the tools that the model calls, and repeat until it stops.
 
-        Await it for the result, or iterate over its turns as they end; nothing is sent before.
-        Each turn is a call like `chat`, at the price of one.
+        Await the `AsyncRun` for its result, or iterate over its turns as they end; nothing is sent
+        before that. Each turn is one call like `chat`, at its price.
 
         Args:
-            *content: What the user says now: strings, and pictures from `image`.
-            messages: What was said before.
-            system: Instructions, sent before everything else.
-            model: The model that answers; None for the client's.
-            max_turns: The most answers to ask for, 1 or more.
-            max_parallel: The most tools that run at a time, 1 or more.
-            tool_timeout: Seconds that one call of a tool may take; None for no limit.
-            raise_tool_errors: Whether a failing tool ends the run. Else the model is told the
-                exception's name and text, and goes on.
-            budget: The most that the run may spend, beside the client's own budget. It is compared
-                before each turn with what the turns have used, so it is passed by one turn at most.
-            timeout: Limits of each turn's request.
-            retries: When to send a turn's request again.
-            extra_body: Fields of the requests that acechat does not know.
-            extra_headers: Additional headers.
-            **options: See `ChatOptions`. *tools* are functions (`acechat.tool` overrides what
-                their signature says) or a `Tool`; functions that are not asynchronous run in
-                threads. A *tool_choice* that demands a call holds for the first turn.
+            max_turns: The maximum number of requests, 1 or more; default 8.
+            max_parallel: The maximum number of tools that run at a time, 1 or more; default 8.
+            tool_timeout: Limit of one tool call, in seconds, positive; default None, no limit.
+            raise_tool_errors: If true, an exception in a tool ends the run; default False, the name
+                and text of the exception are sent to the model.
+            budget: The maximum that this run may spend, in addition to the client's budget; default
+                None, no limit. It is compared before each turn with the usage of the earlier turns,
+                so the run exceeds it by one turn at most.
+            *content: As in `chat`.
+            messages: As in `chat`.
+            system: As in `chat`.
+            model: As in `chat`.
+            timeout: As in `chat`, for the request of each turn.
+            retries: As in `chat`.
+            extra_body: As in `chat`.
+            extra_headers: As in `chat`.
+            **options: As in `chat`. *tools* are functions (`acechat.tool` overrides their signature
+                and docstring) or `Tool` objects; functions that are not async run in threads. A
+                *tool_choice* that requires a call holds for the first turn only.
 
         Raises:
             ConfigurationError: A tool or an argument cannot be used; nothing was sent.
-            MaxTurnsError: The model still called tools; *run* holds what had happened.
+            MaxTurnsError: The model still requested tools after *max_turns*; *run* has the
+                completed turns.
             BudgetExceededError: *budget*, or the client's, is used up; *run* as above.
             ToolError: A tool failed, and *raise_tool_errors* is true.
-            AceChatError: What `chat` raises; *run* holds what had happened.
+            AceChatError: Any error of `chat`; *run* as above.
 
         Example:
             >>> async def weather(city: str) -> str: ...
@@ -236,9 +257,9 @@ class AsyncClient(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncRunStream:
-        """Do what `run` does, and return what happens while it does: text, tools, turns.
+        """Run tools like `run`, and return an `AsyncRunStream` of text, tool calls and turns.
 
-        Takes what `run` does, and raises it when the stream is read.
+        Parameters and exceptions are those of `run`. Errors are raised when the stream is read.
 
         Example:
             >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text():
@@ -261,14 +282,13 @@ class AsyncClient(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncPreparedRequest:
-        """Return what `chat` would send, as data; nothing is sent.
+        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
 
-        It asks for a stream where `chat` would; a client with ``transport="plain"`` never does.
-        Takes what `chat` does. *timeout* and *retries* are those of
-        `AsyncPreparedRequest.count_tokens`.
+        It requests a stream where `chat` would; a client with ``transport="plain"`` never does.
+        Parameters are those of `chat`.
 
         Raises:
-            ConfigurationError: Something cannot be sent.
+            ConfigurationError: An argument cannot be sent; nothing was sent.
             TypeError: An option is unknown.
 
         Example:
@@ -285,7 +305,19 @@ class AsyncClient(Caller):
         model: str | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncConversation:
-        """Begin a conversation of several turns, or go on with *messages*."""
+        """Begin a conversation, which sends its history with each message.
+
+        Args:
+            messages: The history so far, oldest first, as structs or as the API's JSON; default
+                none.
+            system: The system prompt; default none.
+            model: A model name; default None, the client's model.
+            **options: Fields of each of its requests, see `ChatOptions`.
+
+        Example:
+            >>> conversation = client.conversation(system="Be brief.")
+            >>> (await conversation.send("Hello")).text
+        """
         from acechat._conversation import AsyncConversation
 
         return AsyncConversation(self, messages, system, model, options)
@@ -295,10 +327,10 @@ class AsyncClient(Caller):
         return await self._models()
 
     async def catalog(self) -> list[CatalogModel]:
-        """Return the public catalogue of chat models: what they can do, and their prices.
+        """Return the public catalogue of chat models: capabilities and prices.
 
-        It is read from ``platform.acedata.cloud``, or from the host of *base_url* where that is not
-        AceData's. Neither the token nor *headers* are sent, and no middleware is asked.
+        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
+        AceData's. Neither the token nor *headers* are sent, and middleware is not called.
         """
         return await self._catalog()
 
@@ -310,7 +342,18 @@ class AsyncClient(Caller):
         model: str | None = None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
-        """Return how many tokens a request would have; asking is free (contract, 4.1)."""
+        """Return the number of prompt tokens of a request. The service does not charge for it.
+
+        Args:
+            *content: As in `chat`.
+            messages: As in `chat`.
+            system: As in `chat`.
+            model: As in `chat`.
+            tools: Functions or the API's JSON, counted with the messages; default none.
+
+        Example:
+            >>> await client.count_tokens("Hello", system="Be brief.")
+        """
         terms = Terms(system, model)
         return await self._count_tokens(content, messages, terms, tools)
 

@@ -1,4 +1,8 @@
-"""The code and the commands of the documentation run; `nox -s docs` builds it, strictly."""
+"""The code and the commands of the documentation run.
+
+A block that begins with its imports is a script, and runs as one; the blocks without imports that
+follow continue it. Cells of notebooks, which may use ``await``, have the class "notebook".
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,29 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-CODE = [page for page in PAGES if blocks(page, "python")]
+def scripts(page):
+    """Return the scripts of *page*: each begins at a block with imports."""
+    found = []
+    for code in blocks(page, "python"):
+        if "def test_" in code:
+            continue
+        if re.match(r"(from|import) ", code):
+            found.append(code)
+        else:
+            assert found, f"the first code of {page.name} imports nothing"
+            found[-1] += "\n" + code
+    return found
+
+
+NOTEBOOK = r"{code-block} python\n:class: notebook\n"
+SCRIPTS = [
+    pytest.param(code, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, code in enumerate(scripts(page), 1)
+]
+NOTEBOOKS = [page for page in PAGES if blocks(page, NOTEBOOK)]
 FRAGMENTS = [block for page in PAGES for block in blocks(page, "py")]
-TESTS = [code for page in CODE for code in blocks(page, "python") if "def test_" in code]
+TESTS = [code for page in PAGES for code in blocks(page, "python") if "def test_" in code]
 COMMANDS = [
     line.partition("  #")[0].strip()
     for page in PAGES
@@ -90,18 +114,20 @@ def run(code, *, stdin=""):
 
 
 def test_there_is_documentation_with_code():
-    assert len(CODE) > 8
+    assert len(SCRIPTS) > 40
     assert len(FRAGMENTS) >= 2
-    assert len(TESTS) >= 1
+    assert len(TESTS) >= 2
+    assert len(NOTEBOOKS) == 1
 
 
-@pytest.mark.parametrize("page", CODE, ids=lambda page: page.stem)
-def test_the_code_of_a_page_runs_from_top_to_end(page, environment):
-    run(RUN, stdin="\0".join(set_apart(blocks(page, "python"))))
+@pytest.mark.parametrize("code", SCRIPTS)
+def test_a_script_runs(code, environment):
+    run(code)
 
 
-def set_apart(codes):
-    return [code for code in codes if code not in TESTS]
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda page: page.stem)
+def test_the_cells_of_a_notebook_run(page, environment):
+    run(RUN, stdin="\0".join(blocks(page, NOTEBOOK)))
 
 
 @pytest.mark.parametrize("code", FRAGMENTS)

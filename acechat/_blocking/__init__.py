@@ -38,11 +38,13 @@ __all__ = ["Client"]
 
 
 class Client(Caller):
-    """The chat completion service, for scripts: the blocking `AsyncClient`.
+    """Client of the chat completion service, for scripts and threads: the blocking `AsyncClient`.
 
-    It takes what `AsyncClient` takes and does what it does, on an event loop in a thread of its
-    own. So it works in any thread, in several at once, in a notebook, and after a fork. Ctrl-C ends
-    the call that waits.
+    It runs the asynchronous client on an event loop in a thread of its own, so it works in any
+    thread, in several at once, in a notebook, and after a fork. Ctrl-C cancels the call in
+    progress.
+
+    Parameters are those of `AsyncClient`, without *session*.
 
     Example:
         >>> with Client() as client:
@@ -111,7 +113,7 @@ class Client(Caller):
         self.close()
 
     def close(self) -> None:
-        """Close the connections and end the thread; calls under way end with an error."""
+        """Close the connections and end the thread. Calls in progress raise `ClientClosedError`."""
         self._loop.stop(self._transport.close)
 
     def chat(
@@ -127,7 +129,41 @@ class Client(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion[OutputT]:
-        """Ask, wait, and return the whole answer; see `AsyncClient.chat` for the arguments.
+        """Send one request and return the complete response.
+
+        Args:
+            *content: The user message: strings, and images from `image`. May be empty if *messages*
+                is given.
+            messages: Earlier messages, oldest first, as structs or as the API's JSON; default none.
+            system: The system prompt, sent before *messages*; default none.
+            model: A model name; default None, the client's model.
+            output_type: The type of the completion's *output*: a struct, dataclass, `TypedDict` or
+                pydantic model, a type made of these, or an `Output`; default None, no output. A
+                completion that does not match is requested again, once, at the cost of another
+                call.
+            timeout: Limits of this call: a `Timeout`, or a positive number for its *total* in
+                seconds; default None, the client's.
+            retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first
+                included; default None, the client's.
+            extra_body: Additional fields of the request; they replace fields of the same name.
+                Default none.
+            extra_headers: Additional HTTP headers of this call; default none.
+            **options: All other fields of the request, see `ChatOptions`: max_tokens,
+                max_completion_tokens, temperature, top_p, n, stop, response_format, tools,
+                tool_choice, parallel_tool_calls, stream_options, reasoning_effort,
+                frequency_penalty, presence_penalty, seed, logprobs, top_logprobs, logit_bias, user,
+                metadata, store, service_tier, modalities, audio, prediction, web_search_options.
+
+        Raises:
+            ConfigurationError: An argument cannot be sent; nothing was sent.
+            TypeError: An option is unknown.
+            APIError: The service reported an error.
+            TransportError: No complete response arrived; `RequestTimeoutError` if a limit of
+                *timeout* passed.
+            ProtocolError: The response is malformed; `StreamTruncatedError` if a stream ended
+                early.
+            BudgetExceededError: The client's budget is used up; nothing was sent.
+            OutputError: The completion does not match *output_type*.
 
         Example:
             >>> client.chat("Hello", max_tokens=100).text
@@ -148,7 +184,12 @@ class Client(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream[OutputT]:
-        """Ask, and return the answer while it is being written; see `AsyncClient.stream`.
+        """Return the response as a stream of deltas, an `ChatStream`.
+
+        Nothing is sent before the stream is read or entered; errors of the request are raised then.
+        A completion that does not match *output_type* is not requested again.
+
+        Parameters and exceptions are those of `chat`.
 
         Example:
             >>> for delta in client.stream("Hello"):
@@ -174,11 +215,10 @@ class Client(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> RunResult:
-        """Ask, call the tools that the model wants called, and ask again, until it answers.
+        """Send a request, run the tools that the model calls, and repeat until it stops.
 
-        Takes and raises what `AsyncClient.run` does, and returns when all is done; `run_stream`
-        tells what happens meanwhile. Functions run in threads, asynchronous ones on the client's
-        event loop.
+        Returns after the last turn; `run_stream` yields events meanwhile. Async functions run on
+        the client's event loop. Parameters and exceptions are those of `AsyncClient.run`.
 
         Example:
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
@@ -210,7 +250,9 @@ class Client(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> RunStream:
-        """Do what `run` does, and return what happens while it does; see `AsyncRunStream`.
+        """Run tools like `run`, and return an `RunStream` of text, tool calls and turns.
+
+        Parameters and exceptions are those of `run`. Errors are raised when the stream is read.
 
         Example:
             >>> for text in client.run_stream("Umbrella?", tools=[weather]).text():
@@ -235,7 +277,14 @@ class Client(Caller):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> PreparedRequest:
-        """Return what `chat` would send, as data; see `AsyncClient.prepare`.
+        """Return the request of `chat` as an `PreparedRequest`, without sending it.
+
+        It requests a stream where `chat` would; a client with ``transport="plain"`` never does.
+        Parameters are those of `chat`.
+
+        Raises:
+            ConfigurationError: An argument cannot be sent; nothing was sent.
+            TypeError: An option is unknown.
 
         Example:
             >>> print(client.prepare("Hello", max_tokens=100).curl())
@@ -254,7 +303,19 @@ class Client(Caller):
         model: str | None = None,
         **options: Unpack[ChatOptions],
     ) -> Conversation:
-        """Begin a conversation of several turns, or go on with *messages*."""
+        """Begin a conversation, which sends its history with each message.
+
+        Args:
+            messages: The history so far, oldest first, as structs or as the API's JSON; default
+                none.
+            system: The system prompt; default none.
+            model: A model name; default None, the client's model.
+            **options: Fields of each of its requests, see `ChatOptions`.
+
+        Example:
+            >>> conversation = client.conversation(system="Be brief.")
+            >>> conversation.send("Hello").text
+        """
         from acechat._blocking._conversation import Conversation
 
         return Conversation(self, messages, system, model, options)
@@ -264,7 +325,11 @@ class Client(Caller):
         return self._loop.run(self._models)
 
     def catalog(self) -> list[CatalogModel]:
-        """Return the public catalogue of chat models: what they can do, and their prices."""
+        """Return the public catalogue of chat models: capabilities and prices.
+
+        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
+        AceData's. Neither the token nor *headers* are sent, and middleware is not called.
+        """
         return self._loop.run(self._catalog)
 
     def count_tokens(
@@ -275,7 +340,7 @@ class Client(Caller):
         model: str | None = None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
-        """Return how many tokens a request would have; asking is free (contract, 4.1)."""
+        """Return the number of prompt tokens of a request. The service does not charge for it."""
         terms = Terms(system, model)
         return self._loop.run(self._count_tokens, content, messages, terms, tools)
 

@@ -108,90 +108,93 @@ ToolChoice: TypeAlias = Literal["none", "auto", "required"] | NamedTool
 
 
 class ChatOptions(TypedDict, total=False):
-    """The optional fields of a request. None leaves a field out.
+    """Optional fields of a request, the ``**options`` of `Client.chat` and its siblings.
 
-    Ranges are the service's; acechat does not check them, because they change with the models. A
-    field that is not listed here goes through *extra_body*.
+    None leaves a field out. The ranges are the service's and change with the models, so acechat
+    does not check them. Other fields are sent with *extra_body*.
     """
 
     max_tokens: int | None
-    """The most tokens that the answer may have. The service's default is 8192 for Claude."""
+    """Maximum number of tokens of the completion, 1 or more; the model's limit is the upper bound.
+    Default: the service's, 8192 for Claude."""
 
     max_completion_tokens: int | None
-    """Another name for *max_tokens*; give one of the two."""
+    """Another name of *max_tokens*, in tokens. Default: none. Set one of the two only."""
 
     temperature: float | None
-    """Randomness, 0 to 2; 1 if left out. Claude itself knows 0 to 1."""
+    """Randomness, 0 to 2; Claude accepts 0 to 1. Default: 1."""
 
     top_p: float | None
-    """The share of probability to sample from, 0 to 1; 1 if left out."""
+    """Share of the probability to sample from, 0 to 1. Default: 1."""
 
     n: int | None
-    """How many answers to give, 1 to 128; 1 if left out. Claude gives one whatever is asked."""
+    """Number of choices, 1 to 128. Default: 1. Claude returns one choice for any value."""
 
     stop: str | Sequence[str] | None
-    """One to four texts before which the answer ends."""
+    """One to four strings before which the completion ends. Default: none."""
 
     response_format: ResponseFormat | Mapping[str, Any] | None
-    """The form of the answer. The service ignores it for Claude: check what arrives."""
+    """Form of the completion. Default: text. The service ignores it for Claude; use *output_type*,
+    which validates."""
 
     tools: Sequence[FunctionTool | Mapping[str, Any] | Callable[..., Any]] | None
     """Tools that the model may call: functions, which `run` calls and `chat` only describes, or the
-    API's own JSON. A tool without *parameters* gets those of no argument."""
+    API's JSON. Default: none. A tool without *parameters* takes no argument."""
 
     tool_choice: ToolChoice | Mapping[str, Any] | None
-    """Whether the model may, must or must not call a tool, or which one it must."""
+    """``"auto"``, ``"none"``, ``"required"``, or the one tool to call. Default: the service's."""
 
     parallel_tool_calls: bool | None
-    """Whether one answer may call several tools; true if left out."""
+    """Whether one completion may call several tools. Default: true."""
 
     stream_options: StreamOptions | Mapping[str, Any] | None
-    """Options of a stream. The usage comes without asking for it."""
+    """Options of a stream. Default: none. Claude's usage is streamed without them."""
 
     reasoning_effort: str | None
-    """``"minimal"``, ``"low"``, ``"medium"``, ``"high"``; newer models also know others."""
+    """``"minimal"``, ``"low"``, ``"medium"`` or ``"high"``; newer models also accept ``"xhigh"``
+    and ``"max"``. Default: ``"medium"``."""
 
     frequency_penalty: float | None
-    """-2 to 2; 0 if left out. No effect on Claude."""
+    """-2 to 2. Default: 0. No effect on Claude."""
 
     presence_penalty: float | None
-    """-2 to 2; 0 if left out. No effect on Claude."""
+    """-2 to 2. Default: 0. No effect on Claude."""
 
     seed: int | None
-    """No effect on Claude."""
+    """Any integer. Default: none. No effect on Claude."""
 
     logprobs: bool | None
-    """Whether to return log probabilities. Claude returns none."""
+    """Whether to return log probabilities. Default: false. Claude returns none."""
 
     top_logprobs: int | None
-    """How many, 0 to 20."""
+    """Number of alternatives per token, 0 to 20. Default: none. Claude returns none."""
 
     logit_bias: Mapping[str, int] | None
-    """Tokens to prefer or avoid, -100 to 100. No effect on Claude."""
+    """Token ids to prefer or avoid, each -100 to 100. Default: none. No effect on Claude."""
 
     user: str | None
-    """Who asks, as an opaque name of yours."""
+    """Opaque name of your end user. Default: none."""
 
     metadata: Mapping[str, str] | None
-    """At most 16 notes; keys of up to 64 and values of up to 512 characters."""
+    """At most 16 entries; keys of up to 64, values of up to 512 characters. Default: none."""
 
     store: bool | None
-    """Not supported for Claude."""
+    """Whether to store the completion. Default: false. Not supported for Claude."""
 
     service_tier: str | None
-    """``"auto"``, ``"default"``, ``"flex"``, ``"scale"`` or ``"priority"``."""
+    """``"auto"``, ``"default"``, ``"flex"``, ``"scale"`` or ``"priority"``. Default: ``"auto"``."""
 
     modalities: Sequence[str] | None
-    """``"text"`` and ``"audio"``. Claude writes text."""
+    """``"text"`` and ``"audio"``. Default: the service's. Claude writes text."""
 
     audio: AudioOptions | Mapping[str, Any] | None
-    """How audio is to sound. No effect on Claude."""
+    """Voice and format of audio. Default: none. No effect on Claude."""
 
     prediction: Prediction | Mapping[str, Any] | None
-    """Text that the answer is expected to repeat. No effect on Claude."""
+    """Text that the completion is expected to repeat. Default: none. No effect on Claude."""
 
     web_search_options: WebSearchOptions | Mapping[str, Any] | None
-    """Lets the model search the web."""
+    """Lets the model search the web. Default: no search."""
 
 
 class ChatCompletionRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
