@@ -365,9 +365,6 @@ class Running:
             self._over.set()
 
     async def _serve(self) -> None:
-        # Imported before the first call: what fails here reaches the callers as it is.
-        from anyio import CancelScope  # noqa: F401
-
         from acechat._transport import abandoned
 
         self._leaving = asyncio.Event()
