@@ -102,6 +102,9 @@ def find_others() -> list[str]:
 
 OTHERS = find_others()
 
+# The tests start hundreds of programs. Without bytecode each would compile its imports again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def install_group(session: nox.Session, group: str, *more: str) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, group), *more)
