@@ -27,14 +27,14 @@ ONCE = [
     "interop",
     "web",
     "cli",
-    "test_readme.py",
-    "test_benchmarks.py",
-    "test_conformance.py",
-    "test_docs.py",
-    "test_migration.py",
-    "test_reference.py",
+    "docs/test_readme.py",
+    "benchmarks/test_benchmarks.py",
+    "benchmarks/test_conformance.py",
+    "docs/test_docs.py",
+    "docs/test_migration.py",
+    "docs/test_reference.py",
     "test_search.py",
-    "test_ten_tasks.py",
+    "docs/test_ten_tasks.py",
 ]
 """Tests of what does not depend on the version of Python, and takes long."""
 
@@ -45,11 +45,11 @@ SLOWED = [
     "laws/test_import_time.py",
     "cli/test_cli_costs.py",
     "test_costs.py",
-    "test_benchmarks.py",
+    "benchmarks/test_benchmarks.py",
 ]
 """Tests whose figures change while coverage is measured."""
 
-LONG = ["interop", "fuzz", "behaviour/test_case_table.py", "test_leaks.py", "test_readme.py",
+LONG = ["interop", "fuzz", "behaviour/test_case_table.py", "test_leaks.py", "docs/test_readme.py",
         "test_soak.py"]  # fmt: skip
 """Tests that take long, and run nothing that the others do not."""
 
@@ -62,8 +62,8 @@ NEIGHBOURS += ["pytest-asyncio", "litellm"]
 
 BESIDE = ["behaviour/test_neighbours.py", "behaviour/test_blocking.py",
           "behaviour/test_lifecycle.py", "behaviour/test_streams.py", "behaviour/test_timeouts.py",
-          "test_loops.py", "test_testing.py", "test_cassette_mark.py", "test_notebook.py",
-          "cli"]  # fmt: skip
+          "sync/test_event_loop.py", "test_pytest_plugin.py",
+          "test_cassette_mark.py", "test_notebook.py", "cli"]  # fmt: skip
 """Tests of what neighbours may disturb."""
 
 nox.options.sessions = ["tests"]
@@ -133,7 +133,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, on the Python that runs nox; `-- tests/test_sse.py` some of them."""
+    """All tests, on the Python that runs nox; `-- tests/wire/test_sse.py` some of them."""
     install_group(session, "tests", "-e", ".[cli]")
     session.run("pytest", *IN_PARALLEL, *session.posargs)
 
@@ -201,7 +201,9 @@ def speed(session: nox.Session) -> None:
     install_group(session, "tests", "-e", ".[cli,speed]")
     session.run("python", "-c", "import uvloop")
     session.run(
-        "pytest", *IN_PARALLEL, *(session.posargs or ["tests/behaviour", "tests/test_loops.py"])
+        "pytest",
+        *IN_PARALLEL,
+        *(session.posargs or ["tests/behaviour", "tests/sync/test_event_loop.py"]),
     )
 
 
@@ -226,15 +228,15 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *MEASURED)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", "--fail-under=97")
-    lower = "import sys; sys.path.insert(0, 'tests/laws'); import test_floors as law; "
-    lower += "print(*(f'acechat/{n}.py,acechat/{n}/*' for n in sorted(law.SANS_IO)), sep=',')"
+    lower = "import sys; sys.path.insert(0, 'tests/laws'); import test_layers as law; "
+    lower += "print(*law.PURE_FILES, sep=',')"
     include = session.run("python", "-c", lower, silent=True)
     session.run("coverage", "report", "--fail-under=100", f"--include={str(include).strip()}")
 
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Break each line of the floors without I/O and see a test fail; `-- "acechat._sse*"` some."""
+    """Break each line of the floors without I/O and see a test fail; `-- "acechat._wire*"`."""
     install_group(session, "tests", "-e", ".[cli]", "mutmut>=3.8")
     shutil.rmtree("mutants", ignore_errors=True)
     session.run("mutmut", "run", *session.posargs)
@@ -262,7 +264,7 @@ def fuzz(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Each example, against the service on localhost."""
     install_group(session, "tests", "-e", ".[cli]")
-    session.run("pytest", "-q", "tests/test_examples.py")
+    session.run("pytest", "-q", "tests/docs/test_examples.py")
 
 
 @nox.session

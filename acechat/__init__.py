@@ -9,16 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from acechat import errors, types
-from acechat._config import RetryPolicy, Timeout
-from acechat._events import (
-    AttemptFailed,
-    CallEvent,
-    CallFailed,
-    CallFinished,
-    FirstToken,
-    RequestSent,
-)
-from acechat._limits import Budget, RateLimit
+from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._version import __version__
 from acechat.errors import (
     AccountDisabledError,
@@ -86,28 +77,36 @@ from acechat.types import (
     Usage,
     UserMessage,
 )
+from acechat.types.call_event import (
+    AttemptFailed,
+    CallEvent,
+    CallFailed,
+    CallFinished,
+    FirstToken,
+    RequestSent,
+)
 
 if TYPE_CHECKING:
-    from acechat._blocking import Client
-    from acechat._blocking._conversation import Conversation
-    from acechat._blocking._prepared import PreparedRequest
-    from acechat._blocking._relay import Relay
-    from acechat._blocking._run_stream import RunStream
-    from acechat._blocking._stream import ChatStream
-    from acechat._client import AsyncClient
-    from acechat._conversation import AsyncConversation
+    from acechat._async.client import AsyncClient
+    from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
+    from acechat._async.run import AsyncRun
+    from acechat._async.run_stream import AsyncRunStream
+    from acechat._async.sse_relay import AsyncRelay
+    from acechat._async.stream import AsyncChatStream
+    from acechat._core.meter import Meter
+    from acechat._core.middleware import CallNext, HTTPResponse, Middleware
+    from acechat._core.observers import Observer
     from acechat._image import image
-    from acechat._middleware import CallNext, HTTPResponse, Middleware
-    from acechat._money import Meter
-    from acechat._observers import Observer
-    from acechat._output import Output
-    from acechat._prepared import AsyncPreparedRequest
-    from acechat._relay import AsyncRelay
-    from acechat._request import HTTPRequest
-    from acechat._run import AsyncRun
-    from acechat._run_stream import AsyncRunStream
-    from acechat._stream import AsyncChatStream
-    from acechat._tool import Tool, tool
+    from acechat._sync.client import Client
+    from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
+    from acechat._sync.run_stream import RunStream
+    from acechat._sync.sse_relay import Relay
+    from acechat._sync.stream import ChatStream
+    from acechat._tools.output import Output
+    from acechat._tools.tool import Tool, tool
+    from acechat._wire.request import HTTPRequest
 
 __all__ = [
     "APIError",
@@ -213,29 +212,29 @@ __all__ = [
 # What a type checker needs is imported above; the rest when it is asked for: a program that only
 # catches errors or reads types should not wait for the clients (PEP 562).
 _LATER = {
-    "AsyncChatStream": "_stream",
-    "AsyncClient": "_client",
-    "AsyncConversation": "_conversation",
-    "AsyncPreparedRequest": "_prepared",
-    "AsyncRelay": "_relay",
-    "AsyncRun": "_run",
-    "AsyncRunStream": "_run_stream",
-    "CallNext": "_middleware",
-    "ChatStream": "_blocking._stream",
-    "Client": "_blocking",
-    "Conversation": "_blocking._conversation",
-    "HTTPRequest": "_request",
-    "HTTPResponse": "_middleware",
-    "Meter": "_money",
-    "Middleware": "_middleware",
-    "Observer": "_observers",
-    "Output": "_output",
-    "PreparedRequest": "_blocking._prepared",
-    "Relay": "_blocking._relay",
-    "RunStream": "_blocking._run_stream",
-    "Tool": "_tool",
+    "AsyncChatStream": "_async.stream",
+    "AsyncClient": "_async.client",
+    "AsyncConversation": "_async.conversation",
+    "AsyncPreparedRequest": "_async.prepared",
+    "AsyncRelay": "_async.sse_relay",
+    "AsyncRun": "_async.run",
+    "AsyncRunStream": "_async.run_stream",
+    "CallNext": "_core.middleware",
+    "ChatStream": "_sync.stream",
+    "Client": "_sync.client",
+    "Conversation": "_sync.conversation",
+    "HTTPRequest": "_wire.request",
+    "HTTPResponse": "_core.middleware",
+    "Meter": "_core.meter",
+    "Middleware": "_core.middleware",
+    "Observer": "_core.observers",
+    "Output": "_tools.output",
+    "PreparedRequest": "_sync.prepared",
+    "Relay": "_sync.sse_relay",
+    "RunStream": "_sync.run_stream",
+    "Tool": "_tools.tool",
     "image": "_image",
-    "tool": "_tool",
+    "tool": "_tools.tool",
 }
 
 

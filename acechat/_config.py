@@ -1,125 +1,35 @@
-"""What a client is told once: how long, how often, how much."""
+"""The settings of a client, checked: base URL, model, headers and limits."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
-from math import isfinite
 from typing import Literal, TypeAlias, get_args
 
-import msgspec
 from msgspec import Struct
 
-from acechat._environment import Token
-from acechat._limits import Budget, RateLimit
+from acechat._credentials import Token
+from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat.errors import ConfigurationError
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "Config",
-    "RetryPolicy",
-    "Riding",
-    "Timeout",
-    "as_models",
-    "as_retries",
-    "as_timeout",
-    "check_headers",
-]
+__all__ = ["DEFAULT_MODEL", "Config", "Riding", "as_models", "check_headers", "read_api_root"]
 
 Riding: TypeAlias = Literal["auto", "stream", "plain"]
 """How the answer of a `chat` travels: as a stream, at once, or as fits the request."""
 
+
 DEFAULT_MODEL = "claude-sonnet-4-20250514"
+
+
 _OWN_HEADERS = {"authorization", "content-length", "host", "transfer-encoding", "connection"}
+
+
 _UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+
 _LEAST_RECORD = 1024
 """Bytes in which a request and an answer can be told apart."""
-
-
-def _is_positive(number: object) -> bool:
-    return (
-        isinstance(number, int | float)
-        and not isinstance(number, bool)
-        and isfinite(number)
-        and number > 0
-    )
-
-
-class Timeout(Struct, frozen=True):
-    """Limits of one call, in seconds; None means no limit.
-
-    Raises:
-        ConfigurationError: A limit is not a positive number.
-    """
-
-    total: float | None = None
-    """All attempts, the waiting between them, and the reading of the answer. None, because
-    128,000 tokens take half an hour."""
-
-    connect: float | None = 10.0
-    """Looking up the host, connecting, TLS. Waiting for *max_concurrency* does not count."""
-
-    first_token: float | None = 600.0
-    """From sending to the first content of a stream, or the first byte of a whole answer."""
-
-    idle: float | None = 120.0
-    """Between two pieces of content of a stream (heartbeats are none), or two reads of a whole
-    answer."""
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            limit = getattr(self, name)
-            if limit is not None and not _is_positive(limit):
-                raise ConfigurationError(
-                    f"Timeout.{name} must be a positive number of seconds or None, not {limit!r}"
-                )
-
-    def with_total(self, seconds: float) -> Timeout:
-        """Return a copy with another *total*."""
-        return msgspec.structs.replace(self, total=seconds)
-
-
-class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """When a failed call is sent again.
-
-    Retried: what was never sent, what the service refused for now (408, 409, 429, 5xx, or an error
-    of that kind before any content of a stream), and connections that broke before any content.
-    Not retried: what was answered, delivered in part or timed out, because the service may have
-    charged for it. There is no idempotency key (contract, 3.3), so a connection that broke may
-    have been charged too; *max_attempts* = 1 sends once, whatever happens. (A kept connection that
-    turns out to be dead, within a second and before any byte of an answer, is replaced by a fresh
-    one without counting as an attempt.)
-
-    The wait before attempt *k* + 1 is random between 0 and min(*max_delay*, *base_delay* × 2^(*k*
-    − 1)) seconds. A ``Retry-After`` of up to 120 s is obeyed instead.
-
-    Raises:
-        ConfigurationError: A number is out of range.
-    """
-
-    max_attempts: int = 3
-    """The first attempt counts, so 1 means no retries."""
-
-    base_delay: float = 0.5
-    """Seconds."""
-
-    max_delay: float = 8.0
-    """Seconds."""
-
-    retry_timeouts: bool = False
-    """Whether to send again what timed out, though the first may still be worked on and billed."""
-
-    def __post_init__(self) -> None:
-        attempts: object = self.max_attempts
-        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-            raise ConfigurationError(
-                f"max_attempts must be a whole number of 1 or more, not {attempts!r}; "
-                "it counts the first attempt"
-            )
-        for name in ("base_delay", "max_delay"):
-            delay = getattr(self, name)
-            if delay != 0 and not _is_positive(delay):
-                raise ConfigurationError(f"{name} must be 0 or more seconds, not {delay!r}")
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -173,15 +83,6 @@ class Config(Struct, frozen=True, kw_only=True):
         return f"Config({self.api_root}, model={self.model!r}, token={self.token!r})"
 
 
-def as_timeout(timeout: Timeout | float | None, default: Timeout) -> Timeout:
-    """Read a *timeout* argument: a number is the total, None the *default*."""
-    if timeout is None:
-        return default
-    if isinstance(timeout, Timeout):
-        return timeout
-    return default.with_total(timeout)
-
-
 def as_models(models: Iterable[str]) -> tuple[str, ...]:
     """Read a list of *models*.
 
@@ -192,15 +93,6 @@ def as_models(models: Iterable[str]) -> tuple[str, ...]:
     if isinstance(models, str) or not all(isinstance(name, str) for name in names):
         raise ConfigurationError(f"fallback_models must be a list of names, not {models!r}")
     return names
-
-
-def as_retries(retries: RetryPolicy | int | None, default: RetryPolicy) -> RetryPolicy:
-    """Read a *retries* argument: a number is *max_attempts*, None the *default*."""
-    if retries is None:
-        return default
-    if isinstance(retries, RetryPolicy):
-        return retries
-    return msgspec.structs.replace(default, max_attempts=retries)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -223,3 +115,45 @@ def check_headers(headers: Mapping[str, str]) -> None:
                 f"the value of the header {name!r} must be a str without line breaks, other "
                 "control characters and halves of characters"
             )
+
+
+_DEFAULT_BASE_URL = "https://api.acedata.cloud"
+
+
+_BASE_URL_VARIABLE = "ACEDATACLOUD_API_BASE_URL"
+
+
+def read_api_root(given: str | None) -> str:
+    """Return where the API's paths begin, for the base URL that was *given* or the environment's.
+
+    An origin gets ``/v1``; anything longer is used as it is.
+
+    Raises:
+        ConfigurationError: It is no such URL.
+    """
+    from urllib.parse import urlsplit
+
+    url = given or os.environ.get(_BASE_URL_VARIABLE) or _DEFAULT_BASE_URL
+    if not isinstance(url, str):
+        raise ConfigurationError(f"the base URL must be a str, not {type(url).__name__}")
+    url = url.strip()
+    where = f"the base URL {url!r}"
+    if not url.isprintable() or " " in url:
+        raise ConfigurationError(f"{where} holds white space or control characters")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{where} is no URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError(f"{where} must begin with https:// (or http://) and name a host")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "the base URL must hold no user name, '?' or '#': the token goes into api_token="
+        )
+    path = parts.path.rstrip("/")
+    if path.endswith("/chat/completions"):
+        raise ConfigurationError(
+            f"{where} must end before /chat/completions, which acechat adds itself"
+        )
+    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"

@@ -41,9 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def acechat_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """A service that nobody has used yet; marked with ``acechat_cassette``, one that replays."""
-    from acechat.testing import emulated
+    from acechat.emulator import Service
 
-    with emulated(**_options(request)) as service:
+    with Service(**_options(request)) as service:
         yield service
 
 
@@ -62,7 +62,7 @@ def _options(request: pytest.FixtureRequest) -> ServiceOptions:
             "https://api.acedata.cloud, and a token in ACEDATACLOUD_API_TOKEN",
             pytrace=False,
         )
-    from acechat._environment import read_token
+    from acechat._credentials import read_token
 
     path.parent.mkdir(parents=True, exist_ok=True)
     return {"record": path, "upstream": upstream, "token": read_token(None).reveal()}

@@ -35,7 +35,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     import os
 
-    from acechat._cassette import Cassette
+    from acechat._record.cassette import Cassette
     from acechat.types import ChatCompletion, RunResult, ToolCall
 
 __all__ = [

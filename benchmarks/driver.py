@@ -15,7 +15,7 @@ from subprocess import PIPE, Popen
 from typing import Any, Self
 from urllib.request import urlopen
 
-from acechat.conformance import environments
+from benchmarks.conformance import environments
 from benchmarks.subjects import SUBJECTS, Subject
 
 ROOT = Path(__file__).parent.parent

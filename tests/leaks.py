@@ -128,10 +128,10 @@ class _Watch:
 
 _MAY_BLOCK = {
     "logging/__init__.py": {"emit"},  # handlers write where the user told them to
-    "acechat/_cassette.py": {"save"},  # who says save(), wants to wait for it
-    "acechat/_conversation.py": {"save", "load"},
+    "acechat/_record/cassette.py": {"save"},  # who says save(), wants to wait for it
+    "acechat/_core/history.py": {"save", "load"},
     "acechat/mcp.py": {"_at_url", "_of_command"},  # the first of them imports somebody's package
-    "acechat/emulator/_relay.py": {"_write"},  # a recorder that serves one developer
+    "acechat/emulator/recording_proxy.py": {"_write"},  # a recorder that serves one developer
     "coverage/collector.py": {"lock_data"},  # which measures acechat, and is no part of it
 }
 
@@ -140,10 +140,12 @@ _MAY_BLOCK = {
 def blocking_forbidden() -> Iterator[None]:
     """Let what acechat does in a running loop raise where it would block."""
     # The kit's own loop starts processes, and serves nobody else.
-    ours = {"scanned_modules": ["acechat"], "excluded_modules": ["acechat.conformance"]}
+    ours = {"scanned_modules": ["acechat"], "excluded_modules": ["benchmarks.conformance"]}
     with blockbuster.blockbuster_ctx(**ours) as blocks:
         # Whoever uses the blocking client in a loop wants to wait.
-        blocks.functions["threading.Lock.acquire"].can_block_in("acechat/_portal.py", _WAITS)
+        blocks.functions["threading.Lock.acquire"].can_block_in(
+            "acechat/_sync/loop_thread.py", _WAITS
+        )
         if find_spec("uvloop"):  # it waits for a thread that has ended, as asyncio does
             blocks.functions["threading.Lock.acquire"].can_block_in("asyncio/runners.py", {"close"})
         for function in blocks.functions.values():

@@ -33,7 +33,7 @@ from acechat import (
     Timeout,
     TransportError,
 )
-from acechat._loops import loop_factory
+from acechat._sync.event_loop import loop_factory
 
 FAULTS = ("busy", "reset", "cut", "refused", "html", "stall", "left")
 EVERY = 10

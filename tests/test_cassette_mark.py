@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acechat import Client
-from acechat._cassette import Cassette
+from acechat._record.cassette import Cassette
 from acechat.emulator import ok
 
 pytest_plugins = ["pytester"]

@@ -9,17 +9,9 @@ from fractions import Fraction
 import msgspec
 import pytest
 
-from acechat._config import (
-    DEFAULT_MODEL,
-    Config,
-    RetryPolicy,
-    Timeout,
-    as_models,
-    as_retries,
-    as_timeout,
-    check_headers,
-)
-from acechat._environment import Token, read_api_root, read_token
+from acechat._config import DEFAULT_MODEL, Config, as_models, check_headers, read_api_root
+from acechat._credentials import Token, read_token
+from acechat._policy.values import RetryPolicy, Timeout, as_retries, as_timeout
 from acechat.errors import ConfigurationError
 
 SECRET = "sk-0123456789abcdef0123456789abcdef"

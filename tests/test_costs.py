@@ -20,8 +20,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from acechat import AsyncClient, Client, _toolbox, tool
-from acechat._tool import form_of
+from acechat import AsyncClient, Client, tool
+from acechat._tools import executor as _toolbox
+from acechat._tools.tool import form_of
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from acechat import errors
-from acechat._cassette import Cassette
-from acechat._exchange import Exchange, Request
+from acechat._record.cassette import Cassette
+from acechat._record.exchange import Exchange, Request
 from acechat.errors import (
     AccountDisabledError,
     AceChatError,

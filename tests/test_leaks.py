@@ -57,7 +57,7 @@ LEAKS = {
     "blocking calls": """
         def test_blocking_calls(monkeypatch):
             import asyncio, time
-            from acechat import _call
+            from acechat._core import call as _call
             code = "def pause(): time.sleep(0.001)"
             namespace = {"time": time}
             exec(compile(code, _call.__file__, "exec"), namespace)

@@ -9,9 +9,10 @@ from itertools import permutations
 
 import pytest
 
-from acechat import ImagePart, Tool, _mcp_tools
-from acechat._mcp_server import Server
-from acechat._mcp_tools import Parameters, parts_of, repaired, unique_names
+from acechat import ImagePart, Tool
+from acechat.mcp import tools as _mcp_tools
+from acechat.mcp.server import Server
+from acechat.mcp.tools import Parameters, parts_of, repaired, unique_names
 
 types = pytest.importorskip("mcp.types")
 

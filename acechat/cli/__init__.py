@@ -16,7 +16,7 @@ def main() -> None:
     a terminal that was closed.
     """
     try:
-        from acechat.cli._commands import run
+        from acechat.cli.app import run
 
         code = run(sys.argv[1:])
     except ModuleNotFoundError as error:

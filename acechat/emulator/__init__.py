@@ -10,9 +10,9 @@ the same answer, as a stream or at once.
 
 from __future__ import annotations
 
-from acechat.emulator._answer import Asked
-from acechat.emulator._app import create_app
-from acechat.emulator._faults import (
+from acechat.emulator.app import create_app
+from acechat.emulator.completion import Asked
+from acechat.emulator.faults import (
     cut,
     drop,
     error_event,
@@ -22,10 +22,10 @@ from acechat.emulator._faults import (
     split,
     stall,
 )
-from acechat.emulator._routes import MODELS
-from acechat.emulator._service import Service, ServiceOptions, serve
-from acechat.emulator._stage import DEFAULT_TOKEN, ReceivedRequest, Stage
-from acechat.emulator._steps import Step, call, fail, ok, raw
+from acechat.emulator.routes import MODELS
+from acechat.emulator.service import Service, ServiceOptions, serve
+from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, Stage
+from acechat.emulator.steps import Step, call, fail, ok, raw
 
 __all__ = [
     "DEFAULT_TOKEN",

@@ -11,7 +11,6 @@ from acechat.types.chunk import (
     ToolCallDelta,
 )
 from acechat.types.completion import ChatCompletion, Choice, FinishReason, Model, ResponseInfo
-from acechat.types.event import Finished, ReasoningDelta, StreamEvent, TextDelta
 from acechat.types.messages import (
     AssistantMessage,
     ContentPart,
@@ -46,6 +45,7 @@ from acechat.types.run import (
     Turn,
     TurnFinished,
 )
+from acechat.types.stream_event import Finished, ReasoningDelta, StreamEvent, TextDelta
 from acechat.types.usage import CompletionTokensDetails, Cost, PromptTokensDetails, Spent, Usage
 
 __all__ = [

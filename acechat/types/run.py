@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from acechat.types.chunk import ToolCallDelta
 from acechat.types.completion import ChatCompletion
-from acechat.types.event import Finished, ReasoningDelta, TextDelta
 from acechat.types.messages import ImagePart, MessageLike, ToolCall, ToolMessage
+from acechat.types.stream_event import Finished, ReasoningDelta, TextDelta
 from acechat.types.usage import Cost, Usage
 
 __all__ = [

@@ -21,8 +21,8 @@ from acechat import (
     RetryPolicy,
     StreamInterruptedError,
     Timeout,
-    _portal,
 )
+from acechat._sync import loop_thread as _portal
 
 
 def streams_without_end(server, wire):

@@ -29,7 +29,7 @@ from acechat import (
     TransportError,
     image,
 )
-from acechat._cassette import Cassette
+from acechat._record.cassette import Cassette
 from acechat.emulator import Service
 
 ONCE = {"retries": 1, "timeout": Timeout(total=15)}

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from acechat import AsyncClient, Client
-from acechat._transport import _direct
+from acechat._http import direct as _direct
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from functools import partial
 
 import pytest
 
-from acechat import AceChatError, Client, ClientClosedError, StreamInterruptedError, _portal
-from acechat._blocking import _pipe
+from acechat import AceChatError, Client, ClientClosedError, StreamInterruptedError
+from acechat._sync import delta_queue as _pipe
+from acechat._sync import loop_thread as _portal
 from acechat.emulator import ok
 
 FILES = {_portal.__file__, _pipe.__file__}

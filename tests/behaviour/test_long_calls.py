@@ -19,7 +19,7 @@ from acechat import (
     RetryPolicy,
     ServerError,
 )
-from acechat._draft import rides_on_a_stream
+from acechat._wire.request import rides_on_a_stream
 from acechat.emulator import fail, ok
 
 TOKEN = "emulated-token"

@@ -593,7 +593,7 @@ def test_an_impossible_cost_loses_no_answer(acechat_service, colour, way, amount
 
 
 def test_who_waits_for_the_rate_limit_meanwhile_neither(colour, acechat_service, monkeypatch):
-    monkeypatch.setattr("acechat._limiter._WINDOW", 0.3)
+    monkeypatch.setattr("acechat._policy.rate_limiter._WINDOW", 0.3)
     got, after = crowd(
         colour,
         acechat_service,

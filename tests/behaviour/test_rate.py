@@ -26,7 +26,7 @@ TOKEN = "emulated-token"
 @pytest.fixture
 def shorter_minutes(monkeypatch):
     """Let a minute last 0.6 s."""
-    monkeypatch.setattr("acechat._limiter._WINDOW", 0.6)
+    monkeypatch.setattr("acechat._policy.rate_limiter._WINDOW", 0.6)
 
 
 def gaps(service):

@@ -18,7 +18,7 @@ from acechat import (
     StreamTruncatedError,
     Timeout,
 )
-from acechat._blocking import _pipe
+from acechat._sync import delta_queue as _pipe
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from acechat import (
     Timeout,
     TransportError,
 )
-from acechat._cassette import Cassette
+from acechat._record.cassette import Cassette
 from acechat.emulator import Service, cut, drop, fail, ok
 
 ONCE = {"retries": 1}

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acechat import ChatOptions
-from acechat.cli._markdown import split_blocks
-from acechat.cli._options import complete_option, read_options
-from acechat.cli._text import clean, one_line
+from acechat.cli.options import complete_option, read_options
+from acechat.cli.terminal.markdown import split_blocks
+from acechat.cli.terminal.text import clean, one_line
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from acechat.cli._commands import cli
+from acechat.cli.app import cli
 from acechat.emulator import cut, fail, ok, pace, stall
 
 COMMAND = [sys.executable, "-m", "acechat"]

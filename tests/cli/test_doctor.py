@@ -16,7 +16,7 @@ import time
 import pytest
 import trustme
 
-from acechat.cli import _probe
+from acechat.cli import probe as _probe
 from acechat.emulator import MODELS
 
 COMMAND = f"{sys.executable} -m acechat"

@@ -8,8 +8,8 @@ import re
 import time
 
 from acechat import Delta
-from acechat.cli import _rendering
-from acechat.cli._markdown import MarkdownWriter
+from acechat.cli.terminal import rendering as _rendering
+from acechat.cli.terminal.markdown import MarkdownWriter
 
 FRAMES = 30
 """A second, at most."""

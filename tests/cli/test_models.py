@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from acechat.cli._limits import Limits, limits_of
+from acechat.cli.options import Limits, limits_of
 from acechat.emulator import MODELS
 
 CATALOG = "/api/v1/models/catalog/?modality=chat"

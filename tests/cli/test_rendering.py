@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acechat.cli._rendering import Renderer
-from acechat.cli._text import unstyled
+from acechat.cli.terminal.rendering import Renderer
+from acechat.cli.terminal.text import unstyled
 
 
 def shown(text, width=80):

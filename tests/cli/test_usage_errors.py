@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from acechat.cli._limits import complete_model
+from acechat.cli.options import complete_model
 from acechat.emulator import MODELS, fail
 
 USAGE = {

@@ -14,14 +14,14 @@ import msgspec
 import mutations
 
 from acechat import AceChatError
-from acechat._acecast import FIRST_LINE, as_lines, read_lines
-from acechat._codec import decode_completion, decode_fields, decode_models
-from acechat._counting import decode_count
-from acechat._partial_json import PartialJSON, find_json
-from acechat._protocol import ChatStreamProtocol
-from acechat._refusals import parse_error
-from acechat._retry import classify
-from acechat._sse import SSEDecoder
+from acechat._policy.retry import classify
+from acechat._record.cassette import FIRST_LINE, as_lines, read_lines
+from acechat._tools.partial_json import PartialJSON, find_json
+from acechat._wire.decode import decode_completion, decode_fields
+from acechat._wire.endpoints import decode_count, decode_models
+from acechat._wire.error_response import parse_error
+from acechat._wire.sse import SSEDecoder
+from acechat._wire.stream import ChatStreamProtocol
 
 _LIMIT = 2**20
 _SMALL = 100

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from acechat.conformance._faults import FAULTS
-from acechat.conformance._peers import install
-from acechat.conformance._run import run
+from benchmarks.conformance.faults import FAULTS
+from benchmarks.conformance.peers import install
+from benchmarks.conformance.run import run
 
 VERDICTS = {"ok", "typed", "foreign", "SILENT", "LOST", "hang"}
 

@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 
-from acechat.emulator import cut, error_event, ok
-from acechat.testing import emulated
+from acechat.emulator import Service, cut, error_event, ok
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
@@ -36,7 +35,7 @@ def hear(openai, relay_of):
     """What OpenAI's client makes of a relay of an emulator that does *step*."""
 
     def heard(step):
-        with emulated() as service:
+        with Service() as service:
             service.script(step)
             settings = {"base_url": service.url, "api_token": service.token, "retries": 1}
             with relay_of(**settings) as url:

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acechat._codec import decode_completion
-from acechat._protocol import ChatStreamProtocol
+from acechat._wire.decode import decode_completion
+from acechat._wire.stream import ChatStreamProtocol
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acechat._sse import SSEDecoder
+from acechat._wire.sse import SSEDecoder
 
 CASES = json.loads(
     (Path(__file__).parent.parent / "data" / "sse_cases.json").read_text(encoding="utf-8")

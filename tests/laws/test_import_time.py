@@ -24,7 +24,7 @@ def modules_after(code):
         "import acechat",
         "from acechat import AsyncClient, Client",
         "from acechat import *",
-        "import acechat.types, acechat.errors, acechat.testing",
+        "import acechat.types, acechat.errors",
     ],
 )
 def test_importing_acechat_brings_neither_the_network_nor_an_extra(code):

@@ -22,12 +22,11 @@ MODULES = [
     "acechat.types",
     "acechat.types.chunk",
     "acechat.types.completion",
-    "acechat.types.event",
+    "acechat.types.stream_event",
     "acechat.types.messages",
     "acechat.types.request",
     "acechat.types.run",
     "acechat.types.usage",
-    "acechat.testing",
     "acechat.emulator",
     "acechat.mcp",
 ]

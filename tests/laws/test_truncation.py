@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acechat import StreamTruncatedError
-from acechat._protocol import ChatStreamProtocol
+from acechat._wire.stream import ChatStreamProtocol
 
 LIMIT = 16 * 2**20
 

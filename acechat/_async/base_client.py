@@ -1,0 +1,348 @@
+"""`Caller`: what a client is in either colour, before anybody waits."""
+
+from __future__ import annotations
+
+import os
+import ssl as _ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from acechat._async.stream import AsyncChatStream
+from acechat._config import DEFAULT_MODEL, Config, Riding, as_models, read_api_root
+from acechat._core.call import Call, Hooks
+from acechat._core.meter import Meter
+from acechat._core.middleware import Middleware, check_middleware
+from acechat._core.observers import Observer, Observers
+from acechat._credentials import read_token
+from acechat._policy.values import (
+    Budget,
+    Limits,
+    RateLimit,
+    RetryPolicy,
+    Timeout,
+    as_retries,
+    as_timeout,
+)
+from acechat._wire.endpoints import decode_models
+from acechat._wire.messages import Content, gather_messages
+from acechat._wire.request import Draft, HTTPRequest, Terms, draft_of
+from acechat.types import CatalogModel, ChatCompletion, MessageLike, Model
+
+if TYPE_CHECKING:  # aiohttp takes 0.15 s, and comes when a client is made; the rest, when used
+    import aiohttp
+
+    from acechat._async.prepared import AsyncPreparedRequest
+    from acechat._async.run import AsyncRun
+    from acechat._async.run_stream import AsyncRunStream
+    from acechat._core.rate_gate import Gate
+    from acechat._http.transport import Transport
+    from acechat._tools.output import OutputT, OutputType
+
+__all__ = ["Caller"]
+
+
+class Caller:
+    """Settings, connections, and the calls that are made with them.
+
+    `AsyncClient` awaits what the methods return, `Client` runs it in its loop's thread.
+    """
+
+    def __init__(
+        self,
+        api_token: str | None = None,
+        *,
+        base_url: str | None = None,
+        model: str = DEFAULT_MODEL,
+        fallback_models: Iterable[str] = (),
+        transport: Riding = "auto",
+        timeout: Timeout | float = Timeout(),
+        retries: RetryPolicy | int = RetryPolicy(),
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        ssl: _ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+        max_concurrency: int | None = None,
+        budget: Budget | None = None,
+        rate_limit: RateLimit | None = None,
+        observers: Iterable[Observer] = (),
+        middleware: Iterable[Middleware] = (),
+        max_event_bytes: int = 16 * 2**20,
+        max_response_bytes: int = 64 * 2**20,
+        record_bytes: int = 256 * 2**10,
+    ) -> None:
+        from acechat._http.proxy import read_proxy
+
+        api_root = read_api_root(base_url)
+        config = Config(
+            token=read_token(api_token),
+            api_root=api_root,
+            model=model,
+            fallback_models=as_models(fallback_models),
+            transport=transport,
+            timeout=as_timeout(timeout, Timeout()),
+            retries=as_retries(retries, RetryPolicy()),
+            headers=dict(headers or ()),
+            proxy=read_proxy(proxy, api_root),
+            max_concurrency=max_concurrency,
+            budget=budget,
+            rate_limit=rate_limit,
+            max_event_bytes=max_event_bytes,
+            max_response_bytes=max_response_bytes,
+            record_bytes=record_bytes,
+        )
+        self._set_up(config, observers, middleware, ssl=ssl, session=session)
+
+    @classmethod
+    def _from_config(cls, config: Config) -> Self:
+        caller = object.__new__(cls)
+        caller._set_up(config)
+        return caller
+
+    def _set_up(
+        self,
+        config: Config,
+        observers: Iterable[Observer] = (),
+        middleware: Iterable[Middleware] = (),
+        *,
+        ssl: _ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        from acechat._http.transport import Transport
+
+        self._config = config
+        self._hooks = hooks = Hooks(
+            observers=Observers(observers),
+            middleware=check_middleware(middleware),
+            meter=Meter(),
+            gate=_gate(config.rate_limit) if config.rate_limit else None,
+        )
+        self._transport: Transport = Transport(config, ssl=ssl, session=session)
+        live = ssl is not None or session is not None or hooks.observers or hooks.middleware
+        self._portable = not live
+
+    @property
+    def meter(self) -> Meter:
+        """What the answers of this client, and of its copies, used and cost."""
+        return self._hooks.meter
+
+    def with_options(
+        self,
+        *,
+        model: str | None = None,
+        fallback_models: Iterable[str] | None = None,
+        transport: Riding | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return a copy with other settings; None leaves one as it is.
+
+        The two share their connections and their end, meter, budget, rate limit, observers and
+        middleware. No copy can have a budget of its own, because the meter that it would be
+        compared with counts the calls of all copies; a run can: see *budget* of `AsyncClient.run`.
+        """
+        config = self._config
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy._config = msgspec.structs.replace(
+            config,
+            model=model or config.model,
+            fallback_models=(
+                config.fallback_models if fallback_models is None else as_models(fallback_models)
+            ),
+            transport=transport or config.transport,
+            timeout=as_timeout(timeout, config.timeout),
+            retries=as_retries(retries, config.retries),
+            headers=config.headers | dict(headers or ()),
+        )
+        return copy
+
+    def save_last(self, path: str | os.PathLike[str]) -> None:
+        """Write to a file what went over the wire in the call that began last.
+
+        ``acechat emulate --replay`` plays it. It holds the prompt, with its pictures, and the
+        answer, but never the token.
+
+        Raises:
+            RuntimeError: Nothing was recorded.
+            OSError: The file cannot be written.
+        """
+        from acechat._record.cassette import Cassette
+
+        last = self._transport.recorder.last
+        if last is None:
+            raise RuntimeError("nothing was recorded: nothing was asked yet, or record_bytes is 0")
+        Cassette(last.exchanges()).save(path)
+
+    def _chat(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        output_type: OutputType[OutputT] | None = None,
+    ) -> Awaitable[ChatCompletion[OutputT]]:
+        messages = gather_messages(content, messages=messages, system=terms.system)
+        return self._ask(draft_of(terms, self._config), messages, output_type)
+
+    def _ask(
+        self,
+        draft: Draft,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[OutputT] | None = None,
+    ) -> Awaitable[ChatCompletion[OutputT]]:
+        call = self._call_for(draft, messages, output_type)
+        return call.whole(partial(_collect, call) if draft.stream else None)
+
+    def _stream(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        output_type: OutputType[OutputT] | None = None,
+    ) -> AsyncChatStream[OutputT]:
+        messages = gather_messages(content, messages=messages, system=terms.system)
+        return self._open(draft_of(terms, self._config, stream=True), messages, output_type)
+
+    def _open(
+        self,
+        draft: Draft,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[OutputT] | None = None,
+    ) -> AsyncChatStream[OutputT]:
+        return AsyncChatStream(self._call_for(draft, messages, output_type))
+
+    def _run(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        limits: Limits,
+    ) -> AsyncRun:
+        from acechat._async.run import AsyncRun
+        from acechat._tools.run_state import Story
+
+        return AsyncRun(self._ask, Story(content, messages, terms, limits, self._config))
+
+    def _run_stream(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        limits: Limits,
+    ) -> AsyncRunStream:
+        from acechat._async.run_stream import AsyncRunStream
+        from acechat._tools.run_state import Story
+
+        story = Story(content, messages, terms, limits, self._config, stream=True)
+        return AsyncRunStream(self._open, story)
+
+    def _prepare(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        output_type: OutputType[Any] | None = None,
+    ) -> AsyncPreparedRequest:
+        from acechat._async.prepared import AsyncPreparedRequest
+
+        config = self._config
+        messages = gather_messages(content, messages=messages, system=terms.system)
+        request = self._call_for(draft_of(terms, config), messages, output_type).request
+        return AsyncPreparedRequest(
+            request, config.api_root, config.token, self._count_tokens, terms
+        )
+
+    async def _models(self) -> list[Model]:
+        call = self._free_call(HTTPRequest(method="GET", path="/models"), Terms())
+        return await call.run(partial(call.body, decode_models))
+
+    async def _catalog(self) -> list[CatalogModel]:
+        from acechat._wire.endpoints import PATH, decode_catalog, platform_root
+
+        transport = self._transport.anonymous(platform_root(self._config.api_root))
+        hooks = msgspec.structs.replace(self._hooks, middleware=())
+        request = HTTPRequest(method="GET", path=PATH)
+        config = self._config
+        call = Call(transport, request, config, config.timeout, config.retries, hooks)
+        try:
+            return await call.run(partial(call.body, decode_catalog))
+        finally:
+            await transport.close()
+
+    async def _count_tokens(
+        self,
+        content: Sequence[Content],
+        messages: Iterable[MessageLike],
+        terms: Terms,
+        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
+    ) -> int:
+        from acechat._wire.endpoints import build_count, decode_count
+
+        gathered = gather_messages(content, messages=messages, system=terms.system)
+        request = build_count(gathered, model=terms.model or self._config.model, tools=tools)
+        call = self._free_call(request, terms)
+        return await call.run(partial(call.body, decode_count))
+
+    def _free_call(self, request: HTTPRequest, terms: Terms) -> Call:
+        """Return the call of a question that costs nothing."""
+        config = self._config
+        return Call(
+            self._transport,
+            request.with_headers(config.headers),
+            config,
+            as_timeout(terms.timeout, config.timeout),
+            as_retries(terms.retries, config.retries),
+            self._hooks,
+        )
+
+    def _call_for(
+        self,
+        draft: Draft,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[Any] | None,
+    ) -> Call:
+        """Return the call that asks for an answer; nothing is sent.
+
+        Raises:
+            ConfigurationError: Something cannot be sent.
+        """
+        request = draft.request(messages)
+        timeout, retries, model = draft.timeout, draft.retries, draft.model
+        transport, config, hooks = self._transport, self._config, self._hooks
+        if output_type is None:
+            return Call(transport, request, config, timeout, retries, hooks, model)
+        from acechat._core.structured_call import OutputCall
+        from acechat._tools.output import Asking
+
+        asking = Asking(output_type)
+        return OutputCall(transport, request, config, timeout, retries, hooks, model, asking)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._portable:
+            raise TypeError(
+                "a client with a session=, ssl=, observers= or middleware= of its own cannot be "
+                "pickled"
+            )
+        return type(self)._from_config, (self._config,)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._config!r})"
+
+
+def _gate(limit: RateLimit) -> Gate:
+    from acechat._core.rate_gate import Gate
+
+    return Gate(limit)
+
+
+async def _collect(call: Call) -> ChatCompletion[Any]:
+    """Read the answer of *call* as a stream, no longer than a plain one may be."""
+    stream = AsyncChatStream[Any](call)
+    stream.most = call.config.max_response_bytes
+    return await stream.collect()

@@ -1,0 +1,363 @@
+"""`AsyncClient`: the service, as an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from acechat._async.base_client import Caller
+from acechat._async.stream import AsyncChatStream
+from acechat._policy.values import Budget, Limits, RetryPolicy, Timeout
+from acechat._wire.messages import Content
+from acechat._wire.request import Terms
+from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+
+if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
+    from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
+    from acechat._async.run import AsyncRun
+    from acechat._async.run_stream import AsyncRunStream
+    from acechat._tools.output import OutputT, OutputType
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient(Caller):
+    """Client of the chat completion service, for asyncio.
+
+    A client keeps its connections open: create one and reuse it, in one event loop after another
+    and after a fork. It pickles without its token.
+
+    Args:
+        api_token: The token of an application; default None, the first that is set of
+            ``ACEDATACLOUD_API_TOKEN``, ``ACEDATACLOUD_API_KEY`` and ``ACEDATA_API_KEY``.
+        base_url: An origin, to which ``/v1`` is added, or an API root, which is used unchanged;
+            default None, ``ACEDATACLOUD_API_BASE_URL`` or ``https://api.acedata.cloud``.
+        model: The model of calls without one; default ``"claude-sonnet-4-20250514"``.
+        fallback_models: Models that are tried in this order when a model stays overloaded, each
+            with retries of its own; default none. `ChatCompletion.model` names the model of the
+            completion.
+        transport: Whether `chat` uses a stream internally: ``"stream"`` always, ``"plain"`` never,
+            ``"auto"`` (default) if the model thinks or *max_tokens* is over 4096, because gateways
+            close connections that are silent for long. The completion is the same.
+        timeout: Limits of a call: a `Timeout`, or a positive number for its *total* in seconds;
+            default ``Timeout()``.
+        retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first included;
+            default ``RetryPolicy()``, 3 attempts.
+        headers: Additional HTTP headers of all requests; default none.
+        proxy: ``http://`` or ``https://`` URL of a proxy; ``""`` for none; default None, the
+            environment's (``HTTPS_PROXY``, ``NO_PROXY``, …).
+        ssl: An `ssl.SSLContext` that checks the service's certificate; default None, the system's
+            certificates.
+        session: An `aiohttp.ClientSession` that the client uses and does not close; default None,
+            one of its own.
+        max_concurrency: The maximum number of requests at a time, 1 or more; default None, no
+            limit. Waiting for a slot counts towards `Timeout.total` only.
+        budget: The maximum that may be spent, after which calls raise `BudgetExceededError`;
+            default None, no limit.
+        rate_limit: The maximum of requests and tokens per minute; default None, no limit. Waiting
+            for a slot counts towards `Timeout.total` only.
+        observers: Functions that are called with the events of each call, see `CallEvent`; default
+            none.
+        middleware: Async functions that are awaited once per attempt, the first one outermost, see
+            `Middleware`; default none.
+        max_event_bytes: The maximum size of one event of a stream, in bytes, 1 or more; default 16
+            MiB.
+        max_response_bytes: The maximum size of a response that is not streamed, in bytes after
+            decompression, 1 or more; default 64 MiB.
+        record_bytes: The maximum size of the recording of one call for `AceChatError.save` and
+            `save_last`, in bytes, 1024 or more; 0 records nothing; default 256 KiB.
+
+    Raises:
+        ConfigurationError: An argument, or an environment variable, is invalid.
+        TypeError: An observer or a middleware cannot be called.
+
+    Example:
+        >>> async with AsyncClient() as client:
+        ...     reply = await client.chat("Hello")
+        >>> reply.text
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. Calls in progress raise `ClientClosedError`."""
+        await self._transport.close()
+
+    async def close(self) -> None:
+        """Close the connections; same as `aclose`."""
+        await self.aclose()
+
+    async def chat(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        output_type: OutputType[OutputT] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatCompletion[OutputT]:
+        """Send one request and return the complete response.
+
+        Args:
+            *content: The user message: strings, and images from `image`. May be empty if *messages*
+                is given.
+            messages: Earlier messages, oldest first, as structs or as the API's JSON; default none.
+            system: The system prompt, sent before *messages*; default none.
+            model: A model name; default None, the client's model.
+            output_type: The type of the completion's *output*: a struct, dataclass, `TypedDict` or
+                pydantic model, a type made of these, or an `Output`; default None, no output. A
+                completion that does not match is requested again, once, at the cost of another
+                call.
+            timeout: Limits of this call: a `Timeout`, or a positive number for its *total* in
+                seconds; default None, the client's.
+            retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first
+                included; default None, the client's.
+            extra_body: Additional fields of the request; they replace fields of the same name.
+                Default none.
+            extra_headers: Additional HTTP headers of this call; default none.
+            **options: All other fields of the request, see `ChatOptions`: max_tokens,
+                max_completion_tokens, temperature, top_p, n, stop, response_format, tools,
+                tool_choice, parallel_tool_calls, stream_options, reasoning_effort,
+                frequency_penalty, presence_penalty, seed, logprobs, top_logprobs, logit_bias, user,
+                metadata, store, service_tier, modalities, audio, prediction, web_search_options.
+
+        Raises:
+            ConfigurationError: An argument cannot be sent; nothing was sent.
+            TypeError: An option is unknown.
+            APIError: The service reported an error.
+            TransportError: No complete response arrived; `RequestTimeoutError` if a limit of
+                *timeout* passed.
+            ProtocolError: The response is malformed; `StreamTruncatedError` if a stream ended
+                early.
+            BudgetExceededError: The client's budget is used up; nothing was sent.
+            OutputError: The completion does not match *output_type*.
+
+        Example:
+            >>> (await client.chat("Hello", max_tokens=100)).text
+        """
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return await self._chat(content, messages, terms, output_type)
+
+    def stream(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        output_type: OutputType[OutputT] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncChatStream[OutputT]:
+        """Return the response as a stream of deltas, an `AsyncChatStream`.
+
+        Nothing is sent before the stream is read or entered; errors of the request are raised then.
+        A completion that does not match *output_type* is not requested again.
+
+        Parameters and exceptions are those of `chat`.
+
+        Example:
+            >>> async for delta in client.stream("Hello"):
+            ...     print(delta, end="")
+        """
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return self._stream(content, messages, terms, output_type)
+
+    def run(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 8,
+        max_parallel: int = 8,
+        tool_timeout: float | None = None,
+        raise_tool_errors: bool = False,
+        budget: Budget | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncRun:
+        """Send a request, run the tools that the model calls, and repeat until it stops.
+
+        Await the `AsyncRun` for its result, or iterate over its turns as they end; nothing is sent
+        before that. Each turn is one call like `chat`, at its price.
+
+        Args:
+            max_turns: The maximum number of requests, 1 or more; default 8.
+            max_parallel: The maximum number of tools that run at a time, 1 or more; default 8.
+            tool_timeout: Limit of one tool call, in seconds, positive; default None, no limit.
+            raise_tool_errors: If true, an exception in a tool ends the run; default False, the name
+                and text of the exception are sent to the model.
+            budget: The maximum that this run may spend, in addition to the client's budget; default
+                None, no limit. It is compared before each turn with the usage of the earlier turns,
+                so the run exceeds it by one turn at most.
+            *content: As in `chat`.
+            messages: As in `chat`.
+            system: As in `chat`.
+            model: As in `chat`.
+            timeout: As in `chat`, for the request of each turn.
+            retries: As in `chat`.
+            extra_body: As in `chat`.
+            extra_headers: As in `chat`.
+            **options: As in `chat`. *tools* are functions (`acechat.tool` overrides their signature
+                and docstring) or `Tool` objects; functions that are not async run in threads. A
+                *tool_choice* that requires a call holds for the first turn only.
+
+        Raises:
+            ConfigurationError: A tool or an argument cannot be used; nothing was sent.
+            MaxTurnsError: The model still requested tools after *max_turns*; *run* has the
+                completed turns.
+            BudgetExceededError: *budget*, or the client's, is used up; *run* as above.
+            ToolError: A tool failed, and *raise_tool_errors* is true.
+            AceChatError: Any error of `chat`; *run* as above.
+
+        Example:
+            >>> async def weather(city: str) -> str: ...
+            >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
+        """
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return self._run(content, messages, terms, limits)
+
+    def run_stream(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 8,
+        max_parallel: int = 8,
+        tool_timeout: float | None = None,
+        raise_tool_errors: bool = False,
+        budget: Budget | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncRunStream:
+        """Run tools like `run`, and return an `AsyncRunStream` of text, tool calls and turns.
+
+        Parameters and exceptions are those of `run`. Errors are raised when the stream is read.
+
+        Example:
+            >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text():
+            ...     print(text, end="")
+        """
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return self._run_stream(content, messages, terms, limits)
+
+    def prepare(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        output_type: OutputType[Any] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncPreparedRequest:
+        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
+
+        It requests a stream where `chat` would; a client with ``transport="plain"`` never does.
+        Parameters are those of `chat`.
+
+        Raises:
+            ConfigurationError: An argument cannot be sent; nothing was sent.
+            TypeError: An option is unknown.
+
+        Example:
+            >>> print(client.prepare("Hello", max_tokens=100).curl())
+        """
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return self._prepare(content, messages, terms, output_type)
+
+    def conversation(
+        self,
+        *,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncConversation:
+        """Begin a conversation, which sends its history with each message.
+
+        Args:
+            messages: The history so far, oldest first, as structs or as the API's JSON; default
+                none.
+            system: The system prompt; default none.
+            model: A model name; default None, the client's model.
+            **options: Fields of each of its requests, see `ChatOptions`.
+
+        Example:
+            >>> conversation = client.conversation(system="Be brief.")
+            >>> (await conversation.send("Hello")).text
+        """
+        from acechat._async.conversation import AsyncConversation
+
+        return AsyncConversation(self, messages, system, model, options)
+
+    async def models(self) -> list[Model]:
+        """Return the models that the service offers now."""
+        return await self._models()
+
+    async def catalog(self) -> list[CatalogModel]:
+        """Return the public catalogue of chat models: capabilities and prices.
+
+        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
+        AceData's. Neither the token nor *headers* are sent, and middleware is not called.
+        """
+        return await self._catalog()
+
+    async def count_tokens(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
+    ) -> int:
+        """Return the number of prompt tokens of a request. The service does not charge for it.
+
+        Args:
+            *content: As in `chat`.
+            messages: As in `chat`.
+            system: As in `chat`.
+            model: As in `chat`.
+            tools: Functions or the API's JSON, counted with the messages; default none.
+
+        Example:
+            >>> await client.count_tokens("Hello", system="Be brief.")
+        """
+        terms = Terms(system, model)
+        return await self._count_tokens(content, messages, terms, tools)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncClient) and self._config == other._config
+
+    def __hash__(self) -> int:
+        return super().__hash__()

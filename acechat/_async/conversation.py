@@ -1,0 +1,110 @@
+"""`AsyncConversation`: a chat with a history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack
+
+from acechat._core.history import History
+from acechat._policy.values import RetryPolicy, Timeout
+from acechat._wire.messages import Content
+from acechat.types import ChatCompletion, ChatOptions, MessageLike
+
+if TYPE_CHECKING:
+    from acechat._async.client import AsyncClient
+    from acechat._async.stream import AsyncChatStream
+    from acechat._tools.output import OutputT, OutputType
+
+__all__ = ["AsyncConversation"]
+
+
+class AsyncConversation(History):
+    """Several turns with one model; `AsyncClient.conversation` makes one.
+
+    A turn becomes part of *messages* when its answer is whole. One that failed, was cancelled or
+    left before its end changes nothing; what had arrived is *pending*.
+
+    Example:
+        >>> talk = client.conversation(system="Answer in one line.")
+        >>> await talk.send("My name is Ada.")
+        >>> (await talk.send("What is my name?")).text
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        options: ChatOptions | None = None,
+    ) -> None:
+        super().__init__(messages, system, model, options)
+        self._client = client
+
+    async def send(
+        self,
+        *content: Content,
+        output_type: OutputType[OutputT] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatCompletion[OutputT]:
+        """Say *content* and return the answer; without it, send what *messages* hold.
+
+        Takes and raises what `AsyncClient.chat` does.
+
+        Raises:
+            RuntimeError: The turn before has not ended.
+        """
+        with self._taking_turn(content) as turn:
+            turn.answer = answer = await self._client.chat(
+                messages=turn.messages,
+                system=self.system,
+                model=self.model,
+                output_type=output_type,
+                timeout=timeout,
+                retries=retries,
+                extra_body=extra_body,
+                extra_headers=extra_headers,
+                **(self._options | options),
+            )
+        return answer
+
+    def stream(
+        self,
+        *content: Content,
+        output_type: OutputType[OutputT] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncChatStream[OutputT]:
+        """Say *content* and return the answer while it is being written.
+
+        The turn counts when the stream was read to its end. Takes what `AsyncClient.stream` does.
+
+        Raises:
+            RuntimeError: The turn before has not ended.
+        """
+        with self._beginning_turn(content) as turn:
+            stream = self._client.stream(
+                messages=turn.messages,
+                system=self.system,
+                model=self.model,
+                output_type=output_type,
+                timeout=timeout,
+                retries=retries,
+                extra_body=extra_body,
+                extra_headers=extra_headers,
+                **(self._options | options),
+            )
+        stream.at_end(partial(self._end, turn))
+        return stream
+
+    def fork(self) -> AsyncConversation:
+        """Return a copy that goes on alone."""
+        return AsyncConversation(self._client, *self._copy())

@@ -1,0 +1,1 @@
+"""One call: attempts, retries, observers, middleware, and the reading of its response."""

@@ -1,0 +1,251 @@
+"""Who is told what happens to calls: the caller's observers, and the log."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from acechat._wire.request import HTTPRequest
+from acechat.errors import AceChatError, APIError, Attempt
+from acechat.types import ChatCompletion
+from acechat.types.call_event import (
+    AttemptFailed,
+    CallEvent,
+    CallFailed,
+    CallFinished,
+    FirstToken,
+    RequestSent,
+)
+
+__all__ = ["Observer", "Observers", "Watch"]
+
+Observer: TypeAlias = Callable[[CallEvent], object]
+"""Is called with each event, in the event loop, so it must not block. What it returns is ignored;
+what it raises is logged, once, and does not touch the call: SystemExit neither, for the answer is
+paid for, and the loop may be that of other threads. Ctrl-C alone passes."""
+
+_log = logging.getLogger("acechat")
+_log.addHandler(logging.NullHandler())  # what is heard is the program's choice
+
+_numbers = itertools.count(1)
+
+
+class Observers:
+    """The observers of one client and its copies.
+
+    Args:
+        observers: Whom to tell, in this order, after the log.
+
+    Raises:
+        TypeError: One of them cannot be called, or would have to be awaited.
+    """
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        self._all = tuple(observers)
+        self._broken: set[int] = set()
+        for observer in self._all:
+            if not callable(observer) or _is_asynchronous(observer):
+                raise TypeError(f"an observer must be a plain function, not {observer!r}")
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    @property
+    def watching(self) -> bool:
+        """Whether anybody wants to hear of calls that go well."""
+        return bool(self._all) or _log.isEnabledFor(logging.DEBUG)
+
+    def tell(self, event: CallEvent) -> None:
+        """Tell everybody about *event*; what they raise goes to the log, but for Ctrl-C."""
+        level = _level(event)
+        if _log.isEnabledFor(level):
+            _log.log(level, "%s", _Line(event))
+        for number, observer in enumerate(self._all):
+            try:
+                observer(event)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: BLE001 - whatever it raises, the call goes on
+                if number not in self._broken:
+                    self._broken.add(number)
+                    _log.exception(
+                        "the observer %r raised; further exceptions of it are not shown", observer
+                    )
+
+
+def _is_asynchronous(observer: Observer) -> bool:
+    call = type(observer).__call__  # where the observer is an object
+    return inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(call)
+
+
+def _level(event: CallEvent) -> int:
+    match event:
+        case AttemptFailed():
+            # What is sent again after it may have been charged costs money: that is news.
+            twice = event.may_be_billed and event.retry_in is not None
+            return logging.WARNING if twice else logging.INFO
+        case CallFailed():
+            return logging.INFO
+        case _:
+            return logging.DEBUG
+
+
+class _Line:
+    """An event as a line, ``call 7: FirstToken attempt=1 …``, made when it is written."""
+
+    def __init__(self, event: CallEvent) -> None:
+        self._event = event
+
+    def __str__(self) -> str:
+        event = self._event
+        facts = {name: getattr(event, name) for name in event.__struct_fields__ if name != "call"}
+        if isinstance(event, CallFinished):
+            usage = facts.pop("usage")
+            facts["tokens"] = usage.total_tokens if usage else None
+            facts["cost"] = event.cost.amount if event.cost else None
+        told = " ".join(
+            f"{name}={_short(fact)}" for name, fact in facts.items() if fact is not None
+        )
+        return f"call {event.call}: {type(event).__name__} {told}"
+
+
+def _short(fact: object) -> str:
+    return f"{fact:.3f}" if isinstance(fact, float) else str(fact)
+
+
+class Watch:
+    """Tells what happens to one call.
+
+    Args:
+        observers: Whom.
+        model: The model that is asked.
+    """
+
+    def __init__(self, observers: Observers, model: str) -> None:
+        self.model = model
+        self._observers = observers
+        self._call = next(_numbers)
+        self._first_token: float | None = None
+        self._ended = False
+        self.asked: int | None = None
+        """How many attempts had their turn; None where nobody looked."""
+
+    def sent(self, request: HTTPRequest, *, attempt: int, elapsed: float) -> None:
+        """Tell that the turn of *request* has come."""
+        self.asked = attempt
+        self._observers.tell(
+            RequestSent(
+                call=self._call,
+                attempt=attempt,
+                elapsed=elapsed,
+                model=self.model,
+                method=request.method,
+                path=request.path,
+                request_bytes=len(request.body or b""),
+            )
+        )
+
+    def first_token(self, *, attempt: int, elapsed: float, trace_id: str | None) -> None:
+        """Tell, once, that content arrived."""
+        if self._ended or self._first_token is not None:
+            return
+        self._first_token = elapsed
+        self._observers.tell(
+            FirstToken(
+                call=self._call,
+                attempt=attempt,
+                elapsed=elapsed,
+                model=self.model,
+                trace_id=trace_id,
+            )
+        )
+
+    def attempt_failed(
+        self, tried: Attempt, error: AceChatError, *, elapsed: float, retry_in: float | None
+    ) -> None:
+        """Tell that an attempt failed."""
+        self._observers.tell(
+            AttemptFailed(
+                call=self._call,
+                attempt=tried.number,
+                elapsed=elapsed,
+                took=tried.elapsed,
+                model=self.model,
+                failure=tried.failure,
+                error=type(error).__name__,
+                status=error.status if isinstance(error, APIError) else None,
+                code=error.code if isinstance(error, APIError) else None,
+                trace_id=error.trace_id,
+                may_be_billed=tried.may_be_billed,
+                retry_in=retry_in,
+            )
+        )
+
+    def finished(
+        self,
+        completion: ChatCompletion | None,
+        *,
+        attempts: int,
+        elapsed: float,
+        response_bytes: int,
+    ) -> None:
+        """Tell that the whole answer came; None for one that is no completion."""
+        self._ended = True
+        response = completion.response if completion else None
+        self._observers.tell(
+            CallFinished(
+                call=self._call,
+                attempts=attempts,
+                elapsed=elapsed,
+                first_token=self._first_token,
+                model=(completion.model if completion else "") or self.model,
+                status=response.status if response else None,
+                trace_id=response.trace_id if response else None,
+                finish_reason=completion.finish_reason if completion else None,
+                usage=completion.usage if completion else None,
+                response_bytes=response_bytes,
+            )
+        )
+
+    def failed(
+        self,
+        error: BaseException | None,
+        attempts: tuple[Attempt, ...],
+        *,
+        made: int,
+        elapsed: float,
+    ) -> None:
+        """Tell, once, that there is no whole answer; None if the caller left.
+
+        Args:
+            error: What ended the call.
+            attempts: Those that failed.
+            made: How many attempts were made.
+            elapsed: Seconds since the call began.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        if isinstance(error, AceChatError):
+            failure = attempts[-1].failure if attempts else "unsent"
+        else:
+            failure = "raised" if isinstance(error, Exception) else "cancelled"
+        asked = made if self.asked is None else self.asked
+        left = failure in {"raised", "cancelled"} and asked > len(attempts)
+        self._observers.tell(
+            CallFailed(
+                call=self._call,
+                attempts=made,
+                elapsed=elapsed,
+                model=self.model,
+                failure=failure,
+                error=type(error).__name__ if error is not None else None,
+                status=error.status if isinstance(error, APIError) else None,
+                code=error.code if isinstance(error, APIError) else None,
+                trace_id=error.trace_id if isinstance(error, AceChatError) else None,
+                may_be_billed=left or any(tried.may_be_billed for tried in attempts),
+            )
+        )

@@ -1,0 +1,50 @@
+"""The queue before a `Limiter`: callers wait here, the first one first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from weakref import WeakKeyDictionary
+
+from acechat._policy.rate_limiter import Limiter
+from acechat._policy.retry import is_overload
+from acechat._policy.values import RateLimit
+from acechat.errors import AceChatError, APIError, RateLimitError
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """Lets the calls of a client and its copies pass, no faster than *limit*."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        self._limit = limit
+        self._limiter = Limiter(limit)
+        self._pid = os.getpid()
+        # One per event loop: a lock belongs to the first loop that waits for it.
+        self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
+
+    async def enter(self) -> float:
+        """Wait for the turn of one request; return when it was, to be given to `leave`."""
+        if self._pid != os.getpid():  # the calls under way are the parent's
+            self._pid, self._limiter = os.getpid(), Limiter(self._limit)
+        loop = asyncio.get_running_loop()
+        queue = self._queues.get(loop)
+        if queue is None:
+            queue = self._queues[loop] = asyncio.Lock()
+        async with queue:  # it is fair, and forgets who was cancelled
+            while wait := self._limiter.admit(time.monotonic()):  # noqa: ASYNC110 - it waits for time
+                await asyncio.sleep(wait)
+        return time.monotonic()
+
+    def leave(
+        self, entered: float, *, tokens: int | None = None, error: AceChatError | None = None
+    ) -> None:
+        """Note how a request ended: what it used, or how it failed."""
+        now = time.monotonic()
+        self._limiter.ended(now, tokens)
+        if isinstance(error, APIError) and (type(error) is RateLimitError or is_overload(error)):
+            self._limiter.refused(now, sent=entered, retry_after=error.retry_after)

@@ -1,0 +1,278 @@
+"""One request → one response."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as _ssl
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from typing import TypeAlias
+
+import aiohttp
+import msgspec
+from multidict import CIMultiDict, istr
+from yarl import URL
+
+from acechat._config import Config
+from acechat._http.certificates import named_certificates
+from acechat._http.connection import Connector, Wire, wire
+from acechat._http.direct import Answer, Direct
+from acechat._http.exceptions import timed_out, translated
+from acechat._http.pool import Pool
+from acechat._http.resolver import Resolver
+from acechat._http.response import Response
+from acechat._http.upload import Upload
+from acechat._policy.values import Timeout
+from acechat._record.recorder import Recorder, Recording
+from acechat._version import __version__
+from acechat._wire.request import HTTPRequest
+from acechat.errors import ClientClosedError, ConfigurationError, ConnectError, RequestTimeoutError
+
+__all__ = ["Transport"]
+
+_Answered: TypeAlias = tuple[aiohttp.ClientResponse | Answer, Mapping[str, str]]
+"""A response, and its headers as aiohttp has them."""
+
+_KEEPALIVE = 15.0
+"""Seconds that an idle connection is kept: well below the 60 s after which gateways cut one."""
+
+_MOST_ADDRESSES = 32
+
+_LARGE_BODY = 2**20
+"""Bytes from which on a body is written a piece at a time."""
+
+
+@lru_cache(maxsize=16)
+def _limits(connect: float | None) -> aiohttp.ClientTimeout:
+    """Return aiohttp's limits: all but this one are ours."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
+
+
+class Transport:
+    """Sends requests, each on the session of the running event loop.
+
+    Args:
+        config: Where to, and as whom.
+        ssl: How to check the service's certificate; None for the system's way.
+        session: The caller's own session, used as it is and not closed here.
+        with_token: Whether requests say who asks.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ssl: _ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+        with_token: bool = True,
+    ) -> None:
+        self.recorder: Recorder = Recorder(config)
+        """Of all calls that share these connections."""
+
+        self._config = config
+        self._root = URL(config.api_root, encoded=True)
+        self._session = session
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
+        self._closed = False
+        tls = self._root.scheme == "https" or (config.proxy or "").startswith("https:")
+        if ssl is None and tls:
+            ssl = named_certificates()
+        self._ssl: _ssl.SSLContext | bool = True if ssl is None else ssl
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",  # for streams too, as the source document has it
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"acechat/{__version__}",
+        }
+        if with_token:
+            headers["Authorization"] = f"Bearer {config.token.reveal()}"
+        # As aiohttp wants them; it would make this of a dict for each request.
+        self._headers = CIMultiDict({istr(name): value for name, value in headers.items()})
+
+    def anonymous(self, api_root: str) -> Transport:
+        """Return a transport to *api_root*, of another origin perhaps, that shows no token."""
+        config = msgspec.structs.replace(self._config, api_root=api_root, headers={})
+        ssl = None if self._ssl is True else self._ssl
+        return Transport(
+            config,
+            ssl=ssl if isinstance(ssl, _ssl.SSLContext) else None,
+            session=self._session,
+            with_token=False,
+        )
+
+    async def open(
+        self,
+        request: HTTPRequest,
+        timeout: Timeout,
+        total_at: float | None,
+        ready: Callable[[], Awaitable[None]] | None = None,
+        recording: Recording | None = None,
+    ) -> Response:
+        """Send *request* and wait for the head of the response.
+
+        Args:
+            request: What to send.
+            timeout: The limits of the call.
+            total_at: When the call must have ended, on the loop's clock; None for never.
+            ready: What is to be awaited once the request has its turn, before it is sent.
+            recording: Where what goes over the wire is recorded.
+
+        Raises:
+            ConnectError: There was no connection, so nothing was sent.
+            RequestTimeoutError: A limit passed.
+            TransportError: The connection broke before the response began.
+        """
+        pool = await self._pool()
+        line = Wire()
+        if pool.slots is not None:
+            await pool.within(pool.slots.acquire(), total_at, "total", timeout, line)
+        if ready is not None:
+            try:
+                await pool.within(ready(), total_at, "total", timeout, line)
+            except BaseException:
+                if pool.slots is not None:
+                    pool.slots.release()
+                raise
+        now = asyncio.get_running_loop().time()
+        first_at = None if timeout.first_token is None else now + timeout.first_token
+        phase, due = "first_token", first_at
+        if total_at is not None and (due is None or total_at < due):
+            phase, due = "total", total_at
+        try:
+            sending = self._send(pool, request, timeout, line)
+            raw, named = await pool.within(sending, due, phase, timeout, line)
+        except BaseException:
+            if pool.slots is not None:
+                pool.slots.release()
+            raise
+        redact = self._config.token.redact_text
+        headers = {name.lower(): redact(value) for name, value in named.items()}
+        response = Response(raw, pool, headers, timeout, first_at, total_at)
+        if recording is not None:
+            response.tape = recording.answer(
+                response.status, headers, asyncio.get_running_loop().time()
+            )
+        if self._closed:
+            response.abort(ClientClosedError())
+        return response
+
+    async def _send(
+        self, pool: Pool, request: HTTPRequest, timeout: Timeout, line: Wire
+    ) -> _Answered:
+        body = request.body
+        limits = _limits(timeout.connect)
+        line.sent = pool.connector is None  # who knows, in the caller's own session
+        before = wire.set(line)
+        while True:
+            try:
+                direct = self._direct(pool, request)
+                if direct is None or not isinstance(body, bytes):
+                    line.size = len(body or b"") or 1
+                    answer = await self._send_by_session(pool.session, request, limits)
+                else:
+                    answer = await direct.send(request.headers, body, limits)
+                wire.reset(before)  # a task that reads a stream is not to keep it
+                return answer  # noqa: TRY300 - what fails here fails the call
+            except Exception as error:  # noqa: BLE001 - as in Response.read
+                failure = translated(error, "the connection broke before the answer")
+                if isinstance(error, RuntimeError) and self._session is not None:
+                    failure = ConfigurationError(f"the session= cannot be used here: {error}")
+            except BaseException as ended:  # noqa: BLE001 - as below
+                line.cut()
+                raise ended.with_traceback(None)  # noqa: B904 - its frames hold the token
+            line.cut()
+            if self._closed:
+                raise ClientClosedError
+            if isinstance(failure, RequestTimeoutError):
+                raise timed_out("connect", timeout, looking_up=line.looking_up)
+            # Only what cannot have been read is sent again at once: all else may be billed.
+            if not line.unsent or line.fresh or isinstance(failure, ConnectError):
+                raise failure
+            line.renew()
+
+    async def _send_by_session(
+        self, session: aiohttp.ClientSession, request: HTTPRequest, limits: aiohttp.ClientTimeout
+    ) -> _Answered:
+        """Send *request* as aiohttp does: large, by way of a proxy, or in the caller's session."""
+        headers = self._headers
+        if request.headers:
+            headers = headers.copy()
+            headers.update(request.headers)
+        body = request.body
+        response = await session.request(
+            request.method,
+            self._url(request.path),
+            data=body if body is None or len(body) <= _LARGE_BODY else Upload(body),
+            # Never on the session: aiohttp shows the session's headers to proxies.
+            headers=headers,
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=limits,
+            proxy=self._config.proxy,
+            ssl=self._ssl,
+        )
+        return response, response.headers
+
+    def _direct(self, pool: Pool, request: HTTPRequest) -> Direct | None:
+        """Return what writes *request* by itself; None if aiohttp has to."""
+        if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
+            return None
+        to = request.method, request.path
+        direct = pool.direct.get(to)
+        if direct is None:
+            if len(pool.direct) >= _MOST_ADDRESSES:  # a middleware makes paths of its own
+                pool.direct.clear()
+            address = aiohttp.ClientRequest(
+                request.method,
+                self._url(request.path),
+                headers=self._headers,
+                loop=pool.loop,
+                session=pool.session,
+                ssl=self._ssl,
+            )
+            direct = pool.direct[to] = Direct(pool.connector, address)
+        return direct
+
+    def _url(self, path: str) -> URL:
+        return URL(f"{self._root}{path}", encoded=True)
+
+    async def pause(self, seconds: float, timeout: Timeout) -> None:
+        """Wait between two attempts.
+
+        Raises:
+            ClientClosedError: The client was closed meanwhile.
+        """
+        pool = await self._pool()
+        await pool.within(asyncio.sleep(seconds), None, "total", timeout, Wire())
+
+    async def _pool(self) -> Pool:
+        if self._closed:
+            raise ClientClosedError
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is not None and pool.usable:
+            return pool
+        for old in [old for old in list(self._pools) if old.is_closed()]:
+            self._pools.pop(old, None)  # another thread may do this, too
+        session, connector = self._session, None
+        if session is None:
+            connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE, resolver=Resolver())
+            connector.adopt()
+            session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        pool = Pool(session, connector, self._config.max_concurrency)
+        self._pools[loop] = pool
+        await pool.start(self)
+        return pool
+
+    async def close(self) -> None:
+        """End what is under way, with `ClientClosedError`, and close the connections."""
+        self._closed = True
+        pools, self._pools = self._pools, {}
+        here = asyncio.get_running_loop() if pools else None
+        for loop, pool in pools.items():
+            if loop is here:
+                await pool.close()
+            else:
+                pool.abandon()

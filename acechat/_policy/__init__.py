@@ -1,0 +1,1 @@
+"""Limits and arithmetic without a clock: retries, budgets, rate limits."""

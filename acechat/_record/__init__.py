@@ -1,0 +1,1 @@
+"""Record the exchanges of a call and keep them in cassettes."""

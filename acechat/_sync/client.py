@@ -1,0 +1,351 @@
+"""`Client` and its like: the asynchronous ones, for callers that wait.
+
+Each method forwards to its twin on the loop's thread.
+"""
+
+from __future__ import annotations
+
+import ssl as _ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from acechat._async.base_client import Caller
+from acechat._config import DEFAULT_MODEL, Config, Riding
+from acechat._core.middleware import Middleware
+from acechat._core.observers import Observer
+from acechat._policy.values import Budget, Limits, RateLimit, RetryPolicy, Timeout
+from acechat._sync.loop_thread import LoopThread
+from acechat._sync.stream import ChatStream
+from acechat._wire.messages import Content
+from acechat._wire.request import Terms
+from acechat.types import (
+    CatalogModel,
+    ChatCompletion,
+    ChatOptions,
+    MessageLike,
+    Model,
+    RunResult,
+)
+
+if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
+    from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
+    from acechat._sync.run_stream import RunStream
+    from acechat._tools.output import OutputT, OutputType
+
+__all__ = ["Client"]
+
+
+class Client(Caller):
+    """Client of the chat completion service, for scripts and threads: the blocking `AsyncClient`.
+
+    It runs the asynchronous client on an event loop in a thread of its own, so it works in any
+    thread, in several at once, in a notebook, and after a fork. Ctrl-C cancels the call in
+    progress.
+
+    Parameters are those of `AsyncClient`, without *session*.
+
+    Example:
+        >>> with Client() as client:
+        ...     print(client.chat("Hello").text)
+    """
+
+    def __init__(
+        self,
+        api_token: str | None = None,
+        *,
+        base_url: str | None = None,
+        model: str = DEFAULT_MODEL,
+        fallback_models: Iterable[str] = (),
+        transport: Riding = "auto",
+        timeout: Timeout | float = Timeout(),
+        retries: RetryPolicy | int = RetryPolicy(),
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        ssl: _ssl.SSLContext | None = None,
+        max_concurrency: int | None = None,
+        budget: Budget | None = None,
+        rate_limit: RateLimit | None = None,
+        observers: Iterable[Observer] = (),
+        middleware: Iterable[Middleware] = (),
+        max_event_bytes: int = 16 * 2**20,
+        max_response_bytes: int = 64 * 2**20,
+        record_bytes: int = 256 * 2**10,
+    ) -> None:
+        super().__init__(
+            api_token,
+            base_url=base_url,
+            model=model,
+            fallback_models=fallback_models,
+            transport=transport,
+            timeout=timeout,
+            retries=retries,
+            headers=headers,
+            proxy=proxy,
+            ssl=ssl,
+            max_concurrency=max_concurrency,
+            budget=budget,
+            rate_limit=rate_limit,
+            observers=observers,
+            middleware=middleware,
+            max_event_bytes=max_event_bytes,
+            max_response_bytes=max_response_bytes,
+            record_bytes=record_bytes,
+        )
+        self._loop = LoopThread()
+
+    @classmethod
+    def _from_config(cls, config: Config) -> Self:
+        client = super()._from_config(config)
+        client._loop = LoopThread()
+        return client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections and end the thread. Calls in progress raise `ClientClosedError`."""
+        self._loop.stop(self._transport.close)
+
+    def chat(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        output_type: OutputType[OutputT] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatCompletion[OutputT]:
+        """Send one request and return the complete response.
+
+        Args:
+            *content: The user message: strings, and images from `image`. May be empty if *messages*
+                is given.
+            messages: Earlier messages, oldest first, as structs or as the API's JSON; default none.
+            system: The system prompt, sent before *messages*; default none.
+            model: A model name; default None, the client's model.
+            output_type: The type of the completion's *output*: a struct, dataclass, `TypedDict` or
+                pydantic model, a type made of these, or an `Output`; default None, no output. A
+                completion that does not match is requested again, once, at the cost of another
+                call.
+            timeout: Limits of this call: a `Timeout`, or a positive number for its *total* in
+                seconds; default None, the client's.
+            retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first
+                included; default None, the client's.
+            extra_body: Additional fields of the request; they replace fields of the same name.
+                Default none.
+            extra_headers: Additional HTTP headers of this call; default none.
+            **options: All other fields of the request, see `ChatOptions`: max_tokens,
+                max_completion_tokens, temperature, top_p, n, stop, response_format, tools,
+                tool_choice, parallel_tool_calls, stream_options, reasoning_effort,
+                frequency_penalty, presence_penalty, seed, logprobs, top_logprobs, logit_bias, user,
+                metadata, store, service_tier, modalities, audio, prediction, web_search_options.
+
+        Raises:
+            ConfigurationError: An argument cannot be sent; nothing was sent.
+            TypeError: An option is unknown.
+            APIError: The service reported an error.
+            TransportError: No complete response arrived; `RequestTimeoutError` if a limit of
+                *timeout* passed.
+            ProtocolError: The response is malformed; `StreamTruncatedError` if a stream ended
+                early.
+            BudgetExceededError: The client's budget is used up; nothing was sent.
+            OutputError: The completion does not match *output_type*.
+
+        Example:
+            >>> client.chat("Hello", max_tokens=100).text
+        """
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return self._loop.run(self._chat, content, messages, terms, output_type)
+
+    def stream(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        output_type: OutputType[OutputT] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatStream[OutputT]:
+        """Return the response as a stream of deltas, an `ChatStream`.
+
+        Nothing is sent before the stream is read or entered; errors of the request are raised then.
+        A completion that does not match *output_type* is not requested again.
+
+        Parameters and exceptions are those of `chat`.
+
+        Example:
+            >>> for delta in client.stream("Hello"):
+            ...     print(delta, end="")
+        """
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return ChatStream(self._loop, self._stream(content, messages, terms, output_type))
+
+    def run(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 8,
+        max_parallel: int = 8,
+        tool_timeout: float | None = None,
+        raise_tool_errors: bool = False,
+        budget: Budget | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> RunResult:
+        """Send a request, run the tools that the model calls, and repeat until it stops.
+
+        Returns after the last turn; `run_stream` yields events meanwhile. Async functions run on
+        the client's event loop. Parameters and exceptions are those of `AsyncClient.run`.
+
+        Example:
+            >>> client.run("Umbrella in Paris?", tools=[weather]).text
+        """
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+
+        async def collect() -> RunResult:
+            # Made in the loop: a run that Ctrl-C keeps from its loop must not warn that it was not
+            # awaited.
+            return await self._run(content, messages, terms, limits).collect()
+
+        return self._loop.run(collect)
+
+    def run_stream(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 8,
+        max_parallel: int = 8,
+        tool_timeout: float | None = None,
+        raise_tool_errors: bool = False,
+        budget: Budget | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> RunStream:
+        """Run tools like `run`, and return an `RunStream` of text, tool calls and turns.
+
+        Parameters and exceptions are those of `run`. Errors are raised when the stream is read.
+
+        Example:
+            >>> for text in client.run_stream("Umbrella?", tools=[weather]).text():
+            ...     print(text, end="")
+        """
+        from acechat._sync.run_stream import RunStream
+
+        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        return RunStream(self._loop, self._run_stream(content, messages, terms, limits))
+
+    def prepare(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        output_type: OutputType[Any] | None = None,
+        timeout: Timeout | float | None = None,
+        retries: RetryPolicy | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> PreparedRequest:
+        """Return the request of `chat` as an `PreparedRequest`, without sending it.
+
+        It requests a stream where `chat` would; a client with ``transport="plain"`` never does.
+        Parameters are those of `chat`.
+
+        Raises:
+            ConfigurationError: An argument cannot be sent; nothing was sent.
+            TypeError: An option is unknown.
+
+        Example:
+            >>> print(client.prepare("Hello", max_tokens=100).curl())
+        """
+        from acechat._sync.prepared import PreparedRequest
+
+        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        prepared = self._prepare(content, messages, terms, output_type)
+        return PreparedRequest(self._loop, prepared, self._config.token)
+
+    def conversation(
+        self,
+        *,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Conversation:
+        """Begin a conversation, which sends its history with each message.
+
+        Args:
+            messages: The history so far, oldest first, as structs or as the API's JSON; default
+                none.
+            system: The system prompt; default none.
+            model: A model name; default None, the client's model.
+            **options: Fields of each of its requests, see `ChatOptions`.
+
+        Example:
+            >>> conversation = client.conversation(system="Be brief.")
+            >>> conversation.send("Hello").text
+        """
+        from acechat._sync.conversation import Conversation
+
+        return Conversation(self, messages, system, model, options)
+
+    def models(self) -> list[Model]:
+        """Return the models that the service offers now."""
+        return self._loop.run(self._models)
+
+    def catalog(self) -> list[CatalogModel]:
+        """Return the public catalogue of chat models: capabilities and prices.
+
+        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
+        AceData's. Neither the token nor *headers* are sent, and middleware is not called.
+        """
+        return self._loop.run(self._catalog)
+
+    def count_tokens(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
+    ) -> int:
+        """Return the number of prompt tokens of a request. The service does not charge for it."""
+        terms = Terms(system, model)
+        return self._loop.run(self._count_tokens, content, messages, terms, tools)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Client) and self._config == other._config
+
+    def __hash__(self) -> int:
+        return super().__hash__()

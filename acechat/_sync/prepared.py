@@ -1,0 +1,28 @@
+"""`PreparedRequest`: a request as data, for callers that wait."""
+
+from __future__ import annotations
+
+from acechat._async.prepared import AsyncPreparedRequest
+from acechat._credentials import Token
+from acechat._sync.loop_thread import LoopThread
+from acechat._wire.prepared import Prepared
+
+__all__ = ["PreparedRequest"]
+
+
+class PreparedRequest(Prepared):
+    """What a call would send: the blocking `AsyncPreparedRequest`.
+
+    Example:
+        >>> prepared = client.prepare("Hello")
+        >>> prepared.json()["model"], prepared.count_tokens()
+    """
+
+    def __init__(self, loop: LoopThread, prepared: AsyncPreparedRequest, token: Token) -> None:
+        super().__init__(prepared.request, prepared.api_root, token)
+        self._loop = loop
+        self._prepared = prepared
+
+    def count_tokens(self) -> int:
+        """Return how many tokens the request has; asking is free."""
+        return self._loop.run(self._prepared.count_tokens)

@@ -1,0 +1,226 @@
+"""`ChatStream`: an answer while it is being written, for callers that wait."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self
+
+from acechat._async.stream import AsyncChatStream
+from acechat._sync.delta_queue import Pipe
+from acechat._sync.loop_thread import LoopThread
+from acechat._wire.deltas import END, Batch, chunks_of, events_of, finished, texts_of
+from acechat.errors import ClientClosedError
+from acechat.types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Delta,
+    FinishReason,
+    StreamEvent,
+    Usage,
+)
+from acechat.types.completion import OutputT_co
+
+if TYPE_CHECKING:
+    from acechat._async.sse_relay import AsyncRelay
+    from acechat._sync.sse_relay import Relay
+
+__all__ = ["ChatStream"]
+
+
+class ChatStream(Generic[OutputT_co]):
+    """An answer while it is being written, piece by piece: the blocking `AsyncChatStream`.
+
+    Nothing is sent before the first read or ``with``.
+
+    Example:
+        >>> with client.stream("Hello") as stream:
+        ...     for delta in stream:
+        ...         print(delta, end="")
+        >>> stream.completion.usage.total_tokens
+    """
+
+    def __init__(self, loop: LoopThread, stream: AsyncChatStream[OutputT_co]) -> None:
+        self._loop = loop
+        self._stream = stream
+        self._pipe = Pipe(loop, stream)
+        self._ended = False
+        self._ready: deque[Delta] = deque()  # of batches that were taken
+        self._tell: Callable[[ChatCompletion, bool], None] | None = None
+
+    def __enter__(self) -> Self:
+        self._loop.run(self._stream.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Delta:
+        ready = self._ready
+        while True:
+            try:
+                return ready.popleft()
+            except IndexError:
+                pass
+            batch = self.receive_batch()
+            ready.extend(batch.deltas)
+            if batch is END and not ready:  # another thread may have left some
+                raise StopIteration
+
+    def receive(self) -> list[Delta]:
+        """Wait for the next network read that says something; return all that it says.
+
+        An empty list is the end. Raises what `AsyncChatStream.receive` does.
+        """
+        ready: list[Delta] = []
+        with suppress(IndexError):
+            while True:
+                ready.append(self._ready.popleft())
+        while not ready:
+            batch = self.receive_batch()
+            if batch is END:
+                break
+            ready = batch.deltas
+        return ready
+
+    def receive_batch(self) -> Batch:
+        """Wait for the next network read; return its events and what they say.
+
+        A batch without events says nothing; `END` is the end.
+        """
+        if self._ended:
+            return self._after_the_end()
+        try:
+            batch = self._pipe.take()
+        except CancelledError:  # by close() in another thread, or by the end of the loop
+            self.close()
+            if self._loop.closed:
+                raise ClientClosedError from None
+            return self._after_the_end()
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C
+            self.close()
+            raise
+        if batch is END:
+            self._ended = True
+        return batch
+
+    def _after_the_end(self) -> Batch:
+        """Return the rest of a complete response, or raise the exception that ended the stream."""
+        try:
+            self._stream.completion  # noqa: B018 - raises it
+        except RuntimeError:  # close() in another thread has set `_ended`, but not yet closed it
+            with suppress(ClientClosedError):
+                self._loop.run(self._stream.aclose)
+            if self._loop.closed:
+                raise ClientClosedError from None
+            self._stream.completion  # noqa: B018
+        return self._pipe.take_rest()
+
+    def close(self) -> None:
+        """Close the connection; see `AsyncChatStream.aclose`."""
+        self._ended = True
+        self._pipe.stop()
+        with suppress(ClientClosedError):  # the client was closed before, and this with it
+            self._loop.run(self._stream.aclose)
+
+    def __del__(self) -> None:
+        pipe: Pipe | None = getattr(self, "_pipe", None)
+        if pipe is not None and pipe.pumping and not self._ended:
+            if self._tell is not None:
+                self._tell(self._stream.partial, False)  # noqa: FBT003 - not whole
+            pipe.stop()
+            warnings.warn(
+                "a stream was dropped before its end; use `with client.stream(...)`",
+                ResourceWarning,
+                stacklevel=1,
+                source=self,
+            )
+
+    def collect(self) -> ChatCompletion[OutputT_co]:
+        """Read to the end and return the whole answer."""
+        while self.receive_batch() is not END:
+            pass
+        return self.completion
+
+    def text(self) -> Iterator[str]:
+        """Iterate over the text alone; of the first choice, if there are more."""
+        while (batch := self.receive_batch()) is not END:
+            yield from texts_of(batch)
+
+    def partials(self) -> Iterator[Any]:
+        """Iterate over the answer's JSON while it grows; see `AsyncChatStream.partials`."""
+        told = self._stream.partial_output()
+        while (batch := self.receive_batch()) is not END:
+            if told.receive(batch):
+                yield told.value
+
+    def chunks(self) -> Iterator[ChatCompletionChunk]:
+        """Iterate over the events as the service sent them, those included that say nothing."""
+        while (batch := self.receive_batch()) is not END:
+            yield from chunks_of(batch)
+
+    def events(self) -> Iterator[StreamEvent]:
+        """Iterate over what happens, as structs made for ``match``; `Finished` is the last."""
+        while (batch := self.receive_batch()) is not END:
+            yield from events_of(batch)
+        yield finished(self.completion)
+
+    def sse(self, *, keep_alive: float | None = 15.0) -> Relay:
+        """Wait for the first content; return the answer as server-sent events for a web page.
+
+        It waits no longer than *keep_alive*. It takes and raises what `AsyncChatStream.sse` does,
+        and what fails meanwhile.
+        """
+        from acechat._sync.sse_relay import Relay
+
+        relay = self._stream.sse(keep_alive=keep_alive)
+        self._loop.run(_begin, relay)
+        return Relay(self._loop, relay)
+
+    def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
+        """Call *tell* at the end, with what arrived and whether it is the whole answer."""
+        self._tell = tell
+        self._stream.at_end(tell)
+
+    @property
+    def completion(self) -> ChatCompletion[OutputT_co]:
+        """The whole answer, usage included; raises what `AsyncChatStream.completion` does."""
+        return self._stream.completion
+
+    @property
+    def partial(self) -> ChatCompletion:
+        """What has arrived so far."""
+        return self._stream.partial
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the answer used; None until the service tells, which it does last."""
+        return self._stream.usage
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the first choice ended; None before that."""
+        return self._stream.finish_reason
+
+    @property
+    def trace_id(self) -> str | None:
+        """What the service's support asks for; None before the response began."""
+        return self._stream.trace_id
+
+
+async def _begin(relay: AsyncRelay) -> None:
+    _ = await relay  # it is the relay itself

@@ -1,0 +1,1 @@
+"""Convert between JSON or SSE bytes and structs, without I/O."""

@@ -1,0 +1,156 @@
+"""Requests and responses other than chat: models, catalog, count_tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from acechat._wire.decode import decode_json
+from acechat._wire.lenient import convert
+from acechat._wire.request import HTTPRequest, as_sendable_tool, build_request
+from acechat.errors import ConfigurationError, ProtocolError
+from acechat.types import CatalogModel, MessageLike, Model
+
+__all__ = [
+    "PATH",
+    "build_count",
+    "decode_catalog",
+    "decode_count",
+    "decode_models",
+    "platform_root",
+]
+
+
+def decode_models(body: bytes) -> list[Model]:
+    """Decode ``GET /v1/models``: ``{"data": [{"id": …}, …]}``.
+
+    Raises:
+        ProtocolError: It has no such list.
+    """
+    value = decode_json(body, "the list of models")
+    entries = cast("dict[str, Any]", value).get("data") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
+        raise ProtocolError("the list of models has no data", body=body)
+    return [convert(entry, Model, body) for entry in cast("list[dict[str, Any]]", entries)]
+
+
+PATH = "/models/catalog/?modality=chat"
+
+
+_API_HOST = re.compile(r"^(https?://)api((?:-[a-z]+)?\.acedata\.cloud)$")
+
+
+def platform_root(api_root: str) -> str:
+    """Return where the management plane is that goes with *api_root*.
+
+    For AceData's own hosts it is ``platform.acedata.cloud``; for any other, that host.
+    """
+    scheme, _, rest = api_root.partition("://")
+    origin = f"{scheme}://{rest.partition('/')[0]}"
+    return _API_HOST.sub(r"\1platform\2", origin) + "/api/v1"
+
+
+def decode_catalog(body: bytes) -> list[CatalogModel]:
+    """Decode ``{"count": …, "items": [{"id": …, "pricing": {…}}, …]}``.
+
+    Raises:
+        ProtocolError: It has no such list.
+    """
+    value = decode_json(body, "the catalogue")
+    entries = cast("dict[str, Any]", value).get("items") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
+        raise ProtocolError("the catalogue has no items", body=body)
+    return [convert(entry, CatalogModel, body) for entry in cast("list[dict[str, Any]]", entries)]
+
+
+def build_count(
+    messages: Sequence[MessageLike],
+    *,
+    model: str,
+    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
+) -> HTTPRequest:
+    """Write a request that counts the tokens of *messages* and *tools*."""
+    plain = cast("list[dict[str, Any]]", msgspec.to_builtins(list(messages)))
+    try:
+        body = _body(plain, model, tools)
+    except (KeyError, TypeError, AttributeError, ProtocolError) as error:
+        raise ConfigurationError(f"a message or tool cannot be counted: {error!r}") from None
+    return build_request("/messages/count_tokens", body)
+
+
+def _body(
+    plain: list[dict[str, Any]],
+    model: str,
+    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [_message(message) for message in plain if message["role"] != "system"],
+    }
+    system = [block for m in plain if m["role"] == "system" for block in _blocks(m.get("content"))]
+    if system:
+        body["system"] = system
+    if tools:
+        body["tools"] = [_tool(as_sendable_tool(tool)) for tool in tools]
+    return body
+
+
+def decode_count(body: bytes) -> int:
+    """Decode ``{"input_tokens": 11}``.
+
+    Raises:
+        ProtocolError: It is something else.
+    """
+    value = decode_json(body, "the count of tokens")
+    count = cast("dict[str, Any]", value).get("input_tokens") if isinstance(value, dict) else None
+    if type(count) is not int:
+        raise ProtocolError("the count of tokens has no input_tokens", body=body)
+    return count
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
+    if message["role"] == "tool":
+        result = {
+            "type": "tool_result",
+            "tool_use_id": message.get("tool_call_id", ""),
+            "content": _blocks(content),
+        }
+        return {"role": "user", "content": [result]}
+    blocks = _blocks(content)
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        arguments = decode_json(function.get("arguments", "").encode() or b"{}", "the arguments")
+        blocks.append(
+            {"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments}
+        )
+    return {"role": message["role"], "content": blocks}
+
+
+def _blocks(content: str | list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    if not content:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [_image(part) if part.get("type") == "image_url" else part for part in content]
+
+
+def _image(part: dict[str, Any]) -> dict[str, Any]:
+    told = part["image_url"]
+    url: str = told if isinstance(told, str) else told["url"]
+    if not url.startswith("data:"):
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    head, _, data = url.partition(",")
+    kind = head.removeprefix("data:").partition(";")[0]
+    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+
+
+def _tool(tool: Mapping[str, Any] | msgspec.Raw) -> dict[str, Any]:
+    plain = msgspec.json.decode(tool) if isinstance(tool, msgspec.Raw) else tool
+    function = plain["function"]
+    schema: Any = function.get("parameters") or {"type": "object", "properties": {}}
+    named = {key: function[key] for key in ("name", "description") if key in function}
+    return named | {"input_schema": schema}

@@ -1,0 +1,51 @@
+"""A request as data: look at it, or send it by other means."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, cast
+
+from acechat._credentials import Token
+from acechat._wire.request import HTTPRequest
+
+__all__ = ["Prepared"]
+
+
+class Prepared:
+    """What can be told of a request without a network.
+
+    Attributes:
+        request: The request, without the token, unless the caller put it there.
+        api_root: Where its path begins.
+    """
+
+    def __init__(self, request: HTTPRequest, api_root: str, token: Token) -> None:
+        self.request = request
+        self.api_root = api_root
+        self._token = token
+
+    def json(self) -> dict[str, Any]:
+        """Return the body, decoded."""
+        return cast("dict[str, Any]", self.request.json())
+
+    def curl(self) -> str:
+        """Return a command line that sends the request.
+
+        The token stands in it as ``$ACEDATACLOUD_API_TOKEN``, for the shell to fill in; as ``***``
+        where it is in a message or a header of your own, which stand in it as they are otherwise.
+        """
+        request, token = self.request, self._token
+        lines = [
+            f"curl {shlex.quote(token.redact_text(self.api_root + request.path))}",
+            '-H "Authorization: Bearer $ACEDATACLOUD_API_TOKEN"',
+            *(
+                f"-H {shlex.quote(token.redact_text(f'{name}: {value}'))}"
+                for name, value in ({"Content-Type": "application/json"} | request.headers).items()
+            ),
+            f"--data-raw {shlex.quote(token.redact_text((request.body or b'').decode()))}",
+        ]
+        return " \\\n  ".join(lines)
+
+    def __repr__(self) -> str:
+        size = len(self.request.body or b"")
+        return f"{type(self).__name__}({self.request.method} {self.request.path}, {size} bytes)"

@@ -1,0 +1,109 @@
+"""The command group: parse arguments, map errors to exit codes."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+import click
+
+from acechat import AceChatError, ConfigurationError, __version__
+from acechat.cli.errors import INTERRUPTED, REFUSED, WRONG, explain, explain_usage
+from acechat.cli.terminal.text import prepare_streams, silence
+
+__all__ = ["cli", "run"]
+
+_LATER = {
+    "chat": "Ask, or have a conversation.",
+    "models": "List the models that the service offers.",
+    "doctor": "Find out why it does not work.",
+    "config": "Show and change settings.",
+    "emulate": "Run a service of acechat's own on localhost.",
+    "completion": "Make your shell complete acechat's words.",
+}
+"""Commands in modules of their own, which are imported when they run, and what they do."""
+
+
+_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""A group without a command, which click before 8.2 does not call an error."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; errors are one line on stderr."""
+    prepare_streams()
+    try:
+        code: object = cli.main(list(arguments), prog_name="acechat", standalone_mode=False)
+    except click.ClickException as error:
+        if isinstance(error, _HELP):
+            error.show()
+        else:
+            click.echo(explain_usage(error), err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except (ConfigurationError, TypeError) as error:
+        return _fail(error, WRONG)
+    except (AceChatError, OSError) as error:
+        return _fail(error, REFUSED)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(error: Exception, code: int) -> int:
+    if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.EIO, errno.ENOSPC}:
+        silence(sys.stdout)
+    if not isinstance(error, BrokenPipeError):  # `... | head -1` is no accident
+        with suppress(OSError):  # the terminal was closed
+            click.echo(explain(error), err=True)
+    return code
+
+
+class _Commands(click.Group):
+    """Imports a command when it is run, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_LATER, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LATER:
+            found: click.Command = getattr(
+                import_module(f"acechat.cli.commands.{cmd_name}"), cmd_name
+            )
+            return found
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        here = {name: command.get_short_help_str() for name, command in self.commands.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(list((_LATER | here).items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args and args[0] not in names:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], names, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  acechat chat --emulator "Hello"     try it, without a token
+  acechat config set token            keep your token
+  acechat chat "Hello"                ask Claude
+  acechat doctor                      when something does not work
+""",
+)
+@click.version_option(__version__, prog_name="acechat")
+def cli() -> None:
+    """Talk to Claude through AceData Cloud."""

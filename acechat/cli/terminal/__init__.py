@@ -1,0 +1,1 @@
+"""Text, Markdown, prompts and progress in a terminal."""

@@ -1,0 +1,56 @@
+"""What a person sees while nothing is to be seen: that time passes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from types import TracebackType
+from typing import Self
+
+from acechat.cli.terminal.text import DIM, UNDIM, draws
+
+__all__ = ["Waiting"]
+
+_SOON = 1.0
+"""Seconds after which silence wants a word."""
+
+
+class Waiting:
+    """Counts seconds on standard error until something is shown, if both are one terminal."""
+
+    def __init__(self) -> None:
+        self._seconds = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        if draws(sys.stdout) and draws(sys.stderr):
+            self._timer = asyncio.get_running_loop().call_later(_SOON, self._tick)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def _tick(self) -> None:
+        self._seconds += 1
+        self._write(f"\r{DIM}... {self._seconds} s{UNDIM}")
+        self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+    def end(self) -> None:
+        """Take the count away; it may be called again."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+            if self._seconds:
+                self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:  # the terminal was closed; whoever shows the answer will say so
+            self._timer = None

@@ -1,0 +1,173 @@
+"""Requests → plans, without a network: addresses, tokens, and the checks of what was sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+from acechat.emulator.catalog import CATALOG
+from acechat.emulator.completion import Asked, count_prompt
+from acechat.emulator.errors import RefusalError, error_plan
+from acechat.emulator.plan import Plan
+from acechat.emulator.state import ReceivedRequest, Stage
+from acechat.emulator.wire import json_plan
+from acechat.types import ChatCompletionRequest
+
+__all__ = ["MODELS", "respond"]
+
+MODELS = (
+    "claude-fable-5-1",
+    "claude-fable-5",
+    "claude-opus-5",
+    "claude-opus-4-8",
+    "claude-opus-4-7",
+    "claude-opus-4-6",
+    "claude-opus-4-5-20251101",
+    "claude-opus-4-1-20250805",
+    "claude-opus-4-20250514",
+    "claude-sonnet-5",
+    "claude-sonnet-4-6",
+    "claude-sonnet-4-5-20250929",
+    "claude-sonnet-4-20250514",
+    "claude-3-7-sonnet-20250219",
+    "claude-haiku-4-5-20251001",
+    "claude-3-5-sonnet-20241022",
+    "claude-3-5-sonnet-20240620",
+    "claude-3-5-haiku-20241022",
+    "claude-3-haiku-20240307",
+    "claude-3-sonnet-20240229",
+)
+"""The models of this endpoint (contract, 1.4). Any other name is answered as well."""
+
+_MODELS_CREATED = 1714500000
+_MAX_N = 128
+_MAX_TEMPERATURE = 2
+_ROLES = {"system", "developer", "user", "assistant", "tool"}
+
+
+_Route: TypeAlias = Callable[[Stage, ReceivedRequest], Plan]
+
+
+def respond(
+    stage: Stage, received: ReceivedRequest, *, authorization: str | None, too_large: bool
+) -> Plan:
+    """Plan the answer to *received*.
+
+    Args:
+        stage: Holds the token and the script.
+        received: What arrived.
+        authorization: That header, unmasked. None: there was none.
+        too_large: Whether the body was larger than the service takes.
+    """
+    try:
+        route = _find_route(received)
+        if route not in _PUBLIC:
+            _admit(authorization, stage.token, too_large=too_large)
+        return route(stage, received)
+    except RefusalError as refusal:
+        return error_plan(refusal.status, refusal.code, refusal.message, received.trace_id)
+
+
+def _find_route(received: ReceivedRequest) -> _Route:
+    route = _ROUTES.get((received.method, received.path.partition("?")[0]))
+    if route is None:
+        raise RefusalError(HTTPStatus.NOT_FOUND)
+    return route
+
+
+def _admit(authorization: str | None, token: str, *, too_large: bool) -> None:
+    if not authorization:
+        raise RefusalError(HTTPStatus.BAD_REQUEST, "no_token")
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() != "bearer" or given != token:
+        raise RefusalError(HTTPStatus.UNAUTHORIZED)
+    if too_large:
+        raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+def _chat(stage: Stage, received: ReceivedRequest) -> Plan:
+    fields = _read_object(received.body)
+    try:
+        request = msgspec.convert(fields, ChatCompletionRequest)
+    except msgspec.ValidationError as error:
+        raise _bad(str(error)) from None
+    _check(request)
+    told = {name: fields[name] for name in fields if name not in {"stream", "stream_options"}}
+    fingerprint = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    asked = Asked(request, fields, fingerprint, received.trace_id)
+    return stage.next_step().plan(asked)
+
+
+def _check(request: ChatCompletionRequest) -> None:
+    if not request.messages:
+        raise _bad("messages is empty.")
+    for number, message in enumerate(request.messages):
+        if message.get("role") not in _ROLES:
+            raise _bad(f"messages[{number}].role is {message.get('role')!r}.")
+    n, temperature = request.n, request.temperature
+    if n is not None and (not float(n).is_integer() or not 1 <= n <= _MAX_N):
+        raise _bad(f"n is {n:g}, not a whole number from 1 to {_MAX_N}.")
+    if temperature is not None and not 0 <= temperature <= _MAX_TEMPERATURE:
+        raise _bad(f"temperature is {temperature:g}, not from 0 to {_MAX_TEMPERATURE}.")
+    thinks = request.model.endswith("-thinking") or request.reasoning_effort
+    if thinks and request.tool_choice not in {None, "auto", "none"}:
+        # Anthropic's documentation, extended thinking; the gateway passes both on (contract, 1.2).
+        raise _bad("Thinking may not be enabled when tool_choice forces tool use.")
+
+
+def _count(_: Stage, received: ReceivedRequest) -> Plan:
+    fields = _read_object(received.body)
+    for name in ("model", "messages"):
+        if not fields.get(name):
+            raise _bad(f"{name} is missing.")
+    return json_plan({"input_tokens": count_prompt(fields)})
+
+
+def _models(_: Stage, __: ReceivedRequest) -> Plan:
+    data = [
+        {"id": name, "object": "model", "created": _MODELS_CREATED, "owned_by": "system"}
+        for name in MODELS
+    ]
+    return json_plan({"object": "list", "data": data})
+
+
+def _health(_: Stage, __: ReceivedRequest) -> Plan:
+    return json_plan({"status": "ok"})
+
+
+def _catalog(_: Stage, __: ReceivedRequest) -> Plan:
+    return json_plan(CATALOG)
+
+
+_PUBLIC = {_health, _catalog}
+"""What is answered without a token."""
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _bad(str(error)) from None
+    if not isinstance(value, dict):
+        raise _bad("it is no object.")
+    return cast("dict[str, Any]", value)
+
+
+def _bad(reason: str) -> RefusalError:
+    return RefusalError(HTTPStatus.BAD_REQUEST, None, f"The json payload is not valid: {reason}")
+
+
+_ROUTES: Mapping[tuple[str, str], _Route] = {
+    ("POST", "/v1/chat/completions"): _chat,
+    ("POST", "/claude/chat/completions"): _chat,
+    ("POST", "/v1/messages/count_tokens"): _count,
+    ("POST", "/claude/messages/count_tokens"): _count,
+    ("GET", "/v1/models"): _models,
+    ("GET", "/api/v1/models/catalog/"): _catalog,
+    ("GET", "/health"): _health,
+}

@@ -1,0 +1,183 @@
+"""The decoder of server-sent events, beside law 2: what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from acechat._wire.sse import Event, SSEDecoder
+from acechat.errors import ProtocolError
+
+# How a stream may be written so that the standard's parser reads {"a": 1} and [DONE].
+WRITTEN = {
+    "usual": b'data: {"a": 1}\n\ndata: [DONE]\n\n',
+    "no space": b'data:{"a": 1}\n\ndata:[DONE]\n\n',
+    "crlf": b'data: {"a": 1}\r\n\r\ndata: [DONE]\r\n\r\n',
+    "cr": b'data: {"a": 1}\r\rdata: [DONE]\r\r',
+    "bom": b'\xef\xbb\xbfdata: {"a": 1}\n\ndata: [DONE]\n\n',
+    "comments": b': PING\n\ndata: {"a": 1}\n: PING\n\n: PING\n\ndata: [DONE]\n\n',
+    "retry first": b'retry: 3000\n\ndata: {"a": 1}\n\ndata: [DONE]\n\n',
+    "ids": b'id: 1\ndata: {"a": 1}\n\nid: 2\ndata: [DONE]\n\n',
+    "id, then a ping": b'id: 1\n: PING\n\ndata: {"a": 1}\n\ndata: [DONE]\n\n',
+    "an event without data": b'event: ping\n\ndata: {"a": 1}\n\ndata: [DONE]\n\n',
+    "several lines": b'data: {"a":\ndata: 1}\n\ndata: [DONE]\n\n',
+    "several ways": b'data: {"a": 1}\n\ndata: [DONE]\r\n\r\n',
+}
+
+
+def feed(decoder, data, size):
+    """Feed *data* in pieces of *size* bytes; return all events."""
+    return [
+        event
+        for place in range(0, len(data), size)
+        for event in decoder.feed(data[place : place + size])
+    ]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_one_stream_may_be_written_in_many_ways(written):
+    events = SSEDecoder().feed(WRITTEN[written])
+
+    assert [event.replace(b"\n", b" ") for event in events] == [b'{"a": 1}', b"[DONE]"]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e"])
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+def test_text_at_which_python_splits_lines_is_text(mark, end):
+    text = f"a{mark}b".encode()
+
+    assert SSEDecoder().feed(b"data: " + text + end) == [text]
+
+
+def test_an_event_keeps_its_type_and_id():
+    (event,) = SSEDecoder().feed(b"event: error\nid: 7\ndata: x\n\n")
+
+    assert isinstance(event, Event)
+    assert (event, event.type, event.id) == (b"x", "error", "7")
+
+
+def test_an_event_of_no_type_is_a_message():
+    (event,) = SSEDecoder().feed(b"data: x\r\n\r\n")
+
+    assert (getattr(event, "type", "message"), getattr(event, "id", "")) == ("message", "")
+
+
+@pytest.mark.parametrize(
+    ("rest", "event"),
+    [
+        (b"", None),
+        (b"data: [DONE]", b"[DONE]"),
+        (b"data: [DONE]\n", b"[DONE]"),
+        (b"data: [DONE]\r", b"[DONE]"),
+        (b"data: [DONE]\r\n", b"[DONE]"),
+        (b"data: a\ndata: b", b"a\nb"),
+        (b"data:", b""),
+        (b"dat", None),
+        (b": PING", None),
+        (b"event: a", None),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"data: x\n\n", b"data: x\r\n\r\n", b"id: 1\ndata: x\n\n"])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_the_end_tells_which_event_it_cut_off(before, rest, event, size):
+    decoder = SSEDecoder()
+    feed(decoder, before + rest, size)
+
+    assert decoder.unfinished() == event
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: " + b"x" * 200,
+        b"data: " + b"x" * 200 + b"\n\n",
+        b"data: a\n\ndata: " + b"x" * 200 + b"\n\ndata: b\n\n",
+        b"data: " + b"x" * 200 + b"\r\n\r\n",
+        b"data: xxxxxxxxx\n" * 30,
+        b"id: 1\ndata: " + b"x" * 200 + b"\n\n",
+        b": " + b"x" * 200,
+    ],
+)
+def test_an_event_has_a_limit(data, size):
+    decoder = SSEDecoder(max_event_bytes=100)
+
+    with pytest.raises(ProtocolError, match="longer than 100 bytes"):
+        feed(decoder, data, size)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("event", [b"data: %s\n\n", b"data: %s\r\n\r\n", b"id: 1\ndata: %s\n\n"])
+def test_many_events_below_the_limit_may_be_more_than_it(event, size):
+    decoder = SSEDecoder(max_event_bytes=100)
+    data = event % (b"x" * 80) * 10
+
+    events = feed(decoder, data, size)
+
+    assert events == [b"x" * 80] * 10
+
+
+@pytest.mark.parametrize(
+    ("line", "retry"),
+    [
+        (b"retry: 3000", 3000),
+        (b"retry:0", 0),
+        (b"retry: -1", None),
+        (b"retry: 1.5", None),
+        (b"retry: soon", None),
+        (b"retry:", None),
+        (b"retry: " + b"9" * 5000, None),
+        ("retry: ٣".encode(), None),
+    ],
+)
+def test_retry_is_digits_or_nothing(line, retry):
+    decoder = SSEDecoder()
+
+    decoder.feed(line + b"\n\n")
+
+    assert decoder.retry == retry
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_bare_object_is_kept_aside(end, size):
+    decoder = SSEDecoder()
+    lines = [b"data: a", b"", b'{"error":', b'  "boom"}', b"", b""]
+
+    events = feed(decoder, end.join(lines), size)
+
+    assert events == [b"a"]
+    assert decoder.stray == [b'{"error":', b'  "boom"}']
+
+
+def test_a_bare_object_at_the_end_is_kept_aside():
+    decoder = SSEDecoder()
+
+    decoder.feed(b'data: a\n\n{"error": "boom"}')
+
+    assert decoder.unfinished() is None
+    assert decoder.stray == [b'{"error": "boom"}']
+
+
+def test_what_is_kept_aside_is_kept_to_the_limit_and_hides_no_event():
+    decoder = SSEDecoder(max_event_bytes=1000)
+
+    aside = b'{"a": "%s"}\n\n' % (b"x" * 400)
+    assert feed(decoder, aside * 200 + b"data: a\n\n", 1000) == [b"a"]
+    assert 800 < sum(map(len, decoder.stray)) <= 1000
+
+
+@pytest.mark.parametrize("size", [100, 10_000])
+def test_one_line_that_is_too_long_is_refused_whatever_it_is(size):
+    decoder = SSEDecoder(max_event_bytes=1000)
+
+    with pytest.raises(ProtocolError, match="longer than 1000 bytes"):
+        feed(decoder, b'{"a": "%s"}\n' % (b"x" * 2000), size)
+
+
+def test_a_page_of_html_is_no_event_and_is_not_kept():
+    decoder = SSEDecoder()
+
+    events = decoder.feed(b"<html>\n<title>502</title>\n\n</html>\n\n" * 100)
+
+    assert events == []
+    assert decoder.stray == []

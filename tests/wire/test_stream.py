@@ -1,0 +1,517 @@
+"""One streamed answer without I/O: bytes in, deltas out, and the rules of its end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from acechat._wire.deltas import chunks_of, events_of, finished, texts_of
+from acechat._wire.stream import ChatStreamProtocol
+from acechat.errors import (
+    APIError,
+    AuthenticationError,
+    InsufficientBalanceError,
+    OverloadedError,
+    ProtocolError,
+    ServerError,
+    StreamTruncatedError,
+)
+from acechat.types import (
+    AssistantMessage,
+    ChatCompletion,
+    Choice,
+    Finished,
+    FunctionCall,
+    FunctionCallDelta,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+
+DATA = Path(__file__).parent.parent / "data"
+DONE = b"data: [DONE]\n\n"
+LIMIT = 16 * 2**20
+
+
+def event(**fields):
+    return b"data: " + json.dumps(fields).encode() + b"\n\n"
+
+
+def said(content=None, reason=None, index=0, **fields):
+    delta = {} if content is None else {"content": content}
+    choice = {"index": index, "delta": {**delta, **fields}, "finish_reason": reason}
+    return event(choices=[choice])
+
+
+def open_stream(*pieces, headers=None, limit=LIMIT):
+    protocol = ChatStreamProtocol(headers or {}, limit)
+    for piece in pieces:
+        protocol.receive_data(piece)
+    return protocol
+
+
+def text_at_end(*pieces):
+    """Feed *pieces* and the end; return the text."""
+    protocol = open_stream(*pieces)
+    protocol.receive_eof()
+    return protocol.completion().text
+
+
+@pytest.fixture
+def stream_basic():
+    return (DATA / "stream_basic.sse").read_bytes()
+
+
+def test_the_documented_stream_is_read(stream_basic):
+    protocol = ChatStreamProtocol({"x-request-id": "r-1"}, LIMIT)
+
+    batch = protocol.receive_data(stream_basic)
+
+    assert [delta.content for delta in batch.deltas] == ["Hello!", " How can I help you", " today?"]
+    assert len(batch.events) == 7
+    assert (protocol.done, protocol.content, protocol.failure) == (True, True, None)
+    assert (protocol.chunks, protocol.received) == (7, len(stream_basic))
+    assert (protocol.finish_reason, protocol.usage.total_tokens) == ("stop", 20)
+    assert protocol.trace_id == "r-1"
+    assert protocol.completion().text == "Hello! How can I help you today?"
+    protocol.receive_eof()
+
+
+def test_the_documented_stream_is_told_like_a_whole_answer(stream_basic):
+    protocol = open_stream(stream_basic)
+    whole = json.loads((DATA / "chat_basic.json").read_bytes())
+
+    told = protocol.to_dict()
+
+    assert told["choices"][0]["message"] == whole["choices"][0]["message"]
+    assert told["usage"] == whole["usage"]
+    assert told["object"] == "chat.completion"
+    assert told["id"] == "msg_bdrk_01LPPqDjLKMgfSwTRMRty9VT"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        ([said("Hi", "stop"), DONE], "Hi"),
+        ([said("Hi"), said(reason="stop")], "Hi"),
+        ([said("Hi", "stop")], "Hi"),
+        ([said("Hi"), DONE], "Hi"),
+        ([DONE], ""),
+        ([b"data: [DONE]"], ""),
+        ([b"data: [DONE]\n"], ""),
+        ([b"data: [DONE]\r\n"], ""),
+        ([b"data:[DONE]\n\n"], ""),
+        ([b"data: [DONE] \n\n"], ""),
+        ([said("Hi"), b"data: [DONE]"], "Hi"),
+        ([said("Hi"), b"data: [DO", b"NE]"], "Hi"),
+        ([said("Hi"), DONE, said("never")], "Hi"),
+        ([said("Hi") + DONE + said("never")], "Hi"),
+        ([said("Hi"), DONE, b"data: {not json}\n\n"], "Hi"),
+        ([said("Hi"), DONE, event(error="late")], "Hi"),
+        ([b": PING\n\n", said("Hi", "stop"), b": PING\n\n"], "Hi"),
+        ([said("Hi", "stop"), event(choices=None)], "Hi"),
+        ([said("Hi", "stop"), event(choices=[], usage={"total_tokens": 3})], "Hi"),
+        ([said("Hi", "stop", error=None), DONE], "Hi"),
+        ([b"event: ping\n\n", said("Hi"), DONE], "Hi"),
+        ([b"data:\n\n", said("Hi"), DONE], "Hi"),
+        ([b"event: message\n" + said("Hi"), DONE], "Hi"),
+        ([said("a\u2028b\u0085c"), DONE], "a\u2028b\u0085c"),
+        (
+            [b"data: " + '{"choices":[{"delta":{"content":"\u2028"}}]}\n\n'.encode(), DONE],
+            "\u2028",
+        ),
+    ],
+)
+def test_a_stream_is_whole(pieces, text):
+    assert text_at_end(*pieces) == text
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [],
+        [b""],
+        [b"\n\n"],
+        [b": PING\n\n"],
+        [said("Hi")],
+        [said("Hi"), said(" there")],
+        [said("Hi"), said(reason="stop").removesuffix(b"\n\n")],
+        [said("Hi"), said(reason="stop").removesuffix(b"\n")],
+        [said("Hi"), b"data: [DON"],
+        [said("Hi"), b"data: {"],
+        [said("Hi"), b": [DONE]\n\n"],
+        [said("Hi"), b"[DONE]\n\n"],
+        [said("Hi"), b'data: "[DONE]\n\n'[:-2]],
+        [said("Hi", "stop"), said("Ho", index=1)],
+        [said("Ho", index=1), said("Hi"), said(reason="stop", index=1)],
+        [event(choices=[], usage={"total_tokens": 3})],
+        [b"<html>\n\n"],
+    ],
+)
+def test_a_stream_that_ends_early_is_an_error(pieces):
+    protocol = open_stream(*pieces)
+
+    with pytest.raises(StreamTruncatedError) as caught:
+        protocol.receive_eof()
+
+    assert caught.value.received == sum(map(len, pieces))
+    assert caught.value.chunks == protocol.chunks
+
+
+@pytest.mark.parametrize(
+    ("written", "cls", "message"),
+    [
+        (
+            event(error={"message": "boom", "type": "new_api_error", "code": None}),
+            ServerError,
+            "boom",
+        ),
+        (
+            event(success=False, error={"code": "api_error", "message": "boom"}, trace_id="t-1"),
+            ServerError,
+            "boom",
+        ),
+        (event(error="boom"), ServerError, "boom"),
+        (event(error={"code": "used_up", "message": "boom"}), InsufficientBalanceError, "boom"),
+        (event(error={"code": "invalid_token", "message": "boom"}), AuthenticationError, "boom"),
+        (event(type="error", message="boom", code="busy", status=503), OverloadedError, "boom"),
+        (event(success=False, message="boom"), ServerError, "boom"),
+        (b'event: error\ndata: {"message": "boom"}\n\n', ServerError, "boom"),
+        (b"event: error\ndata: boom\n\n", ServerError, "boom"),
+        (b'{"error": {"message": "boom", "type": "new_api_error"}}\n\n', ServerError, "boom"),
+        (b'{"error": "boom"}\r\n\r\n', ServerError, "boom"),
+        (b'{"error":\n {"message":\n "boom"}}\n\n', ServerError, "boom"),
+        (b'{"type": "error", "message": "boom"}\n\n', ServerError, "boom"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 10_000])
+@pytest.mark.parametrize("before", [b"", said("Hel")])
+def test_an_error_inside_a_stream_is_told_with_what_came_before(
+    before, written, cls, message, size
+):
+    protocol = ChatStreamProtocol({"x-request-id": "r-1"}, LIMIT)
+    data = before + written
+    deltas = []
+
+    for place in range(0, len(data), size):
+        deltas += protocol.receive_data(data[place : place + size]).deltas
+
+    assert "".join(map(str, deltas)) == ("Hel" if before else "")
+    assert type(protocol.failure) is cls
+    assert protocol.failure.message == message
+    assert protocol.failure.trace_id in {"r-1", "t-1"}
+    assert protocol.content is bool(before)
+    with pytest.raises(cls):
+        protocol.receive_eof()
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("before", [b"", said("Hel"), said("Hel", "stop")])
+def test_a_bare_error_at_the_end_is_raised(before, end):
+    protocol = open_stream(before + b'{"error": {"message": "boom", "code": "busy"}}' + end)
+
+    with pytest.raises(OverloadedError, match="boom"):
+        protocol.receive_eof()
+
+
+@pytest.mark.parametrize("end", [DONE, b"data: [DONE]", said("never") + DONE])
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_a_bare_error_counts_whatever_the_same_read_brings_after_it(end, size):
+    data = said("Hel", "stop") + b'{"error": {"message": "boom", "code": "busy"}}\n' + end
+    protocol = open_stream(*(data[at : at + size] for at in range(0, len(data), size)))
+
+    assert protocol.completion().text == "Hel"
+    with pytest.raises(OverloadedError, match="boom"):
+        protocol.receive_eof()
+
+
+def test_a_bare_object_that_is_no_error_leaves_what_follows_it():
+    assert text_at_end(said("Hel"), b'{"a":\n{}}\n\n' + said("lo") + b"{\n" + DONE) == "Hello"
+
+
+def test_a_bare_error_may_have_inner_objects_on_lines_of_their_own():
+    protocol = open_stream(b'{"detail": {}\n,"error": {"message": "boom"}\n}\n\n', DONE)
+
+    assert protocol.failure.message == "boom"
+
+
+@pytest.mark.parametrize("before", [b"", said("Hel"), b"data:{}\n\n", b": ping\n\n", b"data: {}\n"])
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_bare_error_counts_as_soon_as_its_line_ends(before, size):
+    data = before + b'{"error": {"message": "boom"}}\n'
+    protocol = open_stream(*(data[at : at + size] for at in range(0, len(data), size)))
+
+    assert protocol.failure is not None
+    assert protocol.failure.message == "boom"
+
+
+def test_of_endless_stray_lines_only_some_are_kept():
+    protocol = open_stream(b"{\n" + b"x\n" * 10_000, said("Hi"), DONE)
+    protocol.receive_eof()
+
+    assert protocol.completion().text == "Hi"
+
+
+def test_an_error_twin_of_an_event_does_not_hide_what_came_between():
+    twin = b'data: {"choices": []}\n\n'
+
+    batch = open_stream().receive_data(twin + said("Hel") + b"event: error\n" + twin)
+
+    assert len(batch.events) == 2
+
+
+@pytest.mark.parametrize("stray", [b'{"error": {"mess', b"{\n\n", b'{"error"\n:'])
+def test_half_of_a_bare_object_at_the_end_is_raised_too(stray):
+    protocol = open_stream(said("Hel", "stop"), stray)
+
+    with pytest.raises((ProtocolError, APIError)):
+        protocol.receive_eof()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"data: {\n\n",
+        b"data: null\n\n",
+        b"data: [1]\n\n",
+        b"data: done\n\n",
+        b'data: {"choices": [{"delta": {"content": "\xff"}}]}\n\n',
+        b'data: {"choices": [{"delta": {"content": "\\ud83d"}}]}\n\n',
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        b"data: <html>\n\n",
+    ],
+)
+def test_an_event_that_is_no_chunk_is_told_with_what_came_before(written):
+    protocol = ChatStreamProtocol({}, LIMIT)
+
+    batch = protocol.receive_data(said("Hel") + written + said("lo"))
+
+    assert [str(delta) for delta in batch.deltas] == ["Hel"]
+    assert isinstance(protocol.failure, ProtocolError)
+    assert protocol.completion().text == "Hel"
+    with pytest.raises(ProtocolError):
+        protocol.receive_eof()
+
+
+def test_an_event_that_is_too_long_is_told_with_what_came_before():
+    protocol = open_stream(said("Hel"), b"data: " + b"x" * 2_000, limit=1_000)
+
+    assert protocol.completion().text == "Hel"
+    with pytest.raises(ProtocolError, match="longer than 1000 bytes"):
+        protocol.receive_eof()
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("rest", [b"", b"\n\n"])
+def test_an_event_that_is_too_long_hides_nothing_of_its_own_read(line_end, rest):
+    sent = (said("Hel") + b"data: " + b"x" * 2_000 + rest).replace(b"\n", line_end)
+    protocol = open_stream(limit=1_000)
+
+    batch = protocol.receive_data(sent)
+
+    assert [str(delta) for delta in batch.deltas] == ["Hel"]
+    assert isinstance(protocol.failure, ProtocolError)
+
+
+def test_what_follows_done_may_be_as_long_as_it_likes():
+    protocol = open_stream(said("Hi") + DONE + b"data: " + b"x" * 2_000, limit=1_000)
+
+    protocol.receive_eof()
+
+    assert protocol.failure is None
+
+
+@pytest.mark.parametrize("odd", [b'"x": "\xff"', b'"\xff": 1', b'"x": 1e999'])
+def test_a_broken_field_that_acechat_skips_costs_only_the_unknown_fields(odd):
+    first = said("Hi").replace(b'{"choices"', b"{" + odd + b', "choices"')
+
+    protocol = open_stream(first, event(choices=[], usage={"total_tokens": 3}, more=1), DONE)
+
+    assert protocol.to_dict()["choices"][0]["message"]["content"] == "Hi"
+    assert protocol.to_dict()["more"] == 1
+
+
+def test_events_that_say_nothing_come_with_the_next_that_does_or_with_the_end():
+    silence, word, end = event(choices=[]), said("Hi"), said(None, "stop")
+    protocol = ChatStreamProtocol({}, LIMIT)
+
+    reads = [protocol.receive_data(sent) for sent in (silence, silence, word, end, silence)]
+    reads.append(protocol.receive_eof())
+
+    told = [len(read.events) for read in reads]
+    assert told == [0, 0, 3, 0, 0, 2]
+    assert [str(delta) for read in reads for delta in read.deltas] == ["Hi"]
+
+
+def test_silence_must_end_before_it_fills_the_memory():
+    protocol = open_stream(said("Hi"), *[event(choices=[], pad="x" * 100)] * 7, limit=1_000)
+    assert protocol.failure is None
+
+    protocol.receive_data(event(choices=[], pad="x" * 100))
+
+    assert "what says nothing is longer than 1000 bytes" in str(protocol.failure)
+
+
+def test_an_answer_must_end_before_it_fills_the_memory():
+    protocol = ChatStreamProtocol({}, LIMIT, max_response_bytes=1_000)
+    assert protocol.receive_data(said("x" * 800)).deltas
+    assert not protocol.receive_data(said("x" * 800)).deltas
+
+    with pytest.raises(ProtocolError, match="the answer is longer than 1000 bytes"):
+        protocol.receive_eof()
+
+
+def test_a_cut_that_was_found_is_found_again():
+    protocol = open_stream(said("Hel"))
+
+    for _ in range(2):
+        with pytest.raises(StreamTruncatedError) as caught:
+            protocol.receive_eof()
+
+    assert caught.value is protocol.failure
+
+
+def test_nothing_counts_after_the_end():
+    protocol = open_stream(said("Hi", "stop"), DONE)
+
+    batch = protocol.receive_data(said("never") + event(error="late"))
+
+    assert batch.deltas == []
+    assert batch.events == []
+    assert protocol.failure is None
+    assert protocol.completion().text == "Hi"
+
+
+def test_thoughts_are_content_and_heartbeats_are_not():
+    protocol = open_stream(b": PING\n\n", said(""), said(role="assistant"), event(choices=[]))
+    assert protocol.content is False
+
+    protocol.receive_data(said(reasoning_content="Hm"))
+    assert protocol.content is True
+
+
+def test_a_whole_answer_instead_of_a_stream_is_one_batch():
+    protocol = ChatStreamProtocol({}, LIMIT)
+    completion = ChatCompletion(
+        choices=[Choice(0, AssistantMessage(content="Hi", reasoning_content="Hm"), "stop")],
+        id="c-1",
+        usage=Usage(total_tokens=3),
+    )
+
+    batch = protocol.receive_completion(completion)
+
+    assert [(str(delta), delta.reasoning_content) for delta in batch.deltas] == [("Hi", "Hm")]
+    assert len(batch.events) == 1
+    assert protocol.completion() == completion
+    assert protocol.done
+    protocol.receive_eof()
+
+
+def test_the_text_of_a_batch_is_the_first_choices():
+    protocol = ChatStreamProtocol({}, LIMIT)
+
+    batch = protocol.receive_data(said("a") + said("b", index=1) + said(reasoning_content="c"))
+
+    assert list(texts_of(batch)) == ["a"]
+
+
+def test_the_events_of_a_batch_are_made_for_match():
+    protocol = ChatStreamProtocol({}, LIMIT)
+    call = {"index": 0, "id": "t-1", "function": {"name": "f", "arguments": "{"}}
+
+    batch = protocol.receive_data(
+        said("a", reasoning="Hm") + said("b", index=1) + said(tool_calls=[call])
+    )
+
+    assert list(events_of(batch)) == [
+        ReasoningDelta("Hm"),
+        TextDelta("a"),
+        TextDelta("b", 1),
+        ToolCallDelta(0, "t-1", None, FunctionCallDelta("f", "{")),
+    ]
+
+
+def test_the_last_event_tells_why_and_how_much():
+    call = ToolCall("t-1", function=FunctionCall("f"))
+    message = AssistantMessage(tool_calls=[call])
+    completion = ChatCompletion([Choice(0, message, "tool_calls")], usage=Usage(total_tokens=3))
+
+    assert finished(completion) == Finished("tool_calls", Usage(total_tokens=3))
+    assert finished(ChatCompletion(choices=[])) == Finished(None, None)
+
+
+def test_the_chunks_of_a_batch_are_those_that_say_something_as_json():
+    batch = ChatStreamProtocol({}, LIMIT).receive_data(said("a") + b"data:\n\n" + said("b"))
+
+    assert [chunk.choices[0].delta.content for chunk in chunks_of(batch)] == ["a", "b"]
+
+
+BARE_ERROR = b'{"error": {"code": "token_mismatched", "message": "no"}}\n\n'
+
+
+def test_a_bare_error_after_the_end_is_not_read():
+    protocol = open_stream(said("Hi", "stop") + DONE + BARE_ERROR)
+
+    assert protocol.done
+    assert protocol.failure is None
+
+
+def test_of_an_event_and_a_bare_line_that_both_fail_the_first_counts():
+    broken = event(error={"code": "overloaded", "message": "busy"})
+
+    protocol = open_stream(said("Hi") + broken + BARE_ERROR)
+
+    assert isinstance(protocol.failure, OverloadedError)
+
+
+def test_events_among_stray_lines_all_count():
+    protocol = ChatStreamProtocol({}, LIMIT)
+
+    batch = protocol.receive_data(said("a") + b"{\n" + said("b") + b"}\n" + said("c"))
+
+    assert [delta.content for delta in batch.deltas] == ["a", "b", "c"]
+    assert (len(batch.events), protocol.chunks) == (3, 3)
+
+
+def test_a_bare_error_counts_where_its_last_line_stood():
+    lines = b'{"error":\n' + said("a") + b'"boom"}\n' + said("b")
+
+    protocol = ChatStreamProtocol({}, LIMIT)
+    batch = protocol.receive_data(lines)
+
+    assert [delta.content for delta in batch.deltas] == ["a"]
+    assert isinstance(protocol.failure, APIError)
+
+
+def test_a_bare_error_may_be_indented():
+    protocol = open_stream(b'{"error":\n', b'  "boom"}  \n\n')
+
+    assert isinstance(protocol.failure, APIError)
+
+
+def test_a_whole_answer_counts_as_one_event_that_says_something():
+    protocol = ChatStreamProtocol({}, LIMIT)
+
+    protocol.receive_completion(
+        ChatCompletion(choices=[Choice(message=AssistantMessage(content="Hi"))])
+    )
+
+    assert (protocol.chunks, protocol.content, protocol.done) == (1, True, True)
+
+
+def test_the_end_of_a_stream_says_how_it_ended():
+    cut = open_stream(said("Hel"))
+    with pytest.raises(StreamTruncatedError) as caught:
+        cut.receive_eof()
+    assert (caught.value.reason, caught.value.chunks) == ("the stream ended", 1)
+    assert caught.value.received == len(said("Hel"))
+
+    odd = open_stream(b"{\n", b"  half\n\n")
+    with pytest.raises(ProtocolError) as caught:
+        odd.receive_eof()
+    assert caught.value.reason == "the stream ended in something that is no event"
+    assert caught.value.body == b"{\n  half"
