@@ -62,7 +62,6 @@ from acechat.types import (
     ReasoningDelta,
     ResponseInfo,
     RunResult,
-    Spent,
     SystemMessage,
     TextDelta,
     TextPart,
@@ -72,6 +71,7 @@ from acechat.types import (
     ToolMessage,
     ToolResult,
     ToolStarted,
+    TotalUsage,
     Turn,
     TurnFinished,
     Usage,
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
-    from acechat._async.sse_relay import AsyncRelay
+    from acechat._async.sse_relay import AsyncSSERelay
     from acechat._async.stream import AsyncChatStream
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
@@ -102,7 +102,7 @@ if TYPE_CHECKING:
     from acechat._sync.conversation import Conversation
     from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
-    from acechat._sync.sse_relay import Relay
+    from acechat._sync.sse_relay import SSERelay
     from acechat._sync.stream import ChatStream
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool, tool
@@ -118,9 +118,9 @@ __all__ = [
     "AsyncClient",
     "AsyncConversation",
     "AsyncPreparedRequest",
-    "AsyncRelay",
     "AsyncRun",
     "AsyncRunStream",
+    "AsyncSSERelay",
     "Attempt",
     "AttemptFailed",
     "AuthenticationError",
@@ -172,7 +172,6 @@ __all__ = [
     "RateLimit",
     "RateLimitError",
     "ReasoningDelta",
-    "Relay",
     "RequestSent",
     "RequestTimeoutError",
     "RequestTooLargeError",
@@ -180,8 +179,8 @@ __all__ = [
     "RetryPolicy",
     "RunResult",
     "RunStream",
+    "SSERelay",
     "ServerError",
-    "Spent",
     "StreamInterruptedError",
     "StreamTruncatedError",
     "SystemMessage",
@@ -197,6 +196,7 @@ __all__ = [
     "ToolMessage",
     "ToolResult",
     "ToolStarted",
+    "TotalUsage",
     "TransportError",
     "Turn",
     "TurnFinished",
@@ -216,7 +216,7 @@ _LATER = {
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
     "AsyncPreparedRequest": "_async.prepared",
-    "AsyncRelay": "_async.sse_relay",
+    "AsyncSSERelay": "_async.sse_relay",
     "AsyncRun": "_async.run",
     "AsyncRunStream": "_async.run_stream",
     "CallNext": "_core.middleware",
@@ -230,7 +230,7 @@ _LATER = {
     "Observer": "_core.observers",
     "Output": "_tools.output",
     "PreparedRequest": "_sync.prepared",
-    "Relay": "_sync.sse_relay",
+    "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
     "image": "_image",

@@ -13,9 +13,9 @@ from acechat._credentials import Token
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat.errors import ConfigurationError
 
-__all__ = ["DEFAULT_MODEL", "Config", "Riding", "as_models", "check_headers", "read_api_root"]
+__all__ = ["DEFAULT_MODEL", "Config", "Streaming", "as_models", "check_headers", "read_api_root"]
 
-Riding: TypeAlias = Literal["auto", "stream", "plain"]
+Streaming: TypeAlias = Literal["auto", "always", "never"]
 """How the answer of a `chat` travels: as a stream, at once, or as fits the request."""
 
 
@@ -41,7 +41,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     model: str = DEFAULT_MODEL
     fallback_models: tuple[str, ...] = ()
-    transport: Riding = "auto"
+    streaming: Streaming = "auto"
     timeout: Timeout = Timeout()
     retries: RetryPolicy = RetryPolicy()
     headers: dict[str, str] = {}
@@ -51,15 +51,15 @@ class Config(Struct, frozen=True, kw_only=True):
     rate_limit: RateLimit | None = None
     max_event_bytes: int = 16 * 2**20
     max_response_bytes: int = 64 * 2**20
-    record_bytes: int = 256 * 2**10
+    max_record_bytes: int = 256 * 2**10
 
     def __post_init__(self) -> None:
         check_headers(self.headers)
         if not self.model or not all(self.fallback_models):
             raise ConfigurationError("model is empty")
-        if self.transport not in get_args(Riding):
+        if self.streaming not in get_args(Streaming):
             raise ConfigurationError(
-                f"transport must be 'auto', 'stream' or 'plain', not {self.transport!r}"
+                f"streaming must be 'auto', 'always' or 'never', not {self.streaming!r}"
             )
         for name in ("max_concurrency", "max_event_bytes", "max_response_bytes"):
             limit = getattr(self, name)
@@ -70,13 +70,13 @@ class Config(Struct, frozen=True, kw_only=True):
                 )
 
         if (
-            type(self.record_bytes) is not int
-            or 0 < self.record_bytes < _LEAST_RECORD
-            or (self.record_bytes < 0)
+            type(self.max_record_bytes) is not int
+            or 0 < self.max_record_bytes < _LEAST_RECORD
+            or (self.max_record_bytes < 0)
         ):
             raise ConfigurationError(
-                f"record_bytes must be 0, for no recording, or a whole number of {_LEAST_RECORD} "
-                f"or more, not {self.record_bytes!r}"
+                f"max_record_bytes must be 0, for no recording, or a whole number of "
+                f"{_LEAST_RECORD} or more, not {self.max_record_bytes!r}"
             )
 
     def __repr__(self) -> str:

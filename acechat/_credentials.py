@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from acechat.errors import AceChatError, ConfigurationError
 
-__all__ = ["Token", "bare", "read_token", "redact"]
+__all__ = ["Token", "read_token", "redact_error", "strip_traceback"]
 
 _TOKEN_VARIABLES = ("ACEDATACLOUD_API_TOKEN", "ACEDATACLOUD_API_KEY", "ACEDATA_API_KEY")
 
@@ -123,7 +123,7 @@ def read_token(given: str | None) -> Token:
 _Error = TypeVar("_Error", bound=AceChatError)
 
 
-def bare(error: _Error) -> _Error:
+def strip_traceback(error: _Error) -> _Error:
     """Take from *error* the frames that it came through, and the errors before it.
 
     They hold what the service sent, which may echo the token; some people print every local.
@@ -132,7 +132,7 @@ def bare(error: _Error) -> _Error:
     return error.with_traceback(None)
 
 
-def redact(error: AceChatError, token: Token) -> None:
+def redact_error(error: AceChatError, token: Token) -> None:
     """Take the token out of what the service echoed into *error*."""
     facts = error.__dict__
     for name in ("reason", "message", "code", "trace_id"):

@@ -88,7 +88,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """Seconds that the attempt took."""
 
     failure: str
-    """``"unsent"``, ``"refused"``, ``"lost"``, ``"timed out"``, ``"partial"`` or ``"answered"``."""
+    """``"unsent"``, ``"refused"``, ``"lost"``, ``"timed_out"``, ``"partial"`` or ``"answered"``."""
 
     error: str
     """What was raised, as text."""
@@ -113,8 +113,8 @@ class AceChatError(Exception):
     """What of an answer had arrived in a stream; None outside of streams, but for `OutputError`."""
 
     cassette: Cassette | None = None
-    """What went over the wire, without the token. It travels in pickles, *record_bytes* large at
-    most for each attempt. None where nothing was asked or recorded."""
+    """What went over the wire, without the token. It travels in pickles, *max_record_bytes* large
+    at most for each attempt. None where nothing was asked or recorded."""
     run: RunResult | None = None
     """What of a run had happened, the turn that failed included; None outside of runs."""
 
@@ -136,7 +136,7 @@ class AceChatError(Exception):
         """
         if self.cassette is None:
             raise RuntimeError(
-                "nothing was recorded: the error comes from no call, or record_bytes is 0"
+                "nothing was recorded: the error comes from no call, or max_record_bytes is 0"
             )
         self.cassette.save(path)
 
@@ -215,8 +215,8 @@ class TransportError(AceChatError):
     retryable: bool = True
 
     ending: str = "cut"
-    """How the connection ended: ``"cut"`` is closed too early; ``"reset"``; or ``"garbled"``, where
-    something came that is no HTTP."""
+    """How the connection ended: ``"cut"`` is closed too early; ``"reset"``; or ``"malformed"``,
+    where something came that is no HTTP."""
 
 
 class ConnectError(TransportError):

@@ -31,7 +31,7 @@ async def main() -> None:
             print("so far:", part)
 
         try:
-            await client.chat("Hi", output_type=Output(Plan, strategy="prompt", reasks=0))
+            await client.chat("Hi", output_type=Output(Plan, strategy="prompt", retries=0))
         except OutputError as error:
             print("this has another form:", error.text)
 

@@ -69,7 +69,7 @@ def test_a_cassette_that_an_error_saved_can_be_a_test(suite, cassette, environme
     with Client(environment.token, base_url=environment.url) as client:
         client.chat("Hello")
         cassette.parent.mkdir()
-        client.save_last(cassette)
+        client.save_cassette(cassette)
 
     suite.runpytest_subprocess(*STRICT).assert_outcomes(passed=2)
     assert len(Cassette.load(cassette).exchanges) == 1

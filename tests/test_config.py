@@ -395,8 +395,8 @@ def test_half_a_token_at_the_edge_is_masked_too(part):
 
 @pytest.mark.parametrize("riding", ["", "Stream", "sse", None, 1])
 def test_an_answer_rides_in_one_of_three_ways(riding):
-    with pytest.raises(ConfigurationError, match="must be 'auto', 'stream' or 'plain'"):
-        config(transport=riding)
+    with pytest.raises(ConfigurationError, match="must be 'auto', 'always' or 'never'"):
+        config(streaming=riding)
 
 
 @pytest.mark.parametrize("models", ["m", ["m", 1], [None]])
@@ -418,7 +418,7 @@ def test_a_model_to_fall_back_on_has_a_name(models):
 
 @pytest.mark.parametrize("size", [0, 1024, 2**30])
 def test_a_recording_is_off_or_has_room_for_something(size):
-    assert config(record_bytes=size).record_bytes == size
+    assert config(max_record_bytes=size).max_record_bytes == size
 
 
 def test_a_token_is_hidden_from_eight_characters_on():

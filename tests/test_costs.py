@@ -22,7 +22,7 @@ import pytest
 
 from acechat import AsyncClient, Client, tool
 from acechat._tools import executor as _toolbox
-from acechat._tools.tool import form_of
+from acechat._tools.tool import compile_tool
 
 ROOT = Path(__file__).parent.parent
 
@@ -176,7 +176,7 @@ async def run_by_hand(client, weather=weather):
             messages.append({"role": "tool", "content": result, "tool_call_id": call.id})
 
 
-WEATHER = msgspec.json.decode(form_of(weather).written)
+WEATHER = msgspec.json.decode(compile_tool(weather).written)
 
 
 def bytecodes(work):
@@ -215,7 +215,7 @@ def test_a_run_executes_hardly_more_bytecodes_than_the_loop_by_hand(benchmarks, 
     async def called_here(function):
         return function()
 
-    monkeypatch.setattr(_toolbox, "in_thread", called_here)
+    monkeypatch.setattr(_toolbox, "run_in_daemon_thread", called_here)
     _, origin = benchmarks
 
     async def open_client():

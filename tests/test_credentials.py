@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acechat._credentials import Token, bare, redact
+from acechat._credentials import Token, redact_error, strip_traceback
 from acechat.errors import APIError, ProtocolError
 
 SECRET = "a-token-of-some-length"
@@ -20,7 +20,7 @@ def test_what_a_service_echoed_into_its_refusal_is_gone():
         body=f'{{"you": "{SECRET}"}}'.encode(),
     )
 
-    redact(error, TOKEN)
+    redact_error(error, TOKEN)
 
     assert error.message == "no such token: ***"
     assert error.code == "invalid ***"
@@ -34,7 +34,7 @@ def test_what_cannot_be_read_is_told_without_the_token():
     error = ProtocolError(f"{SECRET} is no JSON", body=SECRET.encode())
     error.args = (f"{SECRET} is no JSON", 7)
 
-    redact(error, TOKEN)
+    redact_error(error, TOKEN)
 
     assert error.reason == "*** is no JSON"
     assert error.args == ("*** is no JSON", 7)
@@ -44,7 +44,7 @@ def test_what_cannot_be_read_is_told_without_the_token():
 def test_an_error_without_the_token_stays_as_it_is():
     error = APIError(529, None, "busy", body=b"busy")
 
-    redact(error, TOKEN)
+    redact_error(error, TOKEN)
 
     assert (error.message, error.code, error.trace_id, error.body) == ("busy", None, None, b"busy")
 
@@ -55,7 +55,7 @@ def test_an_error_is_bare_of_frames_and_of_those_before_it():
     error = caught.value
     error.__context__ = ValueError(SECRET)
 
-    assert bare(error) is error
+    assert strip_traceback(error) is error
 
     assert error.__context__ is None
     assert error.__traceback__ is None

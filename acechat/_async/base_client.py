@@ -1,4 +1,4 @@
-"""`Caller`: what a client is in either colour, before anybody waits."""
+"""`BaseClient`: what a client is in either colour, before anybody waits."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from acechat._async.stream import AsyncChatStream
-from acechat._config import DEFAULT_MODEL, Config, Riding, as_models, read_api_root
-from acechat._core.call import Call, Hooks
+from acechat._config import DEFAULT_MODEL, Config, Streaming, as_models, read_api_root
+from acechat._core.call import Call, SharedState
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
 from acechat._core.observers import Observer, Observers
 from acechat._credentials import read_token
 from acechat._policy.values import (
     Budget,
-    Limits,
     RateLimit,
     RetryPolicy,
+    RunLimits,
     Timeout,
     as_retries,
     as_timeout,
 )
 from acechat._wire.endpoints import decode_models
 from acechat._wire.messages import Content, gather_messages
-from acechat._wire.request import Draft, HTTPRequest, Terms, draft_of
+from acechat._wire.request import HTTPRequest, RequestTemplate, Terms, build_template
 from acechat.types import CatalogModel, ChatCompletion, MessageLike, Model
 
 if TYPE_CHECKING:  # aiohttp takes 0.15 s, and comes when a client is made; the rest, when used
@@ -37,14 +37,14 @@ if TYPE_CHECKING:  # aiohttp takes 0.15 s, and comes when a client is made; the 
     from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
-    from acechat._core.rate_gate import Gate
+    from acechat._core.rate_gate import RateGate
     from acechat._http.transport import Transport
     from acechat._tools.output import OutputT, OutputType
 
-__all__ = ["Caller"]
+__all__ = ["BaseClient"]
 
 
-class Caller:
+class BaseClient:
     """Settings, connections, and the calls that are made with them.
 
     `AsyncClient` awaits what the methods return, `Client` runs it in its loop's thread.
@@ -57,7 +57,7 @@ class Caller:
         base_url: str | None = None,
         model: str = DEFAULT_MODEL,
         fallback_models: Iterable[str] = (),
-        transport: Riding = "auto",
+        streaming: Streaming = "auto",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
@@ -71,7 +71,7 @@ class Caller:
         middleware: Iterable[Middleware] = (),
         max_event_bytes: int = 16 * 2**20,
         max_response_bytes: int = 64 * 2**20,
-        record_bytes: int = 256 * 2**10,
+        max_record_bytes: int = 256 * 2**10,
     ) -> None:
         from acechat._http.proxy import read_proxy
 
@@ -81,7 +81,7 @@ class Caller:
             api_root=api_root,
             model=model,
             fallback_models=as_models(fallback_models),
-            transport=transport,
+            streaming=streaming,
             timeout=as_timeout(timeout, Timeout()),
             retries=as_retries(retries, RetryPolicy()),
             headers=dict(headers or ()),
@@ -91,7 +91,7 @@ class Caller:
             rate_limit=rate_limit,
             max_event_bytes=max_event_bytes,
             max_response_bytes=max_response_bytes,
-            record_bytes=record_bytes,
+            max_record_bytes=max_record_bytes,
         )
         self._set_up(config, observers, middleware, ssl=ssl, session=session)
 
@@ -113,27 +113,27 @@ class Caller:
         from acechat._http.transport import Transport
 
         self._config = config
-        self._hooks = hooks = Hooks(
+        self._state = state = SharedState(
             observers=Observers(observers),
             middleware=check_middleware(middleware),
             meter=Meter(),
             gate=_gate(config.rate_limit) if config.rate_limit else None,
         )
         self._transport: Transport = Transport(config, ssl=ssl, session=session)
-        live = ssl is not None or session is not None or hooks.observers or hooks.middleware
+        live = ssl is not None or session is not None or state.observers or state.middleware
         self._portable = not live
 
     @property
     def meter(self) -> Meter:
         """What the answers of this client, and of its copies, used and cost."""
-        return self._hooks.meter
+        return self._state.meter
 
     def with_options(
         self,
         *,
         model: str | None = None,
         fallback_models: Iterable[str] | None = None,
-        transport: Riding | None = None,
+        streaming: Streaming | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         headers: Mapping[str, str] | None = None,
@@ -153,14 +153,14 @@ class Caller:
             fallback_models=(
                 config.fallback_models if fallback_models is None else as_models(fallback_models)
             ),
-            transport=transport or config.transport,
+            streaming=streaming or config.streaming,
             timeout=as_timeout(timeout, config.timeout),
             retries=as_retries(retries, config.retries),
             headers=config.headers | dict(headers or ()),
         )
         return copy
 
-    def save_last(self, path: str | os.PathLike[str]) -> None:
+    def save_cassette(self, path: str | os.PathLike[str]) -> None:
         """Write to a file what went over the wire in the call that began last.
 
         ``acechat emulate --replay`` plays it. It holds the prompt, with its pictures, and the
@@ -174,7 +174,9 @@ class Caller:
 
         last = self._transport.recorder.last
         if last is None:
-            raise RuntimeError("nothing was recorded: nothing was asked yet, or record_bytes is 0")
+            raise RuntimeError(
+                "nothing was recorded: nothing was asked yet, or max_record_bytes is 0"
+            )
         Cassette(last.exchanges()).save(path)
 
     def _chat(
@@ -185,16 +187,16 @@ class Caller:
         output_type: OutputType[OutputT] | None = None,
     ) -> Awaitable[ChatCompletion[OutputT]]:
         messages = gather_messages(content, messages=messages, system=terms.system)
-        return self._ask(draft_of(terms, self._config), messages, output_type)
+        return self._ask(build_template(terms, self._config), messages, output_type)
 
     def _ask(
         self,
-        draft: Draft,
+        template: RequestTemplate,
         messages: Sequence[MessageLike],
         output_type: OutputType[OutputT] | None = None,
     ) -> Awaitable[ChatCompletion[OutputT]]:
-        call = self._call_for(draft, messages, output_type)
-        return call.whole(partial(_collect, call) if draft.stream else None)
+        call = self._call_for(template, messages, output_type)
+        return call.complete(partial(_collect, call) if template.stream else None)
 
     def _stream(
         self,
@@ -204,40 +206,40 @@ class Caller:
         output_type: OutputType[OutputT] | None = None,
     ) -> AsyncChatStream[OutputT]:
         messages = gather_messages(content, messages=messages, system=terms.system)
-        return self._open(draft_of(terms, self._config, stream=True), messages, output_type)
+        return self._open(build_template(terms, self._config, stream=True), messages, output_type)
 
     def _open(
         self,
-        draft: Draft,
+        template: RequestTemplate,
         messages: Sequence[MessageLike],
         output_type: OutputType[OutputT] | None = None,
     ) -> AsyncChatStream[OutputT]:
-        return AsyncChatStream(self._call_for(draft, messages, output_type))
+        return AsyncChatStream(self._call_for(template, messages, output_type))
 
     def _run(
         self,
         content: Sequence[Content],
         messages: Iterable[MessageLike],
         terms: Terms,
-        limits: Limits,
+        limits: RunLimits,
     ) -> AsyncRun:
         from acechat._async.run import AsyncRun
-        from acechat._tools.run_state import Story
+        from acechat._tools.run_state import RunState
 
-        return AsyncRun(self._ask, Story(content, messages, terms, limits, self._config))
+        return AsyncRun(self._ask, RunState(content, messages, terms, limits, self._config))
 
     def _run_stream(
         self,
         content: Sequence[Content],
         messages: Iterable[MessageLike],
         terms: Terms,
-        limits: Limits,
+        limits: RunLimits,
     ) -> AsyncRunStream:
         from acechat._async.run_stream import AsyncRunStream
-        from acechat._tools.run_state import Story
+        from acechat._tools.run_state import RunState
 
-        story = Story(content, messages, terms, limits, self._config, stream=True)
-        return AsyncRunStream(self._open, story)
+        state = RunState(content, messages, terms, limits, self._config, stream=True)
+        return AsyncRunStream(self._open, state)
 
     def _prepare(
         self,
@@ -250,7 +252,7 @@ class Caller:
 
         config = self._config
         messages = gather_messages(content, messages=messages, system=terms.system)
-        request = self._call_for(draft_of(terms, config), messages, output_type).request
+        request = self._call_for(build_template(terms, config), messages, output_type).request
         return AsyncPreparedRequest(
             request, config.api_root, config.token, self._count_tokens, terms
         )
@@ -263,10 +265,10 @@ class Caller:
         from acechat._wire.endpoints import PATH, decode_catalog, platform_root
 
         transport = self._transport.anonymous(platform_root(self._config.api_root))
-        hooks = msgspec.structs.replace(self._hooks, middleware=())
+        state = msgspec.structs.replace(self._state, middleware=())
         request = HTTPRequest(method="GET", path=PATH)
         config = self._config
-        call = Call(transport, request, config, config.timeout, config.retries, hooks)
+        call = Call(transport, request, config, config.timeout, config.retries, state)
         try:
             return await call.run(partial(call.body, decode_catalog))
         finally:
@@ -295,12 +297,12 @@ class Caller:
             config,
             as_timeout(terms.timeout, config.timeout),
             as_retries(terms.retries, config.retries),
-            self._hooks,
+            self._state,
         )
 
     def _call_for(
         self,
-        draft: Draft,
+        template: RequestTemplate,
         messages: Sequence[MessageLike],
         output_type: OutputType[Any] | None,
     ) -> Call:
@@ -309,16 +311,16 @@ class Caller:
         Raises:
             ConfigurationError: Something cannot be sent.
         """
-        request = draft.request(messages)
-        timeout, retries, model = draft.timeout, draft.retries, draft.model
-        transport, config, hooks = self._transport, self._config, self._hooks
+        request = template.request(messages)
+        timeout, retries, model = template.timeout, template.retries, template.model
+        transport, config, state = self._transport, self._config, self._state
         if output_type is None:
-            return Call(transport, request, config, timeout, retries, hooks, model)
-        from acechat._core.structured_call import OutputCall
-        from acechat._tools.output import Asking
+            return Call(transport, request, config, timeout, retries, state, model)
+        from acechat._core.structured_call import StructuredCall
+        from acechat._tools.output import OutputSpec
 
-        asking = Asking(output_type)
-        return OutputCall(transport, request, config, timeout, retries, hooks, model, asking)
+        spec = OutputSpec(output_type)
+        return StructuredCall(transport, request, config, timeout, retries, state, model, spec)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._portable:
@@ -335,10 +337,10 @@ class Caller:
         return f"{type(self).__name__}({self._config!r})"
 
 
-def _gate(limit: RateLimit) -> Gate:
-    from acechat._core.rate_gate import Gate
+def _gate(limit: RateLimit) -> RateGate:
+    from acechat._core.rate_gate import RateGate
 
-    return Gate(limit)
+    return RateGate(limit)
 
 
 async def _collect(call: Call) -> ChatCompletion[Any]:

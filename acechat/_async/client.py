@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from acechat._async.base_client import Caller
+from acechat._async.base_client import BaseClient
 from acechat._async.stream import AsyncChatStream
-from acechat._policy.values import Budget, Limits, RetryPolicy, Timeout
+from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
 from acechat._wire.messages import Content
 from acechat._wire.request import Terms
 from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # what most programs never use is imported when it is asked f
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(Caller):
+class AsyncClient(BaseClient):
     """Client of the chat completion service, for asyncio.
 
     A client keeps its connections open: create one and reuse it, in one event loop after another
@@ -66,8 +66,8 @@ class AsyncClient(Caller):
             MiB.
         max_response_bytes: The maximum size of a response that is not streamed, in bytes after
             decompression, 1 or more; default 64 MiB.
-        record_bytes: The maximum size of the recording of one call for `AceChatError.save` and
-            `save_last`, in bytes, 1024 or more; 0 records nothing; default 256 KiB.
+        max_record_bytes: The maximum size of the recording of one call for `AceChatError.save` and
+            `save_cassette`, in bytes, 1024 or more; 0 records nothing; default 256 KiB.
 
     Raises:
         ConfigurationError: An argument, or an environment variable, is invalid.
@@ -235,7 +235,7 @@ class AsyncClient(Caller):
             >>> async def weather(city: str) -> str: ...
             >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
         """
-        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
+        limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
         return self._run(content, messages, terms, limits)
 
@@ -264,7 +264,7 @@ class AsyncClient(Caller):
             >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text():
             ...     print(text, end="")
         """
-        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
+        limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
         return self._run_stream(content, messages, terms, limits)
 
@@ -283,7 +283,7 @@ class AsyncClient(Caller):
     ) -> AsyncPreparedRequest:
         """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
 
-        It requests a stream where `chat` would; a client with ``transport="plain"`` never does.
+        It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
 
         Raises:

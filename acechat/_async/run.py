@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Self, TypeAlias
 
-from acechat._tools.run_state import Story
-from acechat._wire.request import Draft
+from acechat._tools.run_state import RunState
+from acechat._wire.request import RequestTemplate
 from acechat.errors import AceChatError
 from acechat.types import ChatCompletion, MessageLike, RunResult, Turn
 
 __all__ = ["AsyncRun"]
 
-_Ask: TypeAlias = Callable[[Draft, list[MessageLike]], Awaitable[ChatCompletion[Any]]]
+_Ask: TypeAlias = Callable[[RequestTemplate, list[MessageLike]], Awaitable[ChatCompletion[Any]]]
 """Asks for an answer."""
 
 
@@ -29,9 +29,9 @@ class AsyncRun:
         ...     print(turn.results)
     """
 
-    def __init__(self, ask: _Ask, story: Story) -> None:
+    def __init__(self, ask: _Ask, state: RunState) -> None:
         self._ask = ask
-        self._story = story
+        self._state = state
         self._begun = False
 
     def __await__(self) -> Generator[Any, None, RunResult]:
@@ -39,40 +39,40 @@ class AsyncRun:
 
     async def collect(self) -> RunResult:
         """Run to the end and return what happened; what ``await run`` does."""
-        story = self._story
-        while not story.ended:
+        state = self._state
+        while not state.ended:
             await self._turn()
-        return story.result()
+        return state.result()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Turn:
-        if self._story.ended:
+        if self._state.ended:
             raise StopAsyncIteration
         return await self._turn()
 
     async def _turn(self) -> Turn:
         self._begun = True
-        story = self._story
+        state = self._state
         try:
-            answer = story.answer or story.take(await self._ask(*story.next_request()))
+            answer = state.answer or state.take(await self._ask(*state.next_request()))
             if answer.tool_calls:
-                await story.toolbox.call_all(answer, story.results)
+                await state.toolbox.call_all(answer, state.results)
         except AceChatError as error:
-            story.note(error)
+            state.note(error)
             raise
-        return story.end_turn()
+        return state.end_turn()
 
     @property
     def turns(self) -> tuple[Turn, ...]:
         """The turns that have ended."""
-        return tuple(self._story.turns)
+        return tuple(self._state.turns)
 
     @property
     def messages(self) -> tuple[MessageLike, ...]:
         """What has been said so far, but for the system's word."""
-        return tuple(self._story.messages)
+        return tuple(self._state.messages)
 
     def __del__(self) -> None:
         if not getattr(self, "_begun", True):

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from acechat._async.stream import AsyncChatStream
-from acechat._tools.run_state import Story
+from acechat._tools.run_state import RunState
 from acechat._wire.deltas import END, events_of
-from acechat._wire.request import Draft
+from acechat._wire.request import RequestTemplate
 from acechat.errors import AceChatError
 from acechat.types import (
     ChatCompletion,
@@ -30,7 +30,7 @@ from acechat.types import (
 
 __all__ = ["AsyncRunStream"]
 
-_Ask: TypeAlias = Callable[[Draft, list[MessageLike]], AsyncChatStream[Any]]
+_Ask: TypeAlias = Callable[[RequestTemplate, list[MessageLike]], AsyncChatStream[Any]]
 """Asks for an answer that is told while it is being written."""
 
 _Queue: TypeAlias = asyncio.Queue[ToolStarted | ToolFinished | None]
@@ -42,10 +42,10 @@ class _Calls:
     The task knows nothing of the stream, so a stream that nobody keeps can be collected.
     """
 
-    def __init__(self, story: Story, answer: ChatCompletion) -> None:
+    def __init__(self, state: RunState, answer: ChatCompletion) -> None:
         queue = self._events = _Queue()
         self._task = asyncio.create_task(
-            story.toolbox.call_all(answer, story.results, queue.put_nowait)
+            state.toolbox.call_all(answer, state.results, queue.put_nowait)
         )
         self._task.add_done_callback(lambda _: queue.put_nowait(None))
 
@@ -53,7 +53,7 @@ class _Calls:
         """Wait for something to happen; return all that did. An empty list is the end.
 
         Raises:
-            ToolError: See `Toolbox.call_all`.
+            ToolError: See `ToolExecutor.call_all`.
         """
         events: list[RunEvent] = []
         while not events or not self._events.empty():
@@ -99,9 +99,9 @@ class AsyncRunStream:
         >>> stream.result.usage.total_tokens
     """
 
-    def __init__(self, ask: _Ask, story: Story) -> None:
+    def __init__(self, ask: _Ask, state: RunState) -> None:
         self._ask = ask
-        self._story = story
+        self._state = state
         self._answer: AsyncChatStream | None = None
         self._calls: _Calls | None = None
         self._ready: deque[RunEvent] = deque()
@@ -143,12 +143,12 @@ class AsyncRunStream:
             return ready
         if self._failure is not None:
             raise self._failure
-        if self._story.ended:
+        if self._state.ended:
             return []
         try:
             return await self._receive()
         except AceChatError as error:
-            self._story.note(error)
+            self._state.note(error)
             self._failure = error
             await self.aclose()
             raise
@@ -162,28 +162,28 @@ class AsyncRunStream:
                 return events
             return self._end_turn()
         if self._answer is None:
-            self._answer = self._ask(*self._story.next_request())
+            self._answer = self._ask(*self._state.next_request())
         while (batch := await self._answer.receive_batch()) is not END:
             if events := list[RunEvent](events_of(batch)):
                 return events
-        answer = self._story.take(self._answer.completion)
+        answer = self._state.take(self._answer.completion)
         self._answer = None
         if not answer.tool_calls:
             return self._end_turn()
-        self._calls = _Calls(self._story, answer)
+        self._calls = _Calls(self._state, answer)
         return await self._receive()
 
     def _end_turn(self) -> list[RunEvent]:
         self._calls = None
-        turn = self._story.end_turn()
+        turn = self._state.end_turn()
         events: list[RunEvent] = [TurnFinished(turn)]
-        if self._story.ended:
-            events.append(Finished(turn.completion.finish_reason, self._story.result().usage))
+        if self._state.ended:
+            events.append(Finished(turn.completion.finish_reason, self._state.result().usage))
         return events
 
     async def aclose(self) -> None:
         """Stop everything: the answer that is being written, and the tools at work."""
-        if self._failure is None and not self._story.ended:
+        if self._failure is None and not self._state.ended:
             self._failure = RuntimeError("the run was closed before its end")
         if self._answer is not None:
             await self._answer.aclose()
@@ -228,6 +228,6 @@ class AsyncRunStream:
         """
         if self._failure is not None:
             raise self._failure
-        if not self._story.ended:
+        if not self._state.ended:
             raise RuntimeError("the run has not been read to its end; collect() does that")
-        return self._story.result()
+        return self._state.result()

@@ -1,4 +1,4 @@
-"""`AsyncRelay`: an answer as server-sent events, for a web page or another service."""
+"""`AsyncSSERelay`: an answer as server-sent events, for a web page or another service."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from acechat._credentials import Token
-from acechat._wire.deltas import END, Batch
-from acechat._wire.sse_writer import DONE, KEEP_ALIVE, headers_of, tell_error, tell_events
+from acechat._wire.deltas import END, DeltaBatch
+from acechat._wire.sse_writer import DONE, KEEP_ALIVE, encode_error, encode_events, headers_of
 from acechat.errors import AceChatError
 
 if TYPE_CHECKING:
     from acechat._async.stream import AsyncChatStream
 
-__all__ = ["AsyncRelay"]
+__all__ = ["AsyncSSERelay"]
 
 
-class AsyncRelay:
+class AsyncSSERelay:
     """An answer as the bytes of server-sent events; `AsyncChatStream.sse` makes one.
 
     ``await`` waits for the first content, though no longer than until the first comment is due, and
@@ -44,7 +44,7 @@ class AsyncRelay:
         self._abandon = abandon
         self._token = token
         self._keep_alive = keep_alive
-        self._reading: asyncio.Task[Batch] | None = None
+        self._reading: asyncio.Task[DeltaBatch] | None = None
         self._told = b""  # what was read while somebody waited for the beginning
         self._begun = False
         self._ended = False
@@ -86,11 +86,11 @@ class AsyncRelay:
                 told = await self._next()
             except AceChatError as error:
                 self._ended = True
-                told = tell_error(error)
+                told = encode_error(error)
         return told
 
     async def _next(self) -> bytes:
-        batch: Batch | None
+        batch: DeltaBatch | None
         if self._keep_alive is None:
             batch = await self._stream.receive_batch()
         else:
@@ -100,9 +100,9 @@ class AsyncRelay:
         if batch is END:
             self._ended = True
             return DONE
-        return tell_events(batch.events, self._token)
+        return encode_events(batch.events, self._token)
 
-    async def _receive_within(self, seconds: float) -> Batch | None:
+    async def _receive_within(self, seconds: float) -> DeltaBatch | None:
         """Wait for the next read; return None if it takes longer, and go on with it next time."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._stream.receive_batch())
@@ -132,12 +132,12 @@ class AsyncRelay:
         self._abandon()  # a read that has just ended is not there to be cancelled
 
     def __del__(self) -> None:
-        reading: asyncio.Task[Batch] | None = getattr(self, "_reading", None)
+        reading: asyncio.Task[DeltaBatch] | None = getattr(self, "_reading", None)
         if reading is not None and not reading.done() and not reading.get_loop().is_closed():
             reading.get_loop().call_soon_threadsafe(reading.cancel)
 
 
-def _take_failure(reading: asyncio.Task[Batch]) -> None:
+def _take_failure(reading: asyncio.Task[DeltaBatch]) -> None:
     """Take what the last read of a relay that was closed may have raised: nobody waits for it."""
     if not reading.cancelled():
         reading.exception()

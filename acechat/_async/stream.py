@@ -8,20 +8,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 from acechat._core.call import Call
-from acechat._core.stream_reader import Reading
+from acechat._core.stream_reader import StreamReader
 from acechat._wire.deltas import END, chunks_of, events_of, finished, texts_of
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, StreamEvent
 from acechat.types.completion import OutputT_co
 
 if TYPE_CHECKING:
-    from acechat._async.sse_relay import AsyncRelay
+    from acechat._async.sse_relay import AsyncSSERelay
     from acechat._tools.partial_json import PartialOutput
 
 __all__ = ["AsyncChatStream"]
 
 
-class AsyncChatStream(Reading, Generic[OutputT_co]):
+class AsyncChatStream(StreamReader, Generic[OutputT_co]):
     """An answer while it is being written, piece by piece.
 
     Nothing is sent before the first read or ``async with``. Until the first content arrives, a
@@ -146,7 +146,7 @@ class AsyncChatStream(Reading, Generic[OutputT_co]):
                 yield event
         yield finished(self.completion)
 
-    def sse(self, *, keep_alive: float | None = 15.0) -> AsyncRelay:
+    def sse(self, *, keep_alive: float | None = 15.0) -> AsyncSSERelay:
         """Return the answer as server-sent events, to be passed on to a web page.
 
         Each event carries the very data that the service sent.
@@ -165,9 +165,9 @@ class AsyncChatStream(Reading, Generic[OutputT_co]):
         if self._relayed or (self._opened and self._held is None):
             raise RuntimeError("sse() relays a whole answer: call it once, before anything is read")
         self._relayed = True
-        from acechat._async.sse_relay import AsyncRelay
+        from acechat._async.sse_relay import AsyncSSERelay
 
-        return AsyncRelay(self, self._abandon, self._call.config.token, keep_alive)
+        return AsyncSSERelay(self, self._abandon, self._call.config.token, keep_alive)
 
     @property
     def completion(self) -> ChatCompletion[OutputT_co]:

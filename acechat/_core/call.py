@@ -14,10 +14,10 @@ from msgspec import Struct
 from acechat._config import Config
 from acechat._core.meter import Meter
 from acechat._core.middleware import Kept, Middleware, through
-from acechat._core.observers import Observers, Watch
+from acechat._core.observers import CallReporter, Observers
 from acechat._core.response import Response
-from acechat._credentials import bare, redact
-from acechat._policy.retry import Tries
+from acechat._credentials import redact_error, strip_traceback
+from acechat._policy.retry import RetryState
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._record.recorder import Recording
 from acechat._wire.decode import decode_completion, decode_fields
@@ -35,28 +35,28 @@ from acechat.types import ChatCompletion, ResponseInfo, Usage
 from acechat.types.completion import note_origin
 
 if TYPE_CHECKING:
-    from acechat._core.rate_gate import Gate
+    from acechat._core.rate_gate import RateGate
     from acechat._http.transport import Transport
     from acechat._tools.partial_json import PartialOutput
 
-__all__ = ["Call", "Hooks", "Ride", "running_loop"]
+__all__ = ["Call", "ReadStream", "SharedState", "running_loop"]
 
 
-class Hooks(Struct, frozen=True, kw_only=True):
+class SharedState(Struct, frozen=True, kw_only=True):
     """What the calls of a client share."""
 
     observers: Observers
     middleware: tuple[Middleware, ...]
     meter: Meter
 
-    gate: Gate | None
+    gate: RateGate | None
     """None where nothing limits the rate."""
 
 
 _T = TypeVar("_T")
 
 
-Ride: TypeAlias = Callable[[], Awaitable[ChatCompletion[Any]]]
+ReadStream: TypeAlias = Callable[[], Awaitable[ChatCompletion[Any]]]
 """Reads an answer as a stream and returns it whole, with the output that was asked for."""
 
 
@@ -94,7 +94,7 @@ class Call:
         config: The client's limits and token.
         timeout: The limits of this call.
         retries: When to send it again.
-        hooks: Who watches, and who stands between.
+        state: Who watches, and who stands between.
         model: The model that is asked; empty for none.
     """
 
@@ -105,7 +105,7 @@ class Call:
         config: Config,
         timeout: Timeout,
         retries: RetryPolicy,
-        hooks: Hooks,
+        state: SharedState,
         model: str = "",
     ) -> None:
         self.config = config
@@ -115,15 +115,17 @@ class Call:
 
         self._transport = transport
         self.request: HTTPRequest = request
-        self._tries = Tries(retries, model, config.fallback_models)
-        self._hooks = hooks
-        self._gate = hooks.gate if model else None  # what is free is not limited
+        self._retry_state = RetryState(retries, model, config.fallback_models)
+        self._state = state
+        self._gate = state.gate if model else None  # what is free is not limited
         self._budget = config.budget if model else None
         self._entered: float | None = None
         self._paid = bool(model)
         self._counted = False  # whether the meter has what the attempt under way received
-        watching = hooks.observers.watching
-        self._watch: Watch | None = Watch(hooks.observers, model) if watching else None
+        watching = state.observers.watching
+        self._reporter: CallReporter | None = (
+            CallReporter(state.observers, model) if watching else None
+        )
         self._recording: Recording | None = None
         self._clock: Callable[[], float] = float  # the loop's, once the call has begun
         self._started = 0.0
@@ -137,10 +139,12 @@ class Call:
         """
         self._clock = running_loop().time
         self._started = self._started or self._clock()
-        self._tries.begin()
-        if self._watch is not None:
-            self._watch = Watch(self._hooks.observers, self._tries.model)  # each exchange is told
-            self._watch.asked = 0
+        self._retry_state.begin()
+        if self._reporter is not None:
+            self._reporter = CallReporter(
+                self._state.observers, self._retry_state.model
+            )  # each exchange is told
+            self._reporter.asked = 0
         try:
             self._check_budget()
             request = self.request
@@ -154,7 +158,7 @@ class Call:
                 try:
                     return await attempt()
                 except AceChatError as caught:
-                    error = bare(caught)
+                    error = strip_traceback(caught)
                 await self._transport.pause(self._delay_after(error), self.timeout)
                 self._check_budget()
         except BaseException as ended:
@@ -174,9 +178,9 @@ class Call:
         if self._budget is None:
             return
         try:
-            self._budget.check(self._hooks.meter.snapshot())
+            self._budget.check(self._state.meter.snapshot())
         except BudgetExceededError as error:
-            error.attempts = self._tries.failed
+            error.attempts = self._retry_state.failed
             raise
 
     def note_failure(self, error: AceChatError) -> float | None:
@@ -186,8 +190,8 @@ class Call:
         now = self._clock()
         total = self.timeout.total
         time_left = None if total is None else self._started + total - now
-        redact(error, self.config.token)
-        tried, delay = self._tries.add(
+        redact_error(error, self.config.token)
+        tried, delay = self._retry_state.add(
             error,
             content=self.content,
             started=self._began - self._started,
@@ -201,40 +205,40 @@ class Call:
             from acechat._record.cassette import Cassette  # calls that succeed do without
 
             error.cassette = Cassette(self._recording.exchanges())
-        watch = self._watched()
+        reporter = self._reporting()
         another = None
         if delay is None and (time_left is None or time_left > 0):
-            another = self._tries.next_model(error, content=self.content)
+            another = self._retry_state.next_model(error, content=self.content)
         if another is not None:
             delay = 0.0
-        watch.attempt_failed(tried, error, elapsed=now - self._started, retry_in=delay)
+        reporter.attempt_failed(tried, error, elapsed=now - self._started, retry_in=delay)
         if another is not None:
-            watch.model = another
+            reporter.model = another
             self.request = self.request.with_json(self.request.json() | {"model": another})
         return delay
 
-    def _watched(self) -> Watch:
+    def _reporting(self) -> CallReporter:
         """Return what tells of this call: of failures somebody always wants to hear."""
-        if self._watch is None:
-            self._watch = Watch(self._hooks.observers, self._tries.model)
-        return self._watch
+        if self._reporter is None:
+            self._reporter = CallReporter(self._state.observers, self._retry_state.model)
+        return self._reporter
 
     def first_token(self, trace_id: str | None) -> None:
         """Note that the first content of a stream arrived."""
-        if self._watch is not None:
-            made = len(self._tries.failed) + 1
-            self._watch.first_token(attempt=made, elapsed=self.elapsed(), trace_id=trace_id)
+        if self._reporter is not None:
+            made = len(self._retry_state.failed) + 1
+            self._reporter.first_token(attempt=made, elapsed=self.elapsed(), trace_id=trace_id)
 
     def succeeded(self, completion: ChatCompletion | None, size: int) -> None:
         """Note that the whole answer came, in *size* bytes; None for one that is no completion."""
         usage = completion.usage if completion else None
         self._leave_gate(usage)
         if completion is not None and not self._counted:
-            self._hooks.meter.add(usage)
-        if self._watch is not None:
-            self._watch.finished(
+            self._state.meter.add(usage)
+        if self._reporter is not None:
+            self._reporter.finished(
                 completion,
-                attempts=len(self._tries.failed) + 1,
+                attempts=len(self._retry_state.failed) + 1,
                 elapsed=self.elapsed(),
                 response_bytes=size,
             )
@@ -250,13 +254,13 @@ class Call:
             return  # nothing was asked
         self._leave_gate(usage)
         if usage is not None and not self._counted:
-            self._hooks.meter.add(usage)
-        made = len(self._tries.failed) + (not isinstance(error, AceChatError))
-        self._watched().failed(error, self._tries.failed, made=made, elapsed=self.elapsed())
+            self._state.meter.add(usage)
+        made = len(self._retry_state.failed) + (not isinstance(error, AceChatError))
+        self._reporting().failed(error, self._retry_state.failed, made=made, elapsed=self.elapsed())
 
-    async def whole(self, ride: Ride | None = None) -> ChatCompletion[Any]:
-        """Return the whole answer; *ride* gets it by way of a stream."""
-        return await (self.run(self.answer) if ride is None else ride())
+    async def complete(self, read_stream: ReadStream | None = None) -> ChatCompletion[Any]:
+        """Return the whole answer; *read_stream* gets it by way of a stream."""
+        return await (self.run(self.answer) if read_stream is None else read_stream())
 
     def accept(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Make of a whole answer what the caller gets."""
@@ -275,10 +279,10 @@ class Call:
             APIError: It says no.
             TransportError: There was none.
         """
-        if self._hooks.middleware:
+        if self._state.middleware:
             self._counted = False
             response = await through(
-                self._hooks.middleware, self.request, self._send, self._read_redacted
+                self._state.middleware, self.request, self._send, self._read_redacted
             )
             if not isinstance(response, Kept):  # a completion that no middleware has read
                 self._counted = False
@@ -292,7 +296,7 @@ class Call:
 
     def _send(self, request: HTTPRequest) -> Awaitable[Response]:
         total = self.timeout.total
-        silent = self._watch is None and self._gate is None and self._budget is None
+        silent = self._reporter is None and self._gate is None and self._budget is None
         return self._transport.open(
             request,
             self.timeout,
@@ -312,9 +316,9 @@ class Call:
             self._leave_gate()  # a middleware sends twice
             self._entered = await self._gate.enter()
             self._check_budget()
-        if self._watch is not None:
-            made = len(self._tries.failed) + 1
-            self._watch.sent(request, attempt=made, elapsed=self.elapsed())
+        if self._reporter is not None:
+            made = len(self._retry_state.failed) + 1
+            self._reporter.sent(request, attempt=made, elapsed=self.elapsed())
 
     def _leave_gate(self, usage: Usage | None = None, error: AceChatError | None = None) -> None:
         if self._gate is not None and self._entered is not None:
@@ -348,7 +352,7 @@ class Call:
             complete = True
         if complete or usage is not None:
             self._counted = True
-            self._hooks.meter.add(usage)
+            self._state.meter.add(usage)
             self._leave_gate(usage)
 
     async def _read_refusal(self, response: Response) -> bytes:
@@ -436,7 +440,7 @@ class Call:
             headers=response.headers,
             trace_id=trace_id,
             elapsed=self.elapsed(),
-            attempts=self._tries.failed,
+            attempts=self._retry_state.failed,
         )
         return note_origin(completion, info, source)
 
@@ -457,6 +461,6 @@ def _is_event_stream(response: Response) -> bool:
 
 async def _read(response: Response, phase: str, at: float | None) -> bytes:
     """Wait for the next bytes of the body, no longer than *phase* allows; none are its end."""
-    while (data := response.take()) is None:
-        await response.arrival(phase, at)
+    while (data := response.read_nowait()) is None:
+        await response.readable(phase, at)
     return data

@@ -84,12 +84,12 @@ class History:
 
         target = Path(path)
         saved = _Saved(msgspec.to_builtins(self.messages), self.system, self.model)
-        draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        template = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         try:
-            draft.write_bytes(msgspec.json.format(msgspec.json.encode(saved)))
-            draft.replace(target)
+            template.write_bytes(msgspec.json.format(msgspec.json.encode(saved)))
+            template.replace(target)
         finally:
-            draft.unlink(missing_ok=True)
+            template.unlink(missing_ok=True)
 
     def load(self, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote, in place of what was said so far; return the conversation.
@@ -173,7 +173,7 @@ class History:
 
 
 def _used(ended: ChatCompletion | BaseException) -> Sequence[Usage | None]:
-    """Return what `acechat._core.structured_call.OutputCall` noted on how it ended."""
+    """Return what `acechat._core.structured_call.StructuredCall` noted on how it ended."""
     return getattr(ended, "_used", ())
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 from decimal import Decimal
 
-from acechat.types.usage import Spent, Usage
+from acechat.types.usage import TotalUsage, Usage
 
 __all__ = ["Meter"]
 
@@ -28,7 +28,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._spent = Spent()
+        self._spent = TotalUsage()
 
     @property
     def calls(self) -> int:
@@ -45,14 +45,14 @@ class Meter:
         """What was charged; None while no answer told."""
         return self._spent.cost
 
-    def snapshot(self) -> Spent:
+    def snapshot(self) -> TotalUsage:
         """Return all that was counted, as a value that stays as it is."""
         return self._spent
 
-    def reset(self) -> Spent:
+    def reset(self) -> TotalUsage:
         """Begin again at zero; return what was counted until now."""
         with _lock:
-            spent, self._spent = self._spent, Spent()
+            spent, self._spent = self._spent, TotalUsage()
         return spent
 
     def add(self, usage: Usage | None) -> None:

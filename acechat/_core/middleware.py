@@ -28,11 +28,11 @@ class Kept:
         self.open: bool = True
         self._body = body
 
-    def take(self) -> bytes:
+    def read_nowait(self) -> bytes:
         body, self._body = self._body, b""
         return body
 
-    async def arrival(
+    async def readable(
         self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
     ) -> None:
         """Return at once; nobody waits for this."""

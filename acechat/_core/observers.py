@@ -20,7 +20,7 @@ from acechat.types.call_event import (
     RequestSent,
 )
 
-__all__ = ["Observer", "Observers", "Watch"]
+__all__ = ["CallReporter", "Observer", "Observers"]
 
 Observer: TypeAlias = Callable[[CallEvent], object]
 """Is called with each event, in the event loop, so it must not block. What it returns is ignored;
@@ -116,7 +116,7 @@ def _short(fact: object) -> str:
     return f"{fact:.3f}" if isinstance(fact, float) else str(fact)
 
 
-class Watch:
+class CallReporter:
     """Tells what happens to one call.
 
     Args:

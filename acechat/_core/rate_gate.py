@@ -12,10 +12,10 @@ from acechat._policy.retry import is_overload
 from acechat._policy.values import RateLimit
 from acechat.errors import AceChatError, APIError, RateLimitError
 
-__all__ = ["Gate"]
+__all__ = ["RateGate"]
 
 
-class Gate:
+class RateGate:
     """Lets the calls of a client and its copies pass, no faster than *limit*."""
 
     def __init__(self, limit: RateLimit) -> None:

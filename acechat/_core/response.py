@@ -21,10 +21,10 @@ class Response(Protocol):
 
     waiter: asyncio.Future[None] | None
 
-    def take(self) -> bytes | None:
+    def read_nowait(self) -> bytes | None:
         """Return what has arrived; no bytes are the clean end, None is nothing yet."""
 
-    def arrival(
+    def readable(
         self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
     ) -> Awaitable[None]:
         """Return what to await before the next `take`."""

@@ -1,4 +1,4 @@
-"""`Reading`: the events of one answer, from the request to the end, whichever that is."""
+"""`StreamReader`: the events of one answer, from the request to the end, whichever that is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from acechat._core.call import Call, running_loop
-from acechat._credentials import bare
+from acechat._credentials import strip_traceback
 from acechat._wire.decode import decode_completion
-from acechat._wire.deltas import END, Batch
+from acechat._wire.deltas import END, DeltaBatch
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import (
     AceChatError,
@@ -24,7 +24,7 @@ from acechat.types import ChatCompletion, FinishReason, Usage
 if TYPE_CHECKING:
     from acechat._core.response import Response
 
-__all__ = ["Reading"]
+__all__ = ["StreamReader"]
 
 _JSON = ("application/json", "application/problem+json")
 _SSE = ("text/event-stream", "text/plain", "")
@@ -33,11 +33,11 @@ _SSE = ("text/event-stream", "text/plain", "")
 _ONE_AT_A_TIME = "another task is reading this stream, and only one at a time can"
 
 
-PassOn: TypeAlias = Callable[[Batch], bool]
+OnBatch: TypeAlias = Callable[[DeltaBatch], bool]
 """Takes a batch at once; returns whether it has room for another."""
 
 
-class Reading:
+class StreamReader:
     """One answer, read event by event: what a stream is to those who do not look at it.
 
     It sends the request at the first read, knows how the answer ended, and tells who asked.
@@ -54,17 +54,17 @@ class Reading:
         self._ended = False
         self._failure: AceChatError | None = None
         self._completion: ChatCompletion[Any] | None = None
-        self._held: Batch | None = None  # what the opening read brought
+        self._held: DeltaBatch | None = None  # what the opening read brought
         self._due: float | None = None  # when the wait under way has lasted too long
         self._room = True  # where batches are passed on to
         self.most: int | None = None
         """The most bytes that the answer may have; None for no limit."""
 
-        self.pass_on: PassOn | None = None
+        self.on_batch: OnBatch | None = None
         """Gets what arrives while a read waits, so that no task is woken for it. That read returns
         once there is no room and more has come, or at the end."""
 
-    def receive_batch(self) -> Coroutine[Any, Any, Batch]:
+    def receive_batch(self) -> Coroutine[Any, Any, DeltaBatch]:
         """Wait for the next network read; return its events and what they say.
 
         A batch without events says nothing; `END` is the end.
@@ -73,7 +73,7 @@ class Reading:
             return self._read("idle", self._call.idle_at())
         return self._begin_or_end()
 
-    async def _begin_or_end(self) -> Batch:
+    async def _begin_or_end(self) -> DeltaBatch:
         await self._open()
         if self._held is not None:
             batch, self._held = self._held, None
@@ -113,7 +113,7 @@ class Reading:
         if self._protocol is not None and self._protocol.content:
             self._call.first_token(self.trace_id)
 
-    async def _attempt(self) -> Batch:
+    async def _attempt(self) -> DeltaBatch:
         """Open the stream and read until something is said."""
         response = await self._call.open()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -126,7 +126,7 @@ class Reading:
 
     async def _read_no_stream(
         self, response: Response, protocol: ChatStreamProtocol, kind: str
-    ) -> Batch:
+    ) -> DeltaBatch:
         """Read what came instead of a stream: a whole answer, a refusal, or a gateway's page."""
         body = await self._call.read_whole(response)
         self._call.content = False
@@ -137,7 +137,7 @@ class Reading:
         self._finish(response)
         return batch
 
-    async def _read(self, phase: str, at: float | None) -> Batch:
+    async def _read(self, phase: str, at: float | None) -> DeltaBatch:
         """Read until something is said, or until the end; heartbeats do not move the limit."""
         response, protocol = self._response, self._protocol
         assert response is not None  # noqa: S101 - _attempt made both
@@ -145,11 +145,11 @@ class Reading:
         if response.waiter is not None:
             raise RuntimeError(_ONE_AT_A_TIME)
         tap = None
-        if self.pass_on is not None and self._flowing:
-            self._due, tap = at, self._tap
+        if self.on_batch is not None and self._flowing:
+            self._due, tap = at, self._on_data
         try:
             while (batch := self._take(response, protocol)) is None:
-                await response.arrival(phase, at, tap)
+                await response.readable(phase, at, tap)
         except AceChatError as error:
             failure = error
         except BaseException:
@@ -158,13 +158,13 @@ class Reading:
         else:
             return batch
         response.abort()
-        failure = bare(self._explained(failure, protocol))
+        failure = strip_traceback(self._explained(failure, protocol))
         if self._call.content:
             self._call.note_failure(failure)
             self._fail(failure)
         raise failure
 
-    def _take(self, response: Response, protocol: ChatStreamProtocol) -> Batch | None:
+    def _take(self, response: Response, protocol: ChatStreamProtocol) -> DeltaBatch | None:
         """Return what has arrived and says something; None if one must wait for that.
 
         Raises:
@@ -173,7 +173,7 @@ class Reading:
         while not self._ended:
             if protocol.failure is not None:
                 raise protocol.failure
-            data = response.take()
+            data = response.read_nowait()
             if data is None:
                 return None
             batch = protocol.receive_data(data) if data else protocol.receive_eof()
@@ -186,19 +186,19 @@ class Reading:
                 return batch
         return END
 
-    def _tap(self) -> bool:
+    def _on_data(self) -> bool:
         """Pass on what has arrived while a task waits; return whether it can go on waiting."""
         response, protocol = self._response, self._protocol
         assert response is not None  # noqa: S101 - _attempt made both
         assert protocol is not None  # noqa: S101
-        if self.pass_on is None or not self._room:
+        if self.on_batch is None or not self._room:
             self._room = True
             return False
         try:
             while (batch := self._take(response, protocol)) is not None:
                 if batch is END:
                     return False
-                self._room = self.pass_on(batch)
+                self._room = self.on_batch(batch)
                 self._due = self._call.idle_at()
         except AceChatError:
             return False  # the task meets it, too
@@ -230,7 +230,7 @@ class Reading:
         try:
             self._completion = self._call.accept(completion)
         except OutputError as misfit:  # raised after the last of it was read
-            self._failure = bare(misfit)
+            self._failure = strip_traceback(misfit)
         self._tell_end(whole=self._failure is None)
 
     def _fail(self, failure: AceChatError) -> None:
@@ -270,12 +270,12 @@ class Reading:
             self._opener = None
             opener.cancel()
 
-    def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
+    def add_done_callback(self, callback: Callable[[ChatCompletion, bool], None]) -> None:
         """Call *tell* at the end, with what arrived and whether it is the whole answer."""
-        self._on_end = tell
+        self._on_end = callback
 
     def _tell_end(self, *, whole: bool) -> None:
-        """Tell, once, who asked with `at_end`."""
+        """Tell, once, who asked with `add_done_callback`."""
         tell, self._on_end = self._on_end, None
         if tell is not None:
             tell(self._completion or self.partial, whole)

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from acechat._config import Config
-from acechat._core.call import Call, Hooks, Ride
-from acechat._credentials import bare
+from acechat._core.call import Call, ReadStream, SharedState
+from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
-from acechat._tools.output import Asking
+from acechat._tools.output import OutputSpec
 from acechat._tools.partial_json import PartialOutput
 from acechat._wire.request import HTTPRequest
 from acechat.errors import BadRequestError, OutputError
@@ -18,12 +18,12 @@ from acechat.types import ChatCompletion
 if TYPE_CHECKING:  # it brings aiohttp
     from acechat._http.transport import Transport
 
-__all__ = ["OutputCall"]
+__all__ = ["StructuredCall"]
 
 _T = TypeVar("_T")
 
 
-class OutputCall(Call):
+class StructuredCall(Call):
     """One or more exchanges, until an answer has the form; they share the limits of one call."""
 
     def __init__(
@@ -33,25 +33,25 @@ class OutputCall(Call):
         config: Config,
         timeout: Timeout,
         retries: RetryPolicy,
-        hooks: Hooks,
+        state: SharedState,
         model: str,
-        asking: Asking,
+        spec: OutputSpec,
     ) -> None:
-        super().__init__(transport, asking.ask(request), config, timeout, retries, hooks, model)
-        self._asking = asking
+        super().__init__(transport, spec.apply(request), config, timeout, retries, state, model)
+        self._spec = spec
 
     async def run(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Make attempts; in another way, if the service refuses this one."""
         try:
             return await super().run(attempt)
         except BadRequestError as refusal:
-            request = self._asking.ask_otherwise(self.request, refusal)
+            request = self._spec.fall_back_to_prompt(self.request, refusal)
             if request is None:
                 raise
         self.request = request
         return await super().run(attempt)
 
-    async def whole(self, ride: Ride | None = None) -> ChatCompletion[Any]:
+    async def complete(self, read_stream: ReadStream | None = None) -> ChatCompletion[Any]:
         """Return the first answer that has the form.
 
         What each exchange used is noted on it, and on whatever ends the call in its place: a
@@ -61,22 +61,22 @@ class OutputCall(Call):
             OutputError: None had, and there is no asking again.
         """
         try:
-            answer = await self._first_that_fits(ride)
+            answer = await self._first_that_fits(read_stream)
         except BaseException as ended:
-            vars(ended)["_used"] = self._asking.used
+            vars(ended)["_used"] = self._spec.used
             raise
-        vars(answer)["_used"] = self._asking.used
+        vars(answer)["_used"] = self._spec.used
         return answer
 
-    async def _first_that_fits(self, ride: Ride | None) -> ChatCompletion[Any]:
+    async def _first_that_fits(self, read_stream: ReadStream | None) -> ChatCompletion[Any]:
         while True:
             try:
-                if ride is not None:
-                    return await ride()
+                if read_stream is not None:
+                    return await read_stream()
                 return self.accept(await self.run(self.answer))
             except OutputError as caught:
-                error = bare(caught)
-            request = self._asking.ask_again(self.request, error)
+                error = strip_traceback(caught)
+            request = self._spec.retry_with_error(self.request, error)
             if request is None:
                 raise error
             self.request = request
@@ -88,13 +88,13 @@ class OutputCall(Call):
             OutputError: It has not the form.
         """
         try:
-            return self._asking.accept(completion)
+            return self._spec.parse(completion)
         except OutputError as caught:
-            error = bare(caught)
+            error = strip_traceback(caught)
         self.content = False  # what arrived was whole
         self.note_failure(error)
         raise error
 
     def partial_output(self) -> PartialOutput:
         """Return what reads the output while it is being written."""
-        return self._asking.partial_output()
+        return self._spec.partial_output()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from acechat._http.certificates import named_certificates
 from acechat._http.pool import abandoned
 from acechat._http.proxy import read_proxy
-from acechat._http.response import Response
+from acechat._http.response import AiohttpResponse
 from acechat._http.transport import Transport
 
-__all__ = ["Response", "Transport", "abandoned", "named_certificates", "read_proxy"]
+__all__ = ["AiohttpResponse", "Transport", "abandoned", "named_certificates", "read_proxy"]

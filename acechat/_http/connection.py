@@ -19,10 +19,10 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.tracing import Trace
 
-__all__ = ["Connector", "Handler", "Wire", "wire"]
+__all__ = ["ConnectionHandler", "ConnectionState", "Connector", "current_connection"]
 
 
-class Wire:
+class ConnectionState:
     """What is known about the connection that one request travels on."""
 
     __slots__ = ("fresh", "handler", "looking_up", "reused", "sent", "size", "transport")
@@ -42,7 +42,7 @@ class Wire:
         """The host whose address is not known yet."""
 
         self.transport: asyncio.Transport | None = None
-        self.handler: Handler | None = None
+        self.handler: ConnectionHandler | None = None
 
     def renew(self) -> None:
         """Begin again, on a connection that no request has used."""
@@ -64,7 +64,7 @@ class Wire:
             self.transport.abort()
 
 
-wire: ContextVar[Wire] = ContextVar("acechat_wire")
+current_connection: ContextVar[ConnectionState] = ContextVar("acechat_wire")
 """The connection of the request that this task is sending."""
 
 
@@ -74,7 +74,7 @@ class Reader(Protocol):
     kept: bytes
     """What had arrived unread when the connection broke; aiohttp would raise first."""
 
-    def arrived(self) -> None:
+    def data_ready(self) -> None:
         """Take note of bytes, or of the end."""
 
 
@@ -87,7 +87,7 @@ class _Queue(list[Any]):
         return self.pop(0)
 
 
-class Handler(ResponseHandler):
+class ConnectionHandler(ResponseHandler):
     """aiohttp's own, without what costs a stream as much as its decoding does.
 
     It tells the reader of a body at once that something has come: to wait for it with aiohttp takes
@@ -130,7 +130,7 @@ class Handler(ResponseHandler):
             self._ended_unread = _unacknowledged(self.transport) >= self.request_size
         super().eof_received()
 
-    def listen(self, reader: Reader) -> bytes:
+    def set_reader(self, reader: Reader) -> bytes:
         """Tell *reader* from now on; return what was left when the connection broke before."""
         self.reader = reader
         return self._unread
@@ -138,7 +138,7 @@ class Handler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.reader is not None:
-            self.reader.arrived()
+            self.reader.data_ready()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         body, reader = self._payload, self.reader
@@ -148,7 +148,7 @@ class Handler(ResponseHandler):
                 reader.kept = self._unread
         super().connection_lost(exc)
         if reader is not None:
-            reader.arrived()
+            reader.data_ready()
 
     def pause_reading(self) -> None:
         self._held_back = True
@@ -174,7 +174,9 @@ class Connector(aiohttp.TCPConnector):
     def adopt(self) -> None:
         """Note whose the connections are, and what takes their bytes."""
         self.pid = os.getpid()
-        self._factory = cast("partial[ResponseHandler]", partial(Handler, loop=self._loop))
+        self._factory = cast(
+            "partial[ResponseHandler]", partial(ConnectionHandler, loop=self._loop)
+        )
         # asyncio allocates 256 KiB for each read, which glibc maps and unmaps each time: half of
         # what a live stream costs (measured). It maps none that is smaller than one freed before.
         bytes(2**20)
@@ -195,12 +197,12 @@ class Connector(aiohttp.TCPConnector):
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
-        mine = wire.get()
+        mine = current_connection.get()
         while True:
             mine.reused = True
             connection = await super().connect(req, traces, timeout)
             protocol, transport = connection.protocol, connection.transport
-            if isinstance(protocol, Handler):
+            if isinstance(protocol, ConnectionHandler):
                 protocol.reader = None  # who asked before may still have the end of it to read
                 protocol.asks(mine.size)
                 mine.handler = protocol
@@ -216,7 +218,7 @@ class Connector(aiohttp.TCPConnector):
     async def _resolve_host(
         self, host: str, port: int, traces: Sequence[Trace] | None = None
     ) -> list[ResolveResult]:
-        mine = wire.get()
+        mine = current_connection.get()
         mine.looking_up = host
         found = await super()._resolve_host(host, port, traces)
         mine.looking_up = ""
@@ -225,7 +227,7 @@ class Connector(aiohttp.TCPConnector):
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        wire.get().reused = False
+        current_connection.get().reused = False
         # aiohttp's own limit is per address and leaves out the look-up of the host.
         async with asyncio.timeout(timeout.sock_connect):
             return await super()._create_connection(req, traces, timeout)

@@ -14,15 +14,15 @@ from contextlib import suppress
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from acechat._http.connection import Connector, Handler
+from acechat._http.connection import ConnectionHandler, Connector
 
-__all__ = ["Answer", "Direct"]
+__all__ = ["DirectSender", "RawResponse"]
 
 _INFORMED = range(100, 200)
 _UPGRADED = 101
 
 
-class Answer:
+class RawResponse:
     """A response whose head has come: of `aiohttp.ClientResponse`, what a `Response` uses."""
 
     __slots__ = ("connection", "content", "status")
@@ -61,7 +61,7 @@ class Answer:
             connection.close()
 
 
-class Direct:
+class DirectSender:
     """Sends bodies to one URL.
 
     Args:
@@ -85,7 +85,7 @@ class Direct:
 
     async def send(
         self, headers: dict[str, str], body: bytes, timeout: aiohttp.ClientTimeout
-    ) -> tuple[Answer, Mapping[str, str]]:
+    ) -> tuple[RawResponse, Mapping[str, str]]:
         """Send *body* and wait for the head of the response; exceptions are aiohttp's.
 
         Args:
@@ -110,7 +110,7 @@ class Direct:
             while True:
                 message, content = await protocol.read()
                 if message.code not in _INFORMED or message.code == _UPGRADED:
-                    return Answer(connection, message.code, content), message.headers
+                    return RawResponse(connection, message.code, content), message.headers
         except BaseException:
             connection.close()
             raise
@@ -120,5 +120,7 @@ def _write(protocol: ResponseHandler, transport: asyncio.Transport, data: bytes)
     if transport.is_closing():
         return
     transport.write(data)
-    if isinstance(protocol, Handler) and not transport.is_closing():  # else nothing was accepted
+    if (
+        isinstance(protocol, ConnectionHandler) and not transport.is_closing()
+    ):  # else nothing was accepted
         protocol.asks(len(data))

@@ -21,7 +21,7 @@ from acechat.errors import (
     TransportError,
 )
 
-__all__ = ["timed_out", "translated"]
+__all__ = ["map_exception", "timeout_error"]
 
 _KEPT = 300
 """Characters of a text, which may quote all that the server sent."""
@@ -30,7 +30,7 @@ _SERVER = 500
 """From which status on a proxy's refusal may be about this moment only."""
 
 
-def timed_out(
+def timeout_error(
     phase: str, timeout: Timeout, *, sent: bool = True, looking_up: str = ""
 ) -> RequestTimeoutError:
     """Make the error of the limit *phase* of *timeout*."""
@@ -38,7 +38,7 @@ def timed_out(
     return RequestTimeoutError(phase, limit, sent=sent, looking_up=looking_up)
 
 
-def translated(error: Exception, otherwise: str) -> AceChatError:  # noqa: C901, PLR0912 - a table
+def map_exception(error: Exception, otherwise: str) -> AceChatError:  # noqa: C901, PLR0912 - a table
     """Turn a foreign exception into ours, keeping its text alone."""
     # aiohttp raises one object for all connections that it closes (_CONNECTION_CLOSED_EXCEPTION).
     # Python adds to it the frames of each time, which would live for ever, and all that is in them.
@@ -76,7 +76,7 @@ def translated(error: Exception, otherwise: str) -> AceChatError:  # noqa: C901,
             return TransportError(f"{otherwise}: the server closed it")
         case HttpProcessingError():  # its text is several lines
             broken = TransportError(f"{otherwise}: {error.code}, {error.message[:_KEPT]}")
-            broken.ending = "garbled"
+            broken.ending = "malformed"
             return broken
         case UnicodeError():  # Python's, of a host with an empty or too long label
             return ConnectError("cannot find the host: that is no name", final=True)
@@ -93,5 +93,5 @@ def _ending_of(error: Exception) -> str:
         return "reset"
     unreadable = isinstance(error.__cause__, ContentEncodingError)
     if unreadable or isinstance(error, aiohttp.ClientResponseError):
-        return "garbled"
+        return "malformed"
     return "cut"

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import aiohttp
 
-from acechat._http.connection import Connector, Wire
-from acechat._http.exceptions import timed_out
+from acechat._http.connection import ConnectionState, Connector
+from acechat._http.exceptions import timeout_error
 from acechat._policy.values import Timeout
 from acechat.errors import ClientClosedError
 
 if TYPE_CHECKING:
-    from acechat._http.direct import Direct
-    from acechat._http.response import Response
+    from acechat._http.direct import DirectSender
+    from acechat._http.response import AiohttpResponse
 
 __all__ = ["Pool", "abandoned"]
 
@@ -42,7 +42,7 @@ class Pool:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.session = session
         self.connector = connector
-        self.direct: dict[tuple[str, str], Direct] = {}
+        self.direct: dict[tuple[str, str], DirectSender] = {}
         """What sends to each method and path."""
 
         self.slots: asyncio.Semaphore | None = (
@@ -50,13 +50,13 @@ class Pool:
         )
         self.closed: bool = False
         self.waits: set[asyncio.Timeout] = set()
-        self.responses: set[Response] = set()
-        self.draining: set[Response] = set()
+        self.responses: set[AiohttpResponse] = set()
+        self.draining: set[AiohttpResponse] = set()
         self._ending = asyncio.Lock()
         self._closer = cast("AsyncGeneratorType[None, None]", self._close_with_the_loop())
         self._finalizer: weakref.finalize[..., object] | None = None
         for pool in [pool for pool in list(_open) if pool.loop.is_closed()]:
-            pool.forget()  # its loop ended without a word
+            pool.detach()  # its loop ended without a word
         _open.add(self)
 
     async def start(self, owner: object) -> None:
@@ -70,8 +70,13 @@ class Pool:
         """Whether it belongs to this process, and is open."""
         return not self.closed and self.pid == os.getpid()
 
-    async def within(
-        self, awaitable: Awaitable[_T], at: float | None, phase: str, timeout: Timeout, line: Wire
+    async def run_with_deadline(
+        self,
+        awaitable: Awaitable[_T],
+        at: float | None,
+        phase: str,
+        timeout: Timeout,
+        line: ConnectionState,
     ) -> _T:
         """Await, until the limit *phase* passes at the time *at* of the loop's clock.
 
@@ -93,7 +98,7 @@ class Pool:
             self.waits.discard(scope)
         if self.closed:
             raise ClientClosedError
-        raise timed_out(phase, timeout, sent=line.sent, looking_up=line.looking_up)
+        raise timeout_error(phase, timeout, sent=line.sent, looking_up=line.looking_up)
 
     async def close(self) -> None:
         """End what is under way, with `ClientClosedError`, and close the connections."""
@@ -119,10 +124,10 @@ class Pool:
         _closing.add(closing)
         closing.add_done_callback(_closing.discard)
 
-    def forget(self) -> None:
+    def detach(self) -> None:
         """Let go of connections without touching them."""
         self.closed = True
-        self._let_go()
+        self._unregister()
         if self.connector is not None and not self.session.closed:
             self.session.detach()
 
@@ -139,14 +144,14 @@ class Pool:
 
     async def _end(self) -> None:
         """Close the connections; return when that is done, whoever does it."""
-        self._let_go()
+        self._unregister()
         async with self._ending:
             for response in list(self.draining):  # their answers are whole
                 response.hang_up()
             if self.connector is not None:
                 await self.session.close()
 
-    def _let_go(self) -> None:
+    def _unregister(self) -> None:
         """Be forgotten by all that would close it."""
         _open.discard(self)
         if self._finalizer is not None:
@@ -176,7 +181,7 @@ def _after_fork() -> None:
     except RuntimeError:
         here = None
     for pool in list(_open):
-        pool.forget()
+        pool.detach()
         _inherited.append(pool)
         if pool.loop is not here:
             # It runs in no thread of this process; what it would complain about is the parent's.

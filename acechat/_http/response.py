@@ -8,22 +8,22 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from acechat._http.connection import Handler
-from acechat._http.direct import Answer
-from acechat._http.exceptions import timed_out, translated
+from acechat._http.connection import ConnectionHandler
+from acechat._http.direct import RawResponse
+from acechat._http.exceptions import map_exception, timeout_error
 from acechat._http.pool import Pool
 from acechat._policy.values import Timeout
 from acechat._record.exchange import Ending, ending_of
-from acechat._record.recorder import Tape
+from acechat._record.recorder import ResponseRecorder
 from acechat.errors import AceChatError, TransportError
 
-__all__ = ["Response"]
+__all__ = ["AiohttpResponse"]
 
 _GRACE = 0.1
 """Seconds that a stream's connection may take to end after ``[DONE]`` and still be kept."""
 
 
-class Response:
+class AiohttpResponse:
     """One response whose body is being read.
 
     Args:
@@ -41,7 +41,7 @@ class Response:
 
     def __init__(
         self,
-        raw: aiohttp.ClientResponse | Answer,
+        raw: aiohttp.ClientResponse | RawResponse,
         pool: Pool,
         headers: dict[str, str],
         timeout: Timeout,
@@ -54,7 +54,7 @@ class Response:
         self.first_token_at = first_token_at
         self.total_at = total_at
         self.open: bool = True
-        self.tape: Tape | None = None
+        self.tape: ResponseRecorder | None = None
         """Where what arrives is recorded."""
 
         self.waiter: asyncio.Future[None] | None = None
@@ -65,10 +65,10 @@ class Response:
 
         connection = raw.connection
         protocol = connection.protocol if connection is not None else None
-        self._handler: Handler | None = None
-        if isinstance(protocol, Handler):
+        self._handler: ConnectionHandler | None = None
+        if isinstance(protocol, ConnectionHandler):
             self._handler = protocol
-            self.kept = protocol.listen(self)
+            self.kept = protocol.set_reader(self)
         self._raw = raw
         self._pool = pool
         self._loop = asyncio.get_running_loop()
@@ -80,7 +80,7 @@ class Response:
         self._timer: asyncio.TimerHandle | None = None
         pool.responses.add(self)
 
-    def take(self) -> bytes | None:
+    def read_nowait(self) -> bytes | None:
         """Return what has arrived of the body; no bytes are its clean end, None is nothing yet.
 
         Raises:
@@ -101,7 +101,7 @@ class Response:
             else:
                 data = content.read_nowait()
         except Exception as error:  # noqa: BLE001 - the boundary to aiohttp: nothing foreign passes
-            failure = translated(error, "the answer was cut")
+            failure = map_exception(error, "the answer was cut")
         else:
             if content.is_eof():
                 self._news = True  # the end stays
@@ -113,7 +113,7 @@ class Response:
         self.abort(failure)
         raise failure
 
-    def arrival(
+    def readable(
         self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
     ) -> Awaitable[None]:
         """Return what to await before it is worth while to `take` again.
@@ -130,7 +130,7 @@ class Response:
         waiter = self.waiter = self._loop.create_future()
         return waiter
 
-    def arrived(self) -> None:
+    def data_ready(self) -> None:
         """End the wait: there are bytes, or there is the end."""
         self._news = True
         waiter = self.waiter
@@ -147,12 +147,12 @@ class Response:
         try:
             self.kept = await self._raw.content.readany()
         except Exception as error:  # noqa: BLE001 - as in `take`
-            self.abort(translated(error, "the answer was cut"))
+            self.abort(map_exception(error, "the answer was cut"))
         self.waiter = None
         self._news = True
 
     def limit(self, phase: str, at: float | None) -> None:
-        """See that the wait which begins now ends in time; see `arrival`.
+        """See that the wait which begins now ends in time; see `readable`.
 
         There is one timer for all: while it is early enough, it looks by itself, and is set again.
         """
@@ -176,14 +176,14 @@ class Response:
         if now < self._due:
             self._timer = self._loop.call_at(self._due, self._look)
         elif self.total_at is not None and now >= self.total_at:
-            self.abort(timed_out("total", self.timeout))
+            self.abort(timeout_error("total", self.timeout))
         elif not self._news:
-            self.abort(timed_out(self._phase, self.timeout))
+            self.abort(timeout_error(self._phase, self.timeout))
 
     def abort(self, failure: AceChatError | None = None) -> None:
         """Close the connection; a read that waits raises *failure*."""
         self._failure = self._failure or failure or TransportError("the response was closed")
-        self.arrived()
+        self.data_ready()
         self._end("closed" if failure is None else ending_of(failure))
         if self._pool.pid != os.getpid():
             return  # the connection is the parent's

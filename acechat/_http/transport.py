@@ -15,12 +15,12 @@ from yarl import URL
 
 from acechat._config import Config
 from acechat._http.certificates import named_certificates
-from acechat._http.connection import Connector, Wire, wire
-from acechat._http.direct import Answer, Direct
-from acechat._http.exceptions import timed_out, translated
+from acechat._http.connection import ConnectionState, Connector, current_connection
+from acechat._http.direct import DirectSender, RawResponse
+from acechat._http.exceptions import map_exception, timeout_error
 from acechat._http.pool import Pool
 from acechat._http.resolver import Resolver
-from acechat._http.response import Response
+from acechat._http.response import AiohttpResponse
 from acechat._http.upload import Upload
 from acechat._policy.values import Timeout
 from acechat._record.recorder import Recorder, Recording
@@ -30,7 +30,7 @@ from acechat.errors import ClientClosedError, ConfigurationError, ConnectError, 
 
 __all__ = ["Transport"]
 
-_Answered: TypeAlias = tuple[aiohttp.ClientResponse | Answer, Mapping[str, str]]
+_Answered: TypeAlias = tuple[aiohttp.ClientResponse | RawResponse, Mapping[str, str]]
 """A response, and its headers as aiohttp has them."""
 
 _KEEPALIVE = 15.0
@@ -107,7 +107,7 @@ class Transport:
         total_at: float | None,
         ready: Callable[[], Awaitable[None]] | None = None,
         recording: Recording | None = None,
-    ) -> Response:
+    ) -> AiohttpResponse:
         """Send *request* and wait for the head of the response.
 
         Args:
@@ -123,12 +123,12 @@ class Transport:
             TransportError: The connection broke before the response began.
         """
         pool = await self._pool()
-        line = Wire()
+        line = ConnectionState()
         if pool.slots is not None:
-            await pool.within(pool.slots.acquire(), total_at, "total", timeout, line)
+            await pool.run_with_deadline(pool.slots.acquire(), total_at, "total", timeout, line)
         if ready is not None:
             try:
-                await pool.within(ready(), total_at, "total", timeout, line)
+                await pool.run_with_deadline(ready(), total_at, "total", timeout, line)
             except BaseException:
                 if pool.slots is not None:
                     pool.slots.release()
@@ -140,14 +140,14 @@ class Transport:
             phase, due = "total", total_at
         try:
             sending = self._send(pool, request, timeout, line)
-            raw, named = await pool.within(sending, due, phase, timeout, line)
+            raw, named = await pool.run_with_deadline(sending, due, phase, timeout, line)
         except BaseException:
             if pool.slots is not None:
                 pool.slots.release()
             raise
         redact = self._config.token.redact_text
         headers = {name.lower(): redact(value) for name, value in named.items()}
-        response = Response(raw, pool, headers, timeout, first_at, total_at)
+        response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
         if recording is not None:
             response.tape = recording.answer(
                 response.status, headers, asyncio.get_running_loop().time()
@@ -157,12 +157,12 @@ class Transport:
         return response
 
     async def _send(
-        self, pool: Pool, request: HTTPRequest, timeout: Timeout, line: Wire
+        self, pool: Pool, request: HTTPRequest, timeout: Timeout, line: ConnectionState
     ) -> _Answered:
         body = request.body
         limits = _limits(timeout.connect)
         line.sent = pool.connector is None  # who knows, in the caller's own session
-        before = wire.set(line)
+        before = current_connection.set(line)
         while True:
             try:
                 direct = self._direct(pool, request)
@@ -171,10 +171,10 @@ class Transport:
                     answer = await self._send_by_session(pool.session, request, limits)
                 else:
                     answer = await direct.send(request.headers, body, limits)
-                wire.reset(before)  # a task that reads a stream is not to keep it
+                current_connection.reset(before)  # a task that reads a stream is not to keep it
                 return answer  # noqa: TRY300 - what fails here fails the call
             except Exception as error:  # noqa: BLE001 - as in Response.read
-                failure = translated(error, "the connection broke before the answer")
+                failure = map_exception(error, "the connection broke before the answer")
                 if isinstance(error, RuntimeError) and self._session is not None:
                     failure = ConfigurationError(f"the session= cannot be used here: {error}")
             except BaseException as ended:  # noqa: BLE001 - as below
@@ -184,7 +184,7 @@ class Transport:
             if self._closed:
                 raise ClientClosedError
             if isinstance(failure, RequestTimeoutError):
-                raise timed_out("connect", timeout, looking_up=line.looking_up)
+                raise timeout_error("connect", timeout, looking_up=line.looking_up)
             # Only what cannot have been read is sent again at once: all else may be billed.
             if not line.unsent or line.fresh or isinstance(failure, ConnectError):
                 raise failure
@@ -213,7 +213,7 @@ class Transport:
         )
         return response, response.headers
 
-    def _direct(self, pool: Pool, request: HTTPRequest) -> Direct | None:
+    def _direct(self, pool: Pool, request: HTTPRequest) -> DirectSender | None:
         """Return what writes *request* by itself; None if aiohttp has to."""
         if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
             return None
@@ -230,7 +230,7 @@ class Transport:
                 session=pool.session,
                 ssl=self._ssl,
             )
-            direct = pool.direct[to] = Direct(pool.connector, address)
+            direct = pool.direct[to] = DirectSender(pool.connector, address)
         return direct
 
     def _url(self, path: str) -> URL:
@@ -243,7 +243,9 @@ class Transport:
             ClientClosedError: The client was closed meanwhile.
         """
         pool = await self._pool()
-        await pool.within(asyncio.sleep(seconds), None, "total", timeout, Wire())
+        await pool.run_with_deadline(
+            asyncio.sleep(seconds), None, "total", timeout, ConnectionState()
+        )
 
     async def _pool(self) -> Pool:
         if self._closed:

@@ -22,7 +22,7 @@ from acechat.errors import (
     TransportError,
 )
 
-__all__ = ["Failure", "Tries", "classify", "delay_before_next", "is_overload", "may_be_billed"]
+__all__ = ["Failure", "RetryState", "classify", "delay_before_next", "is_overload", "may_be_billed"]
 
 _LONGEST_RETRY_AFTER = 120.0
 """Seconds. A service that asks for more is better told to the caller at once."""
@@ -31,7 +31,7 @@ _LONGEST_RETRY_AFTER = 120.0
 _LARGEST_EXPONENT = 60
 
 
-Failure: TypeAlias = Literal["unsent", "refused", "lost", "timed out", "partial", "answered"]
+Failure: TypeAlias = Literal["unsent", "refused", "lost", "timed_out", "partial", "answered"]
 """What a failure means for the bill.
 
 * unsent: no connection, so nothing was asked
@@ -51,10 +51,10 @@ def classify(error: AceChatError, *, content: bool) -> Failure:
         case ConnectError() | ConfigurationError() | BudgetExceededError():
             return "unsent"
         case RequestTimeoutError():
-            return "timed out" if error.sent else "unsent"
+            return "timed_out" if error.sent else "unsent"
         case APIError():
             return "refused"
-        case ClientClosedError() | TransportError(ending="garbled"):
+        case ClientClosedError() | TransportError(ending="malformed"):
             return "answered"
         case StreamTruncatedError() | TransportError():
             return "lost"
@@ -103,7 +103,7 @@ def delay_before_next(
         return None
     if isinstance(error, RequestTimeoutError) and error.phase == "total":
         return None  # whatever the clock says: that of uvloop counts in milliseconds
-    if failure == "timed out" and not policy.retry_timeouts:
+    if failure == "timed_out" and not policy.retry_timeouts:
         return None
     if not error.retryable:
         return None
@@ -116,7 +116,7 @@ def delay_before_next(
     return delay if time_left is None or delay < time_left else None
 
 
-class Tries:
+class RetryState:
     """The failed attempts of one call, and what the policy makes of them.
 
     Args:

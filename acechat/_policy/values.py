@@ -9,13 +9,13 @@ import msgspec
 from msgspec import Struct
 
 from acechat.errors import BudgetExceededError, ConfigurationError
-from acechat.types.usage import Spent
+from acechat.types.usage import TotalUsage
 
 __all__ = [
     "Budget",
-    "Limits",
     "RateLimit",
     "RetryPolicy",
+    "RunLimits",
     "Timeout",
     "as_retries",
     "as_timeout",
@@ -144,7 +144,7 @@ class Budget(Struct, frozen=True, kw_only=True):
 
     credits: Decimal | float | None = None
     """In the service's currency. What answers whose cost is not told cost is not known, and not
-    counted: see `Spent.unpriced`."""
+    counted: see `TotalUsage.unpriced`."""
 
     def __post_init__(self) -> None:
         if self.tokens is None and self.credits is None:
@@ -152,7 +152,7 @@ class Budget(Struct, frozen=True, kw_only=True):
         check_number("Budget.tokens", self.tokens, int)
         check_number("Budget.credits", self.credits, int, float, Decimal)
 
-    def check(self, spent: Spent) -> None:
+    def check(self, spent: TotalUsage) -> None:
         """Refuse a call after so much was *spent*.
 
         Raises:
@@ -225,7 +225,7 @@ _USUAL = 8
 """What most runs have, and nobody needs to check: this very number, which 8.0 is not."""
 
 
-class Limits(Struct, frozen=True):
+class RunLimits(Struct, frozen=True):
     """How far a run may go; see `acechat.AsyncClient.run`.
 
     Raises:

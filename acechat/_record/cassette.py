@@ -9,7 +9,7 @@ from typing import Self, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from acechat._record.exchange import End, Exchange, Head, Piece, Request
+from acechat._record.exchange import BodyChunk, Exchange, ExchangeEnd, Request, ResponseHead
 from acechat.errors import ConfigurationError
 
 __all__ = ["FIRST_LINE", "Cassette", "as_lines", "read_lines"]
@@ -42,7 +42,7 @@ class _Piece(Struct, kw_only=True, tag_field="kind", tag="piece", omit_defaults=
     base64: bytes | None = None
 
 
-_Record: TypeAlias = _Cassette | _Request | Head | _Piece | End
+_Record: TypeAlias = _Cassette | _Request | ResponseHead | _Piece | ExchangeEnd
 
 
 _encode = msgspec.json.Encoder().encode
@@ -126,7 +126,7 @@ def _check_first(record: _Record) -> None:
 
 
 def _exchange(records: list[_Record]) -> Exchange:
-    pieces: list[Piece] = []
+    pieces: list[BodyChunk] = []
     request = head = end = None
     for record in records:
         match record:
@@ -140,11 +140,11 @@ def _exchange(records: list[_Record]) -> Exchange:
                     at=record.at,
                     attempt=record.attempt,
                 )
-            case Head():
+            case ResponseHead():
                 head = record
             case _Piece():
-                pieces.append(Piece(record.at, _as_bytes(record), record.dropped))
-            case End():
+                pieces.append(BodyChunk(record.at, _as_bytes(record), record.dropped))
+            case ExchangeEnd():
                 end = record
             case _:
                 pass  # a head: two files were put together

@@ -14,9 +14,9 @@ from acechat.errors import (
     TransportError,
 )
 
-__all__ = ["End", "Ending", "Exchange", "Head", "Piece", "Request", "ending_of"]
+__all__ = ["BodyChunk", "Ending", "Exchange", "ExchangeEnd", "Request", "ResponseHead", "ending_of"]
 
-Ending: TypeAlias = Literal["clean", "cut", "reset", "garbled", "timeout", "closed", "unsent"]
+Ending: TypeAlias = Literal["clean", "cut", "reset", "malformed", "timeout", "closed", "unsent"]
 """How an exchange ended.
 
 * clean: the answer came to its end
@@ -51,7 +51,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """Which one of its call, from 1."""
 
 
-class Head(Struct, frozen=True, kw_only=True, tag_field="kind", tag="response"):
+class ResponseHead(Struct, frozen=True, kw_only=True, tag_field="kind", tag="response"):
     """The head of the response."""
 
     at: float
@@ -62,7 +62,7 @@ class Head(Struct, frozen=True, kw_only=True, tag_field="kind", tag="response"):
     """Names in lower case. Secrets are masked."""
 
 
-class Piece(Struct, frozen=True):
+class BodyChunk(Struct, frozen=True):
     """What one read of the network brought of the body."""
 
     at: float
@@ -71,7 +71,9 @@ class Piece(Struct, frozen=True):
     """How many bytes before these were not kept."""
 
 
-class End(Struct, frozen=True, kw_only=True, tag_field="kind", tag="end", omit_defaults=True):
+class ExchangeEnd(
+    Struct, frozen=True, kw_only=True, tag_field="kind", tag="end", omit_defaults=True
+):
     """The end."""
 
     at: float
@@ -84,11 +86,11 @@ class Exchange(Struct, frozen=True):
     """One request and what came of it."""
 
     request: Request
-    head: Head | None = None
+    head: ResponseHead | None = None
     """None where none came."""
 
-    pieces: tuple[Piece, ...] = ()
-    end: End | None = None
+    pieces: tuple[BodyChunk, ...] = ()
+    end: ExchangeEnd | None = None
     """None where it was still under way."""
 
 
@@ -103,8 +105,8 @@ def ending_of(error: AceChatError) -> Ending:
             return "timeout" if error.sent else "unsent"
         case TransportError(ending="reset"):
             return "reset"
-        case TransportError(ending="garbled"):
-            return "garbled"
+        case TransportError(ending="malformed"):
+            return "malformed"
         case TransportError():
             return "cut"
         case _:

@@ -13,10 +13,18 @@ import msgspec
 
 from acechat._config import Config
 from acechat._credentials import Token
-from acechat._record.exchange import End, Ending, Exchange, Head, Piece, Request, ending_of
+from acechat._record.exchange import (
+    BodyChunk,
+    Ending,
+    Exchange,
+    ExchangeEnd,
+    Request,
+    ResponseHead,
+    ending_of,
+)
 from acechat.errors import AceChatError
 
-__all__ = ["Recorder", "Recording", "Tape"]
+__all__ = ["Recorder", "Recording", "ResponseRecorder"]
 
 _PRIVATE = re.compile(
     r"auth|cookie|credential|passw|secret|signature|token(?!s)|api-?key|(^|-)key(-|$)",
@@ -25,7 +33,7 @@ _PRIVATE = re.compile(
 """Names of headers whose values are nobody's business; ``ratelimit-tokens`` is none."""
 
 
-class Tape:
+class ResponseRecorder:
     """What comes back in one exchange, while it is recorded; all times are of one clock.
 
     Args:
@@ -99,15 +107,15 @@ class Tape:
         head = end = None
         if self._head is not None:
             now, status, headers = self._head
-            head = Head(at=self._since(now), status=status, headers=_public(headers, token))
+            head = ResponseHead(at=self._since(now), status=status, headers=_public(headers, token))
         if self._end is not None:
             now, how = self._end
-            end = End(at=self._since(now), how=how, error=error)
+            end = ExchangeEnd(at=self._since(now), how=how, error=error)
         pieces, first = self._pieces.copy(), self._first
         bodies = [pieces[:first], pieces[first:]] if self._dropped else [pieces]
         masked = [piece for body in bodies for piece in _masked(body, token)]
         kept = tuple(
-            Piece(self._since(now), data, self._dropped if number == first else 0)
+            BodyChunk(self._since(now), data, self._dropped if number == first else 0)
             for number, (now, data) in enumerate(zip(self._times, masked, strict=False))
             if data
         )
@@ -161,7 +169,9 @@ class Recording:
         self._token = token
         self._attempts: list[float] = []  # when they began
         self._failed: list[Exchange] = []
-        self._tape: Tape | None = None  # of the attempt under way, or of the one that succeeded
+        self._tape: ResponseRecorder | None = (
+            None  # of the attempt under way, or of the one that succeeded
+        )
 
     def attempt(self, now: float) -> None:
         """Begin an attempt."""
@@ -171,9 +181,11 @@ class Recording:
             room -= sum(map(_size, self._failed))
             while room < self._limit // 2:
                 room += _size(self._failed.pop(0))
-        self._tape = Tape(now, room)
+        self._tape = ResponseRecorder(now, room)
 
-    def answer(self, status: int, headers: Mapping[str, str], now: float) -> Tape | None:
+    def answer(
+        self, status: int, headers: Mapping[str, str], now: float
+    ) -> ResponseRecorder | None:
         """Take the head of a response; return the tape for its body."""
         if self._tape is not None:
             if "content-encoding" in headers:
@@ -194,7 +206,7 @@ class Recording:
             return tuple(self._failed)
         return (*self._failed, self._exchange(self._tape))
 
-    def _exchange(self, tape: Tape, error: str | None = None) -> Exchange:
+    def _exchange(self, tape: ResponseRecorder, error: str | None = None) -> Exchange:
         at = round(self._attempts[-1] - self._began, 6)
         request = msgspec.structs.replace(self._request, at=at, attempt=len(self._attempts))
         return tape.exchange(request, self._token, error)
@@ -222,7 +234,7 @@ class Recorder:
         self.last: Recording | None = None
         """That of the call that began last."""
 
-        self._limit = config.record_bytes
+        self._limit = config.max_record_bytes
         self._token = config.token
         self._root = "/" + config.api_root.split("/", 3)[3]
 

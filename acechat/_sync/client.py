@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from acechat._async.base_client import Caller
-from acechat._config import DEFAULT_MODEL, Config, Riding
+from acechat._async.base_client import BaseClient
+from acechat._config import DEFAULT_MODEL, Config, Streaming
 from acechat._core.middleware import Middleware
 from acechat._core.observers import Observer
-from acechat._policy.values import Budget, Limits, RateLimit, RetryPolicy, Timeout
+from acechat._policy.values import Budget, RateLimit, RetryPolicy, RunLimits, Timeout
 from acechat._sync.loop_thread import LoopThread
 from acechat._sync.stream import ChatStream
 from acechat._wire.messages import Content
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # what most programs never use is imported when it is asked f
 __all__ = ["Client"]
 
 
-class Client(Caller):
+class Client(BaseClient):
     """Client of the chat completion service, for scripts and threads: the blocking `AsyncClient`.
 
     It runs the asynchronous client on an event loop in a thread of its own, so it works in any
@@ -58,7 +58,7 @@ class Client(Caller):
         base_url: str | None = None,
         model: str = DEFAULT_MODEL,
         fallback_models: Iterable[str] = (),
-        transport: Riding = "auto",
+        streaming: Streaming = "auto",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
@@ -71,14 +71,14 @@ class Client(Caller):
         middleware: Iterable[Middleware] = (),
         max_event_bytes: int = 16 * 2**20,
         max_response_bytes: int = 64 * 2**20,
-        record_bytes: int = 256 * 2**10,
+        max_record_bytes: int = 256 * 2**10,
     ) -> None:
         super().__init__(
             api_token,
             base_url=base_url,
             model=model,
             fallback_models=fallback_models,
-            transport=transport,
+            streaming=streaming,
             timeout=timeout,
             retries=retries,
             headers=headers,
@@ -91,7 +91,7 @@ class Client(Caller):
             middleware=middleware,
             max_event_bytes=max_event_bytes,
             max_response_bytes=max_response_bytes,
-            record_bytes=record_bytes,
+            max_record_bytes=max_record_bytes,
         )
         self._loop = LoopThread()
 
@@ -223,7 +223,7 @@ class Client(Caller):
         Example:
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
         """
-        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
+        limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
 
         async def collect() -> RunResult:
@@ -260,7 +260,7 @@ class Client(Caller):
         """
         from acechat._sync.run_stream import RunStream
 
-        limits = Limits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
+        limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
         terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
         return RunStream(self._loop, self._run_stream(content, messages, terms, limits))
 
@@ -279,7 +279,7 @@ class Client(Caller):
     ) -> PreparedRequest:
         """Return the request of `chat` as an `PreparedRequest`, without sending it.
 
-        It requests a stream where `chat` would; a client with ``transport="plain"`` never does.
+        It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
 
         Raises:

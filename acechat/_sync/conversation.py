@@ -99,7 +99,7 @@ class Conversation(History):
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        stream.at_end(partial(self._end, turn))
+        stream.add_done_callback(partial(self._end, turn))
         return stream
 
     def fork(self) -> Conversation:

@@ -11,19 +11,19 @@ from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
 from acechat._async.stream import AsyncChatStream
-from acechat._sync.loop_thread import Call, LoopThread, Running
-from acechat._wire.deltas import END, Batch
+from acechat._sync.loop_thread import EventLoopThread, LoopThread, ThreadCall
+from acechat._wire.deltas import END, DeltaBatch
 from acechat.errors import ClientClosedError
 
-__all__ = ["Pipe"]
+__all__ = ["DeltaQueue"]
 
 _HIGH, _LOW = 64, 32
 """Reads of the network that wait for the caller before the network must wait, and until when."""
 
-_Queue: TypeAlias = SimpleQueue[Batch | BaseException]
+_Queue: TypeAlias = SimpleQueue[DeltaBatch | BaseException]
 
 
-class Pipe:
+class DeltaQueue:
     """Carries the reads of a stream from the loop's thread to its readers.
 
     One task pumps; a read is one item of the queue, so a delta never crosses alone. (Measured: a
@@ -37,8 +37,8 @@ class Pipe:
         self._thread = thread
         self._stream = stream
         self._queue: _Queue = SimpleQueue()
-        self._running: Running | None = None
-        self._pump: Call[None] = Call(partial(_end, self._queue))
+        self._running: EventLoopThread | None = None
+        self._pump: ThreadCall[None] = ThreadCall(partial(_end, self._queue))
         self._unstarted = [self._pump]  # taken by the one reader that starts the pump
         self._full = False
         self._room: asyncio.Event | None = None
@@ -50,7 +50,7 @@ class Pipe:
         running = self._running
         return running is not None and running.pid == os.getpid() and not self._pump.done.is_set
 
-    def take(self) -> Batch:
+    def read(self) -> DeltaBatch:
         """Wait, in the caller's thread, for the next item; the first call starts the pump.
 
         The last item, `END` or the exception that ended the stream, stays for other readers.
@@ -84,7 +84,7 @@ class Pipe:
         if self._running is not None:
             self._running.cancel(self._pump)
 
-    def take_rest(self) -> Batch:
+    def take_rest(self) -> DeltaBatch:
         """Return, without waiting, the next batch that was read before `stop`; `END` if none is."""
         with suppress(Empty):
             for _ in range(self._queue.qsize()):
@@ -105,7 +105,7 @@ class Pipe:
         self._room = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         try:
-            self._stream.pass_on = self._put
+            self._stream.on_batch = self._put
             while (batch := await self._stream.receive_batch()) is not END:
                 if not self._put(batch):
                     await self._wait_for_room()
@@ -113,9 +113,9 @@ class Pipe:
             await self._stream.aclose()
             raise
         finally:
-            self._stream.pass_on = None
+            self._stream.on_batch = None
 
-    def _put(self, batch: Batch) -> bool:
+    def _put(self, batch: DeltaBatch) -> bool:
         self._queue.put(batch)
         return self._queue.qsize() < _HIGH
 
@@ -129,7 +129,7 @@ class Pipe:
         self._full = False
 
 
-def _end(queue: _Queue, pump: Call[None]) -> None:
+def _end(queue: _Queue, pump: ThreadCall[None]) -> None:
     """Put the end of the pump on *queue*."""
     cancelled = pump.cancelled or isinstance(pump.error, ClientClosedError)
     queue.put(CancelledError() if cancelled else pump.error or END)

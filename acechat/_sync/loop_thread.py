@@ -33,7 +33,7 @@ from acechat.errors import ClientClosedError, ConfigurationError
 if TYPE_CHECKING:  # importing anyio takes 30 ms; the loop's thread imports it
     from anyio import CancelScope
 
-__all__ = ["Call", "Latch", "LoopThread", "Running"]
+__all__ = ["EventLoopThread", "Latch", "LoopThread", "ThreadCall"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -73,7 +73,7 @@ class Latch:
         return self.is_set or waiter.acquire(timeout=-1 if timeout is None else timeout)
 
 
-class Call(Generic[_T]):
+class ThreadCall(Generic[_T]):
     """The caller's handle on one function that runs in the loop.
 
     Args:
@@ -82,7 +82,7 @@ class Call(Generic[_T]):
 
     __slots__ = ("cancelled", "done", "error", "on_done", "scope", "value")
 
-    def __init__(self, on_done: Callable[[Call[_T]], None] | None = None) -> None:
+    def __init__(self, on_done: Callable[[ThreadCall[_T]], None] | None = None) -> None:
         self.on_done = on_done
         self.done = Latch()
         self.cancelled: bool = False
@@ -131,7 +131,7 @@ class LoopThread:
         self.closed: bool = False
         """Whether `stop` was called."""
 
-        self._running = Running()
+        self._running = EventLoopThread()
 
     def run(self, function: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run *function* to its end; Ctrl-C here cancels it there.
@@ -142,7 +142,7 @@ class LoopThread:
         """
         return self.started().run(partial(function, *args, **kwargs))
 
-    def started(self) -> Running:
+    def started(self) -> EventLoopThread:
         """Return the loop; start it if it does not run in this process.
 
         Raises:
@@ -178,7 +178,7 @@ class LoopThread:
         self._running.stop(last)
 
 
-class Running:
+class EventLoopThread:
     """An event loop in a thread of its own.
 
     States: new → starting (`start`) → ready → ended. `leave` ends it from any state; a thread that
@@ -191,7 +191,7 @@ class Running:
         """Whether it has ended, or is about to."""
 
         self.pid: int = os.getpid()
-        self._calls: dict[Call[Any], asyncio.Task[None] | None] = {}  # None: no task yet
+        self._calls: dict[ThreadCall[Any], asyncio.Task[None] | None] = {}  # None: no task yet
         self._started = Latch()  # ready, failed or left
         self._over = Latch()
         self._failure: BaseException | None = None
@@ -201,7 +201,7 @@ class Running:
         self._thread: threading.Thread | None = None
         self._last: Callable[[], Awaitable[None]] | None = None
         self._unstarted = [self._run]  # taken by the one caller that starts the thread
-        self._successors: dict[None, Running] = {}
+        self._successors: dict[None, EventLoopThread] = {}
 
     @property
     def usable(self) -> bool:
@@ -213,9 +213,9 @@ class Running:
         """Whether it takes calls, or took some."""
         return self._loop is not None and self._started.is_set
 
-    def successor(self) -> Running:
+    def successor(self) -> EventLoopThread:
         """Return the loop that takes the place of this one: the same for all threads."""
-        return self._successors.setdefault(None, Running())  # atomic
+        return self._successors.setdefault(None, EventLoopThread())  # atomic
 
     def start(self, owner: object) -> None:
         """Start the thread unless another caller has, and wait until it takes calls.
@@ -264,7 +264,7 @@ class Running:
         Raises:
             ClientClosedError: The loop has ended.
         """
-        call: Call[_T] = Call()
+        call: ThreadCall[_T] = ThreadCall()
         try:
             self.begin(call, function)
             call.done.wait()
@@ -273,7 +273,7 @@ class Running:
             raise
         return call.result()
 
-    def begin(self, call: Call[_T], function: Callable[[], Awaitable[_T]]) -> None:
+    def begin(self, call: ThreadCall[_T], function: Callable[[], Awaitable[_T]]) -> None:
         """Start *function* as *call*, and return at once.
 
         Raises:
@@ -286,7 +286,7 @@ class Running:
         except RuntimeError:  # it is closed
             raise ClientClosedError from None
 
-    def cancel(self, call: Call[_T]) -> None:
+    def cancel(self, call: ThreadCall[_T]) -> None:
         """Cancel *call*, from any thread; no effect on one that is done."""
         call.cancelled = True
         if self._loop is not None and self.pid == os.getpid():
@@ -383,14 +383,14 @@ class Running:
                 await asyncio.wait(tasks)
         await abandoned()
 
-    def _guard(self, call: Call[_T], callback: Callable[..., None], *args: object) -> None:
+    def _guard(self, call: ThreadCall[_T], callback: Callable[..., None], *args: object) -> None:
         """Run a callback of the loop; an exception ends *call* instead of going to its handler."""
         try:
             callback(call, *args)
         except BaseException as error:  # noqa: BLE001 - it is raised in the caller
             self._end(call, error)
 
-    def _begin(self, call: Call[_T], function: Callable[[], Awaitable[_T]]) -> None:
+    def _begin(self, call: ThreadCall[_T], function: Callable[[], Awaitable[_T]]) -> None:
         """Make the task of *call*: a callback of the loop, in which no task is current."""
         if call.cancelled or call.done.is_set or self.ended:
             self._end(call, ClientClosedError())
@@ -405,7 +405,7 @@ class Running:
             self._calls[call] = task
         task.add_done_callback(partial(self._end_task, call))
 
-    async def _call(self, call: Call[_T], function: Callable[[], Awaitable[_T]]) -> None:
+    async def _call(self, call: ThreadCall[_T], function: Callable[[], Awaitable[_T]]) -> None:
         from anyio import CancelScope
 
         try:
@@ -421,16 +421,16 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - it is raised in the caller
             self._end(call, error)
 
-    def _end_task(self, call: Call[Any], task: asyncio.Task[None]) -> None:
+    def _end_task(self, call: ThreadCall[Any], task: asyncio.Task[None]) -> None:
         """End a call whose task was cancelled before its first step."""
         error = None if task.cancelled() else task.exception()
         self._end(call, error or ClientClosedError())
 
-    def _end(self, call: Call[Any], error: BaseException | None) -> None:
+    def _end(self, call: ThreadCall[Any], error: BaseException | None) -> None:
         self._calls.pop(call, None)
         call.finish(error)
 
-    def _cancel(self, call: Call[Any]) -> None:
+    def _cancel(self, call: ThreadCall[Any]) -> None:
         call.cancelled = True
         if call.scope is not None:
             call.scope.cancel()

@@ -1,4 +1,4 @@
-"""`Relay`: an answer as server-sent events, for callers that wait."""
+"""`SSERelay`: an answer as server-sent events, for callers that wait."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Self
 
-from acechat._async.sse_relay import AsyncRelay
+from acechat._async.sse_relay import AsyncSSERelay
 from acechat._sync.loop_thread import LoopThread
 from acechat.errors import ClientClosedError
 
-__all__ = ["Relay"]
+__all__ = ["SSERelay"]
 
 
-class Relay:
-    """An answer as the bytes of server-sent events: the blocking `AsyncRelay`.
+class SSERelay:
+    """An answer as the bytes of server-sent events: the blocking `AsyncSSERelay`.
 
     `ChatStream.sse` makes one when the first content is there. Servers in threads, such as those
     of Flask and Django, call `close` when the page is left.
@@ -25,7 +25,7 @@ class Relay:
         >>> return Response(relay, headers=relay.headers)
     """
 
-    def __init__(self, loop: LoopThread, relay: AsyncRelay) -> None:
+    def __init__(self, loop: LoopThread, relay: AsyncSSERelay) -> None:
         self._loop = loop
         self._relay = relay
         self._turn = asyncio.Lock()  # of one thread at a time
@@ -48,7 +48,7 @@ class Relay:
     def receive(self) -> bytes:
         """Wait for the next network read that says something; return its events.
 
-        No bytes are the end. Raises what `AsyncRelay.receive` does.
+        No bytes are the end. Raises what `AsyncSSERelay.receive` does.
         """
         try:
             return self._loop.run(self._receive)

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 from acechat._async.stream import AsyncChatStream
-from acechat._sync.delta_queue import Pipe
+from acechat._sync.delta_queue import DeltaQueue
 from acechat._sync.loop_thread import LoopThread
-from acechat._wire.deltas import END, Batch, chunks_of, events_of, finished, texts_of
+from acechat._wire.deltas import END, DeltaBatch, chunks_of, events_of, finished, texts_of
 from acechat.errors import ClientClosedError
 from acechat.types import (
     ChatCompletion,
@@ -26,8 +26,8 @@ from acechat.types import (
 from acechat.types.completion import OutputT_co
 
 if TYPE_CHECKING:
-    from acechat._async.sse_relay import AsyncRelay
-    from acechat._sync.sse_relay import Relay
+    from acechat._async.sse_relay import AsyncSSERelay
+    from acechat._sync.sse_relay import SSERelay
 
 __all__ = ["ChatStream"]
 
@@ -47,7 +47,7 @@ class ChatStream(Generic[OutputT_co]):
     def __init__(self, loop: LoopThread, stream: AsyncChatStream[OutputT_co]) -> None:
         self._loop = loop
         self._stream = stream
-        self._pipe = Pipe(loop, stream)
+        self._queue = DeltaQueue(loop, stream)
         self._ended = False
         self._ready: deque[Delta] = deque()  # of batches that were taken
         self._tell: Callable[[ChatCompletion, bool], None] | None = None
@@ -95,7 +95,7 @@ class ChatStream(Generic[OutputT_co]):
             ready = batch.deltas
         return ready
 
-    def receive_batch(self) -> Batch:
+    def receive_batch(self) -> DeltaBatch:
         """Wait for the next network read; return its events and what they say.
 
         A batch without events says nothing; `END` is the end.
@@ -103,7 +103,7 @@ class ChatStream(Generic[OutputT_co]):
         if self._ended:
             return self._after_the_end()
         try:
-            batch = self._pipe.take()
+            batch = self._queue.read()
         except CancelledError:  # by close() in another thread, or by the end of the loop
             self.close()
             if self._loop.closed:
@@ -118,7 +118,7 @@ class ChatStream(Generic[OutputT_co]):
             self._ended = True
         return batch
 
-    def _after_the_end(self) -> Batch:
+    def _after_the_end(self) -> DeltaBatch:
         """Return the rest of a complete response, or raise the exception that ended the stream."""
         try:
             self._stream.completion  # noqa: B018 - raises it
@@ -128,21 +128,21 @@ class ChatStream(Generic[OutputT_co]):
             if self._loop.closed:
                 raise ClientClosedError from None
             self._stream.completion  # noqa: B018
-        return self._pipe.take_rest()
+        return self._queue.take_rest()
 
     def close(self) -> None:
         """Close the connection; see `AsyncChatStream.aclose`."""
         self._ended = True
-        self._pipe.stop()
+        self._queue.stop()
         with suppress(ClientClosedError):  # the client was closed before, and this with it
             self._loop.run(self._stream.aclose)
 
     def __del__(self) -> None:
-        pipe: Pipe | None = getattr(self, "_pipe", None)
-        if pipe is not None and pipe.pumping and not self._ended:
+        queue: DeltaQueue | None = getattr(self, "_queue", None)
+        if queue is not None and queue.pumping and not self._ended:
             if self._tell is not None:
                 self._tell(self._stream.partial, False)  # noqa: FBT003 - not whole
-            pipe.stop()
+            queue.stop()
             warnings.warn(
                 "a stream was dropped before its end; use `with client.stream(...)`",
                 ResourceWarning,
@@ -179,22 +179,22 @@ class ChatStream(Generic[OutputT_co]):
             yield from events_of(batch)
         yield finished(self.completion)
 
-    def sse(self, *, keep_alive: float | None = 15.0) -> Relay:
+    def sse(self, *, keep_alive: float | None = 15.0) -> SSERelay:
         """Wait for the first content; return the answer as server-sent events for a web page.
 
         It waits no longer than *keep_alive*. It takes and raises what `AsyncChatStream.sse` does,
         and what fails meanwhile.
         """
-        from acechat._sync.sse_relay import Relay
+        from acechat._sync.sse_relay import SSERelay
 
         relay = self._stream.sse(keep_alive=keep_alive)
         self._loop.run(_begin, relay)
-        return Relay(self._loop, relay)
+        return SSERelay(self._loop, relay)
 
-    def at_end(self, tell: Callable[[ChatCompletion, bool], None]) -> None:
+    def add_done_callback(self, callback: Callable[[ChatCompletion, bool], None]) -> None:
         """Call *tell* at the end, with what arrived and whether it is the whole answer."""
-        self._tell = tell
-        self._stream.at_end(tell)
+        self._tell = callback
+        self._stream.add_done_callback(callback)
 
     @property
     def completion(self) -> ChatCompletion[OutputT_co]:
@@ -222,5 +222,5 @@ class ChatStream(Generic[OutputT_co]):
         return self._stream.trace_id
 
 
-async def _begin(relay: AsyncRelay) -> None:
+async def _begin(relay: AsyncSSERelay) -> None:
     _ = await relay  # it is the relay itself

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import msgspec
 
 from acechat._credentials import Token
-from acechat._policy.values import Limits
+from acechat._policy.values import RunLimits
 from acechat._tools.tool import by_name
 from acechat.errors import ToolError
 from acechat.types import (
@@ -27,12 +27,12 @@ from acechat.types import (
     ToolStarted,
 )
 
-__all__ = ["Results", "Tell", "Toolbox", "in_thread"]
+__all__ = ["EventCallback", "ToolExecutor", "ToolResults", "run_in_daemon_thread"]
 
 _T = TypeVar("_T")
 
 
-async def in_thread(function: Callable[[], _T]) -> _T:
+async def run_in_daemon_thread(function: Callable[[], _T]) -> _T:
     """Call *function* in a thread of its own, in this context.
 
     Cancelled, it leaves the thread to itself: nothing can stop one. A pool would wait for it when
@@ -63,11 +63,11 @@ async def in_thread(function: Callable[[], _T]) -> _T:
     return values[0]
 
 
-Tell: TypeAlias = Callable[[ToolStarted | ToolFinished], object]
+EventCallback: TypeAlias = Callable[[ToolStarted | ToolFinished], object]
 """Who is told when a tool is called and when it has ended."""
 
 
-Results: TypeAlias = dict[int, ToolResult]
+ToolResults: TypeAlias = dict[int, ToolResult]
 """What became of the calls of one answer, by their places in it."""
 
 
@@ -79,16 +79,16 @@ class _FailureError(Exception):
     """A call failed; the text says why, in words for the model."""
 
 
-class Toolbox:
+class ToolExecutor:
     """The tools of one run.
 
     Args:
-        tools: Functions, `Tool`s, and whatever else `form_of` takes.
+        tools: Functions, `Tool`s, and whatever else `compile_tool` takes.
         limits: How many at a time, how long, and what becomes of failures.
         token: What no text may hold.
     """
 
-    def __init__(self, tools: Iterable[Any], limits: Limits, token: Token) -> None:
+    def __init__(self, tools: Iterable[Any], limits: RunLimits, token: Token) -> None:
         self._tools = named = by_name(tools)
         self.written: msgspec.Raw | None = None
         """What the service is told, the same in each request; None without tools."""
@@ -100,7 +100,7 @@ class Toolbox:
         self._token = token
 
     async def call_all(
-        self, completion: ChatCompletion, results: Results, tell: Tell | None = None
+        self, completion: ChatCompletion, results: ToolResults, tell: EventCallback | None = None
     ) -> None:
         """Call what *completion* wants called; put what becomes of it into *results*.
 
@@ -131,14 +131,14 @@ class Toolbox:
             raise failures[0]
 
     async def _in_turn(
-        self, room: asyncio.Semaphore, call: ToolCall, tell: Tell | None, *, whole: bool
+        self, room: asyncio.Semaphore, call: ToolCall, tell: EventCallback | None, *, whole: bool
     ) -> ToolResult:
         began = asyncio.get_running_loop().time()
         async with room:
             return await self._call(call, tell, whole=whole, began=began)
 
     async def _call(
-        self, call: ToolCall, tell: Tell | None, *, whole: bool, began: float | None = None
+        self, call: ToolCall, tell: EventCallback | None, *, whole: bool, began: float | None = None
     ) -> ToolResult:
         clock = asyncio.get_running_loop().time
         began = clock() if began is None else began
@@ -201,11 +201,11 @@ async def _within(limit: float, value: Awaitable[object]) -> object:
 
 
 async def _in_thread(function: Callable[[], Any]) -> object:
-    value = await in_thread(function)
+    value = await run_in_daemon_thread(function)
     return await value if isawaitable(value) else value
 
 
-def _keep(results: Results, number: int, task: asyncio.Task[ToolResult]) -> None:
+def _keep(results: ToolResults, number: int, task: asyncio.Task[ToolResult]) -> None:
     if not task.cancelled() and task.exception() is None:
         results[number] = task.result()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from contextlib import suppress
 from typing import (
     TYPE_CHECKING,
@@ -19,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from acechat._tools.partial_json import KEY, PartialOutput, find_json
-from acechat._tools.schema import MisfitError, adapted, read, schema_of
+from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
 from acechat._wire.encode import encode
 from acechat._wire.request import HTTPRequest, thinks
 from acechat.errors import APIError, ConfigurationError, OutputError
@@ -36,7 +37,7 @@ else:
     OutputT = TypeVar("OutputT")
     TypeForm = type
 
-__all__ = ["Asking", "Output", "OutputT", "OutputType", "Strategy"]
+__all__ = ["Output", "OutputSpec", "OutputT", "OutputType", "Strategy"]
 
 Strategy: TypeAlias = Literal["auto", "json_schema", "prompt"]
 """How to ask for a form.
@@ -72,16 +73,16 @@ class Output(Struct, Generic[OutputT_co], frozen=True):
     """A type to answer with, and how to get it.
 
     Example:
-        >>> await client.chat("Plan a picnic", output_type=Output(Plan, reasks=0))
+        >>> await client.chat("Plan a picnic", output_type=Output(Plan, retries=0))
     """
 
-    kind: TypeForm[OutputT_co]
+    type: TypeForm[OutputT_co]
     """A msgspec struct, dataclass, `TypedDict`, pydantic model, or what holds them: ``list[int]``,
     ``Literal``, a union, ``Annotated``."""
 
     strategy: Strategy = "auto"
 
-    reasks: int = 1
+    retries: int = 1
     """How often to ask again, with the error's words, when an answer does not fit. Each time is
     one more exchange, and paid for; 0 for never. A stream is never asked again."""
 
@@ -89,33 +90,33 @@ class Output(Struct, Generic[OutputT_co], frozen=True):
 
         @overload
         def __init__(
-            self, kind: type[OutputT_co], strategy: Strategy = "auto", reasks: int = 1
+            self, type: builtins.type[OutputT_co], strategy: Strategy = "auto", retries: int = 1
         ) -> None: ...
         @overload
         def __init__(
-            self, kind: TypeForm[OutputT_co], strategy: Strategy = "auto", reasks: int = 1
+            self, type: TypeForm[OutputT_co], strategy: Strategy = "auto", retries: int = 1
         ) -> None: ...
         @overload
         def __init__(
-            self, kind: _Form[object], strategy: Strategy = "auto", reasks: int = 1
+            self, type: _Form[object], strategy: Strategy = "auto", retries: int = 1
         ) -> None: ...
-        def __init__(self, kind: Any, strategy: Strategy = "auto", reasks: int = 1) -> None: ...
+        def __init__(self, type: Any, strategy: Strategy = "auto", retries: int = 1) -> None: ...  # noqa: A002 - the word for it
 
     def __post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):
             raise ConfigurationError(
                 f"strategy must be one of {get_args(Strategy)}, not {self.strategy!r}"
             )
-        if not isinstance(self.reasks, int) or self.reasks < 0:
+        if not isinstance(self.retries, int) or self.retries < 0:
             raise ConfigurationError(
-                f"reasks must be a whole number of 0 or more, not {self.reasks!r}"
+                f"retries must be a whole number of 0 or more, not {self.retries!r}"
             )
 
 
 OutputType: TypeAlias = type[OutputT] | Output[OutputT] | _Form[OutputT]
 
 
-class Asking:
+class OutputSpec:
     """A call that asks for a form: its request, and what becomes of its answers.
 
     Args:
@@ -128,7 +129,7 @@ class Asking:
     def __init__(self, output_type: OutputType[Any]) -> None:
         given: Any = output_type
         output = cast("Output[Any]", given if isinstance(given, Output) else Output(given))
-        self._kind: Any = adapted(output.kind)
+        self._kind: Any = adapted(output.type)
         self._schema = schema_of(self._kind)
         self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects
         self._wrapper: Any = None
@@ -136,11 +137,11 @@ class Asking:
             self._wrapper = msgspec.defstruct("Answer", [(KEY, self._kind)])
             self._schema = schema_of(self._wrapper)
         self._strategy = output.strategy
-        self._reasks = output.reasks
+        self._retries_left = output.retries
         self.used: list[Usage | None] = []
         """Of each answer; None where the service did not tell."""
 
-    def ask(self, request: HTTPRequest) -> HTTPRequest:
+    def apply(self, request: HTTPRequest) -> HTTPRequest:
         """Return *request* with what asks for the form.
 
         Raises:
@@ -162,7 +163,7 @@ class Asking:
             self._prompt(body)
         return _with_body(request, body)
 
-    def ask_otherwise(self, request: HTTPRequest, refusal: APIError) -> HTTPRequest | None:
+    def fall_back_to_prompt(self, request: HTTPRequest, refusal: APIError) -> HTTPRequest | None:
         """Return what to send after *refusal*; None if that was not about the tool.
 
         A model that thinks cannot be made to call a tool: «Thinking may not be enabled when
@@ -176,12 +177,12 @@ class Asking:
         self._prompt(body)
         return _with_body(request, body)
 
-    def ask_again(self, request: HTTPRequest, error: OutputError) -> HTTPRequest | None:
+    def retry_with_error(self, request: HTTPRequest, error: OutputError) -> HTTPRequest | None:
         """Return what to send after *error*; None to give up."""
         answer = error.completion
-        if self._reasks < 1 or answer is None or answer.finish_reason in _HOPELESS:
+        if self._retries_left < 1 or answer is None or answer.finish_reason in _HOPELESS:
             return None
-        self._reasks -= 1
+        self._retries_left -= 1
         body = _body(request)
         if error.text.strip():
             body["messages"].append(AssistantMessage(content=error.text))
@@ -205,7 +206,7 @@ class Asking:
         else:
             messages.insert(0, {"role": "system", "content": self._instruction()})
 
-    def accept(self, completion: ChatCompletion) -> ChatCompletion[Any]:
+    def parse(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Return *completion* with its output, and with the usage of all that was asked.
 
         What was told to the tool becomes the text: it was a way to ask, and no tool.
@@ -217,7 +218,7 @@ class Asking:
         answer = _without_tool(completion, _total(self.used))
         try:
             return note_output(answer, self._find(answer.text))
-        except MisfitError as error:
+        except SchemaMismatchError as error:
             message = _HOPELESS.get(answer.finish_reason or "", str(error))
         misfit = OutputError(message, text=answer.text, completion=answer)
         misfit.trace_id = answer.trace_id
@@ -227,13 +228,13 @@ class Asking:
         """Return the first value in *text* that fits; else say what is wrong with the longest."""
         try:
             return self._read(text)
-        except MisfitError as error:
+        except SchemaMismatchError as error:
             misfit = error
         longest = ""
         for candidate in find_json(text, self._openers):
             try:
                 return self._read(candidate)
-            except MisfitError as error:
+            except SchemaMismatchError as error:
                 if len(candidate) > len(longest):
                     longest, misfit = candidate, error
         raise misfit
@@ -244,9 +245,9 @@ class Asking:
             return read(self._kind, text)
         try:
             return read(self._wrapper, text).value
-        except MisfitError as error:
+        except SchemaMismatchError as error:
             misfit = error
-        with suppress(MisfitError):
+        with suppress(SchemaMismatchError):
             return read(self._kind, text)
         raise misfit
 

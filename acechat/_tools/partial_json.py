@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from acechat._wire.deltas import Batch
+from acechat._wire.deltas import DeltaBatch
 
 __all__ = ["KEY", "PartialJSON", "PartialOutput", "find_json"]
 
@@ -201,7 +201,7 @@ class PartialOutput:
         self._wrapped = wrapped
         self._bare = bare
 
-    def receive(self, batch: Batch) -> bool:
+    def receive(self, batch: DeltaBatch) -> bool:
         """Take what a read of the network brought; return whether there is more to see."""
         grew = False
         for delta in batch.deltas:
@@ -221,5 +221,5 @@ class PartialOutput:
             return value
         told = cast("dict[str, Any]", value)
         if self._bare and next(iter(told), KEY) != KEY:
-            return told  # as `Asking` does, too
+            return told  # as `OutputSpec` does, too
         return told.get(KEY)

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from acechat._config import Config
-from acechat._policy.values import Limits
-from acechat._tools.executor import Results, Toolbox
+from acechat._policy.values import RunLimits
+from acechat._tools.executor import ToolExecutor, ToolResults
 from acechat._wire.messages import Content, as_sendable, gather_messages
-from acechat._wire.request import Draft, Terms, draft_of
+from acechat._wire.request import RequestTemplate, Terms, build_template
 from acechat.errors import AceChatError, MaxTurnsError
 from acechat.types import (
     ChatCompletion,
@@ -26,14 +26,14 @@ from acechat.types import (
     UserMessage,
 )
 from acechat.types.completion import note_origin
-from acechat.types.usage import Spent
+from acechat.types.usage import TotalUsage
 
-__all__ = ["Story"]
+__all__ = ["RunState"]
 
 _id_of = attrgetter("id")
 
 
-class Story:
+class RunState:
     """What was said and done in a run, and what is to be asked next: the part without a network.
 
     Args:
@@ -50,16 +50,16 @@ class Story:
         content: Sequence[Content],
         messages: Iterable[MessageLike],
         terms: Terms,
-        limits: Limits,
+        limits: RunLimits,
         config: Config,
         *,
         stream: bool | None = None,
     ) -> None:
         options: dict[str, Any] = {**terms.options}
-        self.toolbox: Toolbox = Toolbox(options.get("tools") or (), limits, config.token)
+        self.toolbox: ToolExecutor = ToolExecutor(options.get("tools") or (), limits, config.token)
         options["tools"] = self.toolbox.written
         terms = msgspec.structs.replace(terms, options=options)
-        self._draft = draft_of(terms, config, stream=stream)
+        self._draft = build_template(terms, config, stream=stream)
         self._demands = self._draft.fields.get("tool_choice") not in (None, "none", "auto")
         self._limits = limits
         said = gather_messages(content, messages=messages, system=terms.system)
@@ -71,10 +71,10 @@ class Story:
         self.answer: ChatCompletion | None = None
         """That of the turn under way: whatever becomes of its calls, it has been paid for."""
 
-        self.results: Results = {}
+        self.results: ToolResults = {}
         """Of its calls, as far as they have ended."""
 
-    def next_request(self) -> tuple[Draft, list[MessageLike]]:
+    def next_request(self) -> tuple[RequestTemplate, list[MessageLike]]:
         """Return how to ask next, and what to say.
 
         Raises:
@@ -86,7 +86,7 @@ class Story:
             raise MaxTurnsError(limits.max_turns)
         if limits.budget is not None:
             used = [turn.completion.usage for turn in self.turns]
-            limits.budget.check(reduce(Spent.plus, used, Spent()))
+            limits.budget.check(reduce(TotalUsage.plus, used, TotalUsage()))
         return self._draft, self._said
 
     def take(self, completion: ChatCompletion) -> ChatCompletion:

@@ -18,7 +18,7 @@ from msgspec.inspect import DataclassType, Field, Metadata, StructType, Type, mu
 
 from acechat.errors import ConfigurationError
 
-__all__ = ["MisfitError", "adapted", "convert_hook", "read", "schema_of"]
+__all__ = ["SchemaMismatchError", "adapted", "convert_hook", "read", "schema_of"]
 
 _REF = "#/$defs/"
 
@@ -31,7 +31,7 @@ _LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_
 """What msgspec's `Meta` says, and pydantic does not read."""
 
 
-class MisfitError(ValueError):
+class SchemaMismatchError(ValueError):
     """JSON does not fit a type; its text says where, in words that a model understands."""
 
 
@@ -198,7 +198,7 @@ def read(kind: Any, data: bytes | str) -> Any:
     """Read the JSON *data* as a value of the type *kind*.
 
     Raises:
-        MisfitError: It is no JSON, or of another type; the text says what is wrong, and where.
+        SchemaMismatchError: It is no JSON, or of another type; the text says what and where.
     """
     try:
         return msgspec.json.decode(data, type=kind, dec_hook=convert_hook)
@@ -206,7 +206,7 @@ def read(kind: Any, data: bytes | str) -> Any:
         reason = str(error)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         reason = f"this is no JSON: {error}" if data else "this is empty, not JSON"
-    raise MisfitError(reason)
+    raise SchemaMismatchError(reason)
 
 
 def convert_hook(kind: Any, value: Any) -> Any:

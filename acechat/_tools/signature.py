@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec import UNSET
 
-from acechat._tools.schema import MisfitError, convert_hook, schema_of
+from acechat._tools.schema import SchemaMismatchError, convert_hook, schema_of
 from acechat.errors import ConfigurationError
 
 __all__ = ["Signature", "describe", "innermost", "read_arguments", "signature_of", "way_of"]
@@ -132,7 +132,7 @@ def read_arguments(decoder: msgspec.json.Decoder[Any], arguments: str) -> Any:
         reason = str(error)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         reason = f"this is no JSON: {error}"
-    raise MisfitError(reason)
+    raise SchemaMismatchError(reason)
 
 
 def _described(

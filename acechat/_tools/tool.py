@@ -18,7 +18,7 @@ from acechat._tools.signature import innermost, read_arguments, signature_of, wa
 from acechat._wire.encode import encode
 from acechat.errors import ConfigurationError
 
-__all__ = ["Form", "Tool", "by_name", "form_of", "tool"]
+__all__ = ["CompiledTool", "Tool", "by_name", "compile_tool", "tool"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -28,7 +28,7 @@ _NOTE = "__acechat_tool__"
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
-class Form(Struct, frozen=True):
+class CompiledTool(Struct, frozen=True):
     """A tool without its function, with which it is kept."""
 
     name: str
@@ -45,7 +45,7 @@ class Form(Struct, frozen=True):
 _MOST_FORMS = 32
 """Of one function: what `tool` says may be said anew for each run."""
 
-_forms: dict[ref[FunctionType], dict[object, Form]] = {}
+_forms: dict[ref[FunctionType], dict[object, CompiledTool]] = {}
 """Of functions, as long as these are, by what else decides them. To make one takes longer than most
 tools do, to look for it in a `WeakKeyDictionary` as long as some."""
 
@@ -107,7 +107,7 @@ class Tool(Struct, frozen=True, kw_only=True):
         return {"type": "function", "function": function}
 
 
-class _Note(Struct, frozen=True):
+class _ToolOverrides(Struct, frozen=True):
     """What `tool` says about a function."""
 
     name: str | None = None
@@ -115,7 +115,7 @@ class _Note(Struct, frozen=True):
     timeout: float | None = None
 
 
-_NOTHING_SAID = _Note()
+_NOTHING_SAID = _ToolOverrides()
 
 
 @overload
@@ -162,7 +162,7 @@ def tool(
     said = {key: value for key, value in said.items() if value is not None}
     if isinstance(function, Tool):
         return msgspec.structs.replace(function, **said)
-    known: _Note = getattr(function, _NOTE, _NOTHING_SAID)
+    known: _ToolOverrides = getattr(function, _NOTE, _NOTHING_SAID)
     note = msgspec.structs.replace(known, **said)
     if note == known:
         return function
@@ -175,7 +175,7 @@ def tool(
     return wrapper
 
 
-def form_of(tool: Any) -> Form:
+def compile_tool(tool: Any) -> CompiledTool:
     """Return the form of a `Tool`, a function, a method, a partial, or what else can be called.
 
     Raises:
@@ -201,10 +201,12 @@ def _forget(function: ref[FunctionType]) -> None:
     _forms.pop(function, None)
 
 
-def _make_form(tool: Any) -> Form:
+def _make_form(tool: Any) -> CompiledTool:
     if isinstance(tool, Tool):
         asynchronous = iscoroutinefunction(tool.function)
-        return Form(tool.name, tool.timeout, tool.read, asynchronous, encode(tool.definition))
+        return CompiledTool(
+            tool.name, tool.timeout, tool.read, asynchronous, encode(tool.definition)
+        )
     if not callable(tool):
         if isinstance(tool, Mapping):
             raise ConfigurationError(
@@ -213,7 +215,7 @@ def _make_form(tool: Any) -> Form:
             )
         kind: str = type(cast("object", tool)).__name__
         raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
-    note: _Note = getattr(tool, _NOTE, _NOTHING_SAID)
+    note: _ToolOverrides = getattr(tool, _NOTE, _NOTHING_SAID)
     name = note.name or getattr(tool, "__name__", None) or _name_within(tool)
     signature = signature_of(tool, name)
     made = Tool(
@@ -232,15 +234,15 @@ def _name_within(function: Any) -> str:
     return getattr(inner, "__name__", None) or type(inner).__name__
 
 
-def by_name(tools: Iterable[Any]) -> dict[str, tuple[Form, Callable[..., Any]]]:
+def by_name(tools: Iterable[Any]) -> dict[str, tuple[CompiledTool, Callable[..., Any]]]:
     """Return the forms and functions of *tools*, each of which has a name of its own.
 
     Raises:
         ConfigurationError: Two have the same name, or one is no function that can be called.
     """
-    named: dict[str, tuple[Form, Callable[..., Any]]] = {}
+    named: dict[str, tuple[CompiledTool, Callable[..., Any]]] = {}
     for one in tools:
-        form = form_of(one)
+        form = compile_tool(one)
         if form.name in named:
             raise ConfigurationError(
                 f"two tools are named {form.name!r}: tool(function, name=...) gives another name"

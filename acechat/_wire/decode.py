@@ -28,17 +28,17 @@ __all__ = [
     "UNREADABLE",
     "decode_chunk",
     "decode_completion",
+    "decode_fast",
     "decode_fields",
     "decode_json",
     "decode_plain_chunk",
-    "decode_told",
     "is_object",
     "with_arguments",
     "without_arguments",
 ]
 
 
-class _Message(Struct, frozen=True):
+class _FastMessage(Struct, frozen=True):
     content: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
@@ -48,15 +48,15 @@ class _Message(Struct, frozen=True):
     """Some channels call the thoughts so."""
 
 
-class _Choice(Struct):
+class _FastChoice(Struct):
     index: int = 0
-    message: _Message = _Message()
+    message: _FastMessage = _FastMessage()
     finish_reason: FinishReason | None = None
     logprobs: Any = None
 
 
-class _Told(Struct):
-    choices: list[_Choice]
+class _FastCompletion(Struct):
+    choices: list[_FastChoice]
     id: str = ""
     object: str = "chat.completion"
     created: int | None = None
@@ -72,10 +72,10 @@ class _Told(Struct):
     type: Any = None
 
 
-_decode = msgspec.json.Decoder(_Told).decode
+_decode = msgspec.json.Decoder(_FastCompletion).decode
 
 
-def decode_told(body: bytes) -> tuple[ChatCompletion, Any] | None:
+def decode_fast(body: bytes) -> tuple[ChatCompletion, Any] | None:
     """Decode a whole answer and its trace id; return None for one that needs a second look.
 
     Raises:
@@ -144,7 +144,7 @@ def decode_completion(
     """
     told = None
     with suppress(*UNREADABLE):
-        told = decode_told(body)
+        told = decode_fast(body)
     if told is not None:
         completion, trace_id = told
         fields: dict[str, Any] = {"trace_id": trace_id}

@@ -17,10 +17,10 @@ from acechat.types import (
     TextDelta,
 )
 
-__all__ = ["END", "Batch", "chunks_of", "events_of", "finished", "texts_of"]
+__all__ = ["END", "DeltaBatch", "chunks_of", "events_of", "finished", "texts_of"]
 
 
-class Batch(Struct, frozen=True, gc=False):
+class DeltaBatch(Struct, frozen=True, gc=False):
     """What one read of the network brought."""
 
     deltas: list[Delta]
@@ -31,25 +31,25 @@ class Batch(Struct, frozen=True, gc=False):
     decoded chunks until the caller has read on costs as much as half of decoding them.)"""
 
 
-END = Batch([], [])
+END = DeltaBatch([], [])
 """What a read returns after the last one."""
 
 
-def texts_of(batch: Batch) -> Iterator[str]:
+def texts_of(batch: DeltaBatch) -> Iterator[str]:
     """Yield the text of the first choice."""
     for delta in batch.deltas:
         if delta.content and not delta.index:
             yield delta.content
 
 
-def chunks_of(batch: Batch) -> Iterator[ChatCompletionChunk]:
+def chunks_of(batch: DeltaBatch) -> Iterator[ChatCompletionChunk]:
     """Yield the events as the service sent them."""
     for event in batch.events:
         if (chunk := decode_chunk(event, {})) is not None:
             yield chunk
 
 
-def events_of(batch: Batch) -> Iterator[StreamEvent]:
+def events_of(batch: DeltaBatch) -> Iterator[StreamEvent]:
     """Yield what happened, as structs."""
     for delta in batch.deltas:
         if delta.reasoning_content:

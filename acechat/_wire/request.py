@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from acechat._config import Config, Riding, check_headers
+from acechat._config import Config, Streaming, check_headers
 from acechat._policy.values import RetryPolicy, Timeout, as_retries, as_timeout
 from acechat._wire.encode import encode
 from acechat._wire.messages import function_of
@@ -16,13 +16,13 @@ from acechat.errors import ConfigurationError
 from acechat.types import ChatOptions, MessageLike
 
 __all__ = [
-    "Draft",
     "HTTPRequest",
+    "RequestTemplate",
     "Terms",
     "as_sendable_tool",
     "build_request",
-    "draft_of",
-    "rides_on_a_stream",
+    "build_template",
+    "reads_as_stream",
     "thinks",
 ]
 
@@ -94,7 +94,7 @@ _ALWAYS_THINKING = ("claude-fable-5", "claude-opus-5")
 _MAKE_IT_THINK = ("reasoning_effort", "reasoning", "thinking")
 
 
-class Draft(Struct, frozen=True):
+class RequestTemplate(Struct, frozen=True):
     """How an answer is asked for, whatever is said; requests of one run have it in common."""
 
     model: str
@@ -121,18 +121,18 @@ class Draft(Struct, frozen=True):
             method="POST", path="/chat/completions", body=encode(body), headers=self.headers.copy()
         )
 
-    def with_field(self, name: str, value: object) -> Draft:
+    def with_field(self, name: str, value: object) -> RequestTemplate:
         """Return a copy with one field of the body told otherwise."""
         return msgspec.structs.replace(self, fields=self.fields | {name: value})
 
 
-def draft_of(terms: Terms, config: Config, *, stream: bool | None = None) -> Draft:
+def build_template(terms: Terms, config: Config, *, stream: bool | None = None) -> RequestTemplate:
     """Make a draft of what a call is told, and of what its client is.
 
     Args:
         terms: What the call is told.
         config: What holds where it is told nothing.
-        stream: Whether the answer comes as a stream; None for what the client's *transport* says.
+        stream: Whether the answer comes as a stream; None for what the client's *streaming* says.
 
     Raises:
         ConfigurationError: Something in it cannot be sent.
@@ -147,7 +147,7 @@ def draft_of(terms: Terms, config: Config, *, stream: bool | None = None) -> Dra
             )
         fields.update(terms.extra_body)
     if stream is None:
-        stream = rides_on_a_stream(config.transport, str(fields.get("model", model)), fields)
+        stream = reads_as_stream(config.streaming, str(fields.get("model", model)), fields)
         if stream:  # a plain answer always tells its usage; a stream may wait to be asked
             fields = {"stream_options": {"include_usage": True}} | fields
     if stream:
@@ -156,7 +156,7 @@ def draft_of(terms: Terms, config: Config, *, stream: bool | None = None) -> Dra
     if terms.extra_headers:
         check_headers(terms.extra_headers)
         headers = headers | dict(terms.extra_headers)
-    return Draft(
+    return RequestTemplate(
         model,
         fields,
         stream,
@@ -166,13 +166,13 @@ def draft_of(terms: Terms, config: Config, *, stream: bool | None = None) -> Dra
     )
 
 
-def rides_on_a_stream(transport: Riding, model: str, options: Mapping[str, Any]) -> bool:
+def reads_as_stream(streaming: Streaming, model: str, options: Mapping[str, Any]) -> bool:
     """Whether the answer of a `chat` is to come as a stream, which no idle gateway cuts.
 
     With ``"auto"``: if the model thinks before it writes, or may write for long.
     """
-    if transport != "auto":
-        return transport == "stream"
+    if streaming != "auto":
+        return streaming == "always"
     limit = options.get("max_tokens") or options.get("max_completion_tokens") or 0
     long = isinstance(limit, int | float) and limit > _LONGEST_AT_ONCE
     return long or thinks(model, options)
@@ -214,9 +214,9 @@ def _unknown_option(name: str) -> str:
 def as_sendable_tool(tool: Any) -> Mapping[str, Any] | msgspec.Raw:
     """Describe a function; the service drops a tool whose parameters are no object (1.2)."""
     if not isinstance(tool, Mapping):
-        from acechat._tools.tool import form_of  # most calls have none
+        from acechat._tools.tool import compile_tool  # most calls have none
 
-        return msgspec.Raw(form_of(tool).written)
+        return msgspec.Raw(compile_tool(tool).written)
     entry = cast("Mapping[str, Any]", tool)
     function = function_of(entry)
     if function and not function.get("parameters"):

@@ -21,7 +21,7 @@ from acechat.errors import (
     StreamTruncatedError,
 )
 
-__all__ = ["DONE", "KEEP_ALIVE", "headers_of", "tell_error", "tell_events"]
+__all__ = ["DONE", "KEEP_ALIVE", "encode_error", "encode_events", "headers_of"]
 
 DONE = b"data: [DONE]\n\n"
 """Follows a whole answer, and nothing else."""
@@ -43,7 +43,7 @@ def headers_of(trace_id: str | None) -> Mapping[str, str]:
     return _HEADERS
 
 
-def tell_events(events: Iterable[bytes], token: Token) -> bytes:
+def encode_events(events: Iterable[bytes], token: Token) -> bytes:
     """Return *events* as they go over the wire, each with the very data that came.
 
     Args:
@@ -54,7 +54,7 @@ def tell_events(events: Iterable[bytes], token: Token) -> bytes:
     return token.redact(b"".join(told))
 
 
-def tell_error(error: AceChatError) -> bytes:
+def encode_error(error: AceChatError) -> bytes:
     """Return the event that tells *error*, in OpenAI's words.
 
     It holds the service's own sentence, code and trace id, and nothing of the bodies: they are

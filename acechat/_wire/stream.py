@@ -9,7 +9,7 @@ import msgspec
 
 from acechat._wire.accumulator import ChatCompletionAccumulator, as_chunk
 from acechat._wire.decode import UNREADABLE, decode_chunk, decode_plain_chunk
-from acechat._wire.deltas import Batch
+from acechat._wire.deltas import DeltaBatch
 from acechat._wire.error_response import find_trace_id
 from acechat._wire.sse import SSEDecoder
 from acechat.errors import AceChatError, ProtocolError, StreamTruncatedError
@@ -74,18 +74,18 @@ class ChatStreamProtocol:
         self._events = SSEDecoder(max_event_bytes)
         self._accumulator = ChatCompletionAccumulator()
 
-    def receive_data(self, data: bytes) -> Batch:
+    def receive_data(self, data: bytes) -> DeltaBatch:
         """Take the next *data* of the body; return what it says.
 
         Events that say nothing come with the next that does, or with the end.
         """
         self.received += len(data)
         if self.done or self.failure is not None:
-            return Batch([], [])
+            return DeltaBatch([], [])
         most = self._max_response_bytes
         if most is not None and self.received > most:
             self.failure = _too_long("the answer", most, "max_response_bytes")
-            return Batch([], [])
+            return DeltaBatch([], [])
         deltas: list[Delta] = []
         too_long: ProtocolError | None = None
         try:
@@ -103,8 +103,8 @@ class ChatStreamProtocol:
             self.content = True
         elif not self.done:
             self._keep_silent(events)
-            return Batch([], [])
-        return Batch(deltas, self._take_silent() + events if self.silent else events)
+            return DeltaBatch([], [])
+        return DeltaBatch(deltas, self._take_silent() + events if self.silent else events)
 
     def _keep_silent(self, events: list[bytes]) -> None:
         self.silent += events
@@ -175,7 +175,7 @@ class ChatStreamProtocol:
             self.failure = error
             return None
 
-    def receive_completion(self, completion: ChatCompletion) -> Batch:
+    def receive_completion(self, completion: ChatCompletion) -> DeltaBatch:
         """Take a whole answer, which some gateways send although a stream was asked for."""
         deltas: list[Delta] = []
         chunk = as_chunk(completion)
@@ -184,9 +184,9 @@ class ChatStreamProtocol:
         self.chunks = 1
         self.done = True
         self.content = True
-        return Batch(deltas, [event])
+        return DeltaBatch(deltas, [event])
 
-    def receive_eof(self) -> Batch:
+    def receive_eof(self) -> DeltaBatch:
         """Note that the body has ended, cleanly; return the last events, which say nothing.
 
         Raises:
@@ -197,7 +197,7 @@ class ChatStreamProtocol:
             self.failure = self._find_cut()
         if self.failure is not None:
             raise self.failure
-        return Batch([], self._take_silent())
+        return DeltaBatch([], self._take_silent())
 
     def _find_cut(self) -> AceChatError | None:
         """Look whether the answer is whole, now that nothing more comes; return what is wrong."""

@@ -13,7 +13,7 @@ from typing import Self, TypeAlias
 
 from acechat import AssistantMessage, AsyncConversation, ConfigurationError, Delta, UserMessage
 
-__all__ = ["Draft", "Keep", "Memory", "folder", "resume"]
+__all__ = ["Autosave", "HistoryFile", "Keep", "folder", "resume"]
 
 _KEPT = 50
 """Conversations; older ones are deleted."""
@@ -53,7 +53,7 @@ def _changed(path: Path) -> int:
         return 0
 
 
-class Memory:
+class HistoryFile:
     """Keeps one conversation, in a folder that only its owner can read.
 
     A conversation that is continued gets a file of its own: two terminals may continue one.
@@ -79,7 +79,7 @@ Keep: TypeAlias = Callable[[AsyncConversation], None]
 """Writes down how far a conversation is."""
 
 
-class Draft:
+class Autosave:
     """Keeps *talk* with *question* and what has arrived of its answer, once a second."""
 
     def __init__(self, talk: AsyncConversation, question: UserMessage, keep: Keep | None) -> None:

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from acechat import AsyncClient
 from acechat.cli.settings import Settings
 
-__all__ = ["client_for", "connect", "reachable", "talks"]
+__all__ = ["client_for", "connect", "reachable", "service_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def talks(command: _F) -> _F:
+def service_options(command: _F) -> _F:
     """Give *command* the options of all that talk to the service."""
     where = click.option("--base-url", metavar="URL", help="Another address of the service.")
     own = click.option("--emulator", is_flag=True, help="A service of acechat's own: no token.")

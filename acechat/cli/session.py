@@ -21,11 +21,18 @@ from acechat import (
 )
 from acechat._config import DEFAULT_MODEL
 from acechat.cli.errors import explain
-from acechat.cli.history import Memory
+from acechat.cli.history import HistoryFile
 from acechat.cli.terminal.text import clean, one_line
 from acechat.cli.terminal.writer import note
-from acechat.cli.turn import Manner, Said, as_message, as_said, take_turn, take_unanswered
-from acechat.cli.usage import Bill
+from acechat.cli.turn import (
+    DisplayOptions,
+    UserInput,
+    as_message,
+    as_said,
+    take_turn,
+    take_unanswered,
+)
+from acechat.cli.usage import UsageSummary
 
 __all__ = ["COMMANDS", "NO_ANSWER", "Session", "save"]
 
@@ -52,8 +59,8 @@ class Session:
         self,
         runner: Runner,
         talk: AsyncConversation,
-        manner: Manner,
-        memory: Memory | None,
+        manner: DisplayOptions,
+        memory: HistoryFile | None,
         images: Sequence[ImagePart] = (),
     ) -> None:
         self._runner = runner
@@ -61,7 +68,7 @@ class Session:
         self._manner = manner
         self._memory = memory
         self._images = list(images)  # for the next question
-        self._bill = Bill()
+        self._bill = UsageSummary()
         self.ended = False
         self._unanswered = take_unanswered(talk)  # of which nothing is in the conversation
         self._tell_where()
@@ -81,7 +88,7 @@ class Session:
             self._images = []
             self.ask(said)
 
-    def ask(self, said: Said, otherwise: AsyncConversation | None = None) -> None:
+    def ask(self, said: UserInput, otherwise: AsyncConversation | None = None) -> None:
         """Say *said*; if nothing comes of it, the conversation is as it was, or as *otherwise*."""
         before = len(self.talk.messages)
         self._unanswered = said
@@ -246,7 +253,7 @@ def _is_command(line: str) -> bool:
     return word is not None and (word[0] in COMMANDS or "\n" not in line)
 
 
-def _start(said: Said) -> str:
+def _start(said: UserInput) -> str:
     """Return the beginning of what was said."""
     texts = [
         part if isinstance(part, str) else getattr(part, "text", "(an image)") for part in said

@@ -18,19 +18,19 @@ from acechat import (
     TextPart,
     UserMessage,
 )
-from acechat.cli.history import Draft, Keep
+from acechat.cli.history import Autosave, Keep
 from acechat.cli.terminal.json import show_json
-from acechat.cli.terminal.progress import Waiting
+from acechat.cli.terminal.progress import Spinner
 from acechat.cli.terminal.writer import SILENT, note, notes_on, writer
-from acechat.cli.usage import Bill, Stopwatch
+from acechat.cli.usage import Stopwatch, UsageSummary
 
-__all__ = ["Manner", "Said", "as_message", "as_said", "take_turn", "take_unanswered"]
+__all__ = ["DisplayOptions", "UserInput", "as_message", "as_said", "take_turn", "take_unanswered"]
 
-Said: TypeAlias = Sequence[str | TextPart | ImagePart]
+UserInput: TypeAlias = Sequence[str | TextPart | ImagePart]
 """What the user says at once."""
 
 
-class Manner(Struct, frozen=True, kw_only=True):
+class DisplayOptions(Struct, frozen=True, kw_only=True):
     """How to ask, and how to show the answer."""
 
     stream: bool = True
@@ -43,8 +43,8 @@ class Manner(Struct, frozen=True, kw_only=True):
 
 
 async def take_turn(
-    talk: AsyncConversation, said: Said, manner: Manner, keep: Keep | None = None
-) -> Bill:
+    talk: AsyncConversation, said: UserInput, manner: DisplayOptions, keep: Keep | None = None
+) -> UsageSummary:
     """Say *said*, show the answer, and return what it cost.
 
     What had arrived of an answer that failed or was stopped becomes part of the conversation, too:
@@ -52,9 +52,9 @@ async def take_turn(
     """
     watch = Stopwatch()
     try:
-        with Waiting() as waiting:
+        with Spinner() as waiting:
             if manner.stream:
-                with Draft(talk, as_message(said), keep) as draft:
+                with Autosave(talk, as_message(said), keep) as draft:
                     answer = await _show_stream(talk, said, manner, watch, waiting, draft)
             else:
                 answer = await talk.send(*said, timeout=manner.timeout, **manner.options)
@@ -69,7 +69,7 @@ async def take_turn(
         if manner.json and talk.pending is not None and talk.pending.choices:
             show_json(talk.pending.to_dict(), sys.stdout)
         raise
-    bill = Bill.of(answer.usage, watch)
+    bill = UsageSummary.of(answer.usage, watch)
     for text in notes_on(answer):
         note(text)
     if manner.usage:
@@ -79,11 +79,11 @@ async def take_turn(
 
 async def _show_stream(
     talk: AsyncConversation,
-    said: Said,
-    manner: Manner,
+    said: UserInput,
+    manner: DisplayOptions,
     watch: Stopwatch,
-    waiting: Waiting,
-    draft: Draft,
+    waiting: Spinner,
+    draft: Autosave,
 ) -> ChatCompletion:
     async with talk.stream(*said, timeout=manner.timeout, **manner.options) as stream:
         show = SILENT if manner.json else writer(reasoning=manner.reasoning)
@@ -101,7 +101,7 @@ async def _show_stream(
     return stream.completion
 
 
-def _shows(delta: Delta, manner: Manner) -> bool:
+def _shows(delta: Delta, manner: DisplayOptions) -> bool:
     """Whether *delta* is to be seen now; further choices are, after the first one."""
     text = delta.content or delta.refusal
     return delta.index == 0 and bool(text or manner.reasoning)
@@ -111,7 +111,7 @@ def _others(answer: ChatCompletion) -> list[Delta]:
     return [Delta(content=f"\n\n---\n\n{choice.message.content}") for choice in answer.choices[1:]]
 
 
-def _show_whole(answer: ChatCompletion, manner: Manner) -> None:
+def _show_whole(answer: ChatCompletion, manner: DisplayOptions) -> None:
     show = writer(reasoning=manner.reasoning)
     try:
         message = answer.message
@@ -121,19 +121,19 @@ def _show_whole(answer: ChatCompletion, manner: Manner) -> None:
         show.close()
 
 
-def as_message(said: Said) -> UserMessage:
+def as_message(said: UserInput) -> UserMessage:
     """Make the message that *said* is."""
     if len(said) == 1 and isinstance(said[0], str):
         return UserMessage(content=said[0])
     return UserMessage(content=[TextPart(x) if isinstance(x, str) else x for x in said])
 
 
-def as_said(message: UserMessage) -> Said:
+def as_said(message: UserMessage) -> UserInput:
     """Return what a message says, so that it can be said again."""
     return [message.content] if isinstance(message.content, str) else message.content
 
 
-def take_unanswered(talk: AsyncConversation) -> Said | None:
+def take_unanswered(talk: AsyncConversation) -> UserInput | None:
     """Take a question off the end of *talk*: a crash came before its answer."""
     if not (talk.messages and isinstance(last := talk.messages[-1], UserMessage)):
         return None

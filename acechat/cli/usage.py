@@ -11,7 +11,7 @@ from msgspec import Struct
 from acechat import Usage
 from acechat.cli.terminal.text import one_line
 
-__all__ = ["Bill", "Stopwatch"]
+__all__ = ["Stopwatch", "UsageSummary"]
 
 _N = TypeVar("_N", int, Decimal)
 _MEASURABLE = 0.1
@@ -37,7 +37,7 @@ class Stopwatch:
         return time.monotonic() - self._began
 
 
-class Bill(Struct, frozen=True):
+class UsageSummary(Struct, frozen=True):
     """What one answer used, or several together."""
 
     answers: int = 0
@@ -53,7 +53,7 @@ class Bill(Struct, frozen=True):
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, usage: Usage | None, watch: Stopwatch) -> Bill:
+    def of(cls, usage: Usage | None, watch: Stopwatch) -> UsageSummary:
         """Make the bill of one answer, at its end."""
         usage = usage or Usage()
         details, cost = usage.completion_tokens_details, usage.cost
@@ -68,8 +68,8 @@ class Bill(Struct, frozen=True):
             seconds=watch.elapsed,
         )
 
-    def __add__(self, other: Bill) -> Bill:
-        return Bill(
+    def __add__(self, other: UsageSummary) -> UsageSummary:
+        return UsageSummary(
             answers=self.answers + other.answers,
             prompt=_sum(self.prompt, other.prompt),
             completion=_sum(self.completion, other.completion),

@@ -11,7 +11,7 @@ the same answer, as a stream or at once.
 from __future__ import annotations
 
 from acechat.emulator.app import create_app
-from acechat.emulator.completion import Asked
+from acechat.emulator.completion import ChatRequest
 from acechat.emulator.faults import (
     cut,
     drop,
@@ -24,17 +24,17 @@ from acechat.emulator.faults import (
 )
 from acechat.emulator.routes import MODELS
 from acechat.emulator.service import Service, ServiceOptions, serve
-from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, Stage
+from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, ServiceState
 from acechat.emulator.steps import Step, call, fail, ok, raw
 
 __all__ = [
     "DEFAULT_TOKEN",
     "MODELS",
-    "Asked",
+    "ChatRequest",
     "ReceivedRequest",
     "Service",
     "ServiceOptions",
-    "Stage",
+    "ServiceState",
     "Step",
     "call",
     "create_app",

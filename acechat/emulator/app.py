@@ -22,7 +22,7 @@ from acechat.emulator.plan import (
     pieced,
 )
 from acechat.emulator.routes import respond
-from acechat.emulator.state import ReceivedRequest, Stage
+from acechat.emulator.state import ReceivedRequest, ServiceState
 
 if TYPE_CHECKING:  # it brings cassettes
     from acechat.emulator.replay import Replay
@@ -30,14 +30,14 @@ if TYPE_CHECKING:  # it brings cassettes
 __all__ = ["create_app", "describe"]
 
 
-def create_app(stage: Stage | None = None, replay: Replay | None = None) -> web.Application:
+def create_app(stage: ServiceState | None = None, replay: Replay | None = None) -> web.Application:
     """Make the application, to be run in a loop of one's own.
 
     Args:
         stage: Takes the script and keeps the requests. None: a new one, so the echo answers.
         replay: Answers in place of the service, whatever the token is. None: the service does.
     """
-    stage = stage or Stage()
+    stage = stage or ServiceState()
 
     async def attend(request: web.Request) -> web.StreamResponse:
         body, too_large = b"", False

@@ -10,12 +10,20 @@ from msgspec import Struct
 
 from acechat.types import ChatCompletionRequest, ToolCall
 
-__all__ = ["Answer", "Asked", "Said", "count_prompt", "count_usage", "count_words", "in_pieces"]
+__all__ = [
+    "Answer",
+    "ChatRequest",
+    "ChoiceContent",
+    "count_prompt",
+    "count_usage",
+    "count_words",
+    "in_pieces",
+]
 
 _PIECE = re.compile(r"\s*\S+|\s+")
 
 
-class Asked(Struct, frozen=True):
+class ChatRequest(Struct, frozen=True):
     """One chat request, as the steps see it."""
 
     request: ChatCompletionRequest
@@ -29,7 +37,7 @@ class Asked(Struct, frozen=True):
     trace_id: str
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class ChoiceContent(Struct, frozen=True, kw_only=True):
     """One choice of an answer, in the pieces in which it is streamed."""
 
     text: tuple[str, ...] = ()
@@ -44,7 +52,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     id: str
     created: int
     model: str
-    choices: tuple[Said, ...]
+    choices: tuple[ChoiceContent, ...]
     usage: Mapping[str, Any]
 
     ensure_ascii: bool = True
@@ -56,7 +64,7 @@ def in_pieces(text: str) -> tuple[str, ...]:
     return tuple(_PIECE.findall(text))
 
 
-def count_usage(fields: Mapping[str, Any], choices: Sequence[Said]) -> dict[str, Any]:
+def count_usage(fields: Mapping[str, Any], choices: Sequence[ChoiceContent]) -> dict[str, Any]:
     """Count words as if they were tokens; the keys are those of the contract, 2.2 A."""
     prompt = count_prompt(fields)
     thought = sum(count_words("".join(said.reasoning)) for said in choices)

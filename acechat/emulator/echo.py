@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat.emulator.completion import Answer, Asked, Said, count_usage, in_pieces
+from acechat.emulator.completion import Answer, ChatRequest, ChoiceContent, count_usage, in_pieces
 from acechat.types import FunctionCall, ToolCall
 
 __all__ = ["CREATED", "call_id", "completion_id", "echo", "example_of", "told_in_json"]
@@ -92,17 +92,17 @@ CREATED = 1768619365
 _NOT_OPTIONS = {"model", "messages", "stream", "stream_options", "n", "tools", "stop"}
 
 
-def completion_id(asked: Asked) -> str:
+def completion_id(asked: ChatRequest) -> str:
     """Return the id of the answer: the same for the same request, streamed or not."""
     return f"msg_01{asked.fingerprint[:22]}"
 
 
-def call_id(asked: Asked, choice: int, number: int) -> str:
+def call_id(asked: ChatRequest, choice: int, number: int) -> str:
     """Return the id of a tool call of *choice*, counted from 0."""
     return f"toolu_01{asked.fingerprint[:18]}{choice:02}{number:02}"
 
 
-def echo(asked: Asked) -> Answer:
+def echo(asked: ChatRequest) -> Answer:
     """Say what was received."""
     request = asked.request
     choices = tuple(_say(asked, index) for index in range(int(request.n or 1)))
@@ -115,7 +115,7 @@ def echo(asked: Asked) -> Answer:
     )
 
 
-def told_in_json(asked: Asked, told: str, said: Said) -> Said:
+def told_in_json(asked: ChatRequest, told: str, said: ChoiceContent) -> ChoiceContent:
     """Return *said* with the JSON *told*: to the tool that must be called, else as the text.
 
     The arguments of a tool are an object: what is none goes under the only property that the
@@ -136,23 +136,23 @@ def told_in_json(asked: Asked, told: str, said: Said) -> Said:
     return msgspec.structs.replace(said, tool_calls=(call,), finish_reason="tool_calls")
 
 
-def _say(asked: Asked, index: int) -> Said:
+def _say(asked: ChatRequest, index: int) -> ChoiceContent:
     request = asked.request
     reasoning: tuple[str, ...] = ()
     if request.model.endswith("-thinking") or request.reasoning_effort:
         reasoning = in_pieces(f"The user says {_quote(asked)}. I say it back.")
     call = _wanted_call(asked, index)
     if call:
-        return Said(reasoning=reasoning, tool_calls=(call,), finish_reason="tool_calls")
+        return ChoiceContent(reasoning=reasoning, tool_calls=(call,), finish_reason="tool_calls")
     text, finish_reason = _until_stop(asked, _text(asked, index)), "stop"
     words = in_pieces(text)
     limit = request.max_completion_tokens or request.max_tokens
     if limit and limit < len(words):
         words, finish_reason = words[: int(limit)], "length"
-    return Said(text=words, reasoning=reasoning, finish_reason=finish_reason)
+    return ChoiceContent(text=words, reasoning=reasoning, finish_reason=finish_reason)
 
 
-def _text(asked: Asked, index: int) -> str:
+def _text(asked: ChatRequest, index: int) -> str:
     messages = asked.request.messages
     last = messages[-1]
     speaker = "The tool" if last.get("role") == "tool" else "You"
@@ -172,7 +172,7 @@ def _text(asked: Asked, index: int) -> str:
     return f"{speaker} said: {_quote(asked)}{shown} ({', '.join(facts)})"
 
 
-def _subject(asked: Asked) -> Mapping[str, Any]:
+def _subject(asked: ChatRequest) -> Mapping[str, Any]:
     """Return the message that is answered: a tool's at the end, else the user's last one."""
     messages = asked.request.messages
     if messages[-1].get("role") == "tool":
@@ -181,7 +181,7 @@ def _subject(asked: Asked) -> Mapping[str, Any]:
     return spoken[-1] if spoken else messages[-1]
 
 
-def _quote(asked: Asked) -> str:
+def _quote(asked: ChatRequest) -> str:
     texts = [str(part.get("text", "")) for part in _parts(_subject(asked))]
     return f'"{" ".join(filter(None, texts))}"'
 
@@ -217,13 +217,13 @@ def _show(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _until_stop(asked: Asked, text: str) -> str:
+def _until_stop(asked: ChatRequest, text: str) -> str:
     stop = asked.request.stop or []
     found = [text.find(word) for word in ([stop] if isinstance(stop, str) else stop) if word]
     return text[: min((at for at in found if at >= 0), default=len(text))]
 
 
-def _wanted_call(asked: Asked, index: int) -> ToolCall | None:
+def _wanted_call(asked: ChatRequest, index: int) -> ToolCall | None:
     """Return the call that ``tool_choice`` demands; its arguments come from the schema."""
     forced = _forced(asked)
     if forced is None:
@@ -235,7 +235,7 @@ def _wanted_call(asked: Asked, index: int) -> ToolCall | None:
     )
 
 
-def _forced(asked: Asked) -> tuple[str, dict[str, Any]] | None:
+def _forced(asked: ChatRequest) -> tuple[str, dict[str, Any]] | None:
     """Return the name and the schema of the tool that must be called."""
     choice, tools = asked.request.tool_choice, asked.request.tools or []
     functions = {str(_function(tool).get("name", "")): _function(tool) for tool in tools}

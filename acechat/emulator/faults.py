@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from acechat.emulator.completion import Asked
+from acechat.emulator.completion import ChatRequest
 from acechat.emulator.plan import (
     HangUp,
     Head,
@@ -43,7 +43,7 @@ class _Cut(Struct, frozen=True, repr_omit_defaults=True):
     after: int
     of: Step
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         plan = self.of.plan(asked)
         sent, _ = parted(plan, self.after)
         return sent if is_stream(plan) else [*sent, HangUp()]
@@ -61,7 +61,7 @@ class _Drop(Struct, frozen=True, repr_omit_defaults=True):
     after: int
     of: Step
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         plan = self.of.plan(asked)
         sent = parted(plan, self.after)[0] if self.after else _before_head(plan)
         return [*sent, Reset()]
@@ -82,7 +82,7 @@ class _Stall(Struct, frozen=True, repr_omit_defaults=True):
     after: int
     of: Step
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         plan = self.of.plan(asked)
         sent, rest = parted(plan, self.after) if self.after else ([], plan)
         return [*sent, Wait(self.seconds), *rest]
@@ -101,7 +101,7 @@ class _Heartbeats(Struct, frozen=True, repr_omit_defaults=True):
     seconds: float
     of: Step
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         plan = self.of.plan(asked)
         if not is_stream(plan):
             return [Wait(self.seconds), *plan]
@@ -124,7 +124,7 @@ class _Split(Struct, frozen=True, repr_omit_defaults=True):
     bytes: int
     of: Step
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         return [Pieces(self.bytes), *self.of.plan(asked)]
 
 
@@ -142,7 +142,7 @@ class _ErrorEvent(Struct, frozen=True, repr_omit_defaults=True):
     form: Literal["data", "event", "bare"]
     of: Step
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         plan = self.of.plan(asked)
         error = envelope(self.code, self.message, asked.trace_id)
         if not is_stream(plan):
@@ -177,7 +177,7 @@ class _Malformed(Struct, frozen=True, repr_omit_defaults=True):
     data: str
     of: Step
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         plan = self.of.plan(asked)
         if not is_stream(plan):
             return answer_with(200, JSON_TYPE, self.data.encode(), {})
@@ -194,7 +194,7 @@ class _Pace(Struct, frozen=True, repr_omit_defaults=True):
     seconds: float
     of: Step
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         sent, rest = parted(self.of.plan(asked), 1)
         for action in rest:
             if isinstance(action, Send) and action.event:

@@ -13,14 +13,14 @@ from aiohttp import web
 from yarl import URL
 
 from acechat._credentials import Token
-from acechat._http.exceptions import translated
+from acechat._http.exceptions import map_exception
 from acechat._http.proxy import read_proxy
 from acechat._record.cassette import FIRST_LINE, as_lines
 from acechat._record.exchange import Exchange, Request, ending_of
-from acechat._record.recorder import Tape
+from acechat._record.recorder import ResponseRecorder
 from acechat.emulator.app import describe
 from acechat.emulator.connection import ClientGoneError, Framing, hang_up, reset, write
-from acechat.emulator.state import Stage
+from acechat.emulator.state import ServiceState
 from acechat.errors import AceChatError, ConnectError, RequestTimeoutError
 
 __all__ = ["create_relay"]
@@ -37,7 +37,9 @@ _CONNECT = 10.0
 """Seconds."""
 
 
-def create_relay(stage: Stage, upstream: str, path: str | os.PathLike[str]) -> web.Application:
+def create_relay(
+    stage: ServiceState, upstream: str, path: str | os.PathLike[str]
+) -> web.Application:
     """Make the application of a relay.
 
     Args:
@@ -56,7 +58,7 @@ def create_relay(stage: Stage, upstream: str, path: str | os.PathLike[str]) -> w
 
 
 class _Relay:
-    def __init__(self, stage: Stage, upstream: str, path: str | os.PathLike[str]) -> None:
+    def __init__(self, stage: ServiceState, upstream: str, path: str | os.PathLike[str]) -> None:
         self._stage = stage
         self._upstream = upstream.rstrip("/")
         self._proxy = read_proxy(None, self._upstream)
@@ -80,7 +82,7 @@ class _Relay:
         now = time.monotonic()
         self._began = began = self._began or now
         sent = {name.lower(): value for name, value in request.headers.items()}
-        tape = Tape(now, sys.maxsize)
+        tape = ResponseRecorder(now, sys.maxsize)
         failure: AceChatError | None = None
         try:
             await self._hand_on(request, body, sent, tape)
@@ -91,7 +93,7 @@ class _Relay:
             tape.end("closed", time.monotonic())
             raise
         except Exception as error:  # noqa: BLE001 - whatever aiohttp raises is to be handed on
-            failure = translated(error, "the connection broke")
+            failure = map_exception(error, "the connection broke")
             tape.end(ending_of(failure), time.monotonic())
         finally:
             recorded = Request(
@@ -109,13 +111,13 @@ class _Relay:
             )
         if failure is not None and ending_of(failure) == "reset":
             await reset(request)
-        elif failure is not None and ending_of(failure) == "garbled":
+        elif failure is not None and ending_of(failure) == "malformed":
             write(request, b"no HTTP\r\n\r\n")
         hang_up(request)
         return web.StreamResponse()
 
     async def _hand_on(
-        self, request: web.Request, body: bytes, sent: Mapping[str, str], tape: Tape
+        self, request: web.Request, body: bytes, sent: Mapping[str, str], tape: ResponseRecorder
     ) -> None:
         handed = {name: sent[name] for name in sent if name not in _NOT_HANDED_ON}
         async with self._session.request(

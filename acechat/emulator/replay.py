@@ -10,7 +10,7 @@ import msgspec
 
 from acechat._credentials import Token
 from acechat._record.cassette import Cassette
-from acechat._record.exchange import End, Exchange, Head, Request
+from acechat._record.exchange import Exchange, ExchangeEnd, Request, ResponseHead
 from acechat.emulator.connection import Framing
 from acechat.emulator.plan import HangUp, Plan, Reset, Until, Wait, Write
 from acechat.emulator.state import ReceivedRequest
@@ -32,7 +32,7 @@ _MISMATCH = 400
 _GZIP = 31
 """The ``wbits`` of zlib that stand for gzip."""
 
-_HELD = End(at=0.0, how="closed")
+_HELD = ExchangeEnd(at=0.0, how="closed")
 _FOR_EVER: Plan = [Wait(math.inf)]
 
 
@@ -59,12 +59,12 @@ class Replay:
             raise ConfigurationError("the cassette cannot be played: nothing was sent in it")
         if cassette.exchanges[0].request.attempt > 1:
             raise ConfigurationError("the cassette cannot be played: its first attempts were "
-                                     "dropped; record with a greater record_bytes")  # fmt: skip
+                                     "dropped; record with a greater max_record_bytes")  # fmt: skip
         for one in self._exchanges:
             if dropped := sum(piece.dropped for piece in one.pieces):
                 raise ConfigurationError(
                     f"the cassette cannot be played: {dropped} bytes of an answer were dropped; "
-                    "record with a greater record_bytes"
+                    "record with a greater max_record_bytes"
                 )
 
     def rewind(self) -> None:
@@ -138,7 +138,7 @@ def plan_of(exchange: Exchange, speed: float) -> Plan:
     """Plan to do what the service did in *exchange*."""
     if exchange.end is None:
         return plan_of(Exchange(exchange.request, exchange.head, exchange.pieces, _HELD), speed)
-    if exchange.end.how == "garbled" and exchange.head is not None:
+    if exchange.end.how == "malformed" and exchange.head is not None:
         return _garbled(exchange, exchange.head, exchange.end, speed)
     plan: Plan = []
     how, late = exchange.end.how, Until(exchange.end.at / speed)
@@ -154,7 +154,7 @@ def plan_of(exchange: Exchange, speed: float) -> Plan:
             return [*plan, late, Wait(_SETTLED), HangUp()]
         case "reset":
             return [*plan, late, Wait(_SETTLED), Reset()]
-        case "garbled":
+        case "malformed":
             return [*plan, late, Write(b"no HTTP\r\n\r\n"), *_FOR_EVER]
         case _:  # the client went away; until then nothing more had come
             return [*plan, *_FOR_EVER]
@@ -171,7 +171,7 @@ def _framed(exchange: Exchange) -> dict[str, str]:
     return headers
 
 
-def _garbled(exchange: Exchange, head: Head, end: End, speed: float) -> Plan:
+def _garbled(exchange: Exchange, head: ResponseHead, end: ExchangeEnd, speed: float) -> Plan:
     """Plan to send a body whose compression is broken: aiohttp notices nothing else."""
     zipped = zlib.compressobj(wbits=_GZIP)
     headers = {name: told for name, told in head.headers.items() if name != "content-length"}

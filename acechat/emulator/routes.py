@@ -11,10 +11,10 @@ from typing import Any, TypeAlias, cast
 import msgspec
 
 from acechat.emulator.catalog import CATALOG
-from acechat.emulator.completion import Asked, count_prompt
+from acechat.emulator.completion import ChatRequest, count_prompt
 from acechat.emulator.errors import RefusalError, error_plan
 from acechat.emulator.plan import Plan
-from acechat.emulator.state import ReceivedRequest, Stage
+from acechat.emulator.state import ReceivedRequest, ServiceState
 from acechat.emulator.wire import json_plan
 from acechat.types import ChatCompletionRequest
 
@@ -50,11 +50,11 @@ _MAX_TEMPERATURE = 2
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 
 
-_Route: TypeAlias = Callable[[Stage, ReceivedRequest], Plan]
+_Route: TypeAlias = Callable[[ServiceState, ReceivedRequest], Plan]
 
 
 def respond(
-    stage: Stage, received: ReceivedRequest, *, authorization: str | None, too_large: bool
+    stage: ServiceState, received: ReceivedRequest, *, authorization: str | None, too_large: bool
 ) -> Plan:
     """Plan the answer to *received*.
 
@@ -90,7 +90,7 @@ def _admit(authorization: str | None, token: str, *, too_large: bool) -> None:
         raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
-def _chat(stage: Stage, received: ReceivedRequest) -> Plan:
+def _chat(stage: ServiceState, received: ReceivedRequest) -> Plan:
     fields = _read_object(received.body)
     try:
         request = msgspec.convert(fields, ChatCompletionRequest)
@@ -99,7 +99,7 @@ def _chat(stage: Stage, received: ReceivedRequest) -> Plan:
     _check(request)
     told = {name: fields[name] for name in fields if name not in {"stream", "stream_options"}}
     fingerprint = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    asked = Asked(request, fields, fingerprint, received.trace_id)
+    asked = ChatRequest(request, fields, fingerprint, received.trace_id)
     return stage.next_step().plan(asked)
 
 
@@ -120,7 +120,7 @@ def _check(request: ChatCompletionRequest) -> None:
         raise _bad("Thinking may not be enabled when tool_choice forces tool use.")
 
 
-def _count(_: Stage, received: ReceivedRequest) -> Plan:
+def _count(_: ServiceState, received: ReceivedRequest) -> Plan:
     fields = _read_object(received.body)
     for name in ("model", "messages"):
         if not fields.get(name):
@@ -128,7 +128,7 @@ def _count(_: Stage, received: ReceivedRequest) -> Plan:
     return json_plan({"input_tokens": count_prompt(fields)})
 
 
-def _models(_: Stage, __: ReceivedRequest) -> Plan:
+def _models(_: ServiceState, __: ReceivedRequest) -> Plan:
     data = [
         {"id": name, "object": "model", "created": _MODELS_CREATED, "owned_by": "system"}
         for name in MODELS
@@ -136,11 +136,11 @@ def _models(_: Stage, __: ReceivedRequest) -> Plan:
     return json_plan({"object": "list", "data": data})
 
 
-def _health(_: Stage, __: ReceivedRequest) -> Plan:
+def _health(_: ServiceState, __: ReceivedRequest) -> Plan:
     return json_plan({"status": "ok"})
 
 
-def _catalog(_: Stage, __: ReceivedRequest) -> Plan:
+def _catalog(_: ServiceState, __: ReceivedRequest) -> Plan:
     return json_plan(CATALOG)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from aiohttp import web
 
 from acechat.emulator.app import create_app
-from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, Stage
+from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, ServiceState
 from acechat.emulator.steps import Step
 from acechat.errors import ConfigurationError
 
@@ -94,7 +94,7 @@ class Service:
         self._upstream = upstream
         self._host = host
         self._port = port
-        self._stage = Stage(token, max_request_bytes=max_request_bytes, remember=remember)
+        self._stage = ServiceState(token, max_request_bytes=max_request_bytes, remember=remember)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None

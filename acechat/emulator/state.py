@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from acechat.emulator.steps import ECHO, Step
 
-__all__ = ["DEFAULT_TOKEN", "ReceivedRequest", "Stage"]
+__all__ = ["DEFAULT_TOKEN", "ReceivedRequest", "ServiceState"]
 
 DEFAULT_TOKEN = "emulated-token"  # noqa: S105 - it opens nothing
 
@@ -46,7 +46,7 @@ class ReceivedRequest(Struct, frozen=True, kw_only=True):
         return json.loads(self.body)
 
 
-class Stage:
+class ServiceState:
     """The requests that came, and the script of those to come.
 
     Args:

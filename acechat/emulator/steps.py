@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from acechat.emulator import echo as _echo
-from acechat.emulator.completion import Answer, Asked, Said, count_usage, in_pieces
+from acechat.emulator.completion import Answer, ChatRequest, ChoiceContent, count_usage, in_pieces
 from acechat.emulator.errors import error_plan
 from acechat.emulator.plan import Plan, answer_with
 from acechat.emulator.wire import JSON_TYPE, plain_plan, stream_plan
@@ -26,13 +26,13 @@ __all__ = ["ECHO", "Step", "call", "fail", "ok", "raw"]
 class Step(Protocol):
     """What answers one chat request."""
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         """Return what is to be done."""
         ...
 
 
 class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
-    said: Said | None = None
+    said: ChoiceContent | None = None
     id: str | None = None
     created: int | None = None
     model: str | None = None
@@ -42,11 +42,11 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     ensure_ascii: bool = True
     json: str | None = None
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         answer = self._answer(asked)
         return stream_plan(answer) if asked.request.stream else plain_plan(answer)
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: ChatRequest) -> Answer:
         echo = _echo.echo(asked)
         choices = tuple(self._choice(asked, index, said) for index, said in enumerate(echo.choices))
         usage = self.usage or count_usage(asked.fields, choices)
@@ -62,7 +62,7 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
             ensure_ascii=self.ensure_ascii,
         )
 
-    def _choice(self, asked: Asked, index: int, echoed: Said) -> Said:
+    def _choice(self, asked: ChatRequest, index: int, echoed: ChoiceContent) -> ChoiceContent:
         said = self.said or echoed
         if self.json is not None:
             said = _echo.told_in_json(asked, self.json, said)
@@ -74,7 +74,7 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
             )
             for number, call in enumerate(said.tool_calls)
         )
-        return Said(
+        return ChoiceContent(
             text=said.text,
             reasoning=said.reasoning,
             tool_calls=calls,
@@ -121,7 +121,7 @@ def ok(
     said = None
     if text is not None or reasoning or tool_calls or json is not UNSET:
         calls = tuple(_as_call(call) for call in tool_calls)
-        said = Said(
+        said = ChoiceContent(
             text=_as_pieces(text or ()),
             reasoning=_as_pieces(reasoning),
             tool_calls=calls,
@@ -163,7 +163,7 @@ class _Fail(Struct, frozen=True):
     message: str | None
     headers: Mapping[str, str]
 
-    def plan(self, asked: Asked, /) -> Plan:
+    def plan(self, asked: ChatRequest, /) -> Plan:
         return error_plan(self.status, self.code, self.message, asked.trace_id, dict(self.headers))
 
 
@@ -203,7 +203,7 @@ class _Raw(Struct, frozen=True):
     content_type: str
     headers: Mapping[str, str]
 
-    def plan(self, _: Asked, /) -> Plan:
+    def plan(self, _: ChatRequest, /) -> Plan:
         return answer_with(self.status, self.content_type, self.body, dict(self.headers))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from acechat.emulator.completion import Answer, Said
+from acechat.emulator.completion import Answer, ChoiceContent
 from acechat.emulator.plan import Head, Plan, Send, answer_with
 from acechat.types import ToolCall
 
@@ -61,7 +61,7 @@ def plain_plan(answer: Answer) -> Plan:
     return answer_with(200, JSON_TYPE, body, {})
 
 
-def _message(said: Said) -> dict[str, Any]:
+def _message(said: ChoiceContent) -> dict[str, Any]:
     text = "".join(said.text)
     message: dict[str, Any] = {
         "role": "assistant",
@@ -101,13 +101,13 @@ def _chunk(answer: Answer, choices: list[dict[str, Any]], usage: Any) -> dict[st
     }
 
 
-def _news(said: Said, index: int) -> Iterator[dict[str, Any]]:
+def _news(said: ChoiceContent, index: int) -> Iterator[dict[str, Any]]:
     for delta in _deltas(said):
         yield {"delta": delta, "logprobs": None, "finish_reason": None, "index": index}
     yield {"delta": {}, "logprobs": None, "finish_reason": said.finish_reason, "index": index}
 
 
-def _deltas(said: Said) -> Iterator[dict[str, Any]]:
+def _deltas(said: ChoiceContent) -> Iterator[dict[str, Any]]:
     yield {"content": "", "role": "assistant"}
     yield {"content": ""}
     for piece in said.reasoning:

@@ -46,7 +46,13 @@ from acechat.types.run import (
     TurnFinished,
 )
 from acechat.types.stream_event import Finished, ReasoningDelta, StreamEvent, TextDelta
-from acechat.types.usage import CompletionTokensDetails, Cost, PromptTokensDetails, Spent, Usage
+from acechat.types.usage import (
+    CompletionTokensDetails,
+    Cost,
+    PromptTokensDetails,
+    TotalUsage,
+    Usage,
+)
 
 __all__ = [
     "AssistantMessage",
@@ -81,7 +87,6 @@ __all__ = [
     "ResponseInfo",
     "RunEvent",
     "RunResult",
-    "Spent",
     "StreamEvent",
     "StreamOptions",
     "SystemMessage",
@@ -93,6 +98,7 @@ __all__ = [
     "ToolMessage",
     "ToolResult",
     "ToolStarted",
+    "TotalUsage",
     "Turn",
     "TurnFinished",
     "Usage",

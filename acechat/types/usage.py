@@ -16,7 +16,7 @@ __all__ = [
     "CompletionTokensDetails",
     "Cost",
     "PromptTokensDetails",
-    "Spent",
+    "TotalUsage",
     "Usage",
     "drop_odd_amounts",
 ]
@@ -152,7 +152,7 @@ def _sum(one: Any, other: Any) -> Any:
 _NOTHING = Decimal(0)
 
 
-class Spent(Struct, frozen=True, kw_only=True):
+class TotalUsage(Struct, frozen=True, kw_only=True):
     """What several answers used and cost; `Meter.snapshot` returns one."""
 
     calls: int = 0
@@ -174,7 +174,7 @@ class Spent(Struct, frozen=True, kw_only=True):
     """Completions whose cost is not in *cost*: none was reported, or no amount of money (see
     `Cost`), or one in another currency."""
 
-    def plus(self, usage: Usage | None) -> Spent:
+    def plus(self, usage: Usage | None) -> TotalUsage:
         """Return what it is with one more answer."""
         cost, currency, priced = self.cost, self.currency, False
         prompt = completion = 0
@@ -191,7 +191,7 @@ class Spent(Struct, frozen=True, kw_only=True):
                 if priced:
                     cost = _SUMS.add(cost or _NOTHING, told.amount)
                     currency = currency or told.currency
-        return Spent(
+        return TotalUsage(
             calls=self.calls + 1,
             prompt_tokens=self.prompt_tokens + prompt,
             completion_tokens=self.completion_tokens + completion,

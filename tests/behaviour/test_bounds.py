@@ -180,15 +180,15 @@ def test_events_that_say_nothing_do_not_fill_the_memory(ask, server, wire):
     assert not got.texts
 
 
-@pytest.mark.parametrize("transport", ["plain", "stream"])
-def test_a_whole_answer_is_bounded_however_it_travels(ask, server, wire, transport):
-    if transport == "stream":
+@pytest.mark.parametrize("streaming", ["never", "always"])
+def test_a_whole_answer_is_bounded_however_it_travels(ask, server, wire, streaming):
+    if streaming == "always":
         flood(server, wire, wire.delta("x" * 1000))
     else:
         server.reply(wire.ok("x" * 1_000_000))
 
     with pytest.raises(ProtocolError, match="max_response_bytes"):
-        ask.chat(client_options={"max_response_bytes": 500_000, "transport": transport})
+        ask.chat(client_options={"max_response_bytes": 500_000, "streaming": streaming})
 
 
 def test_a_stream_that_is_read_piece_by_piece_is_as_long_as_it_is(ask, server, wire):

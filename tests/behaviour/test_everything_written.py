@@ -119,7 +119,7 @@ def richs_traceback_with_locals(happened):
 
 @writes
 def cassettes(happened):
-    for save in (happened.error.save, happened.client.save_last):
+    for save in (happened.error.save, happened.client.save_cassette):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "it.acecast"
             with contextlib.suppress(RuntimeError):  # nothing was sent

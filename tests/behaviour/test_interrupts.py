@@ -197,15 +197,15 @@ def fail_task(self, call, function):
 
 
 BROKEN = {
-    "begin": (_portal.Running, "_begin", fail),
-    "task": (_portal.Running, "_call", fail_task),
-    "no task": (_portal.Running, "_call", fail),
-    "end of a task": (_portal.Running, "_end_task", fail),
-    "cancel": (_portal.Running, "_cancel", fail),
-    "serve": (_portal.Running, "_serve", fail),
+    "begin": (_portal.EventLoopThread, "_begin", fail),
+    "task": (_portal.EventLoopThread, "_call", fail_task),
+    "no task": (_portal.EventLoopThread, "_call", fail),
+    "end of a task": (_portal.EventLoopThread, "_end_task", fail),
+    "cancel": (_portal.EventLoopThread, "_cancel", fail),
+    "serve": (_portal.EventLoopThread, "_serve", fail),
     "loop": (_portal, "loop_factory", fail),
-    "pump": (_pipe.Pipe, "_fill", fail),
-    "item of the queue": (_pipe.Pipe, "_put", fail),
+    "pump": (_pipe.DeltaQueue, "_fill", fail),
+    "item of the queue": (_pipe.DeltaQueue, "_put", fail),
     "create_task": (asyncio.BaseEventLoop, "create_task", fail_closing),
     "call_soon_threadsafe": (asyncio.BaseEventLoop, "call_soon_threadsafe", fail),
     "getaddrinfo": (asyncio.BaseEventLoop, "getaddrinfo", fail),

@@ -19,7 +19,7 @@ from acechat import (
     RetryPolicy,
     ServerError,
 )
-from acechat._wire.request import rides_on_a_stream
+from acechat._wire.request import reads_as_stream
 from acechat.emulator import fail, ok
 
 TOKEN = "emulated-token"
@@ -43,7 +43,7 @@ def asking(make_ask, acechat_service):
 
 
 @pytest.mark.parametrize(
-    ("transport", "model", "options", "rides"),
+    ("streaming", "model", "options", "rides"),
     [
         ("auto", "claude-sonnet-4-20250514", {}, False),
         ("auto", "claude-sonnet-4-20250514", {"max_tokens": 4096}, False),
@@ -53,12 +53,12 @@ def asking(make_ask, acechat_service):
         ("auto", "claude-sonnet-4-20250514", {"reasoning_effort": "low"}, True),
         ("auto", "claude-sonnet-4-20250514-thinking", {}, True),
         ("auto", "claude-opus-5", {}, True),
-        ("plain", "claude-sonnet-4-20250514-thinking", {"max_tokens": 64_000}, False),
-        ("stream", "claude-sonnet-4-20250514", {}, True),
+        ("never", "claude-sonnet-4-20250514-thinking", {"max_tokens": 64_000}, False),
+        ("always", "claude-sonnet-4-20250514", {}, True),
     ],
 )
-def test_what_thinks_or_writes_for_long_rides_on_a_stream(transport, model, options, rides):
-    assert rides_on_a_stream(transport, model, options) is rides
+def test_what_thinks_or_writes_for_long_rides_on_a_stream(streaming, model, options, rides):
+    assert reads_as_stream(streaming, model, options) is rides
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_thinks_or_writes_for_long_rides_on_a_stream(transport, model, opti
 def test_the_answer_is_the_same_however_it_travels(asking, acechat_service, answer):
     acechat_service.script(answer, answer)
 
-    plain, ridden = (asking(client_options={"transport": how}) for how in ("plain", "stream"))
+    plain, ridden = (asking(client_options={"streaming": how}) for how in ("never", "always"))
 
     assert ridden == plain
     assert ridden.cost == plain.cost
@@ -86,7 +86,7 @@ def test_the_answer_is_the_same_however_it_travels(asking, acechat_service, answ
 def test_a_call_on_a_stream_asks_for_the_usage_unless_told_otherwise(asking, acechat_service, wish):
     options = {} if wish is None else {"stream_options": wish}
 
-    asking(client_options={"transport": "stream"}, **options)
+    asking(client_options={"streaming": "always"}, **options)
 
     assert acechat_service.requests[0].json["stream_options"] == (wish or {"include_usage": True})
 
@@ -120,15 +120,15 @@ def test_auto_reads_the_extra_body_too(asking, acechat_service, extra):
 def test_a_ride_is_retried_like_any_call(asking, acechat_service):
     acechat_service.script(fail(503), ok("Hi"))
 
-    reply = asking(client_options={"transport": "stream"})
+    reply = asking(client_options={"streaming": "always"})
 
     assert reply.text == "Hi"
     assert [tried.failure for tried in reply.response.attempts] == ["refused"]
 
 
 def test_another_way_to_travel_is_refused(asking):
-    with pytest.raises(ConfigurationError, match="transport must be"):
-        asking(client_options={"transport": "horse"})
+    with pytest.raises(ConfigurationError, match="streaming must be"):
+        asking(client_options={"streaming": "horse"})
 
 
 # models that take over
@@ -231,9 +231,9 @@ def test_what_is_no_list_of_models_is_refused(asking, models):
 # answers of a type
 
 
-@pytest.mark.parametrize("transport", ["plain", "stream"])
+@pytest.mark.parametrize("streaming", ["never", "always"])
 def test_an_answer_of_another_type_is_asked_for_again_however_it_travels(
-    asking, acechat_service, transport
+    asking, acechat_service, streaming
 ):
     wrong, right = (ok(text, cost=0.5) for text in ("none", "[1, 2]"))
     acechat_service.script(wrong, right)
@@ -241,13 +241,13 @@ def test_an_answer_of_another_type_is_asked_for_again_however_it_travels(
 
     reply = asking(
         output_type=Output(list[int], strategy="prompt"),
-        client_options={"transport": transport, "observers": [events.append]},
+        client_options={"streaming": streaming, "observers": [events.append]},
     )
 
     assert reply.output == [1, 2]
     assert len(acechat_service.requests) == 2
     rode = [bool(each.json.get("stream")) for each in acechat_service.requests]
-    assert rode == [transport == "stream"] * 2
+    assert rode == [streaming == "always"] * 2
     assert [type(event) for event in events if isinstance(event, CallFinished)] == [
         CallFinished
     ] * 2

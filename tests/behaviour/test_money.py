@@ -53,7 +53,7 @@ class Awaited:
     def __init__(self, client):
         self.client = client
         self.meter = client.meter
-        self.save_last = client.save_last
+        self.save_cassette = client.save_cassette
 
     def chat(self, *content, **options):
         return asyncio.run(self.client.chat(*content, **options))
@@ -297,11 +297,11 @@ def test_a_call_that_is_refused_leaves_the_record_of_the_one_before(
     acechat_service.script(ok("Hi", usage={"total_tokens": 10}))
     one = client(budget=Budget(tokens=10))
     answer(one, method)
-    one.save_last(tmp_path / "before.acecast")
+    one.save_cassette(tmp_path / "before.acecast")
 
     with pytest.raises(BudgetExceededError):
         answer(one, method)
-    one.save_last(tmp_path / "after.acecast")
+    one.save_cassette(tmp_path / "after.acecast")
 
     assert (tmp_path / "after.acecast").read_text() == (tmp_path / "before.acecast").read_text()
 
@@ -695,7 +695,7 @@ def test_a_budget_and_a_rate_limit_travel_with_their_client(monkeypatch):
 
     assert client == made
     assert client._config.budget == Budget(tokens=5)
-    assert client._hooks.gate is not None
+    assert client._state.gate is not None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

@@ -189,7 +189,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_again_and_counted(caller, acec
 def test_the_last_answer_that_does_not_fit_is_an_error(caller, acechat_service, reasks):
     acechat_service.script(*[ok(json=BAD)] * 5)
     with pytest.raises(OutputError) as caught:
-        caller.chat(output_type=Output(Plan, reasks=reasks))
+        caller.chat(output_type=Output(Plan, retries=reasks))
     error = pickle.loads(pickle.dumps(caught.value))
     assert error.message == "Expected `int` <= 7 - at `$.days`"
     assert msgspec.json.decode(error.text) == BAD
@@ -239,9 +239,9 @@ def test_a_refusal_while_asking_again_is_raised(caller, acechat_service):
 def test_the_total_limit_is_that_of_all_exchanges(caller, acechat_service):
     acechat_service.script(*[stall(0.3, of=ok(json=BAD))] * 3)
     with pytest.raises(RequestTimeoutError) as caught:
-        caller.chat(output_type=Output(Plan, reasks=9), timeout=0.5)
+        caller.chat(output_type=Output(Plan, retries=9), timeout=0.5)
     assert caught.value.phase == "total"
-    assert [attempt.failure for attempt in caught.value.attempts] == ["answered", "timed out"]
+    assert [attempt.failure for attempt in caught.value.attempts] == ["answered", "timed_out"]
 
 
 @pytest.mark.parametrize("way", ["chat", "partials"])
@@ -316,7 +316,7 @@ def test_the_emulator_tells_the_tool_what_its_schema_asks_for(
 ):
     acechat_service.script(ok(json=told))
     try:
-        reply = caller.chat(output_type=Output(kind, reasks=0))
+        reply = caller.chat(output_type=Output(kind, retries=0))
     except OutputError as misfit:
         reply = misfit.completion
     (call,) = reply.to_dict()["choices"][0]["message"]["tool_calls"]

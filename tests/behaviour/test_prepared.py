@@ -52,12 +52,12 @@ def test_it_is_what_chat_would_send(client, acechat_service):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("transport", ["auto", "stream", "plain"])
+@pytest.mark.parametrize("streaming", ["auto", "always", "never"])
 def test_it_is_what_chat_sends_though_that_may_be_a_stream(
-    make_ask, acechat_service, transport, options
+    make_ask, acechat_service, streaming, options
 ):
     asking = make_ask(acechat_service.url)
-    settings = {"api_token": acechat_service.token, "transport": transport}
+    settings = {"api_token": acechat_service.token, "streaming": streaming}
     asking.chat("Count to 3", client_options=settings, **options)
     kind = Client if asking.colour == "blocking" else AsyncClient
     prepared = kind(base_url=acechat_service.url, **settings).prepare("Count to 3", **options)

@@ -172,7 +172,7 @@ def test_a_busy_service_is_asked_half_as_often(acechat_service, refusal):
         ) as client:
             for _ in range(6):
                 await client.chat("Hello", max_tokens=8_000)  # as a stream
-            return client._hooks.gate._limiter.requests_per_minute(time.monotonic())
+            return client._state.gate._limiter.requests_per_minute(time.monotonic())
 
     now_allowed = asyncio.run(main())
 
@@ -192,7 +192,7 @@ def test_a_service_that_failed_otherwise_is_asked_as_often(acechat_service, code
             retries=RetryPolicy(base_delay=0),
         ) as client:
             await client.chat("Hello")
-            return client._hooks.gate._limiter.requests_per_minute(time.monotonic())
+            return client._state.gate._limiter.requests_per_minute(time.monotonic())
 
     assert asyncio.run(main()) == 400
 
@@ -229,7 +229,7 @@ def test_nobody_is_counted_as_under_way_after_the_end(acechat_service, method):
             rate_limit=RateLimit(tokens_per_minute=10**6),
             retries=RetryPolicy(base_delay=0),
         ) as client:
-            limiter = client._hooks.gate._limiter
+            limiter = client._state.gate._limiter
             await asyncio.gather(*[ask(client) for _ in range(3)], return_exceptions=True)
             stream = client.stream("left")
             async with stream:

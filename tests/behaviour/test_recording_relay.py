@@ -76,7 +76,7 @@ FAULTS = {
     "stall": (RequestTimeoutError, "closed"),
     "no head": (TransportError, "cut"),
     "reset head": (TransportError, "reset"),
-    "no http": (TransportError, "garbled"),
+    "no http": (TransportError, "malformed"),
     "refused": (OverloadedError, "clean"),
 }
 

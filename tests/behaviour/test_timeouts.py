@@ -60,7 +60,7 @@ def drip(server, first, piece, pause=0.05):
 def test_no_headers_come(times_out, server, method):
     send_and_wait(server)
     error = times_out(method, "first_token")
-    assert error.attempts[0].failure == "timed out"
+    assert error.attempts[0].failure == "timed_out"
     assert error.attempts[0].may_be_billed
 
 

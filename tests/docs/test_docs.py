@@ -141,7 +141,7 @@ def test_a_test_passes(code, environment, tmp_path):
     (tmp_path / "cassettes").mkdir()
     with Client() as client:
         client.chat("Hello")
-        client.save_last(tmp_path / "cassettes" / "hello.acecast")
+        client.save_cassette(tmp_path / "cassettes" / "hello.acecast")
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", tmp_path],

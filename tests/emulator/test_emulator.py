@@ -21,9 +21,9 @@ from aiohttp import web
 
 from acechat.emulator import (
     MODELS,
-    Asked,
+    ChatRequest,
     Service,
-    Stage,
+    ServiceState,
     create_app,
     cut,
     drop,
@@ -188,7 +188,7 @@ def add_call(calls, piece):
 
 def plan_of(step, **fields):
     request = msgspec.convert(question(**fields), ChatCompletionRequest)
-    return step.plan(Asked(request, question(**fields), "0123456789abcdef" * 4, "t-1"))
+    return step.plan(ChatRequest(request, question(**fields), "0123456789abcdef" * 4, "t-1"))
 
 
 class TestBytes:
@@ -950,7 +950,7 @@ class TestService:
 
 class TestEmbedding:
     def test_the_application_runs_in_a_loop_of_ones_own(self):
-        stage = Stage("t-1")
+        stage = ServiceState("t-1")
         stage.script(ok("embedded"))
 
         async def embed():

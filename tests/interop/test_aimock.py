@@ -344,7 +344,7 @@ def test_a_late_answer_passes_the_limit_and_is_not_paid_for_twice(connect, aimoc
     with pytest.raises(RequestTimeoutError) as caught:
         getattr(caller, either)("Hello")
     assert caught.value.phase == "first_token"
-    assert [attempt.failure for attempt in caught.value.attempts] == ["timed out"]
+    assert [attempt.failure for attempt in caught.value.attempts] == ["timed_out"]
     assert monotonic() - began < 1.2
 
 

@@ -113,13 +113,13 @@ def test_a_refused_call_of_a_limited_client_waits_and_succeeds(connect, aimock, 
 
 
 def test_an_answer_is_the_same_by_stream_and_at_once(connect, aimock, heard):
-    ways = {way: connect(aimock, transport=way) for way in ("stream", "plain", "auto")}
+    ways = {way: connect(aimock, streaming=way) for way in ("always", "never", "auto")}
     answers = {way: caller.ask("Hello") for way, caller in ways.items()}
 
     assert {reply.text for reply in answers.values()} == {GREETING}
     assert {reply.usage.total_tokens for reply in answers.values()} == {20}
     asked = {way: heard(caller)[0].get("stream", False) for way, caller in ways.items()}
-    assert asked == {"stream": True, "plain": False, "auto": False}
+    assert asked == {"always": True, "never": False, "auto": False}
 
 
 @pytest.mark.parametrize(

@@ -11,21 +11,21 @@ from acechat import (
     AsyncClient,
     AsyncConversation,
     AsyncPreparedRequest,
-    AsyncRelay,
     AsyncRunStream,
+    AsyncSSERelay,
     ChatStream,
     Client,
     Conversation,
     PreparedRequest,
-    Relay,
     RunStream,
+    SSERelay,
 )
 
 PAIRS = [
     (AsyncClient, Client),
     (AsyncChatStream, ChatStream),
     (AsyncConversation, Conversation),
-    (AsyncRelay, Relay),
+    (AsyncSSERelay, SSERelay),
     (AsyncRunStream, RunStream),
     (AsyncPreparedRequest, PreparedRequest),
 ]
@@ -49,7 +49,7 @@ def blocking_type(annotation):
         text = text[20:-1]
     if text == "AsyncRun":  # is awaited for what the blocking call returns
         return "RunResult"
-    nouns = ("RunStream", "Client", "ChatStream", "Conversation", "PreparedRequest", "Relay")
+    nouns = ("RunStream", "Client", "ChatStream", "Conversation", "PreparedRequest", "SSERelay")
     for name in (*nouns, "Iterator", "Iterable"):
         text = text.replace(f"Async{name}", name)
     return text

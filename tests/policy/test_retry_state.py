@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acechat import RetryPolicy
-from acechat._policy.retry import Tries
+from acechat._policy.retry import RetryState
 from acechat.errors import BadRequestError, ConnectError, OverloadedError, RateLimitError
 
 BUSY = OverloadedError(529, "busy", "the model is busy")
@@ -18,7 +18,7 @@ def add(tries, error=BUSY, *, content=False, jitter=1.0, time_left=None):
 
 
 def test_attempts_are_counted_from_one_and_told_to_the_error():
-    tries = Tries(RetryPolicy(), "opus", ())
+    tries = RetryState(RetryPolicy(), "opus", ())
     error = ConnectError("refused")
 
     add(tries)
@@ -30,13 +30,13 @@ def test_attempts_are_counted_from_one_and_told_to_the_error():
 
 
 def test_the_wait_grows_until_no_attempt_is_left():
-    tries = Tries(RetryPolicy(max_attempts=3, base_delay=0.5), "opus", ())
+    tries = RetryState(RetryPolicy(max_attempts=3, base_delay=0.5), "opus", ())
 
     assert [add(tries)[1] for _ in range(3)] == [0.5, 1.0, None]
 
 
 def test_another_request_has_all_attempts_before_it():
-    tries = Tries(RetryPolicy(max_attempts=2), "opus", ())
+    tries = RetryState(RetryPolicy(max_attempts=2), "opus", ())
     assert [add(tries)[1] is None for _ in range(2)] == [False, True]
 
     tries.begin()
@@ -46,7 +46,7 @@ def test_another_request_has_all_attempts_before_it():
 
 
 def test_the_models_are_asked_in_turn_each_with_all_attempts():
-    tries = Tries(RetryPolicy(max_attempts=1), "opus", ("sonnet", "opus", "haiku"))
+    tries = RetryState(RetryPolicy(max_attempts=1), "opus", ("sonnet", "opus", "haiku"))
 
     asked = [tries.model]
     while add(tries)[1] is None and (model := tries.next_model(BUSY, content=False)):
@@ -64,7 +64,7 @@ def test_the_models_are_asked_in_turn_each_with_all_attempts():
     ],
 )
 def test_only_a_model_that_is_overloaded_and_said_nothing_is_replaced(error, content):
-    tries = Tries(RetryPolicy(max_attempts=1), "opus", ("sonnet",))
+    tries = RetryState(RetryPolicy(max_attempts=1), "opus", ("sonnet",))
     add(tries, error, content=content)
 
     assert tries.next_model(error, content=content) is None
@@ -72,7 +72,7 @@ def test_only_a_model_that_is_overloaded_and_said_nothing_is_replaced(error, con
 
 
 def test_what_asks_no_model_has_nobody_to_fall_back_on():
-    tries = Tries(RetryPolicy(max_attempts=1), "", ("sonnet",))
+    tries = RetryState(RetryPolicy(max_attempts=1), "", ("sonnet",))
     add(tries)
 
     assert tries.next_model(BUSY, content=False) is None

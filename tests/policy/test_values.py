@@ -26,12 +26,12 @@ from acechat import (
 from acechat._config import Config
 from acechat._core.meter import Meter
 from acechat._credentials import read_token
-from acechat._policy.values import Limits
+from acechat._policy.values import RunLimits
 from acechat._wire.decode import decode_completion
 from acechat._wire.endpoints import decode_catalog, platform_root
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import ProtocolError
-from acechat.types import ChatCompletionChunk, Pricing, Spent
+from acechat.types import ChatCompletionChunk, Pricing, TotalUsage
 
 
 def usage(tokens=None, amount=None, currency="credits"):
@@ -40,7 +40,7 @@ def usage(tokens=None, amount=None, currency="credits"):
 
 
 def spent(*usages):
-    total = Spent()
+    total = TotalUsage()
     for one in usages:
         total = total.plus(one)
     return total
@@ -109,7 +109,7 @@ def test_a_meter_begins_again_and_says_what_it_had_counted():
 
     assert meter.reset() == before
     assert before.total_tokens == 7
-    assert meter.snapshot() == Spent()
+    assert meter.snapshot() == TotalUsage()
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_an_amount_that_is_none_is_unpriced_and_loses_nothing(written, counted, 
         assert protocol.to_dict()["choices"][0]["message"]["content"] == "Hi"
         if field == "list_amount":
             return
-        total = Spent().plus(usage(1, "0.25")).plus(reply.usage).plus(usage(1, "0.25"))
+        total = TotalUsage().plus(usage(1, "0.25")).plus(reply.usage).plus(usage(1, "0.25"))
         Budget(credits=10**15).check(total)
         both = reply.usage + reply.usage
 
@@ -289,7 +289,7 @@ def test_amounts_of_many_digits_add_up_in_any_context(amounts, context):
         for written in amounts:
             body = f'{{"choices": [], "usage": {{"cost": {{"amount": {written}}}}}}}'
             reply, _ = decode_completion(body.encode(), {})
-            total = (total or Spent()).plus(reply.usage)
+            total = (total or TotalUsage()).plus(reply.usage)
             together = reply.usage if together is None else together + reply.usage
 
     wanted = sum(float(one) for one in amounts if not one.startswith("0e"))
@@ -448,7 +448,7 @@ def test_a_limit_that_is_none_says_what_it_must_be(make, told):
 @pytest.mark.parametrize("name", ["max_turns", "max_parallel"])
 def test_a_run_has_a_whole_number_of_turns_and_of_tools_at_a_time(name, number):
     with pytest.raises(ConfigurationError) as caught:
-        Limits(**{name: number})
+        RunLimits(**{name: number})
 
     assert str(caught.value) == f"{name} must be a whole number of 1 or more, not {number!r}"
 
@@ -456,8 +456,8 @@ def test_a_run_has_a_whole_number_of_turns_and_of_tools_at_a_time(name, number):
 @pytest.mark.parametrize("number", [0, -1, True, "3", float("nan"), float("inf")])
 def test_a_tool_has_a_positive_number_of_seconds_or_any(number):
     with pytest.raises(ConfigurationError) as caught:
-        Limits(tool_timeout=number)
+        RunLimits(tool_timeout=number)
 
     assert str(caught.value) == f"tool_timeout must be a positive number, or None, not {number!r}"
-    assert Limits(tool_timeout=0.5).tool_timeout == 0.5
-    assert Limits(tool_timeout=None).tool_timeout is None
+    assert RunLimits(tool_timeout=0.5).tool_timeout == 0.5
+    assert RunLimits(tool_timeout=None).tool_timeout is None

@@ -14,8 +14,16 @@ from acechat import APIError, ClientClosedError, ConnectError, RequestTimeoutErr
 from acechat._config import Config
 from acechat._credentials import Token
 from acechat._record.cassette import FIRST_LINE, Cassette, as_lines, read_lines
-from acechat._record.exchange import End, Ending, Exchange, Head, Piece, Request, ending_of
-from acechat._record.recorder import Recorder, Tape
+from acechat._record.exchange import (
+    BodyChunk,
+    Ending,
+    Exchange,
+    ExchangeEnd,
+    Request,
+    ResponseHead,
+    ending_of,
+)
+from acechat._record.recorder import Recorder, ResponseRecorder
 from acechat.errors import ConfigurationError
 
 SECRET = "tok-secret-0123456789"
@@ -40,10 +48,12 @@ requests = st.builds(
 exchanges = st.builds(
     Exchange,
     requests,
-    st.none() | st.builds(Head, at=seconds, status=st.integers(100, 999), headers=headers),
-    st.lists(st.builds(Piece, seconds, bodies, st.integers(0, 2**40)), max_size=3).map(tuple),
+    st.none() | st.builds(ResponseHead, at=seconds, status=st.integers(100, 999), headers=headers),
+    st.lists(st.builds(BodyChunk, seconds, bodies, st.integers(0, 2**40)), max_size=3).map(tuple),
     st.none()
-    | st.builds(End, at=seconds, how=st.sampled_from(Ending.__args__), error=st.none() | texts),
+    | st.builds(
+        ExchangeEnd, at=seconds, how=st.sampled_from(Ending.__args__), error=st.none() | texts
+    ),
 )
 
 
@@ -100,7 +110,7 @@ ASKED = Request(method="POST", path="/v1/chat/completions")
 
 
 def tape(room=2**20):
-    return Tape(100.0, room)
+    return ResponseRecorder(100.0, room)
 
 
 def play(recorded, pieces):
@@ -196,7 +206,7 @@ def test_an_error_tells_how_the_exchange_ended(error, how):
 
 
 def make_recorder(limit):
-    return Recorder(Config(token=TOKEN, api_root="http://x/openai/v2", record_bytes=limit))
+    return Recorder(Config(token=TOKEN, api_root="http://x/openai/v2", max_record_bytes=limit))
 
 
 def test_the_path_has_the_apis_root():
@@ -216,7 +226,7 @@ def test_the_first_attempts_make_room_for_the_last():
     assert [one.request.attempt for one in kept] == [5, 6]
     assert sum(len(piece.data) for one in kept for piece in one.pieces) <= 1000
     assert kept[-1].pieces[0].data == b"!" * 400
-    assert kept[-1].end == End(at=pytest.approx(0.7), how="closed", error="busy")
+    assert kept[-1].end == ExchangeEnd(at=pytest.approx(0.7), how="closed", error="busy")
 
 
 def test_a_compressed_answer_is_recorded_as_if_it_were_none():
@@ -234,7 +244,7 @@ def test_0_records_nothing():
 
 @pytest.mark.parametrize("limit", [-1, 1, 1023, 1e6, True, None])
 def test_a_limit_that_makes_no_sense_is_refused(limit):
-    with pytest.raises(ConfigurationError, match="record_bytes must be 0"):
+    with pytest.raises(ConfigurationError, match="max_record_bytes must be 0"):
         make_recorder(limit)
 
 
@@ -244,7 +254,7 @@ def test_two_cassettes_in_one_file_are_read_as_one():
     assert len(read_lines(lines + lines)) == 2
 
 
-@pytest.mark.parametrize("ending", ["cut", "reset", "garbled"])
+@pytest.mark.parametrize("ending", ["cut", "reset", "malformed"])
 def test_a_break_of_the_network_is_named(ending):
     error = TransportError("x")
     error.ending = ending
@@ -265,7 +275,7 @@ def test_of_a_large_request_the_beginning_is_kept_and_the_answer_has_room():
 
     assert exchange.request.body == b"a" * 512
     assert exchange.request.dropped == 1088
-    assert exchange.pieces == (Piece(0.2, b"c" * 512),)
+    assert exchange.pieces == (BodyChunk(0.2, b"c" * 512),)
 
 
 def test_a_request_that_fills_half_the_room_is_kept_whole():

@@ -16,11 +16,11 @@ import pytest
 from acechat import ConfigurationError, Output, OutputError
 from acechat._config import Config
 from acechat._credentials import Token
-from acechat._tools.output import _HOPELESS, Asking
+from acechat._tools.output import _HOPELESS, OutputSpec
 from acechat._tools.partial_json import PartialOutput
-from acechat._wire.deltas import Batch
+from acechat._wire.deltas import DeltaBatch
 from acechat._wire.messages import gather_messages
-from acechat._wire.request import Terms, draft_of
+from acechat._wire.request import Terms, build_template
 from acechat.errors import BadRequestError
 from acechat.types import (
     AssistantMessage,
@@ -77,11 +77,11 @@ def request(*, model="claude-sonnet-4-20250514", system=None, messages=(), extra
     terms = Terms(model=model, extra_body=extra, extra_headers={"x-mine": "1"}, options=options)
     config = Config(token=Token("token"), api_root="https://api.test/v1")
     said = gather_messages(("Plan a picnic",), messages=messages, system=system)
-    return draft_of(terms, config, stream=False).request(said)
+    return build_template(terms, config, stream=False).request(said)
 
 
 def asked(output_type, **given):
-    return json.loads(Asking(output_type).ask(request(**given)).body)
+    return json.loads(OutputSpec(output_type).apply(request(**given)).body)
 
 
 def said(text, **more):
@@ -96,12 +96,12 @@ def called(arguments, *, name="answer", content=None, finish_reason="tool_calls"
 
 
 def output(output_type, text):
-    return Asking(output_type).accept(said(text)).output
+    return OutputSpec(output_type).parse(said(text)).output
 
 
 def misfit(output_type, completion):
     with pytest.raises(OutputError) as caught:
-        Asking(output_type).accept(completion)
+        OutputSpec(output_type).parse(completion)
     return caught.value
 
 
@@ -175,7 +175,7 @@ class TestAsking:
 
     def test_everything_else_is_sent_as_it_was(self):
         before = request(temperature=0.1, extra={"news": [1.5, None]})
-        after = Asking(Plan).ask(before)
+        after = OutputSpec(Plan).apply(before)
         own = {"tools", "tool_choice"}
         body = json.loads(after.body)
         assert {key: body[key] for key in body.keys() - own} == json.loads(before.body)
@@ -202,13 +202,13 @@ class TestAsking:
 
     @pytest.mark.parametrize("reasks", [-1, 0.5, "2", None])
     def test_reasks_that_are_no_number_of_times_are_refused(self, reasks):
-        with pytest.raises(ConfigurationError, match="reasks must be a whole number of 0 or more"):
-            Output(Plan, reasks=reasks)
+        with pytest.raises(ConfigurationError, match="retries must be a whole number of 0 or more"):
+            Output(Plan, retries=reasks)
 
     @pytest.mark.parametrize("kind", [3, "Plan", {"type": "object"}, object, Plan("a", 1)])
     def test_what_is_no_type_is_refused(self, kind):
         with pytest.raises(ConfigurationError):
-            Asking(kind)
+            OutputSpec(kind)
 
 
 class TestAccepting:
@@ -249,7 +249,7 @@ class TestAccepting:
         assert type(found) is type(value)
 
     def test_what_the_tool_took_becomes_the_text(self):
-        answer = Asking(Plan).accept(called(PICNIC, content="I plan."))
+        answer = OutputSpec(Plan).parse(called(PICNIC, content="I plan."))
         assert answer.output == PLAN
         assert answer.text == PICNIC
         assert answer.tool_calls == []
@@ -258,7 +258,7 @@ class TestAccepting:
     def test_what_the_service_sent_stays_to_be_seen(self):
         sent = called(PICNIC, id="c-1")
         note_origin(sent, ResponseInfo(trace_id="t-1"), lambda: {"id": "c-1", "news": 1})
-        answer = Asking(Plan).accept(sent)
+        answer = OutputSpec(Plan).parse(sent)
         assert answer.to_dict() == {"id": "c-1", "news": 1}
         assert (answer.id, answer.trace_id) == ("c-1", "t-1")
 
@@ -266,7 +266,7 @@ class TestAccepting:
         assert misfit(Plan, called(PICNIC, name="other")).text == ""
 
     def test_a_reply_is_a_value_with_its_output(self):
-        answer = Asking(Point).accept(called('{"x": 1}'))
+        answer = OutputSpec(Point).parse(called('{"x": 1}'))
         for again in (pickle.loads(pickle.dumps(answer)), copy.copy(answer), copy.deepcopy(answer)):
             assert again == answer
             assert again.output == Point(1)
@@ -329,21 +329,21 @@ class TestAccepting:
         assert error.text == ""
 
     def test_an_answer_that_leaves_everything_out_is_one(self):
-        assert Asking(Options).accept(called("{}")).output == Options()
+        assert OutputSpec(Options).parse(called("{}")).output == Options()
         assert output(Options, "{}") == Options()
 
     def test_what_was_told_before_the_limit_of_tokens_may_be_whole(self):
-        answer = Asking(Options).accept(called('{"limit": 1}', finish_reason="length"))
+        answer = OutputSpec(Options).parse(called('{"limit": 1}', finish_reason="length"))
         assert answer.output == Options(1)
 
 
 class TestAskingAgain:
     def test_the_answer_and_what_is_wrong_with_it_are_sent(self):
-        asking = Asking(Plan)
-        first = asking.ask(request())
+        asking = OutputSpec(Plan)
+        first = asking.apply(request())
         with pytest.raises(OutputError) as caught:
-            asking.accept(called('{"title": "a", "days": 9}'))
-        body = json.loads(asking.ask_again(first, caught.value).body)
+            asking.parse(called('{"title": "a", "days": 9}'))
+        body = json.loads(asking.retry_with_error(first, caught.value).body)
         *_, answer, objection = body["messages"]
         assert answer == {"role": "assistant", "content": '{"title": "a", "days": 9}'}
         assert objection["role"] == "user"
@@ -352,62 +352,64 @@ class TestAskingAgain:
 
     @pytest.mark.parametrize("strategy", ["json_schema", "prompt"])
     def test_in_words_the_schema_is_told_again(self, strategy):
-        asking = Asking(Output(Plan, strategy=strategy))
-        first = asking.ask(request())
-        body = json.loads(asking.ask_again(first, misfit(Plan, said("Hm."))).body)
+        asking = OutputSpec(Output(Plan, strategy=strategy))
+        first = asking.apply(request())
+        body = json.loads(asking.retry_with_error(first, misfit(Plan, said("Hm."))).body)
         assert '"required":["title","days"]' in body["messages"][-1]["content"]
 
     def test_an_empty_answer_is_not_sent_back(self):
-        asking = Asking(Plan)
-        body = json.loads(asking.ask_again(asking.ask(request()), misfit(Plan, said(""))).body)
+        asking = OutputSpec(Plan)
+        body = json.loads(
+            asking.retry_with_error(asking.apply(request()), misfit(Plan, said(""))).body
+        )
         assert [message["role"] for message in body["messages"]] == ["user", "user"]
 
     @pytest.mark.parametrize("reasks", [0, 1, 3])
     def test_it_is_done_as_often_as_was_said(self, reasks):
-        asking = Asking(Output(Plan, reasks=reasks))
-        first, error = asking.ask(request()), misfit(Plan, said("Hm."))
+        asking = OutputSpec(Output(Plan, retries=reasks))
+        first, error = asking.apply(request()), misfit(Plan, said("Hm."))
         for _ in range(reasks):
-            assert asking.ask_again(first, error) is not None
-        assert asking.ask_again(first, error) is None
+            assert asking.retry_with_error(first, error) is not None
+        assert asking.retry_with_error(first, error) is None
 
     @pytest.mark.parametrize("reason", ["length", "content_filter"])
     def test_what_would_end_the_same_way_is_not_asked_again(self, reason):
         error = misfit(Plan, said("{", finish_reason=reason))
-        assert Asking(Plan).ask_again(request(), error) is None
+        assert OutputSpec(Plan).retry_with_error(request(), error) is None
 
     def test_the_usage_of_all_exchanges_is_summed(self):
-        asking = Asking(Plan)
+        asking = OutputSpec(Plan)
         with pytest.raises(OutputError) as caught:
-            asking.accept(called("{}", usage=Usage(total_tokens=3, cost=Cost(amount=0.5))))
+            asking.parse(called("{}", usage=Usage(total_tokens=3, cost=Cost(amount=0.5))))
         assert caught.value.completion.usage.total_tokens == 3
-        answer = asking.accept(called(PICNIC, usage=Usage(total_tokens=4, cost=Cost(amount=0.25))))
+        answer = asking.parse(called(PICNIC, usage=Usage(total_tokens=4, cost=Cost(amount=0.25))))
         assert answer.usage.total_tokens == 7
         assert answer.usage.cost.amount == 0.75
 
     def test_a_usage_that_is_not_known_of_one_is_not_known_of_all(self):
-        asking = Asking(Plan)
+        asking = OutputSpec(Plan)
         with pytest.raises(OutputError):
-            asking.accept(called("{}"))
-        assert asking.accept(called(PICNIC, usage=Usage(total_tokens=4))).usage is None
+            asking.parse(called("{}"))
+        assert asking.parse(called(PICNIC, usage=Usage(total_tokens=4))).usage is None
 
     def test_a_refused_tool_is_asked_for_in_words(self):
         words = "Thinking may not be enabled when tool_choice forces tool use."
-        asking = Asking(Plan)
-        first = asking.ask(request())
-        other = asking.ask_otherwise(first, BadRequestError(400, "bad_request", words))
+        asking = OutputSpec(Plan)
+        first = asking.apply(request())
+        other = asking.fall_back_to_prompt(first, BadRequestError(400, "bad_request", words))
         body = json.loads(other.body)
         assert body.keys() == {"model", "messages"}
         assert body["messages"][0]["role"] == "system"
-        assert asking.ask_otherwise(other, BadRequestError(400, "bad_request", words)) is None
+        assert asking.fall_back_to_prompt(other, BadRequestError(400, "bad_request", words)) is None
 
     def test_another_refusal_is_one(self):
-        asking = Asking(Plan)
+        asking = OutputSpec(Plan)
         refusal = BadRequestError(400, "bad_request", "model is invalid.")
-        assert asking.ask_otherwise(asking.ask(request()), refusal) is None
+        assert asking.fall_back_to_prompt(asking.apply(request()), refusal) is None
 
 
 def batch(*deltas):
-    return Batch(list(deltas), [])
+    return DeltaBatch(list(deltas), [])
 
 
 def piece(arguments, **more):
@@ -426,7 +428,7 @@ class TestPartialOutput:
             assert told.value == {"a": 1, "b": True}
 
     def test_the_key_around_a_list_is_not_seen(self):
-        told = Asking(list[int]).partial_output()
+        told = OutputSpec(list[int]).partial_output()
         assert not told.receive(batch(piece("{")))
         assert told.receive(batch(piece('"value": [')))
         assert told.value == []
@@ -437,7 +439,7 @@ class TestPartialOutput:
     @pytest.mark.parametrize("pieces", [["{", "}"], ['{"value": {', "}}"]], ids=["bare", "wrapped"])
     def test_an_object_of_a_union_is_seen_with_and_without_the_key(self, kind, pieces):
         begin, end = pieces
-        told = Asking(kind).partial_output()
+        told = OutputSpec(kind).partial_output()
         told.receive(batch(piece(begin)))
         assert told.value in (None, {})
         assert told.receive(batch(piece('"title": "a", ')))
@@ -446,13 +448,13 @@ class TestPartialOutput:
         assert told.value == {"title": "a", "days": 2}
 
     def test_what_stands_before_the_key_of_a_list_is_not_seen(self):
-        told = Asking(list[int]).partial_output()
+        told = OutputSpec(list[int]).partial_output()
         assert not told.receive(batch(piece('{"why": "so", ')))
         assert told.receive(batch(piece('"value": [1, ')))
         assert told.value == [1]
 
     def test_an_object_is_not_mistaken_for_a_list_before_it(self):
-        told = Asking(Plan).partial_output()
+        told = OutputSpec(Plan).partial_output()
         assert not told.receive(batch(Delta(content="As in [1]: ")))
         assert told.receive(batch(Delta(content='{"days": 2}')))
         assert told.value == {"days": 2}

@@ -15,7 +15,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from acechat import ConfigurationError
-from acechat._tools.schema import MisfitError, adapted, read, schema_of
+from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
 
 
 class Step(Struct):
@@ -163,7 +163,7 @@ def test_json_becomes_a_value_of_the_type(kind, data, value):
     ],
 )
 def test_what_does_not_fit_is_one_error_that_says_where(kind, data, told):
-    with pytest.raises(MisfitError, match=told):
+    with pytest.raises(SchemaMismatchError, match=told):
         read(kind, data)
 
 
@@ -210,9 +210,9 @@ class TestPydantic:
     def test_what_does_not_fit_a_model_says_where_too(self, models):
         outer, inner = models
 
-        with pytest.raises(MisfitError, match=r"inners\[0\].number: .*valid integer"):
+        with pytest.raises(SchemaMismatchError, match=r"inners\[0\].number: .*valid integer"):
             read(outer, '{"inners": [{"number": "x"}]}')
-        with pytest.raises(MisfitError, match=r"number: Field required - at `\$\[0\]`"):
+        with pytest.raises(SchemaMismatchError, match=r"number: Field required - at `\$\[0\]`"):
             read(list[inner], "[{}]")
 
 
@@ -258,7 +258,7 @@ class TestWhatPydanticIsToRead:
     )
     def test_pydantic_reads_it(self, kind, good, bad, told):
         assert read(adapted(kind), good) == pydantic.TypeAdapter(kind).validate_json(good)
-        with pytest.raises(MisfitError, match=told):
+        with pytest.raises(SchemaMismatchError, match=told):
             read(adapted(kind), bad)
 
     def test_pydantic_describes_it(self):
@@ -328,5 +328,5 @@ def test_what_a_type_itself_complains_of_reaches_the_model():
         def model_validate_json(cls, data):
             raise ValueError(f"{data.decode()} is odd")
 
-    with pytest.raises(MisfitError, match=r"3 is odd.*at `\$\[0\]`"):
+    with pytest.raises(SchemaMismatchError, match=r"3 is odd.*at `\$\[0\]`"):
         read(list[Even], "[3]")

@@ -17,8 +17,8 @@ import pytest
 from msgspec import Meta, Struct
 
 from acechat import ConfigurationError, Tool, tool
-from acechat._tools.schema import MisfitError
-from acechat._tools.tool import _forms, by_name, form_of
+from acechat._tools.schema import SchemaMismatchError
+from acechat._tools.tool import _forms, by_name, compile_tool
 
 
 class Place(Struct):
@@ -131,7 +131,7 @@ def test_arguments_come_as_the_types_that_the_function_names():
     ],
 )
 def test_arguments_that_do_not_fit_are_told_where(arguments, told):
-    with pytest.raises(MisfitError, match=told):
+    with pytest.raises(SchemaMismatchError, match=told):
         as_tool(weather).read(arguments)
 
 
@@ -334,7 +334,7 @@ def test_constraints_that_would_not_hold_are_refused(function):
 def test_in_a_pydantic_model_pydantics_constraints_hold():
     def buy(order: Annotated[Order, Meta(description="What to buy.")]) -> None: ...
 
-    with pytest.raises(MisfitError, match="greater than or equal to 1"):
+    with pytest.raises(SchemaMismatchError, match="greater than or equal to 1"):
         as_tool(buy).read('{"order": {"amount": 0}}')
 
 
@@ -356,20 +356,20 @@ def test_a_tool_made_by_hand_gets_what_the_model_sends():
 
     assert made(**made.read('{"a": [1]}')) == {"a": [1]}
     assert as_tool(made) == made
-    with pytest.raises(MisfitError):
+    with pytest.raises(SchemaMismatchError):
         made.read("[1]")
 
 
 def test_a_number_that_json_cannot_hold_is_refused_where_it_stands():
     with pytest.raises(ConfigurationError, match=r"function\.parameters\.minimum is nan"):
-        form_of(Tool(name="row", function=dict, parameters={"minimum": math.nan}))
+        compile_tool(Tool(name="row", function=dict, parameters={"minimum": math.nan}))
 
 
 def test_a_function_that_nobody_keeps_is_not_kept_as_a_tool():
     def once(city: str) -> str:
         return city
 
-    form_of(once)
+    compile_tool(once)
     seen = weakref.ref(once)
     del once
     gc.collect()
@@ -394,12 +394,12 @@ def price(item: str, amount: int = 1) -> float:
     ids=["function", "method", "partial", "partial by name", "partial of a method"],
 )
 def test_what_is_made_of_a_function_in_the_same_way_is_read_once(make):
-    assert form_of(make()) is form_of(make())
+    assert compile_tool(make()) is compile_tool(make())
 
 
 def test_a_function_of_which_something_else_is_said_each_time_keeps_little():
     for number in range(200):
-        made = form_of(tool(partial(price, amount=1), description=f"For user {number}."))
+        made = compile_tool(tool(partial(price, amount=1), description=f"For user {number}."))
         assert f"For user {number}." in made.written.decode()
 
     assert len(_forms[weakref.ref(price)]) <= 32
@@ -409,11 +409,11 @@ def test_what_is_said_of_a_function_that_has_been_a_tool_holds_from_then_on():
     def look(place: str) -> str:
         return place
 
-    assert (form_of(look).name, form_of(look).timeout) == ("look", None)
+    assert (compile_tool(look).name, compile_tool(look).timeout) == ("look", None)
     tool(look, timeout=3)
-    assert (form_of(look).name, form_of(look).timeout) == ("look", 3)
+    assert (compile_tool(look).name, compile_tool(look).timeout) == ("look", 3)
     look.__name__ = "gaze"
-    assert [form_of(look).name for _ in range(2)] == ["gaze", "gaze"]
+    assert [compile_tool(look).name for _ in range(2)] == ["gaze", "gaze"]
 
 
 def test_what_is_made_of_a_function_in_other_ways_is_told_apart():

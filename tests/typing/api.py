@@ -16,9 +16,9 @@ from acechat import (
     AsyncClient,
     AsyncConversation,
     AsyncPreparedRequest,
-    AsyncRelay,
     AsyncRun,
     AsyncRunStream,
+    AsyncSSERelay,
     Budget,
     CallEvent,
     CallFinished,
@@ -41,16 +41,16 @@ from acechat import (
     OutputError,
     PreparedRequest,
     RateLimit,
-    Relay,
     RetryPolicy,
     RunResult,
     RunStream,
-    Spent,
+    SSERelay,
     StreamTruncatedError,
     Timeout,
     Tool,
     ToolCall,
     ToolResult,
+    TotalUsage,
     TransportError,
     Turn,
     Usage,
@@ -127,9 +127,9 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(stream.text(), AsyncIterator[str])
     assert_type(stream.chunks(), AsyncIterator[ChatCompletionChunk])
     assert_type(stream.events(), AsyncIterator[StreamEvent])
-    _ = assert_type(stream.sse(keep_alive=None), AsyncRelay)
+    _ = assert_type(stream.sse(keep_alive=None), AsyncSSERelay)
     relay = await stream.sse()
-    _ = assert_type(relay, AsyncRelay)
+    _ = assert_type(relay, AsyncSSERelay)
     assert_type(relay.headers, Mapping[str, str])
     assert_type([told async for told in relay], list[bytes])
     assert_type(stream.completion, ChatCompletion)
@@ -141,14 +141,14 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(talk.fork(), AsyncConversation)
     assert_type(talk.undo(), list[MessageLike])
     assert_type(await client.models(), list[Model])
-    assert_type(client.save_last("x.acecast"), None)
+    assert_type(client.save_cassette("x.acecast"), None)
     assert_type(await client.count_tokens("Hello"), int)
     assert_type(client.with_options(timeout=Timeout(idle=3)), AsyncClient)
-    client.with_options(transport="stream", fallback_models=["claude-haiku-4-5-20251001"])
+    client.with_options(streaming="always", fallback_models=["claude-haiku-4-5-20251001"])
     assert_type(reply.cost, Cost | None)
     assert_type(client.meter, Meter)
     assert_type(talk.meter.cost, Decimal | None)
-    assert_type(client.meter.snapshot(), Spent)
+    assert_type(client.meter.snapshot(), TotalUsage)
     assert_type(await client.catalog(), list[CatalogModel])
     prepared = client.prepare("Hello", max_tokens=5)
     assert_type(prepared, AsyncPreparedRequest)
@@ -170,7 +170,7 @@ def blocking(client: Client) -> None:
             assert_type(delta, Delta)
     assert_type(stream.text(), Iterator[str])
     assert_type(stream.events(), Iterator[StreamEvent])
-    assert_type(stream.sse(), Relay)
+    assert_type(stream.sse(), SSERelay)
     assert_type(list(stream.sse()), list[bytes])
     assert_type(stream.completion, ChatCompletion)
     result = client.run("Hello", tools=[weather, plain], budget=Budget(credits=0.5))
@@ -188,10 +188,10 @@ def blocking(client: Client) -> None:
     assert_type(talk.send("Hello"), ChatCompletion)
     assert_type(talk.stream("Hello"), ChatStream)
     assert_type(client.models(), list[Model])
-    assert_type(client.save_last(Path("x.acecast")), None)
+    assert_type(client.save_cassette(Path("x.acecast")), None)
     assert_type(client.count_tokens("Hello"), int)
     assert_type(reply.cost, Cost | None)
-    assert_type(client.meter.reset(), Spent)
+    assert_type(client.meter.reset(), TotalUsage)
     assert_type(client.catalog(), list[CatalogModel])
     assert_type(client.prepare("Hello"), PreparedRequest)
     assert_type(client.prepare("Hello").count_tokens(), int)
@@ -230,7 +230,7 @@ async def output(client: AsyncClient, talk: AsyncConversation) -> None:
     assert_type((await client.chat("Plan", output_type=list[int])).output, list[int])
     assert_type((await client.chat("Plan", output_type=dict[str, Plan])).output, dict[str, Plan])
     assert_type((await client.chat("Plan", output_type=tuple[int, str])).output, tuple[int, str])
-    assert_type((await client.chat("Plan", output_type=Output(Plan, reasks=0))).output, Plan)
+    assert_type((await client.chat("Plan", output_type=Output(Plan, retries=0))).output, Plan)
     stream = client.stream("Plan", output_type=Plan)
     assert_type(stream, AsyncChatStream[Plan])
     assert_type(stream.partials(), AsyncIterator[Any])
@@ -250,7 +250,7 @@ async def output(client: AsyncClient, talk: AsyncConversation) -> None:
     assert_type((await client.chat("How many?", output_type=list[Positive])).output, list[int])
     assert_type((await client.chat("?", output_type=Output[Weather](Weather))).output, Weather)
     assert_type((await client.chat("?", output_type=Output[Positive](Positive))).output, int)
-    either = Output[Plan | Point](Plan | Point, reasks=0)
+    either = Output[Plan | Point](Plan | Point, retries=0)
     assert_type((await client.chat("Plan", output_type=either)).output, Plan | Point)
     assert_type(client.stream("How many?", output_type=Output(Positive)), AsyncChatStream[int])
 
@@ -308,7 +308,7 @@ def limits() -> None:
     budget, rate = Budget(tokens=5, credits=0.5), RateLimit(requests_per_minute=5)
     AsyncClient(budget=budget, rate_limit=rate, observers=[observe], middleware=[tag])
     Client(budget=budget, rate_limit=rate, observers=[observe, print], middleware=[tag])
-    Client(transport="horse")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Client(streaming="horse")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def errors(error: StreamTruncatedError) -> None:

@@ -775,9 +775,9 @@ def test_the_fast_way_knows_every_field_of_an_answer():
     from acechat._wire import decode as _told
 
     for told, public in (
-        (_told._Told, ChatCompletion),
-        (_told._Choice, Choice),
-        (_told._Message, AssistantMessage),
+        (_told._FastCompletion, ChatCompletion),
+        (_told._FastChoice, Choice),
+        (_told._FastMessage, AssistantMessage),
     ):
         assert set(public.__struct_fields__) <= set(told.__struct_fields__)
 

@@ -10,7 +10,7 @@ import pytest
 from acechat._config import Config
 from acechat._credentials import Token
 from acechat._wire.messages import gather_messages
-from acechat._wire.request import HTTPRequest, Terms, build_request, draft_of, rides_on_a_stream
+from acechat._wire.request import HTTPRequest, Terms, build_request, build_template, reads_as_stream
 from acechat.errors import ConfigurationError
 from acechat.types import (
     AssistantMessage,
@@ -33,7 +33,7 @@ PICTURE = "https://cdn.acedata.cloud/ueugot.png"
 def request(*content, messages=(), system=None, stream=False, body=None, headers=None, **options):
     terms = Terms(model=MODEL, extra_body=body, extra_headers=headers, options=options)
     said = gather_messages(content, messages=messages, system=system)
-    return draft_of(terms, CONFIG, stream=stream).request(said)
+    return build_template(terms, CONFIG, stream=stream).request(said)
 
 
 def sent(*content, **settings):
@@ -361,7 +361,7 @@ def test_what_the_caller_gave_is_not_changed():
 )
 def test_an_unknown_option_is_refused_with_a_hint(name, hint):
     with pytest.raises(TypeError, match=hint):
-        draft_of(Terms(options={name: 1}), CONFIG)
+        build_template(Terms(options={name: 1}), CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -461,10 +461,10 @@ def test_a_request_changes_by_copying():
 
 
 @pytest.mark.parametrize("model", [MODEL, f"{MODEL}-thinking", "claude-opus-5"])
-@pytest.mark.parametrize(("transport", "rides"), [("stream", True), ("plain", False)])
-def test_whoever_chooses_how_an_answer_rides_gets_that(transport, rides, model):
-    assert rides_on_a_stream(transport, model, {"max_tokens": 10**6}) is rides
-    assert rides_on_a_stream(transport, model, {"max_tokens": 1}) is rides
+@pytest.mark.parametrize(("streaming", "rides"), [("always", True), ("never", False)])
+def test_whoever_chooses_how_an_answer_rides_gets_that(streaming, rides, model):
+    assert reads_as_stream(streaming, model, {"max_tokens": 10**6}) is rides
+    assert reads_as_stream(streaming, model, {"max_tokens": 1}) is rides
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_whoever_chooses_how_an_answer_rides_gets_that(transport, rides, model):
     ],
 )
 def test_an_answer_rides_on_a_stream_if_it_may_take_long(model, options, rides):
-    assert rides_on_a_stream("auto", model, options) is rides
+    assert reads_as_stream("auto", model, options) is rides
 
 
 def test_a_call_that_is_no_object_is_left_to_the_service():

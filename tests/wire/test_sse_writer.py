@@ -23,7 +23,7 @@ from acechat._credentials import Token
 from acechat._wire.decode import decode_completion
 from acechat._wire.error_response import _BY_CODE
 from acechat._wire.sse import SSEDecoder
-from acechat._wire.sse_writer import DONE, headers_of, tell_error, tell_events
+from acechat._wire.sse_writer import DONE, encode_error, encode_events, headers_of
 from acechat._wire.stream import ChatStreamProtocol
 
 SECRET = "tok-secret-0123456789abcdef"
@@ -39,7 +39,7 @@ def retold(*pieces):
     """Tell what came in *pieces* again, read by read."""
     protocol = ChatStreamProtocol({}, 2**20)
     read = [protocol.receive_data(piece).events for piece in pieces]
-    return b"".join(tell_events(events, TOKEN) for events in read)
+    return b"".join(encode_events(events, TOKEN) for events in read)
 
 
 def test_the_data_of_an_event_is_told_as_it_came():
@@ -94,7 +94,7 @@ def test_a_whole_answer_is_told_as_one_event():
     completion, _ = decode_completion(json.dumps({"choices": [choice]}).encode(), {})
     batch = protocol.receive_completion(completion)
 
-    (told,) = SSEDecoder().feed(tell_events(batch.events, TOKEN))
+    (told,) = SSEDecoder().feed(encode_events(batch.events, TOKEN))
 
     again = ChatStreamProtocol({}, 2**20)
     again.receive_data(b"data: %s\n\n" % told)
@@ -120,7 +120,7 @@ def test_an_error_of_the_service_is_read_back_as_what_it_is(code):
     first = read_back(b'data: {"error": {"code": "%s", "message": "no"}}\n\n' % code.encode())
     first.trace_id = "t-1"
 
-    again = read_back(tell_error(first))
+    again = read_back(encode_error(first))
 
     assert type(again) is type(first)
     assert (again.code, again.message, again.trace_id) == (code, "no", "t-1")
@@ -142,7 +142,7 @@ OURS = [
 
 @pytest.mark.parametrize(("error", "code", "words"), OURS, ids=lambda each: type(each).__name__)
 def test_an_error_has_a_code_and_a_sentence_and_nothing_private(error, code, words):
-    told = tell_error(error)
+    told = encode_error(error)
 
     name, data = told.decode().rstrip("\n").split("\n")
     fields = json.loads(data.removeprefix("data: "))["error"]

@@ -54,7 +54,7 @@ def open_stream(*pieces, headers=None, limit=LIMIT):
     return protocol
 
 
-def text_at_end(*pieces):
+def text_add_done_callback(*pieces):
     """Feed *pieces* and the end; return the text."""
     protocol = open_stream(*pieces)
     protocol.receive_eof()
@@ -127,7 +127,7 @@ def test_the_documented_stream_is_told_like_a_whole_answer(stream_basic):
     ],
 )
 def test_a_stream_is_whole(pieces, text):
-    assert text_at_end(*pieces) == text
+    assert text_add_done_callback(*pieces) == text
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,10 @@ def test_a_bare_error_counts_whatever_the_same_read_brings_after_it(end, size):
 
 
 def test_a_bare_object_that_is_no_error_leaves_what_follows_it():
-    assert text_at_end(said("Hel"), b'{"a":\n{}}\n\n' + said("lo") + b"{\n" + DONE) == "Hello"
+    assert (
+        text_add_done_callback(said("Hel"), b'{"a":\n{}}\n\n' + said("lo") + b"{\n" + DONE)
+        == "Hello"
+    )
 
 
 def test_a_bare_error_may_have_inner_objects_on_lines_of_their_own():

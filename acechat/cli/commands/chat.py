@@ -13,16 +13,16 @@ from msgspec import Struct
 
 from acechat import AsyncConversation, ConfigurationError, ImagePart, image
 from acechat.cli.options import complete_model, complete_option, read_options
-from acechat.cli.service import connect, talks
+from acechat.cli.service import connect, service_options
 from acechat.cli.settings import Settings, read
 from acechat.cli.signals import ending
 from acechat.cli.terminal.text import on_terminal
 from acechat.cli.terminal.writer import note
-from acechat.cli.turn import Manner, Said, take_turn, take_unanswered
+from acechat.cli.turn import DisplayOptions, UserInput, take_turn, take_unanswered
 
 if TYPE_CHECKING:
     from acechat import AsyncClient
-    from acechat.cli.history import Memory
+    from acechat.cli.history import HistoryFile
 
 __all__ = ["chat"]
 
@@ -30,9 +30,9 @@ __all__ = ["chat"]
 class _Task(Struct, frozen=True, kw_only=True):
     """What the command line asks for."""
 
-    said: Said
+    said: UserInput
     settings: Settings
-    manner: Manner
+    manner: DisplayOptions
     emulator: bool
     load: str | None
     resume: bool
@@ -54,13 +54,13 @@ class _Task(Struct, frozen=True, kw_only=True):
                 setattr(talk, name, told)
         return talk
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> HistoryFile | None:
         """Return where the conversation is kept; what a program asks is not, unless it goes on."""
         if not self.settings.history or not (self.resume or on_terminal(sys.stdout)):
             return None
-        from acechat.cli.history import Memory
+        from acechat.cli.history import HistoryFile
 
-        return Memory()
+        return HistoryFile()
 
 
 @click.command(
@@ -123,7 +123,7 @@ Examples:
 )
 @click.option("--no-stream", is_flag=True, help="Wait for the whole answer before showing it.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Give up on an answer after these.")
-@talks
+@service_options
 def chat(prompt: tuple[str, ...], **flags: Any) -> None:
     """Ask PROMPT, or standard input, or both; without either, have a conversation.
 
@@ -139,7 +139,7 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> None:
     task = _Task(
         said=_said(" ".join(prompt), flags["images"]),
         settings=settings,
-        manner=Manner(
+        manner=DisplayOptions(
             stream=not flags["no_stream"],
             json=flags["json"],
             reasoning=settings.reasoning,
@@ -165,7 +165,7 @@ def _is_conversation() -> bool:
     return on_terminal(sys.stdin) and on_terminal(sys.stdout)
 
 
-def _said(prompt: str, images: tuple[str, ...]) -> Said:
+def _said(prompt: str, images: tuple[str, ...]) -> UserInput:
     piped = b"" if sys.stdin is None or on_terminal(sys.stdin) else sys.stdin.buffer.read()
     pictures = [image(piped if source == "-" else source) for source in images]
     texts = [prompt, None if "-" in images else _decoded(piped)]

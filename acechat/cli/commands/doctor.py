@@ -22,7 +22,7 @@ from acechat import (
 )
 from acechat.cli.errors import PLATFORM, REFUSED, advice
 from acechat.cli.probe import Finding, certificates, probe, proxy_for, without_password
-from acechat.cli.service import client_for, reachable, talks
+from acechat.cli.service import client_for, reachable, service_options
 from acechat.cli.settings import DEFAULT_URL, Settings, check, masked, read
 from acechat.cli.terminal.text import one_line
 
@@ -46,7 +46,7 @@ Examples:
 """
 )
 @click.option("--live", is_flag=True, help="Make one call of one token, too; it may be billed.")
-@talks
+@service_options
 def doctor(*, live: bool, base_url: str | None, emulator: bool) -> int:
     """Look at versions, token and network, and say what is wrong."""
     settings = read({"base_url": base_url}, emulator=emulator)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from acechat import AceChatError, AsyncClient, CatalogModel, Model
 from acechat.cli.errors import explain
 from acechat.cli.options import limits_of
-from acechat.cli.service import connect, talks
+from acechat.cli.service import connect, service_options
 from acechat.cli.settings import Settings, read
 from acechat.cli.terminal.text import DIM, UNDIM, draws, on_terminal, one_line
 from acechat.types import Pricing
@@ -78,7 +78,7 @@ Examples:
 """
 )
 @click.option("--json", is_flag=True, help="Print all that is known, as JSON.")
-@talks
+@service_options
 def models(*, json: bool, base_url: str | None, emulator: bool) -> None:
     """List the models that the service offers, what fits into them, and what they cost.
 

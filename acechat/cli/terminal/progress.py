@@ -9,13 +9,13 @@ from typing import Self
 
 from acechat.cli.terminal.text import DIM, UNDIM, draws
 
-__all__ = ["Waiting"]
+__all__ = ["Spinner"]
 
 _SOON = 1.0
 """Seconds after which silence wants a word."""
 
 
-class Waiting:
+class Spinner:
     """Counts seconds on standard error until something is shown, if both are one terminal."""
 
     def __init__(self) -> None:
