@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from acechat import errors, types
+from acechat._config import DEFAULT_MODEL
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._version import __version__
 from acechat.errors import (
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from acechat._wire.request import HTTPRequest
 
 __all__ = [
+    "DEFAULT_MODEL",
     "APIError",
     "APINotImplementedError",
     "AccountDisabledError",

@@ -20,6 +20,7 @@ Streaming: TypeAlias = Literal["auto", "always", "never"]
 
 
 DEFAULT_MODEL = "claude-sonnet-4-20250514"
+"""The model of clients that name none."""
 
 
 _OWN_HEADERS = {"authorization", "content-length", "host", "transfer-encoding", "connection"}

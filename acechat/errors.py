@@ -30,13 +30,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from acechat.types.attempt import Attempt
 
 if TYPE_CHECKING:
     import os
 
-    from acechat._record.cassette import Cassette
     from acechat.types import ChatCompletion, RunResult, ToolCall
+    from acechat.types.attempt import SavedExchanges
 
 __all__ = [
     "APIError",
@@ -72,31 +72,6 @@ __all__ = [
 ]
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
-    """One failed attempt of a call."""
-
-    number: int
-    """1 for the first."""
-
-    model: str = ""
-    """The model that was asked; empty where none was."""
-
-    started: float
-    """Seconds after the call began."""
-
-    elapsed: float
-    """Seconds that the attempt took."""
-
-    failure: str
-    """``"unsent"``, ``"refused"``, ``"lost"``, ``"timed_out"``, ``"partial"`` or ``"answered"``."""
-
-    error: str
-    """What was raised, as text."""
-
-    may_be_billed: bool
-    """Whether the service may have worked, and charged, for it."""
-
-
 class AceChatError(Exception):
     """Base of all errors of acechat; never raised itself."""
 
@@ -112,9 +87,10 @@ class AceChatError(Exception):
     partial: ChatCompletion | None = None
     """What of an answer had arrived in a stream; None outside of streams, but for `OutputError`."""
 
-    cassette: Cassette | None = None
+    cassette: SavedExchanges | None = None
     """What went over the wire, without the token. It travels in pickles, *max_record_bytes* large
     at most for each attempt. None where nothing was asked or recorded."""
+
     run: RunResult | None = None
     """What of a run had happened, the turn that failed included; None outside of runs."""
 

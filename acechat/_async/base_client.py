@@ -187,7 +187,7 @@ class BaseClient:
         output_type: OutputType[OutputT] | None = None,
     ) -> Awaitable[ChatCompletion[OutputT]]:
         messages = gather_messages(content, messages=messages, system=terms.system)
-        return self._ask(build_template(terms, self._config), messages, output_type)
+        return self._ask(self._template(terms), messages, output_type)
 
     def _ask(
         self,
@@ -206,7 +206,7 @@ class BaseClient:
         output_type: OutputType[OutputT] | None = None,
     ) -> AsyncChatStream[OutputT]:
         messages = gather_messages(content, messages=messages, system=terms.system)
-        return self._open(build_template(terms, self._config, stream=True), messages, output_type)
+        return self._open(self._template(terms, stream=True), messages, output_type)
 
     def _open(
         self,
@@ -252,10 +252,18 @@ class BaseClient:
 
         config = self._config
         messages = gather_messages(content, messages=messages, system=terms.system)
-        request = self._call_for(build_template(terms, config), messages, output_type).request
+        request = self._call_for(self._template(terms), messages, output_type).request
         return AsyncPreparedRequest(
             request, config.api_root, config.token, self._count_tokens, terms
         )
+
+    def _template(self, terms: Terms, *, stream: bool | None = None) -> RequestTemplate:
+        if tools := terms.options.get("tools"):
+            from acechat._tools.tool import write_functions  # most calls have none
+
+            options: Any = terms.options | {"tools": write_functions(tools)}
+            terms = msgspec.structs.replace(terms, options=options)
+        return build_template(terms, self._config, stream=stream)
 
     async def _models(self) -> list[Model]:
         call = self._free_call(HTTPRequest(method="GET", path="/models"), Terms())
@@ -281,10 +289,13 @@ class BaseClient:
         terms: Terms,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
     ) -> int:
+        from acechat._tools.tool import write_functions
         from acechat._wire.endpoints import build_count, decode_count
 
         gathered = gather_messages(content, messages=messages, system=terms.system)
-        request = build_count(gathered, model=terms.model or self._config.model, tools=tools)
+        request = build_count(
+            gathered, model=terms.model or self._config.model, tools=write_functions(tools or ())
+        )
         call = self._free_call(request, terms)
         return await call.run(partial(call.body, decode_count))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from acechat._core.history import History
 from acechat._policy.values import RetryPolicy, Timeout
@@ -12,11 +12,42 @@ from acechat._wire.messages import Content
 from acechat.types import ChatCompletion, ChatOptions, MessageLike
 
 if TYPE_CHECKING:
-    from acechat._async.client import AsyncClient
     from acechat._async.stream import AsyncChatStream
     from acechat._tools.output import OutputT, OutputType
 
 __all__ = ["AsyncConversation"]
+
+
+class _AsyncClientCalls(Protocol):
+    """The calls of `AsyncClient`, which stands above this module, that a conversation makes."""
+
+    def chat(
+        self,
+        *,
+        messages: Iterable[MessageLike],
+        system: str | None,
+        model: str | None,
+        output_type: OutputType[OutputT] | None,
+        timeout: Timeout | float | None,
+        retries: RetryPolicy | int | None,
+        extra_body: Mapping[str, Any] | None,
+        extra_headers: Mapping[str, str] | None,
+        **options: Unpack[ChatOptions],
+    ) -> Awaitable[ChatCompletion[OutputT]]: ...
+
+    def stream(
+        self,
+        *,
+        messages: Iterable[MessageLike],
+        system: str | None,
+        model: str | None,
+        output_type: OutputType[OutputT] | None,
+        timeout: Timeout | float | None,
+        retries: RetryPolicy | int | None,
+        extra_body: Mapping[str, Any] | None,
+        extra_headers: Mapping[str, str] | None,
+        **options: Unpack[ChatOptions],
+    ) -> AsyncChatStream[OutputT]: ...
 
 
 class AsyncConversation(History):
@@ -33,7 +64,7 @@ class AsyncConversation(History):
 
     def __init__(
         self,
-        client: AsyncClient,
+        client: _AsyncClientCalls,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,

@@ -12,7 +12,7 @@ from acechat._wire.sse_writer import DONE, KEEP_ALIVE, encode_error, encode_even
 from acechat.errors import AceChatError
 
 if TYPE_CHECKING:
-    from acechat._async.stream import AsyncChatStream
+    from acechat._core.stream_reader import StreamReader
 
 __all__ = ["AsyncSSERelay"]
 
@@ -35,7 +35,7 @@ class AsyncSSERelay:
 
     def __init__(
         self,
-        stream: AsyncChatStream,
+        stream: StreamReader,
         abandon: Callable[[], None],
         token: Token,
         keep_alive: float | None,

@@ -431,7 +431,7 @@ class Call:
         self,
         response: Response,
         completion: ChatCompletion,
-        source: Callable[[], dict[str, Any] | None],
+        source: Callable[[], dict[str, Any]],
         trace_id: str | None,
     ) -> ChatCompletion:
         """Note on *completion* how it came."""

@@ -8,22 +8,33 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
 from types import AsyncGeneratorType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import aiohttp
 
 from acechat._http.connection import ConnectionState, Connector
 from acechat._http.exceptions import timeout_error
 from acechat._policy.values import Timeout
-from acechat.errors import ClientClosedError
+from acechat.errors import AceChatError, ClientClosedError
 
 if TYPE_CHECKING:
     from acechat._http.direct import DirectSender
-    from acechat._http.response import AiohttpResponse
 
-__all__ = ["Pool", "abandoned"]
+__all__ = ["Pool", "PooledResponse", "abandoned"]
 
 _T = TypeVar("_T")
+
+
+class PooledResponse(Protocol):
+    """A response whose connection the pool has to end when it closes."""
+
+    open: bool
+
+    def abort(self, failure: AceChatError | None = None) -> None:
+        """End the reading with *failure*, and close the connection."""
+
+    def hang_up(self) -> None:
+        """Close the connection of a complete response."""
 
 
 class Pool:
@@ -50,8 +61,8 @@ class Pool:
         )
         self.closed: bool = False
         self.waits: set[asyncio.Timeout] = set()
-        self.responses: set[AiohttpResponse] = set()
-        self.draining: set[AiohttpResponse] = set()
+        self.responses: set[PooledResponse] = set()
+        self.draining: set[PooledResponse] = set()
         self._ending = asyncio.Lock()
         self._closer = cast("AsyncGeneratorType[None, None]", self._close_with_the_loop())
         self._finalizer: weakref.finalize[..., object] | None = None

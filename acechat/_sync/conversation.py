@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from acechat._core.history import History
 from acechat._policy.values import RetryPolicy, Timeout
@@ -13,10 +13,41 @@ from acechat._wire.messages import Content
 from acechat.types import ChatCompletion, ChatOptions, MessageLike
 
 if TYPE_CHECKING:
-    from acechat._sync.client import Client
     from acechat._tools.output import OutputT, OutputType
 
 __all__ = ["Conversation"]
+
+
+class _ClientCalls(Protocol):
+    """The calls of `Client`, which stands above this module, that a conversation makes."""
+
+    def chat(
+        self,
+        *,
+        messages: Iterable[MessageLike],
+        system: str | None,
+        model: str | None,
+        output_type: OutputType[OutputT] | None,
+        timeout: Timeout | float | None,
+        retries: RetryPolicy | int | None,
+        extra_body: Mapping[str, Any] | None,
+        extra_headers: Mapping[str, str] | None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatCompletion[OutputT]: ...
+
+    def stream(
+        self,
+        *,
+        messages: Iterable[MessageLike],
+        system: str | None,
+        model: str | None,
+        output_type: OutputType[OutputT] | None,
+        timeout: Timeout | float | None,
+        retries: RetryPolicy | int | None,
+        extra_body: Mapping[str, Any] | None,
+        extra_headers: Mapping[str, str] | None,
+        **options: Unpack[ChatOptions],
+    ) -> ChatStream[OutputT]: ...
 
 
 class Conversation(History):
@@ -30,7 +61,7 @@ class Conversation(History):
 
     def __init__(
         self,
-        client: Client,
+        client: _ClientCalls,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,

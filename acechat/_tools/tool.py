@@ -18,7 +18,7 @@ from acechat._tools.signature import innermost, read_arguments, signature_of, wa
 from acechat._wire.encode import encode
 from acechat.errors import ConfigurationError
 
-__all__ = ["CompiledTool", "Tool", "by_name", "compile_tool", "tool"]
+__all__ = ["CompiledTool", "Tool", "by_name", "compile_tool", "tool", "write_functions"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -232,6 +232,20 @@ def _make_form(tool: Any) -> CompiledTool:
 def _name_within(function: Any) -> str:
     inner = innermost(function)
     return getattr(inner, "__name__", None) or type(inner).__name__
+
+
+def write_functions(tools: Iterable[Any]) -> list[Mapping[str, Any] | msgspec.Raw]:
+    """Replace the functions among *tools* by their JSON; dicts stay as they are.
+
+    Raises:
+        ConfigurationError: A function cannot be described.
+    """
+    return [
+        cast("Mapping[str, Any]", each)
+        if isinstance(each, Mapping)
+        else msgspec.Raw(compile_tool(each).written)
+        for each in tools
+    ]
 
 
 def by_name(tools: Iterable[Any]) -> dict[str, tuple[CompiledTool, Callable[..., Any]]]:

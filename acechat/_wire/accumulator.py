@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat._wire.decode import UNREADABLE, decode_chunk
+from acechat._wire.decode import UNREADABLE, decode_chunk, to_fields
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -207,7 +207,7 @@ class ChatCompletionAccumulator:
         Fields that acechat does not know are taken from the first chunk and from those that tell a
         finish reason or the usage.
         """
-        whole = msgspec.to_builtins(self.completion())
+        whole = to_fields(self.completion())
         by_index = {known["index"]: known for known in whole["choices"]}
         for event in self._kept:
             try:
@@ -222,7 +222,7 @@ class ChatCompletionAccumulator:
             if fields.get("usage"):
                 whole["usage"] = fields["usage"]
             _add_missing(whole, fields)
-        return cast("dict[str, Any]", whole)
+        return whole
 
 
 def _add_missing(known: dict[str, Any], fields: dict[str, Any], but: str = "") -> None:

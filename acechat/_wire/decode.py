@@ -33,6 +33,7 @@ __all__ = [
     "decode_json",
     "decode_plain_chunk",
     "is_object",
+    "to_fields",
     "with_arguments",
     "without_arguments",
 ]
@@ -156,15 +157,28 @@ def decode_completion(
     return completion, find_trace_id(fields, headers)
 
 
-def decode_fields(body: bytes) -> dict[str, Any] | None:
-    """Decode every field of a *body* that was decoded to an answer.
+def decode_fields(body: bytes) -> dict[str, Any]:
+    """Decode every field of a *body* that was decoded to a completion.
 
-    None where a field is broken that the typed decoder skipped, because it does not know it.
+    Only the known ones if a field is malformed that the typed decoder skipped.
+
+    Raises:
+        ProtocolError: They are nested too deep: about a thousand levels, Python's limit.
     """
-    try:
+    with suppress(*UNREADABLE):
         return cast("dict[str, Any]", msgspec.json.decode(body))
-    except UNREADABLE:
-        return None
+    return to_fields(decode_completion(body, {})[0])
+
+
+def to_fields(completion: ChatCompletion) -> dict[str, Any]:
+    """Return the known fields of *completion*.
+
+    Raises:
+        ProtocolError: They are nested too deep: about a thousand levels, Python's limit.
+    """
+    with suppress(RecursionError):
+        return cast("dict[str, Any]", msgspec.to_builtins(completion))
+    raise ProtocolError("the answer is nested too deep to be made a dict")
 
 
 def _answer(body: bytes, headers: Mapping[str, str], status: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -70,7 +70,7 @@ def build_count(
     messages: Sequence[MessageLike],
     *,
     model: str,
-    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
+    tools: Sequence[Mapping[str, Any] | msgspec.Raw] | None,
 ) -> HTTPRequest:
     """Write a request that counts the tokens of *messages* and *tools*."""
     plain = cast("list[dict[str, Any]]", msgspec.to_builtins(list(messages)))
@@ -84,7 +84,7 @@ def build_count(
 def _body(
     plain: list[dict[str, Any]],
     model: str,
-    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
+    tools: Sequence[Mapping[str, Any] | msgspec.Raw] | None,
 ) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,

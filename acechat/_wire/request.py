@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -211,14 +211,14 @@ def _unknown_option(name: str) -> str:
     return f"unknown option {name!r}: {hint} Fields that acechat lacks go through extra_body="
 
 
-def as_sendable_tool(tool: Any) -> Mapping[str, Any] | msgspec.Raw:
-    """Describe a function; the service drops a tool whose parameters are no object (1.2)."""
-    if not isinstance(tool, Mapping):
-        from acechat._tools.tool import compile_tool  # most calls have none
+def as_sendable_tool(tool: Mapping[str, Any] | msgspec.Raw) -> Mapping[str, Any] | msgspec.Raw:
+    """Complete the JSON of a tool: the service drops one whose parameters are no object (1.2).
 
-        return msgspec.Raw(compile_tool(tool).written)
-    entry = cast("Mapping[str, Any]", tool)
-    function = function_of(entry)
+    Functions are JSON already, by `acechat._tools.tool.write_functions`.
+    """
+    if isinstance(tool, msgspec.Raw):
+        return tool
+    function = function_of(tool)
     if function and not function.get("parameters"):
-        return {**entry, "function": {**function, "parameters": _NO_PARAMETERS}}
-    return entry
+        return {**tool, "function": {**function, "parameters": _NO_PARAMETERS}}
+    return tool

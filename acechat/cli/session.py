@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from acechat import (
+    DEFAULT_MODEL,
     AceChatError,
     AsyncConversation,
     ConfigurationError,
@@ -19,7 +20,6 @@ from acechat import (
     UserMessage,
     image,
 )
-from acechat._config import DEFAULT_MODEL
 from acechat.cli.errors import explain
 from acechat.cli.history import HistoryFile
 from acechat.cli.terminal.text import clean, one_line

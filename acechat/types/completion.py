@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
 
-from acechat.errors import Attempt, ProtocolError
+from acechat.types.attempt import Attempt
 from acechat.types.messages import AssistantMessage, ToolCall
 from acechat.types.usage import Cost, Usage
 
@@ -146,11 +145,10 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
         Raises:
             ProtocolError: They are nested deeper than Python goes: a thousand levels on 3.11.
         """
-        source = self.__dict__.get("_source")
-        with suppress(RecursionError):
-            fields = source() if source else None
-            return cast("dict[str, Any]", msgspec.to_builtins(self)) if fields is None else fields
-        raise ProtocolError("the answer is nested too deep to be made a dict")
+        source: Callable[[], dict[str, Any]] | None = self.__dict__.get("_source")
+        if source is not None:
+            return source()
+        return cast("dict[str, Any]", msgspec.to_builtins(self))  # made by hand
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = tuple(getattr(self, name) for name in self.__struct_fields__)
@@ -165,11 +163,11 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
 
 
 def note_origin(
-    completion: ChatCompletion, response: ResponseInfo, source: Callable[[], dict[str, Any] | None]
+    completion: ChatCompletion, response: ResponseInfo, source: Callable[[], dict[str, Any]]
 ) -> ChatCompletion:
     """Note on *completion* how it came.
 
-    *source* makes what its `to_dict` returns; None for its own fields alone. It must not hold the
+    *source* makes what its `to_dict` returns, or raises `ProtocolError`. It must not hold the
     completion: what holds itself stays until the garbage collector comes, and the body with it.
     """
     notes = cast("dict[str, Any]", completion.__dict__)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import acechat.types
-from acechat._wire.decode import decode_json
+from acechat._wire.decode import decode_json, to_fields
 from acechat.errors import Attempt, ProtocolError
 from acechat.types import (
     AssistantMessage,
@@ -254,4 +254,4 @@ def test_an_answer_that_is_nested_as_deep_as_python_goes_is_an_error_of_ours(too
     completion = ChatCompletion(choices=[Choice(message=AssistantMessage(), logprobs=too_deep)])
 
     with pytest.raises(ProtocolError, match="nested too deep"):
-        completion.to_dict()
+        note_origin(completion, INFO, partial(to_fields, completion)).to_dict()

@@ -9,6 +9,7 @@ import pytest
 
 from acechat._config import Config
 from acechat._credentials import Token
+from acechat._tools.tool import write_functions
 from acechat._wire.messages import gather_messages
 from acechat._wire.request import HTTPRequest, Terms, build_request, build_template, reads_as_stream
 from acechat.errors import ConfigurationError
@@ -31,6 +32,8 @@ PICTURE = "https://cdn.acedata.cloud/ueugot.png"
 
 
 def request(*content, messages=(), system=None, stream=False, body=None, headers=None, **options):
+    if options.get("tools"):
+        options["tools"] = write_functions(options["tools"])  # as the base client does
     terms = Terms(model=MODEL, extra_body=body, extra_headers=headers, options=options)
     said = gather_messages(content, messages=messages, system=system)
     return build_template(terms, CONFIG, stream=stream).request(said)
