@@ -43,7 +43,7 @@ FLOORS = [
         "_terms",
         "_views",
     },
-    {"_cassette", "_image", "_transport", "emulator"},
+    {"_cassette", "_image", "_lookups", "_transport", "emulator"},
     {
         "_call",
         "_caller",
