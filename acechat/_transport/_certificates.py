@@ -10,7 +10,7 @@ import logging
 import os
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 __all__ = ["named_certificates", "unreadable_certificates"]
@@ -23,7 +23,7 @@ def _named() -> list[str | None]:
 
 
 @contextmanager
-def _writable_key_log() -> Iterator[None]:
+def _writable_key_log() -> Generator[None]:
     """Hide an `SSLKEYLOGFILE` that cannot be written.
 
     Virus scanners set it for all programs. With it, Python can make no context of TLS, and aiohttp
