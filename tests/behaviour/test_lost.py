@@ -17,6 +17,7 @@ import trustme
 
 from acechat import AsyncClient, Client, RetryPolicy, TransportError
 from acechat._http import connection, direct
+from acechat._sync.event_loop import loop_factory
 
 LINUX = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux reports what was not acknowledged"
@@ -241,9 +242,15 @@ def test_so_it_is_over_tls(start, crossing, certificates, wire, colour, end):
     theirs, ours = certificates
     service = start(never, theirs)
     crossing(service, end)
-    reply, _ = ask_twice(colour, service, wire, retries=1, context=ours)
-    assert reply.text == "Hello"
-    assert reply.response.attempts == ()
+    outcome, _ = ask_twice(colour, service, wire, retries=1, context=ours)
+    if colour == "blocking" and end is fin and loop_factory() is not None:
+        # uvloop reports an end without TLS's close_notify after it has closed the socket, when the
+        # kernel cannot be asked any more: then the request counts as lost.
+        assert [one.failure for one in outcome.attempts] == ["lost"]
+        assert service.took == ["one"]
+        return
+    assert outcome.text == "Hello"
+    assert outcome.response.attempts == ()
     assert service.took == ["one", "two"]
 
 
