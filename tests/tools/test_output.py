@@ -291,7 +291,7 @@ class TestAccepting:
         assert error.message.startswith(message)
         assert error.text == text
         assert error.completion.text == text
-        assert str(error).startswith("the answer has not the form that was asked for: ")
+        assert str(error).startswith("the response does not match output_type: ")
 
     def test_the_path_names_the_key_that_the_model_saw(self):
         error = misfit(list[int], called('{"value": [1, "2"]}'))

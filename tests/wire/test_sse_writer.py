@@ -128,7 +128,7 @@ def test_an_error_of_the_service_is_read_back_as_what_it_is(code):
 
 
 OURS = [
-    (RequestTimeoutError("idle", 5.0), "timeout", "no more of the answer came within 5 s"),
+    (RequestTimeoutError("idle", 5.0), "timeout", "no further content within 5 s"),
     (StreamTruncatedError("it ended", chunks=3, received=99), "stream_truncated", "after 3 events"),
     (StreamInterruptedError("cut", chunks=3, received=99), "stream_truncated", "cut after 3"),
     (ProtocolError("no JSON", body=b"something private"), "bad_response", "no JSON"),
