@@ -53,6 +53,7 @@ COMPUTES = {
     "decimal",
     "difflib",
     "email",
+    "enum",
     "functools",
     "http",
     "inspect",
