@@ -37,7 +37,7 @@ def settings(server, wire):
 
 
 @pytest.mark.case("retry-zero", "retry-stale-keepalive")
-def test_one_attempt_is_two_requests_at_most_however_many_connections_are_dead(
+def test_one_attempt_is_one_request_however_many_connections_break_after_reading_it(
     server, wire, settings
 ):
     all_there = asyncio.Event()
@@ -62,8 +62,8 @@ def test_one_attempt_is_two_requests_at_most_however_many_connections_are_dead(
 
     error = asyncio.run(ask())
     assert len(error.attempts) == 1
-    assert len(server.requests) == 10 + 2  # the second is free, and on a new connection
-    assert server.requests[-1].connection == 11
+    assert (error.attempts[0].failure, error.attempts[0].may_be_billed) == ("lost", True)
+    assert len(server.requests) == 10 + 1
 
 
 @pytest.mark.parametrize(
