@@ -38,16 +38,16 @@ class ResponseRecorder:
 
     Args:
         began: Time at which the request was sent.
-        room: Maximum number of bytes kept of the body. Of a longer one, the first half and at least
-            the last quarter of *room* are kept.
+        limit: Maximum number of bytes kept of the body. Of a longer one, the first bytes up to half
+            of *limit* and the last bytes, at least a quarter of it, are kept.
     """
 
-    __slots__ = ("_began", "_dropped", "_end", "_first", "_head", "_kept", "_reads", "_room",
+    __slots__ = ("_began", "_dropped", "_end", "_first", "_head", "_kept", "_limit", "_reads",
                  "_times")  # fmt: skip
 
-    def __init__(self, began: float, room: int) -> None:
+    def __init__(self, began: float, limit: int) -> None:
         self._began = began
-        self._room = room
+        self._limit = limit
         self._head: tuple[float, int, Mapping[str, str]] | None = None
         self._end: tuple[float, Ending] | None = None
         self._times: list[float] = []
@@ -67,13 +67,13 @@ class ResponseRecorder:
         self._times.append(now)
         self._reads.append(data)
         self._kept += len(data)
-        if self._kept > self._room:
+        if self._kept > self._limit:
             self._make_room()
 
     def _make_room(self) -> None:
         """Drop reads from the middle, many at a time to keep the cost per read low."""
         reads, times = self._reads, self._times
-        half, quarter = self._room // 2, self._room // 4
+        half, quarter = self._limit // 2, self._limit // 4
         if not self._dropped:
             at = size = 0
             while size + len(reads[at]) <= half:
@@ -175,12 +175,12 @@ class Recording:
     def attempt(self, now: float) -> None:
         """Begin an attempt at time *now*."""
         self._attempts.append(now)
-        room = self._limit
+        limit = self._limit
         if self._failed:
-            room -= sum(map(_size, self._failed))
-            while room < self._limit // 2:
-                room += _size(self._failed.pop(0))
-        self._response = ResponseRecorder(now, room)
+            limit -= sum(map(_size, self._failed))
+            while limit < self._limit // 2:
+                limit += _size(self._failed.pop(0))
+        self._response = ResponseRecorder(now, limit)
 
     def receive_head(
         self, status: int, headers: Mapping[str, str], now: float

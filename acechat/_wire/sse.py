@@ -34,8 +34,8 @@ class _State(Enum):
         IN_EVENT       -> BETWEEN_EVENTS  the event is complete
         either         -> STRICT          a CR, or a line other than ``data: …``, arrived; the bytes
                                           of the unfinished event are parsed again
-        STRICT         -> BETWEEN_EVENTS  an event has ended, no event id is set (it would apply to
-                                          all later events), and no stray line was kept
+        STRICT         -> BETWEEN_EVENTS  no event or line is unfinished, no event id is set (it
+                                          applies to all later events), and no stray line was kept
     """
 
     BETWEEN_EVENTS = 0

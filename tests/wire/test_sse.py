@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acechat._wire.sse import Event, SSEDecoder
+from acechat._wire.sse import _BETWEEN_EVENTS, _IN_EVENT, _STRICT, Event, SSEDecoder
 from acechat.errors import ProtocolError
 
 # Variants of a stream with the events {"a": 1} and [DONE], by the standard.
@@ -181,3 +181,41 @@ def test_an_html_page_is_neither_event_nor_stray():
 
     assert events == []
     assert decoder.stray == []
+
+
+@pytest.mark.parametrize(
+    ("reads", "state"),
+    [
+        ([], _BETWEEN_EVENTS),
+        ([b""], _BETWEEN_EVENTS),
+        ([b"data: x\n\n"], _BETWEEN_EVENTS),
+        ([b"data: x\n\ndata: y\n\n"], _BETWEEN_EVENTS),
+        ([b"da"], _IN_EVENT),
+        ([b"data: x"], _IN_EVENT),
+        ([b"data: x\n"], _IN_EVENT),
+        ([b"data: x\n\ndata: y"], _IN_EVENT),
+        ([b"data: x", b"\n\n"], _BETWEEN_EVENTS),
+        ([b"data: x\n", b"\n"], _BETWEEN_EVENTS),
+        ([b"data: x\r\n"], _STRICT),
+        ([b"data: x\r\n\r\n"], _BETWEEN_EVENTS),
+        ([b"data: x\r\r"], _STRICT),  # an LF may follow that belongs to the last CR
+        ([b"data: x\r\r", b"\n"], _BETWEEN_EVENTS),
+        ([b"data: x\ndata: y\n"], _STRICT),
+        ([b"data: x\ndata: y\n\n"], _BETWEEN_EVENTS),
+        ([b"data: x", b"\ndata: y"], _STRICT),
+        ([b": PING"], _STRICT),
+        ([b": PING\n\n"], _BETWEEN_EVENTS),
+        ([b"event: x\n"], _STRICT),
+        ([b"event: x\ndata: y\n\n"], _BETWEEN_EVENTS),
+        ([b"id: 1\ndata: x\n\n"], _STRICT),
+        ([b"id: 1\ndata: x\n\n", b"data: y\n\n"], _STRICT),
+        ([b"{}\n\n"], _STRICT),
+    ],
+)
+def test_the_states_of_the_decoder(reads, state):
+    decoder = SSEDecoder()
+
+    for data in reads:
+        decoder.feed(data)
+
+    assert decoder._state is state
