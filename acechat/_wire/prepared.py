@@ -1,4 +1,4 @@
-"""A request as data: look at it, or send it by other means."""
+"""A request as data: inspect it, or send it with another program."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Prepared"]
 
 
 class Prepared:
-    """What can be told of a request without a network.
+    """A request that has not been sent.
 
     Attributes:
-        request: The request, without the token, unless the caller put it there.
-        api_root: Where its path begins.
+        request: The request, without the token unless the caller's content contains it.
+        api_root: URL that the request's path is appended to.
     """
 
     def __init__(self, request: HTTPRequest, api_root: str, token: Token) -> None:
@@ -25,14 +25,14 @@ class Prepared:
         self._token = token
 
     def json(self) -> dict[str, Any]:
-        """Return the body, decoded."""
+        """Return the decoded body."""
         return cast("dict[str, Any]", self.request.json())
 
     def curl(self) -> str:
-        """Return a command line that sends the request.
+        """Return a shell command that sends the request.
 
-        The token stands in it as ``$ACEDATACLOUD_API_TOKEN``, for the shell to fill in; as ``***``
-        where it is in a message or a header of your own, which stand in it as they are otherwise.
+        The token appears as ``$ACEDATACLOUD_API_TOKEN``, which the shell expands, and as ``***`` if
+        a message or a header of the caller contains it. All other content is included unchanged.
         """
         request, token = self.request, self._token
         lines = [

@@ -102,7 +102,7 @@ def test_a_gateways_page_is_one_line_too(run, environment):
     assert done.returncode == 1
     assert (
         done.stderr
-        == "acechat: HTTP 413: 413 Too Large (a page of HTML from Python/"
+        == "acechat: HTTP 413: 413 Too Large (HTML page from Python/"
         + (done.stderr.partition("Python/")[2])
     )
     assert done.stderr.count("\n") == 1

@@ -56,6 +56,7 @@ COMPUTES = {
     "decimal",
     "difflib",
     "email",
+    "enum",
     "functools",
     "http",
     "inspect",
