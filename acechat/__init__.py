@@ -90,7 +90,6 @@ from acechat.types.call_event import (
 if TYPE_CHECKING:
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
-    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
@@ -101,12 +100,12 @@ if TYPE_CHECKING:
     from acechat._image import image
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
-    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._sync.sse_relay import SSERelay
     from acechat._sync.stream import ChatStream
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool, tool
+    from acechat._wire.prepared import PreparedRequest
     from acechat._wire.request import HTTPRequest
 
 __all__ = [
@@ -119,7 +118,6 @@ __all__ = [
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
-    "AsyncPreparedRequest",
     "AsyncRun",
     "AsyncRunStream",
     "AsyncSSERelay",
@@ -217,7 +215,6 @@ _LAZY = {
     "AsyncChatStream": "_async.stream",
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
-    "AsyncPreparedRequest": "_async.prepared",
     "AsyncSSERelay": "_async.sse_relay",
     "AsyncRun": "_async.run",
     "AsyncRunStream": "_async.run_stream",
@@ -231,7 +228,7 @@ _LAZY = {
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
     "Output": "_tools.output",
-    "PreparedRequest": "_sync.prepared",
+    "PreparedRequest": "_wire.prepared",
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",

@@ -17,8 +17,7 @@ from acechat._core.observers import Observer
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, RunLimits, Timeout
 from acechat._sync.loop_thread import LoopThread
 from acechat._sync.stream import ChatStream
-from acechat._wire.messages import Content
-from acechat._wire.request import Terms
+from acechat._wire.messages import Content, gather_messages
 from acechat.types import (
     CatalogModel,
     ChatCompletion,
@@ -30,9 +29,9 @@ from acechat.types import (
 
 if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
     from acechat._sync.conversation import Conversation
-    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._tools.output import OutputT, OutputType
+    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["Client"]
 
@@ -168,8 +167,9 @@ class Client(BaseClient):
         Example:
             >>> client.chat("Hello", max_tokens=100).text
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._loop.run(self._chat, content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._loop.run(self._ask, template, gathered, output_type)
 
     def stream(
         self,
@@ -195,8 +195,11 @@ class Client(BaseClient):
             >>> for delta in client.stream("Hello"):
             ...     print(delta, end="")
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return ChatStream(self._loop, self._stream(content, messages, terms, output_type))
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        return ChatStream(self._loop, self._open(template, gathered, output_type))
 
     def run(
         self,
@@ -224,12 +227,14 @@ class Client(BaseClient):
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        toolbox = self._toolbox(options, limits)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
 
         async def collect() -> RunResult:
             # Made in the loop: a run that Ctrl-C keeps from its loop must not warn that it was not
             # awaited.
-            return await self._run(content, messages, terms, limits).collect()
+            run = self._run(content, messages, system, template, toolbox, limits)
+            return await run.collect()
 
         return self._loop.run(collect)
 
@@ -261,8 +266,12 @@ class Client(BaseClient):
         from acechat._sync.run_stream import RunStream
 
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return RunStream(self._loop, self._run_stream(content, messages, terms, limits))
+        toolbox = self._toolbox(options, limits)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        run = self._run_stream(content, messages, system, template, toolbox, limits)
+        return RunStream(self._loop, run)
 
     def prepare(
         self,
@@ -277,7 +286,7 @@ class Client(BaseClient):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> PreparedRequest:
-        """Return the request of `chat` as an `PreparedRequest`, without sending it.
+        """Return the request of `chat` as a `PreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
@@ -289,11 +298,9 @@ class Client(BaseClient):
         Example:
             >>> print(client.prepare("Hello", max_tokens=100).curl())
         """
-        from acechat._sync.prepared import PreparedRequest
-
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        prepared = self._prepare(content, messages, terms, output_type)
-        return PreparedRequest(self._loop, prepared, self._config.token)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._prepare(template, gathered, output_type)
 
     def conversation(
         self,
@@ -341,8 +348,7 @@ class Client(BaseClient):
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it."""
-        terms = Terms(system, model)
-        return self._loop.run(self._count_tokens, content, messages, terms, tools)
+        return self._loop.run(self._count_tokens, content, messages, system, model, tools)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Client) and self._config == other._config

@@ -1,4 +1,4 @@
-"""A request as data: inspect it, or send it with another program."""
+"""`PreparedRequest`: a request to inspect, or to send by other means."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import Any, cast
 from acechat._credentials import Token
 from acechat._wire.request import HTTPRequest
 
-__all__ = ["Prepared"]
+__all__ = ["PreparedRequest"]
 
 
-class Prepared:
-    """A request that has not been sent.
+class PreparedRequest:
+    """The request that a call would send; `AsyncClient.prepare` and `Client.prepare` return it.
 
     Attributes:
-        request: The request, without the token unless the caller's content contains it.
-        api_root: URL that the request's path is appended to.
+        request: The request, without the token, unless the caller put it there.
+        api_root: The URL that its path is relative to.
+
+    Example:
+        >>> prepared = client.prepare("Hello")
+        >>> prepared.json()["model"]
+        >>> print(prepared.curl())
     """
 
     def __init__(self, request: HTTPRequest, api_root: str, token: Token) -> None:

@@ -18,30 +18,12 @@ from acechat.types import ChatOptions, MessageLike
 __all__ = [
     "HTTPRequest",
     "RequestTemplate",
-    "Terms",
     "as_sendable_tool",
     "build_request",
     "build_template",
     "reads_as_stream",
     "uses_reasoning",
 ]
-
-
-class Terms(Struct, frozen=True):
-    """Per-call options other than messages and output_type; None means the client's setting.
-
-    See `acechat.AsyncClient.chat` for the fields.
-    """
-
-    system: str | None = None
-    model: str | None = None
-    timeout: Timeout | float | None = None
-    retries: RetryPolicy | int | None = None
-    extra_body: Mapping[str, Any] | None = None
-    extra_headers: Mapping[str, str] | None = None
-
-    options: ChatOptions = {}
-    """Optional fields of the request body (docs/api.md#request-fields)."""
 
 
 class HTTPRequest(Struct, frozen=True, kw_only=True):
@@ -126,26 +108,41 @@ class RequestTemplate(Struct, frozen=True):
         return msgspec.structs.replace(self, fields=self.fields | {name: value})
 
 
-def build_template(terms: Terms, config: Config, *, stream: bool | None = None) -> RequestTemplate:
-    """Combine the options of a call with the configuration of its client.
+def build_template(
+    config: Config,
+    options: Mapping[str, Any],
+    *,
+    model: str | None = None,
+    timeout: Timeout | float | None = None,
+    retries: RetryPolicy | int | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    stream: bool | None = None,
+) -> RequestTemplate:
+    """Build the template of a call from its arguments and the client's settings.
 
     Args:
-        terms: Options of the call.
-        config: Defaults of the client.
-        stream: True to request a stream; None to decide by the client's *streaming*.
+        config: The client's settings, which hold where an argument is None.
+        options: Fields of the request, without *model* and *messages*; functions as JSON.
+        model: As in `acechat.AsyncClient.chat`.
+        timeout: As in `acechat.AsyncClient.chat`.
+        retries: As in `acechat.AsyncClient.chat`.
+        extra_body: As in `acechat.AsyncClient.chat`.
+        extra_headers: As in `acechat.AsyncClient.chat`.
+        stream: Whether to request a stream; None decides by the client's *streaming*.
 
     Raises:
-        ConfigurationError: An option or header has an invalid value.
+        ConfigurationError: An argument cannot be sent.
         TypeError: An option is unknown.
     """
-    model = terms.model or config.model
-    fields = _checked(terms.options)
-    if terms.extra_body:
-        if "stream" in terms.extra_body:
+    model = model or config.model
+    fields = _checked(options)
+    if extra_body:
+        if "stream" in extra_body:
             raise ConfigurationError(
                 "extra_body must not contain 'stream': call chat() or stream() instead"
             )
-        fields.update(terms.extra_body)
+        fields.update(extra_body)
     if stream is None:
         stream = reads_as_stream(config.streaming, str(fields.get("model", model)), fields)
         if stream:  # a response that is not streamed always reports it
@@ -153,16 +150,16 @@ def build_template(terms: Terms, config: Config, *, stream: bool | None = None) 
     if stream:
         fields = {"stream": True} | fields
     headers = config.headers
-    if terms.extra_headers:
-        check_headers(terms.extra_headers)
-        headers = headers | dict(terms.extra_headers)
+    if extra_headers:
+        check_headers(extra_headers)
+        headers = headers | dict(extra_headers)
     return RequestTemplate(
         model,
         fields,
         stream,
         headers,
-        as_timeout(terms.timeout, config.timeout),
-        as_retries(terms.retries, config.retries),
+        as_timeout(timeout, config.timeout),
+        as_retries(retries, config.retries),
     )
 
 

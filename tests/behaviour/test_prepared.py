@@ -108,18 +108,20 @@ def test_real_curl_sends_it(client, acechat_service):
     assert received.headers["x-more"] == "a b"
 
 
-def test_it_counts_its_tokens(make_ask, acechat_service):
+def test_tokens_of_its_messages_are_counted(make_ask, acechat_service):
     asking = make_ask(acechat_service.url)
     options = asking.options({"api_token": acechat_service.token})
 
     if asking.colour == "blocking":
         with Client(**options) as client:
-            counted = client.prepare("one two three", system="four").count_tokens()
+            messages = client.prepare("one two three", system="four").json()["messages"]
+            counted = client.count_tokens(messages=messages)
     else:
 
         async def count():
             async with AsyncClient(**options) as client:
-                return await client.prepare("one two three", system="four").count_tokens()
+                messages = client.prepare("one two three", system="four").json()["messages"]
+                return await client.count_tokens(messages=messages)
 
         counted = asking.in_loop(count())
 
@@ -133,7 +135,7 @@ def test_it_refuses_what_chat_refuses(client):
         client.prepare("Hello", max_token=3)
 
 
-def test_it_takes_limits_for_counting(client):
+def test_it_takes_limits_too(client):
     prepared = client.prepare("Hello", timeout=Timeout(total=3), retries=1)
 
     assert prepared.json()["messages"]

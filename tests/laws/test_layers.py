@@ -78,10 +78,9 @@ COMPUTES = {
 
 ONE_SIDED = {
     "base_client",  # Client uses it, too
-    "prepared",
     "run",  # a blocking run is a result
 }
-"""Modules of ``_async`` that have no twin in ``_sync``; `prepared` has one, and needs none."""
+"""Modules of ``_async`` that have no twin in ``_sync``."""
 
 LONG = {
     "acechat._async.base_client",

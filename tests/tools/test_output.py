@@ -20,7 +20,7 @@ from acechat._tools.output import _HOPELESS, OutputSpec
 from acechat._tools.partial_json import PartialOutput
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.messages import gather_messages
-from acechat._wire.request import Terms, build_template
+from acechat._wire.request import build_template
 from acechat.errors import BadRequestError
 from acechat.types import (
     AssistantMessage,
@@ -74,10 +74,13 @@ class Checked:
 
 
 def request(*, model="claude-sonnet-4-20250514", system=None, messages=(), extra=None, **options):
-    terms = Terms(model=model, extra_body=extra, extra_headers={"x-mine": "1"}, options=options)
     config = Config(token=Token("token"), api_root="https://api.test/v1")
     said = gather_messages(("Plan a picnic",), messages=messages, system=system)
-    return build_template(terms, config, stream=False).request(said)
+    headers = {"x-mine": "1"}
+    template = build_template(
+        config, options, model=model, extra_body=extra, extra_headers=headers, stream=False
+    )
+    return template.request(said)
 
 
 def asked(output_type, **given):

@@ -11,7 +11,7 @@ from acechat._config import Config
 from acechat._credentials import Token
 from acechat._tools.tool import write_functions
 from acechat._wire.messages import gather_messages
-from acechat._wire.request import HTTPRequest, Terms, build_request, build_template, reads_as_stream
+from acechat._wire.request import HTTPRequest, build_request, build_template, reads_as_stream
 from acechat.errors import ConfigurationError
 from acechat.types import (
     AssistantMessage,
@@ -34,9 +34,11 @@ IMAGE_URL = "https://cdn.acedata.cloud/ueugot.png"
 def request(*content, messages=(), system=None, stream=False, body=None, headers=None, **options):
     if options.get("tools"):
         options["tools"] = write_functions(options["tools"])  # as the base client does
-    terms = Terms(model=MODEL, extra_body=body, extra_headers=headers, options=options)
-    gathered = gather_messages(content, messages=messages, system=system)
-    return build_template(terms, CONFIG, stream=stream).request(gathered)
+    said = gather_messages(content, messages=messages, system=system)
+    template = build_template(
+        CONFIG, options, model=MODEL, extra_body=body, extra_headers=headers, stream=stream
+    )
+    return template.request(said)
 
 
 def sent(*content, **settings):
@@ -364,7 +366,7 @@ def test_arguments_of_the_caller_are_not_modified():
 )
 def test_an_unknown_option_is_refused_with_a_hint(name, hint):
     with pytest.raises(TypeError, match=hint):
-        build_template(Terms(options={name: 1}), CONFIG)
+        build_template(CONFIG, {name: 1})
 
 
 @pytest.mark.parametrize(
