@@ -1,4 +1,4 @@
-"""`PreparedRequest`: a request as data, for callers that wait."""
+"""`PreparedRequest`: a request that was not sent, blocking."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ __all__ = ["PreparedRequest"]
 
 
 class PreparedRequest(Prepared):
-    """What a call would send: the blocking `AsyncPreparedRequest`.
+    """A request that was built and not sent: the blocking `AsyncPreparedRequest`.
+
+    `Client.prepare` creates one.
 
     Example:
         >>> prepared = client.prepare("Hello")
@@ -24,5 +26,8 @@ class PreparedRequest(Prepared):
         self._prepared = prepared
 
     def count_tokens(self) -> int:
-        """Return how many tokens the request has; asking is free."""
+        """Return the number of prompt tokens. The service does not charge for it.
+
+        Raises the exceptions of `Client.count_tokens`.
+        """
         return self._loop.run(self._prepared.count_tokens)

@@ -22,7 +22,7 @@ from acechat import (
     StreamInterruptedError,
     Timeout,
 )
-from acechat._sync import loop_thread as _portal
+from acechat._sync.event_loop_thread import EventLoopThread
 
 
 def streams_without_end(server, wire):
@@ -401,13 +401,13 @@ def test_close_in_another_thread_ends_the_call(server, wire, settings, method, b
 def test_close_during_the_first_call_of_all_closes_what_that_call_starts(
     server, settings, monkeypatch
 ):
-    start, failures = _portal.EventLoopThread.start, []
+    start, failures = EventLoopThread.start, []
 
     def slowly(running, owner):
         time.sleep(0.3)
         start(running, owner)
 
-    monkeypatch.setattr(_portal.EventLoopThread, "start", slowly)
+    monkeypatch.setattr(EventLoopThread, "start", slowly)
     hold(server)
     client = Client(**settings)
 
@@ -855,14 +855,14 @@ def test_a_stream_that_is_closed_before_its_loop_got_to_it_does_not_wait(
 ):
     with Client(**settings) as client:
         client.chat("Hello")
-        stream, begin = client.stream("Hello"), _portal.EventLoopThread.begin
+        stream, begin = client.stream("Hello"), EventLoopThread.begin
 
         def late(running, future, function):
             monkeypatch.undo()
             stream.close()
             begin(running, future, function)
 
-        monkeypatch.setattr(_portal.EventLoopThread, "begin", late)
+        monkeypatch.setattr(EventLoopThread, "begin", late)
         (failure,) = in_threads(lambda: next(stream))
     assert type(failure) is StreamInterruptedError
 

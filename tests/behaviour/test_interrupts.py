@@ -15,11 +15,15 @@ from functools import partial
 import pytest
 
 from acechat import AceChatError, Client, ClientClosedError, StreamInterruptedError
-from acechat._sync import delta_queue as _pipe
-from acechat._sync import loop_thread as _portal
+from acechat._sync import delta_queue, event_loop_thread, latch, loop_thread, thread_call
+from acechat._sync.delta_queue import DeltaQueue
+from acechat._sync.event_loop_thread import EventLoopThread
 from acechat.emulator import ok
 
-FILES = {_portal.__file__, _pipe.__file__}
+MODULES = [delta_queue, event_loop_thread, latch, loop_thread, thread_call]
+FILES = {module.__file__ for module in MODULES}
+"""The modules at whose bytecodes Ctrl-C comes."""
+
 WITHIN = 5.0
 """Seconds after which a test counts a call as one that hangs; most take milliseconds."""
 
@@ -197,15 +201,15 @@ def fail_task(self, call, function):
 
 
 BROKEN = {
-    "begin": (_portal.EventLoopThread, "_begin", fail),
-    "task": (_portal.EventLoopThread, "_call", fail_task),
-    "no task": (_portal.EventLoopThread, "_call", fail),
-    "end of a task": (_portal.EventLoopThread, "_end_task", fail),
-    "cancel": (_portal.EventLoopThread, "_cancel", fail),
-    "serve": (_portal.EventLoopThread, "_serve", fail),
-    "loop": (_portal, "loop_factory", fail),
-    "pump": (_pipe.DeltaQueue, "_fill", fail),
-    "item of the queue": (_pipe.DeltaQueue, "_put", fail),
+    "begin": (EventLoopThread, "_begin", fail),
+    "task": (EventLoopThread, "_call", fail_task),
+    "no task": (EventLoopThread, "_call", fail),
+    "end of a task": (EventLoopThread, "_end_task", fail),
+    "cancel": (EventLoopThread, "_cancel", fail),
+    "serve": (EventLoopThread, "_serve", fail),
+    "loop": (event_loop_thread, "loop_factory", fail),
+    "pump": (DeltaQueue, "_fill", fail),
+    "item of the queue": (DeltaQueue, "_put", fail),
     "create_task": (asyncio.BaseEventLoop, "create_task", fail_closing),
     "call_soon_threadsafe": (asyncio.BaseEventLoop, "call_soon_threadsafe", fail),
     "getaddrinfo": (asyncio.BaseEventLoop, "getaddrinfo", fail),
@@ -224,7 +228,7 @@ def test_what_fails_in_the_thread_of_the_loop_reaches_the_caller(
     settings, monkeypatch, action, broken, started
 ):
     client = Client(**settings)
-    monkeypatch.setattr(_portal, "loop_factory", lambda: asyncio.SelectorEventLoop)
+    monkeypatch.setattr(event_loop_thread, "loop_factory", lambda: asyncio.SelectorEventLoop)
     if started:
         chat(client)
     with monkeypatch.context() as patch:
