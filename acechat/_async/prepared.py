@@ -1,4 +1,4 @@
-"""A prepared request whose tokens can be counted."""
+"""`AsyncPreparedRequest`: a request that was not sent, whose tokens can be counted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from acechat._wire.request import HTTPRequest, Terms
 __all__ = ["AsyncPreparedRequest"]
 
 _Count: TypeAlias = Callable[[tuple[()], Any, Terms, Any], Awaitable[int]]
-"""Counts the tokens of messages and tools."""
+"""Counts the prompt tokens of content, messages and tools."""
 
 
 class AsyncPreparedRequest(Prepared):
-    """What a call would send; `AsyncClient.prepare` makes one.
+    """A request that was built and not sent; `AsyncClient.prepare` creates one.
 
     Example:
         >>> prepared = client.prepare("Hello")
@@ -31,7 +31,10 @@ class AsyncPreparedRequest(Prepared):
         self._terms = terms
 
     async def count_tokens(self) -> int:
-        """Return how many tokens the request has; asking is free."""
+        """Return the number of prompt tokens. The service does not charge for it.
+
+        Raises the exceptions of `AsyncClient.count_tokens`.
+        """
         fields = self.json()
         terms = Terms(None, fields["model"], self._terms.timeout, self._terms.retries)
         return await self._count((), fields["messages"], terms, fields.get("tools"))

@@ -476,7 +476,7 @@ def test_only_a_whole_answer_can_be_relayed(client, acechat_service, opened):
                 await anext(aiter(stream))
             else:
                 stream.sse()
-            with pytest.raises(RuntimeError, match="before anything is read"):
+            with pytest.raises(RuntimeError, match="before the first read"):
                 stream.sse()
 
     asyncio.run(relayed())
@@ -486,7 +486,7 @@ def test_a_blocking_one_neither(acechat_service):
     with Client(**upstream(acechat_service), proxy="") as client:
         stream = client.stream(messages=ONE)
         next(iter(stream))
-        with pytest.raises(RuntimeError, match="before anything is read"):
+        with pytest.raises(RuntimeError, match="before the first read"):
             stream.sse()
         stream.close()
 
