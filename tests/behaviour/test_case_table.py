@@ -100,12 +100,12 @@ def test_every_case_has_a_test(bound):
     assert not unbound, unbound
 
 
-def test_no_test_names_a_case_that_does_not_exist(bound):
+def test_no_test_names_an_unknown_case(bound):
     unknown = sorted(bound.keys() - CASES.keys())
     assert not unknown, unknown
 
 
-def test_every_case_is_tested_in_both_colours(bound):
+def test_every_case_is_tested_async_and_sync(bound):
     lacking = {
         case: sorted(filter(None, bound[case]))
         for case in CASES
@@ -114,11 +114,11 @@ def test_every_case_is_tested_in_both_colours(bound):
     assert not lacking, sorted(lacking.items())
 
 
-def test_exceptions_are_of_cases_that_exist():
+def test_exceptions_refer_to_known_cases():
     assert {*ONE_COLOUR, *DIFFERENT} <= CASES.keys()
 
 
-def test_the_copy_is_the_table(root):
+def test_the_copy_equals_the_table(root):
     original = root.parent / "shared" / "design" / "client_cases.json"
     if not original.exists():
         pytest.skip(f"{original} is not here")

@@ -194,7 +194,7 @@ class Outcome:
 
 @pytest.mark.parametrize("method", ["chat", "stream"])
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_was_recorded_happens_again(server, wire, colour, tmp_path, method, name):
+def test_a_replay_repeats_the_recorded_outcome(server, wire, colour, tmp_path, method, name):
     misbehave(server, wire, name)
     limits = IMPATIENT if name in HANGS else {}
     first = Outcome(colour, server.url, tmp_path / "first.acecast", method, **limits)
@@ -208,7 +208,7 @@ def test_what_was_recorded_happens_again(server, wire, colour, tmp_path, method,
             assert here.end.how in {"timeout", "closed"} or on_time(here.end.at, there.end.at)
 
 
-def test_the_faults_are_what_their_names_say(server, wire, tmp_path):
+def test_each_fault_has_the_effect_of_its_name(server, wire, tmp_path):
     ends = {}
     for name in FAULTS:
         misbehave(server, wire, name)
@@ -228,7 +228,7 @@ def test_the_faults_are_what_their_names_say(server, wire, tmp_path):
     assert ends["error-event"] == (ends["error-event"][0], "closed")
 
 
-def test_the_rhythm_of_a_stream_is_kept(server, wire, colour, tmp_path):
+def test_the_timing_of_a_stream_is_replayed(server, wire, colour, tmp_path):
     pauses = [0.2, 0.5, 0.3]
 
     async def handler(reader, writer, number):
@@ -285,7 +285,7 @@ def test_a_failure_after_retries_replays_all_of_them(server, wire, colour, tmp_p
     ]
 
 
-def test_what_never_was_sent_is_in_the_cassette_but_cannot_be_played(colour, tmp_path, unused_port):
+def test_an_unsent_request_is_recorded_and_not_replayable(colour, tmp_path, unused_port):
     path = tmp_path / "x.acecast"
     outcome = Outcome(colour, f"http://127.0.0.1:{unused_port}", path, "chat")
 
@@ -325,7 +325,7 @@ def test_the_token_is_in_no_cassette(server, wire, colour, tmp_path):
         assert secret.encode() not in pickle.dumps(outcome.error)
 
 
-def test_a_cassette_is_its_owners_alone(server, wire, ask, tmp_path):
+def test_only_the_owner_can_read_a_cassette(server, wire, ask, tmp_path):
     server.reply(wire.refusal())
     error = failing(ask)
     path = tmp_path / "x.acecast"
@@ -370,7 +370,7 @@ def test_record_bytes_0_records_nothing(server, wire, make_ask, colour, tmp_path
 
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
-def test_a_client_that_asked_nothing_has_nothing_to_save(kind, tmp_path):
+def test_a_client_without_calls_has_nothing_to_save(kind, tmp_path):
     with pytest.raises(RuntimeError, match="nothing was asked yet"):
         kind("t-1").save_cassette(tmp_path / "x.acecast")
 
@@ -382,7 +382,7 @@ def test_a_configuration_error_has_nothing_to_save(tmp_path):
         caught.value.save(tmp_path / "x.acecast")
 
 
-def test_the_beginning_and_the_end_of_a_long_answer_are_kept(server, wire, ask, tmp_path):
+def test_the_start_and_the_end_of_a_long_response_are_kept(server, wire, ask, tmp_path):
     body = b"".join(wire.delta(f"word{number} ") for number in range(2000))
     server.reply(wire.sse(body, end=True))
     got = ask.stream(client_options={"max_record_bytes": 20_000})
@@ -400,7 +400,7 @@ def test_the_beginning_and_the_end_of_a_long_answer_are_kept(server, wire, ask, 
         Service(replay=tmp_path / "x.acecast")
 
 
-def test_a_picture_larger_than_the_recording_is_kept_in_part_and_recognised(
+def test_an_image_larger_than_the_recording_is_truncated_and_still_matched(
     server, wire, make_ask, tmp_path
 ):
     server.reply(wire.refusal())
@@ -421,7 +421,7 @@ def test_a_picture_larger_than_the_recording_is_kept_in_part_and_recognised(
         assert str(ask_about(service.url, picture)) == str(first)
 
 
-def test_a_stream_under_way_can_be_saved(server, wire, tmp_path):
+def test_a_stream_in_progress_can_be_saved(server, wire, tmp_path):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
         await reader.read()

@@ -300,7 +300,7 @@ def happen(ask, server, wire, all_logs):
     ("failure", "method"),
     [(name, way) for name, (_, _, ways, _) in FAILURES.items() for way in ways],
 )
-def test_nothing_that_is_written_holds_the_token(happen, wire, monkeypatch, failure, method):
+def test_no_written_text_holds_the_token(happen, wire, monkeypatch, failure, method):
     cls, set_up, _, options = FAILURES[failure]
     # what a client unpickles with is not what it was made with
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-of-the-environment")
@@ -314,13 +314,13 @@ def test_nothing_that_is_written_holds_the_token(happen, wire, monkeypatch, fail
     assert not leaks
 
 
-def test_every_error_class_is_tried():
+def test_every_error_class_is_covered():
     tried = {cls.__name__ for cls, *_ in FAILURES.values()}
     assert set(errors.__all__) - NEVER_RAISED_HERE == tried
 
 
 @pytest.mark.leaves("blocking calls")  # as above
-def test_a_writer_that_leaks_is_noticed(happen, wire):
+def test_a_leaking_writer_is_detected(happen, wire):
     happened = happen("chat", errors.AuthenticationError, refused("401 No"), {})
     happened.error.add_note(f"asked with {wire.token}")
     assert any(wire.token in one for one in text(happened))
@@ -348,7 +348,7 @@ def test_the_command_line_does_not_show_the_token(server, wire, monkeypatch, fai
 
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
-def test_what_the_emulator_recorded_does_not_show_the_token(acechat_service, kind):
+def test_requests_recorded_by_the_emulator_do_not_show_the_token(acechat_service, kind):
     settings = {"base_url": acechat_service.url, "api_token": acechat_service.token, "proxy": ""}
 
     async def call():
@@ -368,7 +368,7 @@ def test_what_the_emulator_recorded_does_not_show_the_token(acechat_service, kin
 
 @pytest.mark.parametrize("size", [10, 1_100_000], ids=["small", "large"])
 @pytest.mark.parametrize("way", ["cancel", "wait_for", "timeout"])
-def test_a_call_that_the_caller_ends_shows_no_token_in_its_traceback(server, wire, way, size):
+def test_an_interrupted_call_shows_no_token_in_its_traceback(server, wire, way, size):
     async def silent(reader, writer, number):
         await reader.read()
 

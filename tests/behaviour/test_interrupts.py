@@ -126,9 +126,7 @@ def interrupted(action, client, at):
 
 @pytest.mark.parametrize("action", [chat, stream, run])
 @pytest.mark.parametrize("first", [True, False], ids=["first-call", "later-call"])
-def test_a_call_that_is_interrupted_at_any_bytecode_leaves_a_client_that_works(
-    settings, action, first
-):
+def test_a_call_interrupted_at_any_bytecode_leaves_a_usable_client(settings, action, first):
     client = Client(**settings)
     at = 0
     while True:
@@ -146,7 +144,7 @@ def test_a_call_that_is_interrupted_at_any_bytecode_leaves_a_client_that_works(
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
-def test_close_that_is_interrupted_at_any_bytecode_can_be_called_again(settings, used):
+def test_close_interrupted_at_any_bytecode_can_be_repeated(settings, used):
     at = 0
     while True:
         client = Client(**settings)
@@ -224,7 +222,7 @@ BROKEN = {
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_what_fails_in_the_thread_of_the_loop_reaches_the_caller(
+def test_exceptions_in_the_loop_thread_reach_the_caller(
     settings, monkeypatch, action, broken, started
 ):
     client = Client(**settings)
@@ -303,7 +301,7 @@ def test_a_stream_closed_by_another_thread_is_interrupted_or_at_its_end(settings
     assert StreamInterruptedError in outcomes
 
 
-def test_a_tool_that_cannot_be_cancelled_does_not_hold_close(service, settings):
+def test_an_uncancellable_tool_does_not_delay_close(service, settings):
     hold = threading.Event()
 
     async def stubborn() -> str:

@@ -332,7 +332,7 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_ends(run, name):
+def test_a_program_with_other_libraries_exits(run, name):
     packages, program, output = PROGRAMS[name]
     need(*packages)
 
@@ -341,7 +341,7 @@ def test_a_program_ends(run, name):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 @pytest.mark.parametrize("name", NEEDS_312)
-def test_a_program_with_eager_tasks_ends(run, name):
+def test_a_program_with_eager_tasks_exits(run, name):
     words = run(NEEDS_312[name], python=["-W", "ignore::DeprecationWarning"])
 
     assert set(words.split()) == {"async", "x"}
