@@ -26,7 +26,7 @@ from acechat._sync.event_loop_thread import EventLoopThread
 
 
 def streams_without_end(server, wire):
-    """Return a handler that answers calls whole, and streams with a word that nothing follows."""
+    """Return a handler that completes calls, and stalls streams after one delta."""
 
     async def handler(reader, writer, number):
         if server.requests[-1].json.get("stream"):
@@ -49,7 +49,7 @@ def settings(server, wire):
 
 @pytest.fixture
 def echo(server, wire):
-    """Answer each request with what it says."""
+    """Respond to each request with its own content."""
 
     async def handler(reader, writer, number):
         asked = server.requests[-1].json
@@ -435,7 +435,7 @@ def test_close_never_leaves_a_thread_waiting(server, wire, settings):
                     client.stream("Hi").collect()
             except ClientClosedError:
                 stuck.append("fine")
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is shown
+            except BaseException as error:  # noqa: BLE001 - it is reported by the test
                 stuck.append(error)
 
         threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
@@ -500,12 +500,12 @@ def test_dropped_clients_close_their_connections_before_their_loops_end(server, 
         assert Client(wire.token, base_url=server.url).chat("Hi").text == "Hello"
 
 
-# what a call raises
+# raised by a call
 
 
 @pytest.fixture
 def wants_a_tool(server, wire):
-    """Let the model call the tool ``leave``, whatever it is asked."""
+    """Let the model call the tool ``leave`` in every response."""
     call = {"id": "t-1", "type": "function", "function": {"name": "leave", "arguments": "{}"}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
@@ -697,13 +697,13 @@ def test_ctrl_c_while_the_loop_starts_or_ends_leaves_no_thread(echo, settings, m
 
 
 def in_threads(*works):
-    """Run each in a thread; return what they returned or raised."""
+    """Run each in a thread; return the values or exceptions."""
     results = [None] * len(works)
 
     def note(number, work):
         try:
             results[number] = work()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is shown
+        except BaseException as error:  # noqa: BLE001 - it is reported by the test
             results[number] = error
 
     threads = [threading.Thread(target=note, args=one, daemon=True) for one in enumerate(works)]

@@ -1,4 +1,4 @@
-"""What a broken or hostile service may cost: requests, memory, words. Marks: the case table."""
+"""Limits on the cost of a broken or hostile service. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_clients_start_and_stop_concurrently_in_many_threads(server, wire, setti
             for _ in range(15):
                 with Client(**settings) as client:
                     client.chat("Hello")
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the test fails
+        except BaseException as error:  # noqa: BLE001 - the test fails with it
             failed.append(error)
 
     interval = sys.getswitchinterval()
@@ -266,7 +266,7 @@ def test_a_client_in_a_task_cancelled_by_the_end_of_the_loop_ends_silently(scrip
     assert done.stderr == ""
 
 
-# ---- what cannot be sent
+# ---- arguments that cannot be sent
 
 
 @pytest.mark.parametrize("value", ["\x01", "\x0b", "\x7f", "\udcff", "a\rb"])

@@ -1,4 +1,4 @@
-"""Turns over the wire: whole or not at all."""
+"""Turns over the wire are added to the history completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def settings(server, wire):
 
 
 @pytest.fixture
-def talk(colour, settings):
-    """Run steps with a conversation of either colour: ``talk(step, …)``, each a function of it."""
+def talk(mode, settings):
+    """Run steps with a conversation, async or sync: ``talk(step, …)``, each a function of it."""
 
     def run(*steps, **options):
-        if colour == "blocking":
+        if mode == "blocking":
             with Client(**settings) as client:
                 conversation = client.conversation(**options)
                 for step in steps:
@@ -167,7 +167,7 @@ def test_an_unfinished_stream_leaves_the_history_unchanged(server, wire, setting
                 next(reading)
         elif how == "break":
             with pytest.warns(ResourceWarning, match="with client.stream"):
-                next(conversation.stream("1"))  # what a loop that breaks leaves
+                next(conversation.stream("1"))  # the warning of a broken loop
         else:
             conversation.stream("1")
         conversation.send("2")
@@ -232,7 +232,7 @@ def test_a_fork_is_independent(talk, server, wire):
     assert texts(forks[0]) == ["1", "one", "2", "two"]
 
 
-@pytest.mark.leaves("blocking calls")  # save and load are for small files, and say so
+@pytest.mark.leaves("blocking calls")  # save and load are for small files, as documented
 def test_a_saved_conversation_can_be_continued(talk, server, wire, tmp_path):
     server.reply(wire.ok("one"))
     path = tmp_path / "talk.json"

@@ -16,9 +16,9 @@ from acechat._http import direct as _direct
 
 @pytest.fixture
 def early_bird(wire):
-    """Serve whoever connects: answer after the head of a request, and read no more of it.
+    """Serve all clients: respond after the head of a request, without reading its body.
 
-    It yields its URL and the connections that it got.
+    Yields its URL and the connections that were made.
     """
     connections = []
 

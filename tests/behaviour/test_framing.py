@@ -91,7 +91,7 @@ def test_invalid_http_is_an_error(either, server, method, sent):
 
 @pytest.mark.case("net-cl-long")
 def test_bytes_beyond_content_length_are_never_another_response(server, wire, kept):
-    # What comes together with the answer makes aiohttp drop both: test_bounds.py.
+    # Bytes in the packet of the response make aiohttp drop both: test_bounds.py.
     async def handler(reader, writer, number):
         if number > 1:
             writer.write(wire.ok("second"))
@@ -114,7 +114,7 @@ def test_unsolicited_bytes_are_never_a_response(server, wire, kept, pause):
         if number > 1:
             writer.write(wire.ok("second"))
             return
-        # In one packet: what comes after the next request was sent nobody can tell apart.
+        # In one packet: bytes that arrive after the next request look like its response.
         writer.write(wire.ok("first") + (b"" if pause else wire.ok("unasked")))
         if pause:
             await writer.drain()
@@ -248,7 +248,7 @@ def test_a_compressed_stream_is_read_as_it_arrives(server, wire, ask):
         writer.write(piece(wire.events("lo")) + wire.chunk(squeeze.flush()) + wire.chunk(b""))
 
     server.handler = handler
-    if ask.colour == "blocking":
+    if ask.mode == "blocking":
         with Client(**ask.options({})) as client, client.stream("Hi") as stream:
             assert str(next(stream)) == "Hel"
             server._loop.call_soon_threadsafe(go_on.set)
@@ -267,7 +267,7 @@ def test_a_compressed_stream_is_read_as_it_arrives(server, wire, ask):
 @BOTH
 @pytest.mark.case("enc-gzip-truncated")
 def test_a_truncated_compressed_body_is_an_error(either, server, wire, method):
-    # The length is that of what was sent
+    # The length is that of the bytes sent
     kind = "application/json" if method == "chat" else "text/event-stream"
     body = wire.ok().partition(b"\r\n\r\n")[2] if method == "chat" else wire.events("Hello" * 50)
     cut = gzip.compress(body, mtime=0)[:-30]
@@ -341,12 +341,12 @@ BOMB = """
     ],
 )
 def test_a_decompression_bomb_is_stopped_early(
-    script, server, wire, colour, status, kind, body, call, raised
+    script, server, wire, mode, status, kind, body, call, raised
 ):
     body = gzip.compress(body % (b" " * 100 * 2**20), 6)
     server.reply(wire.http(body, status, kind, Content_Encoding="gzip"))
     method = 'client.chat("Hi")' if call == "chat" else 'client.stream("Hi").collect()'
-    done = script(BOMB.replace("METHOD", method).replace("COLOUR", colour))
+    done = script(BOMB.replace("METHOD", method).replace("COLOUR", mode))
     assert done.stdout.startswith(raised)
 
 
@@ -439,7 +439,7 @@ def test_a_large_request_arrives_completely(ask, server, wire):
 
 
 def test_an_early_response_to_a_large_request_is_accepted(make_server, make_ask, wire):
-    # nginx answers 413 after the head, and closes
+    # nginx sends 413 after the head, and closes
     async def early(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(wire.http(b"<html><title>413</title>", "413 Too Large", "text/html"))

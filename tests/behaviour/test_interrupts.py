@@ -1,4 +1,4 @@
-"""Ctrl-C at every bytecode of a waiting caller, and exceptions in all that the loop's thread runs.
+"""Ctrl-C at every bytecode of a waiting caller, and exceptions in every step of the loop's thread.
 
 A trace function raises KeyboardInterrupt where a signal handler could, so that no luck is needed.
 """
@@ -83,7 +83,7 @@ class Interrupt:
         self.raised = False
 
     def __call__(self, frame, event, arg):
-        # Python itself swallows what is raised in a finalizer.
+        # Python itself swallows exceptions in a finalizer.
         if frame.f_code.co_filename not in FILES or _called_by(frame, "__del__"):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
@@ -109,7 +109,7 @@ def _called_by(frame, name):
 def interrupted(action, client, at):
     """Run *action* and interrupt it; return False if it ended before its *at*-th bytecode.
 
-    In a thread of its own: CPython may keep an exception current in a thread whose trace function
+    In a new thread: CPython may keep an exception current in a thread whose trace function
     raises in the middle of an exception handler.
     """
     interrupt = Interrupt(at)

@@ -36,7 +36,7 @@ def settings(server, wire):
 
 
 def hold(server, *pieces):
-    """Send *pieces*, and then nothing until the client goes away."""
+    """Send *pieces*, and then nothing until the client disconnects."""
 
     async def handler(reader, writer, number):
         for piece in pieces:
@@ -52,14 +52,14 @@ def begun(wire):
 
 
 async def until(condition, within=2.0):
-    """Wait for what happens in the server's thread."""
+    """Wait until a condition holds in the server's thread."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - an event of another loop
             await asyncio.sleep(0.005)
 
 
 async def read_one(stream):
-    """Leave the loop over a stream that nobody holds."""
+    """Break a loop over a stream without another reference."""
     async for _ in stream:
         break
 
@@ -138,10 +138,10 @@ def test_a_stale_connection_is_replaced_without_an_attempt(server, wire, kept, e
     assert server.connections == 2
 
 
-@pytest.mark.parametrize(("colour", "at_once"), [("async", 1000), ("blocking", 200)])
+@pytest.mark.parametrize(("mode", "at_once"), [("async", 1000), ("blocking", 200)])
 @pytest.mark.case("life-1000")
-def test_1000_calls_run_concurrently(server, wire, settings, colour, at_once):
-    # The table gives them 2 s. That all are under way together says the same on a busy machine:
+def test_1000_calls_run_concurrently(server, wire, settings, mode, at_once):
+    # The table gives them 2 s. On a busy machine, that all are in progress together shows the same:
     # there is no hidden limit of 100. Callers that wait need a thread each, so they are fewer.
     waiting = asyncio.Event()
 
@@ -163,7 +163,7 @@ def test_1000_calls_run_concurrently(server, wire, settings, colour, at_once):
         with Client(**settings) as client, ThreadPoolExecutor(at_once) as pool:
             return {reply.text for reply in pool.map(client.chat, map(str, range(at_once)))}
 
-    assert (asyncio.run(crowd()) if colour == "async" else threads()) == {"Hello"}
+    assert (asyncio.run(crowd()) if mode == "async" else threads()) == {"Hello"}
 
 
 @pytest.mark.parametrize("kind", ["chat", "stream", "failing", "cancelled"])
@@ -344,7 +344,7 @@ def test_an_asyncio_timeout_of_the_caller_stays_a_timeout(server, settings):
 
 
 def test_a_cancelled_upload_closes_its_connection(make_server, settings, wire):
-    # close() of a transport waits until the peer has read what it never will
+    # close() of a transport waits until the peer has read everything, which it never does
     async def deaf(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.pause_reading()
@@ -420,7 +420,7 @@ def test_breaking_a_blocking_loop_closes_the_connection_and_warns(server, wire, 
     hold(server, begun(wire))
     with Client(**settings) as client:
         with pytest.warns(ResourceWarning, match="with client.stream"):
-            next(iter(client.stream("Hi")))  # what a loop that breaks leaves
+            next(iter(client.stream("Hi")))  # the warning of a broken loop
         assert server.gone(0.5)
 
 
@@ -633,7 +633,7 @@ def test_an_unused_client_can_be_closed(settings):
     asyncio.run(AsyncClient(**settings).aclose())
 
 
-# ---- what errors leave
+# ---- errors leave no resources behind
 
 
 @pytest.mark.parametrize("method", ["chat", "stream"])
@@ -671,14 +671,14 @@ def test_failures_leave_no_connections_or_tasks(ask, server, wire, method, fault
             call = session.stream("Hi").collect() if stream else session.chat("Hi")
             with pytest.raises(AceChatError):
                 await call
-            # A refusal leaves an idle connection, which serves the next call.
+            # An error response leaves an idle connection, which serves the next call.
             await until(lambda: not server.open or fault in {"refusal", "bad-json", "html"}, 1)
             gc.collect()
             await asyncio.sleep(0)
             assert asyncio.all_tasks() == {asyncio.current_task()}
         assert not complaints
 
-    if ask.colour == "async":
+    if ask.mode == "async":
         asyncio.run(run())
     else:
         with Client(**client) as session, pytest.raises(AceChatError):

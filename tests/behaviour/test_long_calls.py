@@ -1,4 +1,4 @@
-"""`chat` on a stream, and models that take over, in both colours."""
+"""`chat` on an internal stream, and fallback models, async and sync."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_invalid_fallback_models_are_rejected(asking, models):
         asking(client_options={"fallback_models": models})
 
 
-# answers of a type
+# completions with an output type
 
 
 @pytest.mark.parametrize("streaming", ["never", "always"])

@@ -1,4 +1,4 @@
-"""Functions between a call and the network: once per attempt, in both colours."""
+"""Functions between a call and the network: once per attempt, async and sync."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 @pytest.fixture
 def through(ask):
-    """Ask in one of two ways through *middleware*; return the text."""
+    """Send one call through *middleware*, async or sync; return the text."""
 
     def run(method, *middleware, max_concurrency=None, **options):
         settings = {"middleware": middleware, "max_concurrency": max_concurrency}
@@ -40,7 +40,7 @@ def through(ask):
 
 
 def answer(server, wire):
-    """Answer as asked: whole, or as a stream."""
+    """Respond as requested: complete, or as a stream."""
 
     async def handler(reader, writer, number):
         streamed = server.requests[-1].json.get("stream")

@@ -1,4 +1,4 @@
-"""What calls cost, what they may cost, and the catalogue, in both colours."""
+"""Cost, budgets and the catalogue, async and sync."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 
 @pytest.fixture
-def client(colour, acechat_service):
-    """Make a client whose methods block, in either colour."""
+def client(mode, acechat_service):
+    """Return a client whose methods block, async or sync."""
     made = []
 
     def make(**options):
         settings = {"base_url": acechat_service.url, **options}
-        if colour == "blocking":
+        if mode == "blocking":
             made.append(Client(TOKEN, **settings))
             return made[-1]
         return Awaited(AsyncClient(TOKEN, **settings))
@@ -120,10 +120,10 @@ def test_failed_calls_do_not_count(client, acechat_service, method):
     assert one.meter.calls == 1
 
 
-def test_a_conversation_has_its_own_meter(acechat_service, colour):
+def test_a_conversation_has_its_own_meter(acechat_service, mode):
     acechat_service.script(ok("a", cost=1), ok("b", cost=2), ok("c", cost=4))
     settings = {"base_url": acechat_service.url}
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(TOKEN, **settings) as client:
             talk = client.conversation()
             talk.send("one")
@@ -199,12 +199,12 @@ def test_a_truncated_completion_with_reported_usage_counts_once(kind, end, serve
 
 
 @pytest.fixture
-def in_a_conversation(colour, acechat_service):
-    """Return what takes a turn that asks for an int, with all that may fail, and both meters."""
+def in_a_conversation(mode, acechat_service):
+    """Return a function that sends a turn with output type int, and both meters."""
 
     def turn(model):
         settings = {"base_url": acechat_service.url, "retries": 1, "timeout": 1, "model": model}
-        if colour == "blocking":
+        if mode == "blocking":
             with Client(TOKEN, **settings) as client:
                 talk = client.conversation()
                 with suppress(AceChatError):
@@ -334,13 +334,13 @@ def as_type(content_type):
     return change
 
 
-def crowd(colour, service, size, method="chat", *, last=True, **options):
-    """Ask *size* times at once; return what became of each, and the client's last word.
+def crowd(mode, service, size, method="chat", *, last=True, **options):
+    """Make *size* calls at once; return their outcomes, and a last completion.
 
-    That is an answer that it gives when its budget is whole again; None unless *last*.
+    The last completion is requested after a reset of the budget; None unless *last*.
     """
     settings = {"base_url": service.url, "timeout": 5, **options}
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(TOKEN, **settings) as client:
 
             def ask():
@@ -374,11 +374,11 @@ def crowd(colour, service, size, method="chat", *, last=True, **options):
 
 @BOTH
 def test_a_call_waiting_for_a_slot_is_not_sent_once_the_budget_is_reached(
-    colour, acechat_service, method
+    mode, acechat_service, method
 ):
     events = []
     got, after = crowd(
-        colour,
+        mode,
         acechat_service,
         10,
         method,
@@ -390,7 +390,7 @@ def test_a_call_waiting_for_a_slot_is_not_sent_once_the_budget_is_reached(
     refused = [one for one in got if isinstance(one, BudgetExceededError)]
     assert len(refused) == 9
     assert all(error.attempts == () for error in refused)
-    assert after.text  # all turns were given back
+    assert after.text  # all slots were released
     assert len(acechat_service.requests) == 2
     failed = [event for event in events if isinstance(event, CallFailed)]
     assert not any(event.may_be_billed or event.attempts for event in failed)
@@ -451,11 +451,11 @@ SLOW = [
 @BOTH
 @pytest.mark.parametrize("between", SLOW, ids=lambda one: one.__name__)
 def test_a_slow_middleware_exceeds_the_budget_by_one_call_at_most(
-    colour, acechat_service, method, between
+    mode, acechat_service, method, between
 ):
     acechat_service.script(*[ok("Hi", usage=PAID)] * 30)
     crowd(
-        colour,
+        mode,
         acechat_service,
         12,
         method,
@@ -470,8 +470,8 @@ def test_a_slow_middleware_exceeds_the_budget_by_one_call_at_most(
 
 
 @BOTH
-def test_a_truncated_completion_read_by_a_middleware_counts_at_once(colour, server, wire, method):
-    """It had reported its usage before it was cut."""
+def test_a_truncated_completion_read_by_a_middleware_counts_at_once(mode, server, wire, method):
+    """It had reported its usage before it was truncated."""
 
     async def handler(reader, writer, number):
         body = wire.delta("Hel", usage=PAID) + wire.delta("lo")
@@ -479,7 +479,7 @@ def test_a_truncated_completion_read_by_a_middleware_counts_at_once(colour, serv
 
     server.handler = handler
     got, _ = crowd(
-        colour,
+        mode,
         server,
         6,
         method,
@@ -561,7 +561,7 @@ def test_a_middleware_may_use_the_client_after_reading_the_response(acechat_serv
 
 @pytest.mark.parametrize("way", ["chat", "stream", "conversation", "run", "run_stream"])
 @pytest.mark.parametrize("amount", ["1e999999999", "-1e999999999", "-1", '"sNaN"', '"inf"'])
-def test_an_invalid_cost_does_not_lose_the_completion(acechat_service, colour, way, amount):
+def test_an_invalid_cost_does_not_lose_the_completion(acechat_service, mode, way, amount):
     body = (
         f'{{"usage": {{"total_tokens": 5, "cost": {{"amount": {amount}}}}},'
         '"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
@@ -582,7 +582,7 @@ def test_an_invalid_cost_does_not_lose_the_completion(acechat_service, colour, w
         async with AsyncClient(TOKEN, **options) as client:
             return [await ask(client) for _ in range(2)], client.meter.snapshot()
 
-    if colour == "async":
+    if mode == "async":
         got, spent = asyncio.run(main())
     else:
         with Client(TOKEN, **options) as client:
@@ -593,11 +593,11 @@ def test_an_invalid_cost_does_not_lose_the_completion(acechat_service, colour, w
 
 
 def test_a_call_waiting_for_the_rate_limit_is_not_sent_once_the_budget_is_reached(
-    colour, acechat_service, monkeypatch
+    mode, acechat_service, monkeypatch
 ):
     monkeypatch.setattr("acechat._policy.rate_limiter._WINDOW", 0.3)
     got, after = crowd(
-        colour,
+        mode,
         acechat_service,
         3,
         budget=Budget(tokens=5),
@@ -609,9 +609,9 @@ def test_a_call_waiting_for_the_rate_limit_is_not_sent_once_the_budget_is_reache
     assert len(acechat_service.requests) == 2
 
 
-def test_calls_in_progress_exceed_the_budget_by_their_own_cost_at_most(colour, acechat_service):
+def test_calls_in_progress_exceed_the_budget_by_their_own_cost_at_most(mode, acechat_service):
     acechat_service.script(*[pace(0.3, of=ok("Hi", usage={"total_tokens": 10}))] * 2)
-    got, _ = crowd(colour, acechat_service, 6, budget=Budget(tokens=1), max_concurrency=2)
+    got, _ = crowd(mode, acechat_service, 6, budget=Budget(tokens=1), max_concurrency=2)
 
     spent = [one.usage.total_tokens for one in got if not isinstance(one, Exception)]
     assert spent == [10, 10]
@@ -622,8 +622,8 @@ def test_calls_in_progress_exceed_the_budget_by_their_own_cost_at_most(colour, a
     params=["async run", "async turns", "async run_stream", "blocking run", "blocking run_stream"]
 )
 def run(request, acechat_service):
-    """Run a tool until the model answers, in several ways; return the turns."""
-    colour, way = request.param.split()
+    """Run a tool until the model stops, with several methods; return the turns."""
+    mode, way = request.param.split()
 
     def add(a: int, b: int) -> int:
         return a + b
@@ -637,7 +637,7 @@ def run(request, acechat_service):
 
     def go(client_options=None, **options):
         settings = client_options or {}
-        if colour == "async":
+        if mode == "async":
             return asyncio.run(main(settings, options))
         with Client(TOKEN, base_url=acechat_service.url, **settings) as client:
             if way == "run":

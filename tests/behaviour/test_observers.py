@@ -1,4 +1,4 @@
-"""What observers and the log are told about calls, in both colours, over real sockets."""
+"""Events for observers and log records, async and sync, over real sockets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 @pytest.fixture
 def watched(make_ask, acechat_service):
-    """Ask the emulator with an observer; return the events."""
+    """Call the emulator with an observer; return the events."""
     asking = make_ask(acechat_service.url)
 
     def run(method, *content, observers=None, **options):
@@ -126,12 +126,12 @@ def test_a_truncated_stream_may_be_billed(watched, acechat_service):
     assert (events[-1].failure, events[-1].may_be_billed) == ("partial", True)
 
 
-def test_an_unfinished_stream_is_reported_as_cancelled(acechat_service, colour):
+def test_an_unfinished_stream_is_reported_as_cancelled(acechat_service, mode):
     events = []
     settings = {"api_token": TOKEN, "base_url": acechat_service.url, "observers": [events.append]}
     acechat_service.script(stall(5, after=4, of=ok("one two three four")))
 
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(**settings) as client, client.stream("Hello") as stream:
             next(stream)
     else:
@@ -369,7 +369,7 @@ def test_without_logging_configuration_no_output_is_written(script, server, wire
     assert (done.stdout, done.stderr) == ("Hello\n", "")
 
 
-# nobody watches
+# no observer
 
 
 def test_without_an_observer_a_successful_call_creates_no_event(

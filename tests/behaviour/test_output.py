@@ -1,4 +1,4 @@
-"""A type asked for and answered with, over the wire, in both colours."""
+"""Structured output over the wire, async and sync."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ REFUSED = "Thinking may not be enabled when tool_choice forces tool use."
 
 
 class Caller:
-    """A client of either colour, for one call."""
+    """A client, async or sync, for one call."""
 
-    def __init__(self, colour, service):
-        self.blocking = colour == "blocking"
+    def __init__(self, mode, service):
+        self.blocking = mode == "blocking"
         self.settings = {
             "api_token": service.token,
             "base_url": service.url,
@@ -74,7 +74,7 @@ class Caller:
         return asyncio.run(go())
 
     def partials(self, **options):
-        """Return what was seen, the answer, and the error in its place."""
+        """Return the partials, the completion, and the error."""
         seen = []
         try:
             answer = self._blocking(seen, options) if self.blocking else self._async(seen, options)
@@ -100,7 +100,7 @@ class Caller:
         return asyncio.run(go())
 
     def turns(self, *, stream=False):
-        """Return a conversation after a turn that answered with a Plan, and one in words."""
+        """Return a conversation after a turn with a Plan and a turn with text."""
         if self.blocking:
             with Client(**self.settings) as client:
                 talk = client.conversation()
@@ -125,8 +125,8 @@ class Caller:
 
 
 @pytest.fixture
-def caller(colour, acechat_service):
-    return Caller(colour, acechat_service)
+def caller(mode, acechat_service):
+    return Caller(mode, acechat_service)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_a_prepared_request_streams_where_chat_does(make_ask, acechat_service, s
     asking = make_ask(acechat_service.url)
     settings = {"api_token": acechat_service.token, "streaming": streaming}
     asking.chat("Count to 3", client_options=settings, **options)
-    kind = Client if asking.colour == "blocking" else AsyncClient
+    kind = Client if asking.mode == "blocking" else AsyncClient
     prepared = kind(base_url=acechat_service.url, **settings).prepare("Count to 3", **options)
 
     assert prepared.request.body == acechat_service.requests[0].body
@@ -85,7 +85,7 @@ def test_the_curl_command_shows_no_token(kind, token):
     assert {"X-Team: ***", "X-Key: k ***"} <= set(shown)
     assert json.loads(shown[-1])["messages"][1]["content"] == "I am ***."
     assert token not in repr(prepared)
-    assert prepared.json()["messages"][1]["content"] == f"I am {token}."  # it is what is sent
+    assert prepared.json()["messages"][1]["content"] == f"I am {token}."  # the request that is sent
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
@@ -110,7 +110,7 @@ def test_a_prepared_request_counts_its_tokens(make_ask, acechat_service):
     asking = make_ask(acechat_service.url)
     options = asking.options({"api_token": acechat_service.token})
 
-    if asking.colour == "blocking":
+    if asking.mode == "blocking":
         with Client(**options) as client:
             counted = client.prepare("one two three", system="four").count_tokens()
     else:

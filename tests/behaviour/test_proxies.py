@@ -15,7 +15,7 @@ from acechat import ConfigurationError, ConnectError, RequestTimeoutError, Timeo
 
 @pytest.fixture
 def make_proxy(make_server):
-    """Start a proxy that notes what it is asked: ``proxy.asked`` holds (line, headers)."""
+    """Start a proxy that records its requests: ``proxy.asked`` holds (line, headers)."""
 
     def make(refuse=b""):
         asked = []

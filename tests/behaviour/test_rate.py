@@ -1,4 +1,4 @@
-"""The rate limit that all callers of a client share, in both colours, over real sockets."""
+"""The rate limit shared by all calls of a client, async and sync, over real sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = "emulated-token"
 
 @pytest.fixture
 def shorter_minutes(monkeypatch):
-    """Let a minute last 0.6 s."""
+    """Shorten a minute to 0.6 s."""
     monkeypatch.setattr("acechat._policy.rate_limiter._WINDOW", 0.6)
 
 
@@ -34,12 +34,12 @@ def gaps(service):
     return [after - before for before, after in itertools.pairwise(times)]
 
 
-def test_copies_of_a_client_share_the_rate_limit(acechat_service, colour, shorter_minutes):
+def test_copies_of_a_client_share_the_rate_limit(acechat_service, mode, shorter_minutes):
     settings = {
         "base_url": acechat_service.url,
         "rate_limit": RateLimit(requests_per_minute=2),
     }
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(TOKEN, **settings) as client:
             copy = client.with_options(retries=1)
             work = [

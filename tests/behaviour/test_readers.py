@@ -1,4 +1,4 @@
-"""Who reads what arrives: one task each, of its own answer alone."""
+"""One task at a time reads a stream, and each reads its own response only."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from acechat._sync import delta_queue as _pipe
 
 @pytest.fixture
 def on_one_connection(server, wire):
-    """Serve two streams on one connection: the first comes whole, the second breaks.
+    """Serve two streams on one connection: the first is complete, the second breaks.
 
-    Each goes on when it is told to.
+    Each continues when its event is set.
     """
     parts = [threading.Event(), threading.Event()]
 
@@ -49,13 +49,13 @@ def on_one_connection(server, wire):
 def test_responses_on_one_connection_are_not_mixed(server, wire, on_one_connection):
     async def tell(number):
         on_one_connection[number - 1].set()
-        await asyncio.sleep(0.2)  # it arrives while nobody reads
+        await asyncio.sleep(0.2)  # it arrives while no task reads
 
     async def read():
         async with AsyncClient(wire.token, base_url=server.url, retries=1) as client:
             slow, next_one = client.stream("1"), client.stream("2")
             texts = [str(await anext(slow))]
-            await tell(1)  # whole: the connection is free
+            await tell(1)  # complete: the connection is free
             texts.append(str(await anext(next_one)))
             await tell(2)
             texts += [str(delta) async for delta in slow]

@@ -1,4 +1,4 @@
-"""The recording relay: what passes through is unchanged, and written down without the token."""
+"""The recording relay forwards bytes unchanged, and records them without the token."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def relay(server, path):
 
 @contextmanager
 def recorded(service, path):
-    """Make a client that talks to *service* through a relay."""
+    """Return a client of *service* through a relay."""
     with relay(service, path) as between, Client(service.token, base_url=between.url) as client:
         yield client
 

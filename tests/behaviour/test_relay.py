@@ -1,4 +1,4 @@
-"""Streams that are passed on: through real servers, to clients that were never told of acechat."""
+"""Streams relayed by real servers to clients other than acechat."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def reader(url):
 
 
 def post(url, **options):
-    """Ask as a page would; return the connection's socket and the response."""
+    """Send the request of a page; return the socket and the response."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     body = json.dumps({"messages": ONE, "stream": True})
     connection.request("POST", relays.PATH, body, {"Content-Type": "application/json"}, **options)
@@ -96,7 +96,7 @@ def read(url):
 
 
 def leave(service, connection, response, how="shutdown"):
-    """Close the page while the service still answers; return whether it notices in a second."""
+    """Close the page during a response; return whether the service notices within a second."""
     assert service.connections
     if how == "reset":
         page = connection.sock or response.fp.raw._sock
@@ -296,7 +296,7 @@ def test_a_page_response_begun_at_once_receives_the_error_event(name, start, ace
 
 
 def test_a_slow_page_pauses_the_network_read(url, acechat_service):
-    """Back pressure: an answer of 40 MB waits in the network, not in the relay's memory."""
+    """Back pressure: a response of 40 MB waits in the network, not in the relay's memory."""
     acechat_service.script(ok(["x" * 10_000] * 4_000))
     connection, response = post(url)
     response.read(200)

@@ -1,4 +1,4 @@
-"""What is sent again, when, and what never is. Marks name the cases of the table."""
+"""Which failures are retried, and when. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def whole(wire, method):
 
 
 def after_each(server, wire, *faults):
-    """Answer with *faults*, functions of the writer, and then well."""
+    """Respond with *faults*, functions of the writer, and then successfully."""
 
     async def handler(reader, writer, number):
         if number <= len(faults):
@@ -363,7 +363,7 @@ def test_a_malformed_success_is_not_retried(either, server, wire, method, body):
 
 
 def test_a_truncated_complete_response_is_not_retried(ask, server, wire):
-    # The table says "retryable"; design.md, section 4: it was answered, so it is not sent again.
+    # "retryable" in the table, but a request with a response is not sent again.
     async def handler(reader, writer, number):
         writer.write(wire.ok()[:-10])
         writer.close()

@@ -1,4 +1,4 @@
-"""The token is shown to nobody: law 11, over the wire. Marks name the cases of the table."""
+"""The token is never shown: law 11, over the wire. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from acechat import AceChatError, AsyncClient, Client, ConfigurationError, RetryPolicy, Timeout
 
-COLOURS = pytest.mark.parametrize("kind", [AsyncClient, Client])
+MODES = pytest.mark.parametrize("kind", [AsyncClient, Client])
 BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 
@@ -152,7 +152,7 @@ def test_failures_show_no_token(ask, server, wire, unused_port, method, fault, c
             return client.chat("Hi") if method == "chat" else client.stream("Hi").collect()
 
     with pytest.raises(AceChatError) as caught:
-        asyncio.run(run(), debug=True) if ask.colour == "async" else block()
+        asyncio.run(run(), debug=True) if ask.mode == "async" else block()
     assert not leaks(caught.value, wire.token)
     assert not deep(caught.value, wire.token)
     assert wire.token not in caplog.text
@@ -180,7 +180,7 @@ def test_a_completion_after_a_failure_does_not_hold_the_token(ask, server, wire)
     assert not deep(ask.chat().response, wire.token)
 
 
-@COLOURS
+@MODES
 @pytest.mark.case("sec-repr")
 def test_a_client_does_not_show_its_token(kind, wire, monkeypatch):
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-of-the-environment")
@@ -200,7 +200,7 @@ def test_a_client_does_not_show_its_token(kind, wire, monkeypatch):
         pytest.param("platform-v1-secret", id="platform"),
     ],
 )
-@COLOURS
+@MODES
 def test_an_invalid_token_is_rejected_without_showing_it(kind, token):
     with pytest.raises(ConfigurationError) as caught:
         kind(token)
@@ -210,7 +210,7 @@ def test_an_invalid_token_is_rejected_without_showing_it(kind, token):
 
 @pytest.mark.parametrize("token", ["", "  ", "Bearer ", "\n"])
 @pytest.mark.case("sec-empty")
-@COLOURS
+@MODES
 def test_an_empty_token_is_rejected_with_the_name_of_its_variable(kind, token):
     with pytest.raises(ConfigurationError, match="ACEDATACLOUD_API_TOKEN"):
         kind(token)

@@ -1,4 +1,4 @@
-"""How streams end, and what they are made of. Marks name the cases of the table."""
+"""The encodings and ends of streams. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_content_received_before_a_break_is_delivered_to_a_later_reader(server, 
         async with AsyncClient(wire.token, base_url=server.url, **ONCE) as client:
             stream = client.stream("Hello")
             first = str(await anext(stream))
-            await asyncio.sleep(0.4)  # meanwhile the rest arrives, and the connection is cut
+            await asyncio.sleep(0.4)  # meanwhile the rest arrives, and the connection breaks
             second = str(await anext(stream))
             with pytest.raises(StreamInterruptedError) as caught:
                 await anext(stream)

@@ -43,7 +43,7 @@ def send_and_wait(server, *pieces, pause=0.0):
 
 
 def drip(server, first, piece, pause=0.05):
-    """Send *first*, and then *piece* for ever."""
+    """Send *first*, and then *piece* without end."""
 
     async def handler(reader, writer, number):
         writer.write(first)
@@ -160,14 +160,14 @@ def test_reasoning_counts_as_content(ask, server, wire):
     assert got.completion.reasoning == "hm" * 6
 
 
-def test_a_slow_reader_does_not_reach_a_timeout(make_ask, server, wire, colour):
+def test_a_slow_reader_does_not_reach_a_timeout(make_ask, server, wire, mode):
     from acechat import AsyncClient, Client
 
     body = b"".join(wire.chunk(wire.delta(letter)) for letter in "Hello")
     body += wire.chunk(wire.delta(finish="stop") + wire.done) + wire.chunk(b"")
     server.reply(wire.head() + body)
     options = make_ask(server.url).options({"timeout": Timeout(idle=0.2, first_token=1)})
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(**options) as client, client.stream("Hello") as stream:
             for _ in stream:
                 time.sleep(0.1)
@@ -279,7 +279,7 @@ def test_a_malformed_first_chunk_ends_the_call(either, server, wire):
 
 
 @pytest.mark.case("to-pool")
-def test_waiting_for_a_slot_counts_towards_the_total_only(make_ask, server, wire, colour):
+def test_waiting_for_a_slot_counts_towards_the_total_only(make_ask, server, wire, mode):
     from acechat import AsyncClient, Client
 
     async def handler(reader, writer, number):
@@ -289,7 +289,7 @@ def test_waiting_for_a_slot_counts_towards_the_total_only(make_ask, server, wire
     server.handler = handler
     options = make_ask(server.url).options({"max_concurrency": 1, "retries": 1})
 
-    limits = Timeout(connect=0.8, first_token=0.8, idle=0.8)  # three turns take 0.9 s
+    limits = Timeout(connect=0.8, first_token=0.8, idle=0.8)  # three calls take 0.9 s
 
     async def crowd():
         async with AsyncClient(**options) as client:
@@ -304,7 +304,7 @@ def test_waiting_for_a_slot_counts_towards_the_total_only(make_ask, server, wire
             hasty = pool.submit(client.chat, "Hello", timeout=Timeout(total=0.2))
             return [one.exception() or one.result() for one in (*patient, hasty)]
 
-    *served, hasty = threads() if colour == "blocking" else asyncio.run(crowd())
+    *served, hasty = threads() if mode == "blocking" else asyncio.run(crowd())
     assert [reply.text for reply in served] == ["Hello"] * 3
     assert hasty.phase == "total"
     assert len(server.requests) == 3

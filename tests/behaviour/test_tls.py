@@ -88,7 +88,7 @@ def test_an_untrusted_certificate_is_not_retried(
     secure, make_ask, trusting, monkeypatch, method, case, reason
 ):
     for name in ("PYTHONHTTPSVERIFY", "SSL_NO_VERIFY", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.setenv(name, "0")  # no way to switch the check off by accident
+        monkeypatch.setenv(name, "0")  # the check cannot be disabled by accident
     server = {
         "unknown": lambda: secure(issuer=trustme.CA()),
         "expired": lambda: secure(not_after=PAST),

@@ -1,4 +1,4 @@
-"""`run` and `run_stream`: the model calls tools until it answers, and what goes wrong meanwhile."""
+"""`run` and `run_stream`: tool calls, turns, events and failures."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def add(a: int, b: int) -> int:
 
 
 def runner(kind, url, token):
-    """Return what runs to the end in one of the four ways; no task may be left behind."""
-    colour, _, stream = kind.partition(" ")
+    """Return a function that runs to the end with one of four methods; no task may remain."""
+    mode, _, stream = kind.partition(" ")
     settings = {"base_url": url, "api_token": token, "retries": 1}
 
     async def asynchronous(*content, **options):
@@ -63,7 +63,7 @@ def runner(kind, url, token):
 
     def run(*content, **options):
         content = content or ("Umbrella?",)
-        if colour == "async":
+        if mode == "async":
             return asyncio.run(asynchronous(*content, **options))
         with Client(**settings) as client:
             if stream:
@@ -88,7 +88,7 @@ def results(result):
     return [(one.content, one.failed) for turn in result for one in turn.results]
 
 
-class TestARun:
+class TestRun:
     def test_it_runs_tool_calls_until_the_model_stops(self, run, acechat_service, asked):
         acechat_service.script(
             call("weather", city="Paris"),
@@ -236,7 +236,7 @@ class TestFailures:
         first, second = caught.value.run.turns
         assert first.results[0].content == "rain in Paris for 1"
         assert len(second.completion.tool_calls) == 2
-        assert len(caught.value.run.messages) == 3  # whole turns alone can be sent again
+        assert len(caught.value.run.messages) == 3  # only complete turns can be sent again
 
     def test_system_exit_in_a_tool_is_a_tool_failure(self, run, acechat_service):
         def leave() -> None:
@@ -397,7 +397,7 @@ class TestFailures:
         assert not acechat_service.requests
 
 
-class TestSideBySide:
+class TestConcurrentCalls:
     def test_calls_of_one_turn_run_concurrently_within_the_limit(self, run, acechat_service):
         now, most = 0, 0
         lock = threading.Lock()
@@ -714,7 +714,7 @@ class TestEvents:
 
 
 def streamed(*pieces, index_of=lambda number: 0):
-    """Make the stream of tool calls as other servers tell them: each piece is (id, name, text)."""
+    """Return a stream of tool calls as other servers send them: each chunk is (id, name, text)."""
     events = []
     for number, (call_id, name, text) in enumerate(pieces):
         function = {"arguments": text} | ({"name": name} if name else {})
@@ -750,7 +750,7 @@ ODD_STREAMS = {
 
 
 def whole(*calls, **more):
-    """Make an answer that calls tools as other servers tell them: each call is (id, arguments)."""
+    """Return a response with tool calls as other servers send them: (id, arguments) each."""
     told = [{**more, "id": one, "function": {"name": "add", "arguments": it}} for one, it in calls]
     message = {"role": "assistant", "content": None, "tool_calls": told}
     return {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
@@ -767,9 +767,9 @@ ODD_ANSWERS = {
 }
 
 
-class TestOddCalls:
+class TestMalformedCalls:
     @pytest.fixture(params=["async", "blocking"])
-    def colour(self, request):
+    def mode(self, request):
         return request.param
 
     @pytest.fixture
@@ -784,10 +784,10 @@ class TestOddCalls:
         return sent
 
     @pytest.mark.parametrize("body", ODD_STREAMS.values(), ids=ODD_STREAMS)
-    def test_tool_calls_of_a_stream_are_separated(self, server, wire, colour, body, sent):
+    def test_tool_calls_of_a_stream_are_separated(self, server, wire, mode, body, sent):
         server.reply(wire.sse(body), wire.stream("Done."))
 
-        result = runner(f"{colour} stream", server.url, "token")("Hello", tools=[add])
+        result = runner(f"{mode} stream", server.url, "token")("Hello", tools=[add])
 
         assert results(result) == [("2", False), ("4", False)]
         calls, answered = sent()
@@ -796,11 +796,11 @@ class TestOddCalls:
 
     @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
     def test_tool_calls_of_a_complete_response_are_separated(
-        self, server, wire, colour, answer, sent
+        self, server, wire, mode, answer, sent
     ):
         server.reply(wire.http(wire.answer(**answer)), wire.ok("Done."))
 
-        result = runner(colour, server.url, "token")("Hello", tools=[add])
+        result = runner(mode, server.url, "token")("Hello", tools=[add])
 
         assert results(result) == [("2", False), ("4", False)]
         assert result.turns[0].completion.response.status == 200
@@ -808,15 +808,15 @@ class TestOddCalls:
         assert calls == answered == [one.id for one in result.turns[0].completion.tool_calls]
         assert len(set(calls) - {""}) == 2
 
-    def test_generated_call_ids_are_unique_across_turns(self, server, wire, colour):
+    def test_generated_call_ids_are_unique_across_turns(self, server, wire, mode):
         server.reply(*[wire.http(wire.answer(**whole(("", ONE))))] * 2, wire.ok("Done."))
 
-        result = runner(colour, server.url, "token")("Hello", tools=[add])
+        result = runner(mode, server.url, "token")("Hello", tools=[add])
 
         assert len({turn.results[0].call.id for turn in result.turns[:2]}) == 2
 
     @pytest.mark.parametrize("way", ["", " stream"])
-    def test_a_call_without_arguments_has_an_empty_object(self, server, wire, colour, way):
+    def test_a_call_without_arguments_has_an_empty_object(self, server, wire, mode, way):
         def add() -> str:
             return "12:00"
 
@@ -824,7 +824,7 @@ class TestOddCalls:
         first, last = (told, wire.stream("Noon.")) if way else (wire.http(told), wire.ok("Noon."))
         server.reply(first, last)
 
-        result = runner(colour + way, server.url, "token")("Hello", tools=[add])
+        result = runner(mode + way, server.url, "token")("Hello", tools=[add])
 
         assert results(result) == [("12:00", False)]
         (sent,) = server.requests[1].json["messages"][-2]["tool_calls"]

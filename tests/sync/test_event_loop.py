@@ -1,4 +1,4 @@
-"""The blocking client's own event loop: uvloop's, where that is installed."""
+"""The event loop of the blocking client: uvloop's if that is installed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_lookups_equal_those_of_asyncio():
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("asks", [[], ["ask"]], ids=["which asks nothing", "which asks"])
+@pytest.mark.parametrize("asks", [[], ["ask"]], ids=["no call in the child", "call in the child"])
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_a_forked_child_after_a_host_lookup_exits(asks):
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, *asks]
