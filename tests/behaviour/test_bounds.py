@@ -37,7 +37,7 @@ def settings(server, wire):
 
 
 @pytest.mark.case("retry-zero", "retry-stale-keepalive")
-def test_one_attempt_sends_at_most_two_requests_over_stale_connections(server, wire, settings):
+def test_one_attempt_is_one_request_if_connections_break_after_reading_it(server, wire, settings):
     all_there = asyncio.Event()
 
     async def first(reader, writer, number):
@@ -60,8 +60,8 @@ def test_one_attempt_sends_at_most_two_requests_over_stale_connections(server, w
 
     error = asyncio.run(ask())
     assert len(error.attempts) == 1
-    assert len(server.requests) == 10 + 2  # the second is free, and on a new connection
-    assert server.requests[-1].connection == 11
+    assert (error.attempts[0].failure, error.attempts[0].may_be_billed) == ("lost", True)
+    assert len(server.requests) == 10 + 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from acechat import ConfigurationError, ConnectError, RequestTimeoutError, Timeout
+from acechat._http import read_proxy
 
 
 @pytest.fixture
@@ -132,6 +133,49 @@ def test_no_proxy_may_contain_a_port(ask, server, proxy, wire, monkeypatch):
     monkeypatch.setenv("NO_PROXY", f"localhost:{server.port}")
     ask.chat()
     assert proxy.asked == []
+
+
+NO_PROXY = [
+    # As curl reads it.
+    ("http://127.0.0.1:8", "localhost,127.0.0.0/8,::1/128", True),
+    ("http://[::1]:8", "localhost,127.0.0.0/8,::1/128", True),
+    ("http://[::1]:8", "[::1]", True),
+    ("http://[::1]:8", "0:0:0:0:0:0:0:1", True),
+    ("http://[fd00::7]:8", "fd00::/8", True),
+    ("http://[fd00::7]:8", "fe80::/10", False),
+    ("http://10.1.2.3:8", "10.0.0.0/8", True),
+    ("http://10.1.2.3:8", "10.9.9.9/8", True),
+    ("http://11.1.2.3:8", "10.0.0.0/8", False),
+    ("http://10.1.2.3:8", "2.3", False),
+    ("http://10.1.2.3:8", "10.0.0.0/99", False),
+    ("http://a.example.com", "example.com", True),
+    ("http://a.example.com", ".example.com", True),
+    ("http://a.example.com", "example.com.", True),
+    ("http://a.example.com.", "EXAMPLE.com", True),
+    ("http://A.EXAMPLE.com", "example.com", True),
+    ("http://example.com", ".example.com", True),
+    ("http://anexample.com", "example.com", False),
+    ("http://a.example.com", "x y\texample.com", True),
+    ("http://a.example.com", " ,, ", False),
+    ("http://a.example.com", "*", True),
+    ("http://a.example.com", "x, *", True),
+    # curl knows no ports and no wildcards, but others do.
+    ("http://a.example.com", "*.example.com", True),
+    ("http://a.test:80", "*.example.com", False),
+    ("http://a.test:81", "a.test:81", True),
+    ("http://a.test:82", "a.test:81", False),
+    ("http://[::1]:81", "[::1]:81", True),
+    ("http://[::1]:82", "[::1]:81", False),
+    ("http://127.0.0.1:81", "127.0.0.0/8:81", True),
+]
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize(("url", "excluded", "direct"), NO_PROXY)
+def test_no_proxy_is_interpreted_as_by_curl(monkeypatch, name, url, excluded, direct):
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv(name, excluded)
+    assert (read_proxy(None, f"{url}/v1") is None) is direct
 
 
 def test_an_empty_proxy_disables_proxies(ask, server, proxy, wire, monkeypatch):

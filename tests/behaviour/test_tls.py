@@ -71,6 +71,61 @@ print(len(made))
     assert told.stdout.split() == ["Hello", "1"]
 
 
+BAD_FILES = ["missing", "folder", "locked", "empty", "broken", "in proc"]
+
+
+@pytest.fixture(params=BAD_FILES)
+def bad_file(request, tmp_path):
+    """A path that an environment may name, and that serves neither reading nor writing."""
+    paths = {"missing": tmp_path / "none" / "file", "folder": tmp_path, "in proc": "/proc/none/x"}
+    path = paths.get(request.param, tmp_path / request.param)
+    if request.param in {"locked", "empty", "broken"}:
+        path.write_text("no certificate" if request.param == "broken" else "")
+        path.chmod(0 if request.param == "locked" else 0o600)
+    return str(path)
+
+
+@pytest.mark.parametrize("early", ["", "import acechat._http"], ids=["first", "later"])
+def test_an_unwritable_key_log_is_ignored(secure, script, ca, tmp_path, bad_file, early):
+    trusted = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(str(trusted))
+    told = script(f"""
+import os
+{early}
+os.environ["SSLKEYLOGFILE"] = {bad_file!r}
+os.environ["SSL_CERT_FILE"] = {str(trusted)!r}
+from acechat import Client
+with Client(TOKEN, base_url={secure().url!r} + "/v1") as client:
+    print(client.chat("Hello").text)
+assert os.environ["SSLKEYLOGFILE"] == {bad_file!r}
+""")
+    assert told.stdout.split() == ["Hello"], told.stderr
+
+
+def test_a_writable_key_log_is_written(secure, script, ca, tmp_path):
+    trusted, log = tmp_path / "ca.pem", tmp_path / "keys"
+    ca.cert_pem.write_to_path(str(trusted))
+    told = script(f"""
+import os
+os.environ["SSLKEYLOGFILE"] = {str(log)!r}
+os.environ["SSL_CERT_FILE"] = {str(trusted)!r}
+from acechat import Client
+with Client(TOKEN, base_url={secure().url!r} + "/v1") as client:
+    print(client.chat("Hello").text)
+""")
+    assert told.stdout.split() == ["Hello"], told.stderr
+    assert "TRAFFIC_SECRET" in log.read_text()
+
+
+def test_a_file_without_certificates_is_named_in_the_error(secure, make_ask, monkeypatch, bad_file):
+    monkeypatch.setenv("SSL_CERT_FILE", bad_file)
+    with pytest.raises(ConnectError, match="is not trusted") as caught:
+        make_ask(secure().url).chat()
+    assert f"SSL_CERT_FILE={bad_file} holds no certificates" in str(caught.value)
+    assert caught.value.retryable is False
+    assert [one.failure for one in caught.value.attempts] == ["unsent"]
+
+
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
