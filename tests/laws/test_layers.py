@@ -77,7 +77,6 @@ COMPUTES = {
 """What the pure layers may import."""
 
 ONE_SIDED = {
-    "base_client",  # Client uses it, too
     "run",  # a blocking run is a result
 }
 """Modules of ``_async`` that have no twin in ``_sync``."""
@@ -86,8 +85,6 @@ LONG = {
     "acechat._async.base_client",
     "acechat._async.client",
     "acechat._core.call",
-    "acechat._sync.client",
-    "acechat._sync.loop_thread",
 }
 """Modules that are still too long; a name that is not needed any more fails."""
 
@@ -226,7 +223,7 @@ def test_two_layers_use_aiohttp_and_two_use_anyio(imports):
     assert {where for where, _ in users["anyio"]} == {"_sync", "mcp"}
 
 
-FOR_TYPES = {"acechat._async.base_client", "acechat._async.client", "acechat._sync.client"}
+FOR_TYPES = {"acechat._async.base_client", "acechat._async.client"}
 """They name `aiohttp.ClientSession` in annotations."""
 
 
