@@ -200,7 +200,7 @@ def test_the_last_answer_that_does_not_fit_is_an_error(caller, acechat_service, 
 
 def test_an_answer_that_was_cut_at_max_tokens_is_not_asked_for_again(caller, acechat_service):
     acechat_service.script(ok('{"title": "Pic', finish_reason="length"))
-    with pytest.raises(OutputError, match="cut at max_tokens"):
+    with pytest.raises(OutputError, match="truncated at max_tokens"):
         caller.chat(output_type=Plan)
     assert len(acechat_service.requests) == 1
 
@@ -215,7 +215,7 @@ def test_an_answer_that_was_cut_before_it_began_is_no_empty_one(caller, acechat_
     else:
         _, _, error = caller.partials(output_type=Options)
     assert type(error) is OutputError
-    assert error.message == "it was cut at max_tokens"
+    assert error.message == "truncated at max_tokens"
     assert error.text == ""
     assert len(acechat_service.requests) == 1
 
@@ -263,7 +263,7 @@ def test_another_bad_request_is_not_sent_again(caller, acechat_service):
 
 
 def test_tools_and_an_output_type_are_refused_before_anything_is_sent(caller, acechat_service):
-    with pytest.raises(ConfigurationError, match="output_type= sets tools itself"):
+    with pytest.raises(ConfigurationError, match="output_type= and tools= cannot be combined"):
         caller.chat(output_type=Plan, tools=[{"type": "function", "function": {"name": "f"}}])
     assert acechat_service.requests == []
 
