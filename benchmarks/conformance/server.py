@@ -1,7 +1,7 @@
-"""A server of bare sockets: it sends what no HTTP library would.
+"""A server of bare sockets, which sends bytes that no HTTP library sends.
 
 A request for ``/FAULT/CELL/…`` plays FAULT. The requests of a CELL are counted, so that the second
-can be answered otherwise than the first.
+can get another response than the first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["FaultServer"]
 
 
 class FaultServer:
-    """Listens on 127.0.0.1, in a thread of its own, as long as the ``with`` block lasts."""
+    """Listens on 127.0.0.1, in its own thread, during the ``with`` block."""
 
     def __init__(self) -> None:
         self.port: int = 0
@@ -34,7 +34,7 @@ class FaultServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     def url(self, fault: str, cell: str) -> str:
-        """The origin and path under which a client meets *fault*; *cell* is new for each run."""
+        """Return the base URL for *fault*; *cell* must be unique."""
         return f"http://127.0.0.1:{self.port}/{fault}/{cell}"
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class FaultServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        # "localhost" is another origin than "127.0.0.1", and the same server.
+        # "localhost" is another origin than "127.0.0.1", and reaches the same server.
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
@@ -74,7 +74,7 @@ class FaultServer:
                 for step in self._steps_for(path):
                     await _play(step, reader, writer)
         except (ConnectionError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass  # the client went, or the server does
+            pass  # the client disconnected, or the server stops
         finally:
             writer.close()
             with suppress(Exception):
