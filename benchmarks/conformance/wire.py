@@ -29,15 +29,17 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def sse(body: bytes, *, end: bool = True, kind: str | None = "text/event-stream") -> bytes:
+def sse(
+    body: bytes, *, end: bool = True, kind: str | None = "text/event-stream", **more: str
+) -> bytes:
     """Return a chunked response with *body*, and its last chunk if *end* is true."""
-    return head(kind) + (chunk(body) if body else b"") + (chunk(b"") if end else b"")
+    return head(kind, **more) + (chunk(body) if body else b"") + (chunk(b"") if end else b"")
 
 
 def _lines(status: str, kind: str | None, headers: dict[str, str]) -> bytes:
     fields = ({"Content-Type": kind} if kind else {}) | headers
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1")
 
 
 def _json(value: Any) -> bytes:

@@ -291,7 +291,7 @@ def test_what_never_was_sent_is_in_the_cassette_but_cannot_be_played(colour, tmp
 
     assert isinstance(outcome.error, ConnectError)
     assert outcome.saved[0].end.how == "unsent"
-    with pytest.raises(ConfigurationError, match="nothing was sent"):
+    with pytest.raises(ConfigurationError, match="no request in it was sent"):
         Service(replay=path)
 
 
@@ -396,7 +396,7 @@ def test_the_beginning_and_the_end_of_a_long_answer_are_kept(server, wire, ask, 
     assert len(head) + exchange.pieces[gap].dropped + len(tail) == len(body)
     assert 14_000 < len(head) + len(tail) + len(exchange.request.body) <= 20_000
     got.error.save(tmp_path / "x.acecast")
-    with pytest.raises(ConfigurationError, match="bytes of an answer were dropped"):
+    with pytest.raises(ConfigurationError, match="bytes of a response were dropped"):
         Service(replay=tmp_path / "x.acecast")
 
 
