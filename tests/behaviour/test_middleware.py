@@ -232,7 +232,7 @@ def test_an_answer_that_it_did_not_read_ends_when_it_asks_again(through, server,
             await first.read()
         return first
 
-    with pytest.raises(RuntimeError, match="read it before you send again"):
+    with pytest.raises(RuntimeError, match="read it before calling call_next again"):
         through(method, first_of_two)
     assert len(server.requests) == 2
     assert server.gone()

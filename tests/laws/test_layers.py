@@ -79,9 +79,6 @@ ONE_SIDED = {
 """Modules of ``_async`` that have no twin in ``_sync``."""
 
 LONG = {
-    "acechat._async.base_client",
-    "acechat._async.client",
-    "acechat._core.call",
     "acechat._sync.client",
     "acechat._sync.loop_thread",
     "acechat.errors",
@@ -223,7 +220,7 @@ def test_two_layers_use_aiohttp_and_two_use_anyio(imports):
     assert {where for where, _ in users["anyio"]} == {"_sync", "mcp"}
 
 
-FOR_TYPES = {"acechat._async.base_client", "acechat._async.client", "acechat._sync.client"}
+FOR_TYPES = {"acechat._core.client_settings", "acechat._sync.client"}
 """They name `aiohttp.ClientSession` in annotations."""
 
 
