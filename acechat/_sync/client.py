@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
 from acechat._sync.base_client import SyncBaseClient
 from acechat._sync.stream import ChatStream
-from acechat._wire.messages import Content
-from acechat._wire.request import Terms
+from acechat._wire.messages import Content, gather_messages
 from acechat.types import (
     CatalogModel,
     ChatCompletion,
@@ -21,9 +20,9 @@ from acechat.types import (
 
 if TYPE_CHECKING:  # modules that most programs never use are imported on first use
     from acechat._sync.conversation import Conversation
-    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._tools.output import OutputT, OutputType
+    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["Client"]
 
@@ -93,8 +92,9 @@ class Client(SyncBaseClient):
         Example:
             >>> client.chat("Hello", max_tokens=100).text
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._loop.run(self._chat, content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._loop.run(self._ask, template, gathered, output_type)
 
     def stream(
         self,
@@ -120,8 +120,11 @@ class Client(SyncBaseClient):
             >>> for delta in client.stream("Hello"):
             ...     print(delta, end="")
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return ChatStream(self._loop, self._stream(content, messages, terms, output_type))
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        return ChatStream(self._loop, self._open(template, gathered, output_type))
 
     def run(
         self,
@@ -149,12 +152,14 @@ class Client(SyncBaseClient):
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        toolbox = self._toolbox(options, limits)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
 
         async def collect() -> RunResult:
             # The run is created in the loop: if Ctrl-C comes before, there is none that could warn
             # that it was never awaited.
-            return await self._run(content, messages, terms, limits).collect()
+            run = self._run(content, messages, system, template, toolbox, limits)
+            return await run.collect()
 
         return self._loop.run(collect)
 
@@ -186,8 +191,12 @@ class Client(SyncBaseClient):
         from acechat._sync.run_stream import RunStream
 
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return RunStream(self._loop, self._run_stream(content, messages, terms, limits))
+        toolbox = self._toolbox(options, limits)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        run = self._run_stream(content, messages, system, template, toolbox, limits)
+        return RunStream(self._loop, run)
 
     def prepare(
         self,
@@ -214,11 +223,9 @@ class Client(SyncBaseClient):
         Example:
             >>> print(client.prepare("Hello", max_tokens=100).curl())
         """
-        from acechat._sync.prepared import PreparedRequest
-
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        prepared = self._prepare(content, messages, terms, output_type)
-        return PreparedRequest(self._loop, prepared, self._config.token)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._prepare(template, gathered, output_type)
 
     def conversation(
         self,
@@ -266,5 +273,4 @@ class Client(SyncBaseClient):
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it."""
-        terms = Terms(system, model)
-        return self._loop.run(self._count_tokens, content, messages, terms, tools)
+        return self._loop.run(self._count_tokens, content, messages, system, model, tools)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 
-from acechat._config import Config
 from acechat._policy.values import RunLimits
 from acechat._tools.executor import ToolExecutor, ToolResults
 from acechat._wire.messages import Content, as_sendable, gather_messages
-from acechat._wire.request import RequestTemplate, Terms, build_template
+from acechat._wire.request import RequestTemplate
 from acechat.errors import AceChatError, MaxTurnsError
 from acechat.types import (
     ChatCompletion,
@@ -39,32 +37,28 @@ class RunState:
     Args:
         content: What the user says now.
         messages: What was said before.
-        terms: How all its requests are made, their *tools* and *tool_choice* included.
+        system: The system prompt; None for none.
+        template: How all its requests are made, their *tools* and *tool_choice* included.
+        toolbox: The tools.
         limits: How far it may go.
-        config: The client's settings.
-        stream: Whether answers come as streams; None for what the client's *transport* says.
     """
 
     def __init__(
         self,
         content: Sequence[Content],
         messages: Iterable[MessageLike],
-        terms: Terms,
+        system: str | None,
+        template: RequestTemplate,
+        toolbox: ToolExecutor,
         limits: RunLimits,
-        config: Config,
-        *,
-        stream: bool | None = None,
     ) -> None:
-        options: dict[str, Any] = {**terms.options}
-        self.toolbox: ToolExecutor = ToolExecutor(options.get("tools") or (), limits, config.token)
-        options["tools"] = self.toolbox.written
-        terms = msgspec.structs.replace(terms, options=options)
-        self._draft = build_template(terms, config, stream=stream)
+        self.toolbox = toolbox
+        self._draft = template
         self._demands = self._draft.fields.get("tool_choice") not in (None, "none", "auto")
         self._limits = limits
-        said = gather_messages(content, messages=messages, system=terms.system)
+        said = gather_messages(content, messages=messages, system=system)
         self._said = said  # all that is sent, as it is sent
-        self.messages: list[MessageLike] = said[terms.system is not None :]
+        self.messages: list[MessageLike] = said[system is not None :]
         self.turns: list[Turn] = []
         self.ended: bool = False
 

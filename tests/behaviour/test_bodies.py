@@ -28,7 +28,7 @@ def test_an_html_page_of_a_gateway_becomes_a_short_message(either, server, wire,
     )
     error = either(method)
     assert isinstance(error, ServerError)
-    assert str(error) == ("HTTP 502: 502 Bad Gateway (a page of HTML from cloudflare, ray abc-FRA)")
+    assert str(error) == ("HTTP 502: 502 Bad Gateway (HTML page from cloudflare, ray abc-FRA)")
     assert error.body == HTML
     assert len(server.requests) == 3
 

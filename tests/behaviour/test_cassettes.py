@@ -186,7 +186,7 @@ class Outcome:
             "answer": reply and reply.to_dict(),
             "kind": reply and reply.response.headers.get("content-type"),
             "status": exchange.head and exchange.head.status,
-            "bytes": b"".join(piece.data for piece in exchange.pieces),
+            "bytes": b"".join(piece.data for piece in exchange.chunks),
             "end": exchange.end.how,
             "request": (exchange.request.method, exchange.request.path, exchange.request.body),
         }  # fmt: skip
@@ -246,10 +246,10 @@ def test_the_timing_of_a_stream_is_replayed(server, wire, mode, tmp_path):
     with Service(replay=tmp_path / "1.acecast", speed=10) as service:
         fast = Outcome(mode, service.url, tmp_path / "3.acecast", "stream", **options)
 
-    there = [piece.at for piece in first.saved[0].pieces]
-    here = [piece.at for piece in again.saved[0].pieces]
+    there = [piece.at for piece in first.saved[0].chunks]
+    here = [piece.at for piece in again.saved[0].chunks]
     assert all(map(on_time, here, there))
-    assert [p.data for p in again.saved[0].pieces] == [p.data for p in first.saved[0].pieces]
+    assert [p.data for p in again.saved[0].chunks] == [p.data for p in first.saved[0].chunks]
     assert there[-1] > sum(pauses)
     assert fast.saved[0].end.at < there[-1]
 
@@ -316,8 +316,8 @@ def test_the_token_is_in_no_cassette(server, wire, mode, tmp_path):
 
     (exchange,) = outcome.saved
     assert wire.token in server.requests[0].headers["authorization"]
-    assert sum(len(piece.data) for piece in exchange.pieces) == len(echo)
-    assert b"you sent ***" in b"".join(piece.data for piece in exchange.pieces)
+    assert sum(len(piece.data) for piece in exchange.chunks) == len(echo)
+    assert b"you sent ***" in b"".join(piece.data for piece in exchange.chunks)
     assert exchange.request.headers == {"X-Api-Key": "***", "X-Team": "blue"}
     assert exchange.head.headers["set-cookie"] == "***"
     for secret in (wire.token, wire.token[:12], wire.token[-12:], "another-secret", "3cr3t"):
@@ -388,12 +388,12 @@ def test_the_start_and_the_end_of_a_long_response_are_kept(server, wire, ask, tm
     got = ask.stream(client_options={"max_record_bytes": 20_000})
     (exchange,) = got.error.cassette.exchanges
 
-    kept = [piece.data for piece in exchange.pieces]
-    (gap,) = (at for at, piece in enumerate(exchange.pieces) if piece.dropped)
+    kept = [piece.data for piece in exchange.chunks]
+    (gap,) = (at for at, piece in enumerate(exchange.chunks) if piece.dropped)
     head, tail = b"".join(kept[:gap]), b"".join(kept[gap:])
     assert body.startswith(head)
     assert body.endswith(tail)
-    assert len(head) + exchange.pieces[gap].dropped + len(tail) == len(body)
+    assert len(head) + exchange.chunks[gap].dropped + len(tail) == len(body)
     assert 14_000 < len(head) + len(tail) + len(exchange.request.body) <= 20_000
     got.error.save(tmp_path / "x.acecast")
     with pytest.raises(ConfigurationError, match="bytes of an answer were dropped"):
@@ -433,7 +433,7 @@ def test_a_stream_in_progress_can_be_saved(server, wire, tmp_path):
         client.save_cassette(tmp_path / "x.acecast")
 
     (exchange,) = Cassette.load(tmp_path / "x.acecast").exchanges
-    assert exchange.pieces[0].data == wire.delta("Hel")
+    assert exchange.chunks[0].data == wire.delta("Hel")
     assert exchange.end is None
 
 
@@ -475,6 +475,6 @@ def test_every_kind_of_call_is_recorded(server, wire, ask, method, tmp_path):
 
     (exchange,) = caught.value.cassette.exchanges
     assert exchange.request.path.startswith("/v1/m")
-    assert exchange.pieces[0].data == b"[]"
+    assert exchange.chunks[0].data == b"[]"
     assert exchange.end.error.startswith("ProtocolError")
     assert len(caught.value.attempts) == 1

@@ -106,18 +106,20 @@ def test_curl_sends_the_prepared_request(client, acechat_service):
     assert received.headers["x-more"] == "a b"
 
 
-def test_a_prepared_request_counts_its_tokens(make_ask, acechat_service):
+def test_the_tokens_of_a_prepared_request_can_be_counted(make_ask, acechat_service):
     asking = make_ask(acechat_service.url)
     options = asking.options({"api_token": acechat_service.token})
 
     if asking.mode == "blocking":
         with Client(**options) as client:
-            counted = client.prepare("one two three", system="four").count_tokens()
+            messages = client.prepare("one two three", system="four").json()["messages"]
+            counted = client.count_tokens(messages=messages)
     else:
 
         async def count():
             async with AsyncClient(**options) as client:
-                return await client.prepare("one two three", system="four").count_tokens()
+                messages = client.prepare("one two three", system="four").json()["messages"]
+                return await client.count_tokens(messages=messages)
 
         counted = asking.in_loop(count())
 

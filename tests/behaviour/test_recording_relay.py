@@ -64,8 +64,8 @@ def test_a_stream_is_forwarded_as_it_arrives_and_replays_identically(server, wir
     assert first.texts == ["Hel", "lo", "!"]
     assert again.completion == first.completion
     assert first.completion.trace_id == again.completion.trace_id == "r-1"
-    assert [piece.data for piece in exchange.pieces[:2]] == [wire.delta("Hel"), wire.delta("lo")]
-    assert 0.05 < exchange.pieces[1].at - exchange.pieces[0].at < 1
+    assert [piece.data for piece in exchange.chunks[:2]] == [wire.delta("Hel"), wire.delta("lo")]
+    assert 0.05 < exchange.chunks[1].at - exchange.chunks[0].at < 1
     assert exchange.end.how == "clean"
 
 
@@ -256,7 +256,7 @@ def test_the_command_records_and_replays(acechat_service, make_ask, path, step):
     [
         (["--record", "x"], "--record FILE goes with --upstream URL"),
         (["--replay", "nowhere.acecast"], "nowhere.acecast"),
-        (["--replay", os.devnull], "holds no cassette: it is empty"),
+        (["--replay", os.devnull], "is not a cassette: the file is empty"),
     ],
 )
 def test_the_command_reports_errors(options, complaint):

@@ -360,7 +360,7 @@ class TestFailures:
     ):
         acechat_service.script(*[call("weather", city="Paris")] * 3, ok("At last."))
 
-        with pytest.raises(MaxTurnsError, match="not answered within 3 turns") as caught:
+        with pytest.raises(MaxTurnsError, match="no final response within 3 turns") as caught:
             run(tools=[weather], max_turns=3)
 
         assert len(caught.value.run.turns) == len(acechat_service.requests) == 3

@@ -164,7 +164,7 @@ WORTHLESS = {
     ("base_url", "ftp://x"): "the base URL 'ftp://x' must begin with https://",
     ("base_url", "http://x:99999"): "Port out of range",
     ("model", ""): "model is empty",
-    ("token", "a token"): "holds characters that no token has",
+    ("token", "a token"): "contains invalid characters",
     ("system", b"Gr\xfc\xdfe"): "system is no text in utf-8",
 }
 
