@@ -33,7 +33,7 @@ class Kept:
         return body
 
     async def readable(
-        self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
+        self, phase: str, at: float | None, on_data: Callable[[], bool] | None = None
     ) -> None:
         """Return at once; nobody waits for this."""
 

@@ -25,7 +25,7 @@ class Response(Protocol):
         """Return what has arrived; no bytes are the clean end, None is nothing yet."""
 
     def readable(
-        self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
+        self, phase: str, at: float | None, on_data: Callable[[], bool] | None = None
     ) -> Awaitable[None]:
         """Return what to await before the next `take`."""
         ...
