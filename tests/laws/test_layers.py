@@ -81,7 +81,7 @@ ONE_SIDED = {
 }
 """Modules of ``_async`` that have no twin in ``_sync``."""
 
-LONG = {}
+LONG: set[str] = set()
 """Modules that are still too long; a name that is not needed any more fails."""
 
 MOST_LINES = 320
