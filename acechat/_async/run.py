@@ -63,11 +63,11 @@ class AsyncRun:
         self._begun = True
         state = self._state
         try:
-            answer = state.answer or state.take(await self._ask(*state.next_request()))
+            answer = state.completion or state.take(await self._ask(*state.next_request()))
             if answer.tool_calls:
-                await state.toolbox.call_all(answer, state.results)
+                await state.executor.call_all(answer, state.results)
         except AceChatError as error:
-            state.note(error)
+            state.attach_to(error)
             raise
         return state.end_turn()
 

@@ -45,7 +45,7 @@ class _Calls:
     def __init__(self, state: RunState, answer: ChatCompletion) -> None:
         queue = self._events = _Queue()
         self._task = asyncio.create_task(
-            state.toolbox.call_all(answer, state.results, queue.put_nowait)
+            state.executor.call_all(answer, state.results, queue.put_nowait)
         )
         self._task.add_done_callback(lambda _: queue.put_nowait(None))
 
@@ -161,7 +161,7 @@ class AsyncRunStream:
         try:
             return await self._receive()
         except AceChatError as error:
-            self._state.note(error)
+            self._state.attach_to(error)
             self._failure = error
             await self.aclose()
             raise

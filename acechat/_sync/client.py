@@ -152,13 +152,13 @@ class Client(SyncBaseClient):
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        toolbox = self._toolbox(options, limits)
+        executor = self._executor(options, limits)
         template = self._template(model, timeout, retries, extra_body, extra_headers, options)
 
         async def collect() -> RunResult:
             # The run is created in the loop: if Ctrl-C comes before, there is none that could warn
             # that it was never awaited.
-            run = self._run(content, messages, system, template, toolbox, limits)
+            run = self._run(content, messages, system, template, executor, limits)
             return await run.collect()
 
         return self._loop.run(collect)
@@ -191,11 +191,11 @@ class Client(SyncBaseClient):
         from acechat._sync.run_stream import RunStream
 
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        toolbox = self._toolbox(options, limits)
+        executor = self._executor(options, limits)
         template = self._template(
             model, timeout, retries, extra_body, extra_headers, options, stream=True
         )
-        run = self._run_stream(content, messages, system, template, toolbox, limits)
+        run = self._run_stream(content, messages, system, template, executor, limits)
         return RunStream(self._loop, run)
 
     def prepare(
@@ -250,7 +250,7 @@ class Client(SyncBaseClient):
         """
         from acechat._sync.conversation import Conversation
 
-        return Conversation(self, messages, system, model, options)
+        return Conversation(self._with_meter, messages, system, model, options)
 
     def models(self) -> list[Model]:
         """Return the models that the service offers now."""

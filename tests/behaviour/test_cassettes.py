@@ -291,7 +291,7 @@ def test_an_unsent_request_is_recorded_and_not_replayable(mode, tmp_path, unused
 
     assert isinstance(outcome.error, ConnectError)
     assert outcome.saved[0].end.how == "unsent"
-    with pytest.raises(ConfigurationError, match="nothing was sent"):
+    with pytest.raises(ConfigurationError, match="no request in it was sent"):
         Service(replay=path)
 
 
@@ -396,7 +396,7 @@ def test_the_start_and_the_end_of_a_long_response_are_kept(server, wire, ask, tm
     assert len(head) + exchange.chunks[gap].dropped + len(tail) == len(body)
     assert 14_000 < len(head) + len(tail) + len(exchange.request.body) <= 20_000
     got.error.save(tmp_path / "x.acecast")
-    with pytest.raises(ConfigurationError, match="bytes of an answer were dropped"):
+    with pytest.raises(ConfigurationError, match="bytes of a response were dropped"):
         Service(replay=tmp_path / "x.acecast")
 
 

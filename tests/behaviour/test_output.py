@@ -200,7 +200,7 @@ def test_the_last_mismatched_completion_raises_an_error(caller, acechat_service,
 
 def test_a_completion_truncated_at_max_tokens_is_not_requested_again(caller, acechat_service):
     acechat_service.script(ok('{"title": "Pic', finish_reason="length"))
-    with pytest.raises(OutputError, match="cut at max_tokens"):
+    with pytest.raises(OutputError, match="truncated at max_tokens"):
         caller.chat(output_type=Plan)
     assert len(acechat_service.requests) == 1
 
@@ -217,7 +217,7 @@ def test_a_completion_truncated_before_its_value_is_not_an_empty_value(
     else:
         _, _, error = caller.partials(output_type=Options)
     assert type(error) is OutputError
-    assert error.message == "it was cut at max_tokens"
+    assert error.message == "truncated at max_tokens"
     assert error.text == ""
     assert len(acechat_service.requests) == 1
 
@@ -264,8 +264,8 @@ def test_other_bad_requests_are_not_sent_again(caller, acechat_service):
     assert len(acechat_service.requests) == 1
 
 
-def test_tools_with_an_output_type_are_rejected_before_sending(caller, acechat_service):
-    with pytest.raises(ConfigurationError, match="output_type= sets tools itself"):
+def test_tools_and_an_output_type_are_refused_before_anything_is_sent(caller, acechat_service):
+    with pytest.raises(ConfigurationError, match="output_type= and tools= cannot be combined"):
         caller.chat(output_type=Plan, tools=[{"type": "function", "function": {"name": "f"}}])
     assert acechat_service.requests == []
 

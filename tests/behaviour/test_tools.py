@@ -185,7 +185,7 @@ class TestRun:
         result = run(tools=[facts, look, nothing])
 
         told = [content for content, _ in results(result)]
-        assert told == ['{"a":[1]}', "Here:\n(pictures in the next message: 1)", "null"]
+        assert told == ['{"a":[1]}', "Here:\n(images in the next message: 1)", "null"]
         last = asked()[-1]["messages"][-1]
         assert last["role"] == "user"
         assert [part["type"] for part in last["content"]] == ["text", "image_url"]
@@ -197,8 +197,8 @@ class TestFailures:
         [
             ("weather", "", "missing required field `city`"),
             ("weather", '{"city": 1}', "Expected `str`, got `int` - at `$.city`"),
-            ("weather", '{"city": "Par', "no JSON"),
-            ("wether", "{}", "no tool is named 'wether'; there are: weather, broken"),
+            ("weather", '{"city": "Par', "invalid JSON"),
+            ("wether", "{}", "no tool is named 'wether'; available tools: weather, broken"),
             ("broken", "{}", "Error: LookupError: 'no such city'"),
         ],
     )
@@ -300,7 +300,7 @@ class TestFailures:
 
         assert results(run(tools=[half, odd])) == [
             ("?!", False),
-            ("Error: the tool returned what is no JSON", True),
+            ("Error: the return value of the tool cannot be encoded as JSON", True),
         ]
 
     def test_a_tool_that_exceeds_its_timeout_is_abandoned(self, run, acechat_service):
@@ -325,8 +325,8 @@ class TestFailures:
         released.set()
         assert time.monotonic() - began < 10
         assert [content for content, _ in results(result)] == [
-            "Error: the tool did not end within 0.05 s",
-            "Error: the tool did not end within 0.2 s",
+            "Error: the tool did not finish within 0.05 s",
+            "Error: the tool did not finish within 0.2 s",
             "Error: TimeoutError",
         ]
 
@@ -352,7 +352,7 @@ class TestFailures:
 
         assert results(run(tools=[add, delete])) == [
             ("3", False),
-            ("Error: this call was cut at the limit of tokens, and not made", True),
+            ("Error: the call was truncated at the token limit and not executed", True),
         ]
 
     def test_a_model_that_never_stops_reaches_max_turns_with_all_turns_kept(
@@ -380,7 +380,7 @@ class TestFailures:
         ("options", "told"),
         [
             ({"tools": [weather, weather]}, "two tools"),
-            ({"tools": [{"type": "function"}]}, "JSON cannot be called"),
+            ({"tools": [{"type": "function"}]}, "not its JSON"),
             ({"max_turns": 0}, "max_turns"),
             ({"max_parallel": 0}, "max_parallel"),
             ({"extra_body": {"stream": True}}, "stream"),
