@@ -378,7 +378,7 @@ def test_a_client_without_calls_has_nothing_to_save(kind, tmp_path):
 def test_a_configuration_error_has_nothing_to_save(tmp_path):
     with pytest.raises(ConfigurationError) as caught:
         Client("t-1", base_url="nowhere")
-    with pytest.raises(RuntimeError, match="comes from no call"):
+    with pytest.raises(RuntimeError, match="no request was sent"):
         caught.value.save(tmp_path / "x.acecast")
 
 
