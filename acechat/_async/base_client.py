@@ -6,7 +6,7 @@ import os
 import ssl as _ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
@@ -28,18 +28,19 @@ from acechat._policy.values import (
 )
 from acechat._wire.endpoints import decode_models
 from acechat._wire.messages import Content, gather_messages
-from acechat._wire.request import HTTPRequest, RequestTemplate, Terms, build_template
-from acechat.types import CatalogModel, ChatCompletion, MessageLike, Model
+from acechat._wire.request import HTTPRequest, RequestTemplate, build_template
+from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
 
 if TYPE_CHECKING:  # aiohttp takes 0.15 s, and comes when a client is made; the rest, when used
     import aiohttp
 
-    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._core.rate_gate import RateGate
     from acechat._http.transport import Transport
+    from acechat._tools.executor import ToolExecutor
     from acechat._tools.output import OutputT, OutputType
+    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["BaseClient"]
 
@@ -179,34 +180,13 @@ class BaseClient:
             )
         Cassette(last.exchanges()).save(path)
 
-    def _chat(
-        self,
-        content: Sequence[Content],
-        messages: Iterable[MessageLike],
-        terms: Terms,
-        output_type: OutputType[OutputT] | None = None,
-    ) -> Awaitable[ChatCompletion[OutputT]]:
-        messages = gather_messages(content, messages=messages, system=terms.system)
-        return self._ask(self._template(terms), messages, output_type)
-
     def _ask(
         self,
         template: RequestTemplate,
         messages: Sequence[MessageLike],
         output_type: OutputType[OutputT] | None = None,
     ) -> Awaitable[ChatCompletion[OutputT]]:
-        call = self._call_for(template, messages, output_type)
-        return call.complete(partial(_collect, call) if template.stream else None)
-
-    def _stream(
-        self,
-        content: Sequence[Content],
-        messages: Iterable[MessageLike],
-        terms: Terms,
-        output_type: OutputType[OutputT] | None = None,
-    ) -> AsyncChatStream[OutputT]:
-        messages = gather_messages(content, messages=messages, system=terms.system)
-        return self._open(self._template(terms, stream=True), messages, output_type)
+        return self._call_for(template, messages, output_type).complete()
 
     def _open(
         self,
@@ -220,53 +200,83 @@ class BaseClient:
         self,
         content: Sequence[Content],
         messages: Iterable[MessageLike],
-        terms: Terms,
+        system: str | None,
+        template: RequestTemplate,
+        executor: ToolExecutor,
         limits: RunLimits,
     ) -> AsyncRun:
         from acechat._async.run import AsyncRun
         from acechat._tools.run_state import RunState
 
-        return AsyncRun(self._ask, RunState(content, messages, terms, limits, self._config))
+        state = RunState(content, messages, system, template, executor, limits)
+        return AsyncRun(self._ask, state)
 
     def _run_stream(
         self,
         content: Sequence[Content],
         messages: Iterable[MessageLike],
-        terms: Terms,
+        system: str | None,
+        template: RequestTemplate,
+        executor: ToolExecutor,
         limits: RunLimits,
     ) -> AsyncRunStream:
         from acechat._async.run_stream import AsyncRunStream
         from acechat._tools.run_state import RunState
 
-        state = RunState(content, messages, terms, limits, self._config, stream=True)
+        state = RunState(content, messages, system, template, executor, limits)
         return AsyncRunStream(self._open, state)
+
+    def _executor(self, options: ChatOptions, limits: RunLimits) -> ToolExecutor:
+        """Return the tools of a run, and replace those in *options* by their JSON."""
+        from acechat._tools.executor import ToolExecutor
+
+        fields: dict[str, Any] = cast("dict[str, Any]", options)
+        executor = ToolExecutor(fields.get("tools") or (), limits, self._config.token)
+        fields["tools"] = executor.definitions
+        return executor
 
     def _prepare(
         self,
-        content: Sequence[Content],
-        messages: Iterable[MessageLike],
-        terms: Terms,
-        output_type: OutputType[Any] | None = None,
-    ) -> AsyncPreparedRequest:
-        from acechat._async.prepared import AsyncPreparedRequest
+        template: RequestTemplate,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[Any] | None,
+    ) -> PreparedRequest:
+        from acechat._wire.prepared import PreparedRequest
 
         config = self._config
-        messages = gather_messages(content, messages=messages, system=terms.system)
-        request = self._call_for(self._template(terms), messages, output_type).request
-        return AsyncPreparedRequest(
-            request, config.api_root, config.token, self._count_tokens, terms
-        )
+        request = self._call_for(template, messages, output_type).request
+        return PreparedRequest(request, config.api_root, config.token)
 
-    def _template(self, terms: Terms, *, stream: bool | None = None) -> RequestTemplate:
-        if tools := terms.options.get("tools"):
+    def _template(
+        self,
+        model: str | None,
+        timeout: Timeout | float | None,
+        retries: RetryPolicy | int | None,
+        extra_body: Mapping[str, Any] | None,
+        extra_headers: Mapping[str, str] | None,
+        options: ChatOptions,
+        *,
+        stream: bool | None = None,
+    ) -> RequestTemplate:
+        """Build the template of a call; functions among its *tools* become JSON."""
+        fields: Mapping[str, Any] = options
+        if (tools := fields.get("tools")) and not isinstance(tools, msgspec.Raw):
             from acechat._tools.tool import write_functions  # most calls have none
 
-            options: Any = terms.options | {"tools": write_functions(tools)}
-            terms = msgspec.structs.replace(terms, options=options)
-        return build_template(terms, self._config, stream=stream)
+            fields = {**fields, "tools": write_functions(tools)}
+        return build_template(
+            self._config,
+            fields,
+            model=model,
+            timeout=timeout,
+            retries=retries,
+            extra_body=extra_body,
+            extra_headers=extra_headers,
+            stream=stream,
+        )
 
     async def _models(self) -> list[Model]:
-        call = self._free_call(HTTPRequest(method="GET", path="/models"), Terms())
+        call = self._free_call(HTTPRequest(method="GET", path="/models"))
         return await call.run(partial(call.body, decode_models))
 
     async def _catalog(self) -> list[CatalogModel]:
@@ -286,28 +296,29 @@ class BaseClient:
         self,
         content: Sequence[Content],
         messages: Iterable[MessageLike],
-        terms: Terms,
+        system: str | None,
+        model: str | None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
     ) -> int:
         from acechat._tools.tool import write_functions
         from acechat._wire.endpoints import build_count, decode_count
 
-        gathered = gather_messages(content, messages=messages, system=terms.system)
+        gathered = gather_messages(content, messages=messages, system=system)
         request = build_count(
-            gathered, model=terms.model or self._config.model, tools=write_functions(tools or ())
+            gathered, model=model or self._config.model, tools=write_functions(tools or ())
         )
-        call = self._free_call(request, terms)
+        call = self._free_call(request)
         return await call.run(partial(call.body, decode_count))
 
-    def _free_call(self, request: HTTPRequest, terms: Terms) -> Call:
+    def _free_call(self, request: HTTPRequest) -> Call:
         """Return the call of a question that costs nothing."""
         config = self._config
         return Call(
             self._transport,
             request.with_headers(config.headers),
             config,
-            as_timeout(terms.timeout, config.timeout),
-            as_retries(terms.retries, config.retries),
+            config.timeout,
+            config.retries,
             self._state,
         )
 
@@ -325,13 +336,16 @@ class BaseClient:
         request = template.request(messages)
         timeout, retries, model = template.timeout, template.retries, template.model
         transport, config, state = self._transport, self._config, self._state
+        collect = _collect if template.stream else None
         if output_type is None:
-            return Call(transport, request, config, timeout, retries, state, model)
+            return Call(transport, request, config, timeout, retries, state, model, collect)
         from acechat._core.structured_call import StructuredCall
         from acechat._tools.output import OutputSpec
 
         spec = OutputSpec(output_type)
-        return StructuredCall(transport, request, config, timeout, retries, state, model, spec)
+        return StructuredCall(
+            transport, request, config, timeout, retries, state, model, collect, spec
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._portable:

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from acechat._async.base_client import BaseClient
 from acechat._async.stream import AsyncChatStream
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
-from acechat._wire.messages import Content
-from acechat._wire.request import Terms
+from acechat._wire.messages import Content, gather_messages
 from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
 
 if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
     from acechat._async.conversation import AsyncConversation
-    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.output import OutputT, OutputType
+    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["AsyncClient"]
 
@@ -150,8 +149,9 @@ class AsyncClient(BaseClient):
         Example:
             >>> (await client.chat("Hello", max_tokens=100)).text
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return await self._chat(content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return await self._call_for(template, gathered, output_type).complete()
 
     def stream(
         self,
@@ -177,8 +177,11 @@ class AsyncClient(BaseClient):
             >>> async for delta in client.stream("Hello"):
             ...     print(delta, end="")
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._stream(content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        return self._open(template, gathered, output_type)
 
     def run(
         self,
@@ -236,8 +239,9 @@ class AsyncClient(BaseClient):
             >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._run(content, messages, terms, limits)
+        executor = self._executor(options, limits)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._run(content, messages, system, template, executor, limits)
 
     def run_stream(
         self,
@@ -265,8 +269,11 @@ class AsyncClient(BaseClient):
             ...     print(text, end="")
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._run_stream(content, messages, terms, limits)
+        executor = self._executor(options, limits)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        return self._run_stream(content, messages, system, template, executor, limits)
 
     def prepare(
         self,
@@ -280,8 +287,8 @@ class AsyncClient(BaseClient):
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> AsyncPreparedRequest:
-        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
+    ) -> PreparedRequest:
+        """Return the request of `chat` as a `PreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
@@ -293,8 +300,9 @@ class AsyncClient(BaseClient):
         Example:
             >>> print(client.prepare("Hello", max_tokens=100).curl())
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._prepare(content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._prepare(template, gathered, output_type)
 
     def conversation(
         self,
@@ -353,8 +361,7 @@ class AsyncClient(BaseClient):
         Example:
             >>> await client.count_tokens("Hello", system="Be brief.")
         """
-        terms = Terms(system, model)
-        return await self._count_tokens(content, messages, terms, tools)
+        return await self._count_tokens(content, messages, system, model, tools)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AsyncClient) and self._config == other._config

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from acechat._http.transport import Transport
     from acechat._tools.partial_json import PartialOutput
 
-__all__ = ["Call", "ReadStream", "SharedState", "running_loop"]
+__all__ = ["Call", "Collect", "SharedState", "running_loop"]
 
 
 class SharedState(Struct, frozen=True, kw_only=True):
@@ -56,8 +56,8 @@ class SharedState(Struct, frozen=True, kw_only=True):
 _T = TypeVar("_T")
 
 
-ReadStream: TypeAlias = Callable[[], Awaitable[ChatCompletion[Any]]]
-"""Reads an answer as a stream and returns it whole, with the output that was asked for."""
+Collect: TypeAlias = Callable[["Call"], Awaitable[ChatCompletion[Any]]]
+"""Makes a call as a stream and returns the complete response, with the output of *output_type*."""
 
 
 _SUCCESS = range(200, 300)
@@ -95,7 +95,8 @@ class Call:
         timeout: The limits of this call.
         retries: When to send it again.
         state: Who watches, and who stands between.
-        model: The model that is asked; empty for none.
+        model: The requested model; empty if the call is free of charge.
+        collect: Makes the call as a stream; None for a response in one body.
     """
 
     def __init__(
@@ -107,7 +108,9 @@ class Call:
         retries: RetryPolicy,
         state: SharedState,
         model: str = "",
+        collect: Collect | None = None,
     ) -> None:
+        self._collect = collect
         self.config = config
         self.timeout = timeout
         self.content: bool = False
@@ -139,14 +142,16 @@ class Call:
         """
         self._clock = running_loop().time
         self._started = self._started or self._clock()
-        self._retry_state.begin()
+        if self._retry_state.failed:
+            self._retry_state.begin()
         if self._reporter is not None:
             self._reporter = CallReporter(
                 self._state.observers, self._retry_state.model
             )  # each exchange is told
             self._reporter.asked = 0
         try:
-            self._check_budget()
+            if self._budget is not None:
+                self._check_budget()
             request = self.request
             self._recording = self._transport.recorder.begin(
                 request.method, request.path, request.headers, request.body, self._clock()
@@ -258,9 +263,9 @@ class Call:
         made = len(self._retry_state.failed) + (not isinstance(error, AceChatError))
         self._reporting().failed(error, self._retry_state.failed, made=made, elapsed=self.elapsed())
 
-    async def complete(self, read_stream: ReadStream | None = None) -> ChatCompletion[Any]:
-        """Return the whole answer; *read_stream* gets it by way of a stream."""
-        return await (self.run(self.answer) if read_stream is None else read_stream())
+    async def complete(self) -> ChatCompletion[Any]:
+        """Return the complete response."""
+        return await (self.run(self.answer) if self._collect is None else self._collect(self))
 
     def accept(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Make of a whole answer what the caller gets."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from acechat._config import Config
-from acechat._core.call import Call, ReadStream, SharedState
+from acechat._core.call import Call, Collect, SharedState
 from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._tools.output import OutputSpec
@@ -35,9 +35,11 @@ class StructuredCall(Call):
         retries: RetryPolicy,
         state: SharedState,
         model: str,
+        collect: Collect | None,
         spec: OutputSpec,
     ) -> None:
-        super().__init__(transport, spec.apply(request), config, timeout, retries, state, model)
+        request = spec.apply(request)
+        super().__init__(transport, request, config, timeout, retries, state, model, collect)
         self._spec = spec
 
     async def run(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
@@ -51,7 +53,7 @@ class StructuredCall(Call):
         self.request = request
         return await super().run(attempt)
 
-    async def complete(self, read_stream: ReadStream | None = None) -> ChatCompletion[Any]:
+    async def complete(self) -> ChatCompletion[Any]:
         """Return the first answer that has the form.
 
         What each exchange used is noted on it, and on whatever ends the call in its place: a
@@ -61,18 +63,18 @@ class StructuredCall(Call):
             OutputError: None had, and there is no asking again.
         """
         try:
-            answer = await self._first_that_fits(read_stream)
+            answer = await self._first_that_fits()
         except BaseException as ended:
             vars(ended)["_used"] = self._spec.used
             raise
         vars(answer)["_used"] = self._spec.used
         return answer
 
-    async def _first_that_fits(self, read_stream: ReadStream | None) -> ChatCompletion[Any]:
+    async def _first_that_fits(self) -> ChatCompletion[Any]:
         while True:
             try:
-                if read_stream is not None:
-                    return await read_stream()
+                if self._collect is not None:
+                    return await self._collect(self)
                 return self.accept(await self.run(self.answer))
             except OutputError as caught:
                 error = strip_traceback(caught)

@@ -152,7 +152,7 @@ class Transport:
         headers = {name.lower(): redact(value) for name, value in raw_headers.items()}
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
         if recording is not None:
-            response.recorder = recording.answer(
+            response.recorder = recording.receive_head(
                 response.status, headers, asyncio.get_running_loop().time()
             )
         if self._closed:

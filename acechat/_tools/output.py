@@ -22,7 +22,7 @@ from msgspec import Struct
 from acechat._tools.partial_json import KEY, PartialOutput, find_json
 from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
 from acechat._wire.encode import encode
-from acechat._wire.request import HTTPRequest, thinks
+from acechat._wire.request import HTTPRequest, uses_reasoning
 from acechat.errors import APIError, ConfigurationError, OutputError
 from acechat.types import AssistantMessage, ChatCompletion, Usage, UserMessage
 from acechat.types.completion import OutputT_co, note_origin, note_output
@@ -159,7 +159,7 @@ class OutputSpec:
                 raise ConfigurationError(
                     f"output_type= and {field}= cannot be combined: output_type= sets {field}"
                 )
-        if self._strategy == "auto" and not thinks(str(body.get("model")), body):
+        if self._strategy == "auto" and not uses_reasoning(str(body.get("model")), body):
             parameters: dict[str, Any] = {"properties": {}, **self._schema}
             tool = {"name": _NAME, "description": "Takes the answer.", "parameters": parameters}
             body["tools"] = [{"type": "function", "function": tool}]

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import attrgetter
-from typing import Any
 
 import msgspec
 
-from acechat._config import Config
 from acechat._policy.values import RunLimits
 from acechat._tools.executor import ToolExecutor, ToolResults
 from acechat._wire.messages import Content, as_sendable, gather_messages
-from acechat._wire.request import RequestTemplate, Terms, build_template
+from acechat._wire.request import RequestTemplate
 from acechat.errors import AceChatError, MaxTurnsError
 from acechat.types import (
     ChatCompletion,
@@ -39,36 +37,28 @@ class RunState:
     Args:
         content: Content of the new user message.
         messages: The preceding conversation.
-        terms: Options of all requests, *tools* and *tool_choice* included.
+        system: The system prompt; None for none.
+        template: The fields of all requests, *tools* and *tool_choice* included.
+        executor: The tools.
         limits: Maximum turns, budget and tool limits.
-        config: The client's settings.
-        stream: True to request streams, False for plain responses; None for the client's
-            *streaming* setting.
-
-    Raises:
-        ConfigurationError: An option or a tool is invalid.
     """
 
     def __init__(
         self,
         content: Sequence[Content],
         messages: Iterable[MessageLike],
-        terms: Terms,
+        system: str | None,
+        template: RequestTemplate,
+        executor: ToolExecutor,
         limits: RunLimits,
-        config: Config,
-        *,
-        stream: bool | None = None,
     ) -> None:
-        options: dict[str, Any] = {**terms.options}
-        self.executor: ToolExecutor = ToolExecutor(options.get("tools") or (), limits, config.token)
-        options["tools"] = self.executor.definitions
-        terms = msgspec.structs.replace(terms, options=options)
-        self._template = build_template(terms, config, stream=stream)
-        self._call_required = self._template.fields.get("tool_choice") not in (None, "none", "auto")
+        self.executor = executor
+        self._template = template
+        self._call_required = template.fields.get("tool_choice") not in (None, "none", "auto")
         self._limits = limits
-        sent = gather_messages(content, messages=messages, system=terms.system)
+        sent = gather_messages(content, messages=messages, system=system)
         self._sent = sent  # the messages of the next request, system prompt included
-        self.messages: list[MessageLike] = sent[terms.system is not None :]
+        self.messages: list[MessageLike] = sent[system is not None :]
         self.turns: list[Turn] = []
         self.ended: bool = False
 

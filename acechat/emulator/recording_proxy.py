@@ -130,7 +130,7 @@ class _Relay:
         ) as answer:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             framing = Framing(headers)
-            tape.answer(answer.status, headers, time.monotonic())
+            tape.receive_head(answer.status, headers, time.monotonic())
             write(request, framing.head(answer.status))
             while data := await answer.content.readany():
                 tape.add(data, time.monotonic())

@@ -61,7 +61,7 @@ class Replay:
             raise ConfigurationError("the cassette cannot be played: its first attempts were "
                                      "dropped; record with a greater max_record_bytes")  # fmt: skip
         for one in self._exchanges:
-            if dropped := sum(piece.dropped for piece in one.pieces):
+            if dropped := sum(piece.dropped for piece in one.chunks):
                 raise ConfigurationError(
                     f"the cassette cannot be played: {dropped} bytes of an answer were dropped; "
                     "record with a greater max_record_bytes"
@@ -137,7 +137,7 @@ def _shown(value: Any) -> str:
 def plan_of(exchange: Exchange, speed: float) -> Plan:
     """Plan to do what the service did in *exchange*."""
     if exchange.end is None:
-        return plan_of(Exchange(exchange.request, exchange.head, exchange.pieces, _HELD), speed)
+        return plan_of(Exchange(exchange.request, exchange.head, exchange.chunks, _HELD), speed)
     if exchange.end.how == "malformed" and exchange.head is not None:
         return _garbled(exchange, exchange.head, exchange.end, speed)
     plan: Plan = []
@@ -145,7 +145,7 @@ def plan_of(exchange: Exchange, speed: float) -> Plan:
     framing = Framing(_framed(exchange))
     if exchange.head is not None:
         plan += [Until(exchange.head.at / speed), Write(framing.head(exchange.head.status))]
-    for piece in exchange.pieces:
+    for piece in exchange.chunks:
         plan += [Until(piece.at / speed), Write(framing.piece(piece.data))]
     match how:
         case "clean":
@@ -166,7 +166,7 @@ def _framed(exchange: Exchange) -> dict[str, str]:
         return {}
     headers = exchange.head.headers
     if "content-length" in headers and exchange.end and exchange.end.how == "clean":
-        size = sum(len(piece.data) for piece in exchange.pieces)
+        size = sum(len(piece.data) for piece in exchange.chunks)
         return headers | {"content-length": str(size)}
     return headers
 
@@ -177,7 +177,7 @@ def _garbled(exchange: Exchange, head: ResponseHead, end: ExchangeEnd, speed: fl
     headers = {name: told for name, told in head.headers.items() if name != "content-length"}
     framing = Framing(headers | {"transfer-encoding": "chunked", "content-encoding": "gzip"})
     plan: Plan = [Until(head.at / speed), Write(framing.head(head.status))]
-    for piece in exchange.pieces:
+    for piece in exchange.chunks:
         data = zipped.compress(piece.data) + zipped.flush(zlib.Z_SYNC_FLUSH)
         plan += [Until(piece.at / speed), Write(framing.piece(data))]
     broken = Write(framing.piece(b"\xff no gzip"))

@@ -1,7 +1,7 @@
-"""A server that sends whatever a test says, and a caller that asks in either colour.
+"""A server that sends the bytes of a test, and a client that is used async or sync.
 
-Every test that uses them ends with the law that nothing is left: no open connection on the server,
-no pending task, nothing that asyncio had to complain about.
+Every test that uses them ends with a check of leaks: no open connection on the server, no pending
+task, no complaint of asyncio.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pytest
 
 from acechat import AceChatError, AsyncClient, Client, RetryPolicy, Timeout
 
-# From 3.12 on, Python warns whoever forks a process with threads; these tests do it on purpose.
+# From 3.12 on, Python warns about a fork in a process with threads; these tests need it.
 PYTHON = (sys.executable, "-W", "ignore:This process:DeprecationWarning")
 TOKEN = "tok-secret-0123456789abcdef"
 HERE = Path(__file__).parent
@@ -54,7 +54,7 @@ class Wire:
     token = TOKEN
 
     def answer(self, text="Hello", **more):
-        """Make the JSON of a whole answer."""
+        """Return the JSON of a complete response."""
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
@@ -75,7 +75,7 @@ class Wire:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
     def ok(self, text="Hello", **headers):
-        """Make a whole answer."""
+        """Return a complete response, as bytes."""
         return self.http(self.answer(text), **headers)
 
     def refusal(self, status="503 Service Unavailable", code="busy", **headers):
@@ -105,7 +105,7 @@ class Wire:
     done = b"data: [DONE]\n\n"
 
     def events(self, *texts):
-        """Make the body of a whole stream."""
+        """Return the body of a complete stream."""
         return b"".join(map(self.delta, texts)) + self.delta(finish="stop") + self.done
 
     def sse(self, body, *, end=True, kind="text/event-stream", **headers):
@@ -114,7 +114,7 @@ class Wire:
         return whole + (self.chunk(b"") if end else b"")
 
     def stream(self, *texts):
-        """Make a whole streamed answer."""
+        """Return a complete streamed response, as bytes."""
         return self.sse(self.events(*(texts or ("Hel", "lo"))))
 
 
@@ -140,10 +140,10 @@ class Received:
 
 @dataclass
 class FaultServer:
-    """Reads requests, and lets *handler* answer: ``await handler(reader, writer, number)``.
+    """Reads requests and calls ``await handler(reader, writer, number)`` to respond.
 
-    Without a handler the n-th request gets the n-th of *answers*, and the last one again after
-    that. Connections stay open until a handler closes them, or the client does.
+    Without a handler the n-th request gets the n-th of *answers*, and later ones the last.
+    Connections stay open until a handler closes them, or the client does.
     """
 
     ssl: object = None
@@ -160,7 +160,7 @@ class FaultServer:
         return f"{'https' if self.ssl else 'http'}://localhost:{self.port}"
 
     def reply(self, *answers):
-        """Set what the requests are answered with."""
+        """Set the responses, in order."""
         self.answers = answers
 
     def gone(self, within=1.0):
@@ -221,7 +221,7 @@ class FaultServer:
                 self.requests.append(received)
                 await self._answer(reader, writer, len(self.requests))
         except (ConnectionError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass  # the client went away, or sent what nobody asked for
+            pass  # the client disconnected, or sent an unexpected request
         finally:
             self.open.discard(connection)
             writer.close()
@@ -275,7 +275,7 @@ def server(make_server):
 
 @dataclass
 class Streamed:
-    """What a stream brought."""
+    """The content of a stream."""
 
     texts: list[str] = field(default_factory=list)
     completion: object = None
@@ -308,10 +308,10 @@ AT_ONCE = RetryPolicy(base_delay=0)
 
 
 class Ask:
-    """One client for one call, of the colour that the test is run in."""
+    """A client for one call, async or sync as the test's *mode*."""
 
-    def __init__(self, colour, url):
-        self.colour = colour
+    def __init__(self, mode, url):
+        self.mode = mode
         self.url = url
 
     def options(self, given):
@@ -324,14 +324,14 @@ class Ask:
         }
 
     def chat(self, *content, client_options=None, **options):
-        """Return the answer, or raise what the client raises."""
+        """Return the completion, or raise the error of the client."""
         return self.run("chat", *content, client_options=client_options, **options)
 
     def run(self, method, *content, client_options=None, **options):
         """Call any method."""
         settings = self.options(client_options or {})
         content = content or (("Hello",) if method == "chat" else ())
-        if self.colour == "blocking":
+        if self.mode == "blocking":
             with Client(**settings) as client:
                 return getattr(client, method)(*content, **options)
 
@@ -342,11 +342,11 @@ class Ask:
         return self.in_loop(call())
 
     def stream(self, *content, client_options=None, **options):
-        """Return what came, and the error that ended it."""
+        """Return the content that arrived, and the error that ended it."""
         settings = self.options(client_options or {})
         content = content or ("Hello",)
         got = Streamed()
-        if self.colour == "blocking":
+        if self.mode == "blocking":
             with Client(**settings) as client:
                 try:
                     with client.stream(*content, **options) as stream:
@@ -386,39 +386,39 @@ class Ask:
 
 
 @pytest.fixture(params=["async", "blocking"])
-def colour(request):
+def mode(request):
     return request.param
 
 
 @pytest.fixture
-def ask(colour, server):
-    return Ask(colour, server.url)
+def ask(mode, server):
+    return Ask(mode, server.url)
 
 
 @pytest.fixture
-def make_ask(colour):
-    return lambda url: Ask(colour, url)
+def make_ask(mode):
+    return lambda url: Ask(mode, url)
 
 
 class Kept:
-    """One client for several calls, of the colour that the test is run in."""
+    """A client for several calls, async or sync as the test's *mode*."""
 
-    def __init__(self, colour, settings):
-        self._run = asyncio.Runner().run if colour == "async" else None
+    def __init__(self, mode, settings):
+        self._run = asyncio.Runner().run if mode == "async" else None
         self._client = (AsyncClient if self._run else Client)(**settings)
 
     def chat(self, *content, **options):
-        """Return an answer."""
+        """Return a completion."""
         answer = self._client.chat(*content, **options)
         return self._run(answer) if self._run else answer
 
     def collect(self, *content, **options):
-        """Return an answer that was streamed."""
+        """Return a completion that was streamed."""
         answer = self._client.stream(*content, **options).collect()
         return self._run(answer) if self._run else answer
 
     def wait(self, seconds):
-        """Let the client see what happens on its connections meanwhile."""
+        """Give the client time to notice events on its connections."""
         if self._run:
             self._run(asyncio.sleep(seconds))
         else:
@@ -435,14 +435,14 @@ class Kept:
 
 @pytest.fixture
 def kept(ask):
-    client = Kept(ask.colour, ask.options({}))
+    client = Kept(ask.mode, ask.options({}))
     yield client
     client.close()
 
 
 @pytest.fixture
 def either(ask):
-    """What a call of either kind raises: ``either("stream")``."""
+    """Return the error of a call of either kind: ``either("stream")``."""
 
     def fails(method, **options):
         if method == "stream":

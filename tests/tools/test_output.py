@@ -20,7 +20,7 @@ from acechat._tools.output import _FINAL, OutputSpec
 from acechat._tools.partial_json import PartialOutput
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.messages import gather_messages
-from acechat._wire.request import Terms, build_template
+from acechat._wire.request import build_template
 from acechat.errors import BadRequestError
 from acechat.types import (
     AssistantMessage,
@@ -74,10 +74,13 @@ class Checked:
 
 
 def request(*, model="claude-sonnet-4-20250514", system=None, messages=(), extra=None, **options):
-    terms = Terms(model=model, extra_body=extra, extra_headers={"x-mine": "1"}, options=options)
     config = Config(token=Token("token"), api_root="https://api.test/v1")
     sent = gather_messages(("Plan a picnic",), messages=messages, system=system)
-    return build_template(terms, config, stream=False).request(sent)
+    headers = {"x-mine": "1"}
+    template = build_template(
+        config, options, model=model, extra_body=extra, extra_headers=headers, stream=False
+    )
+    return template.request(sent)
 
 
 def body_for(output_type, **given):
@@ -291,7 +294,7 @@ class TestAccepting:
         assert error.message.startswith(message)
         assert error.text == text
         assert error.completion.text == text
-        assert str(error).startswith("the answer has not the form that was asked for: ")
+        assert str(error).startswith("the response does not match output_type: ")
 
     def test_the_path_names_the_key_that_the_model_saw(self):
         error = mismatch(list[int], with_call('{"value": [1, "2"]}'))
