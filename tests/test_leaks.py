@@ -82,7 +82,7 @@ SAYS = {
     "sockets of a loop": "sockets that are open: socket:[",
     "tasks": "tasks that were pending when their loop ended: <Task",
     "sessions": "sessions that were not closed: <aiohttp",
-    "exceptions": "exceptions that nobody took: Task exception was never retrieved",
+    "exceptions": "exceptions that were never retrieved: Task exception was never retrieved",
     "blocking calls": "calls that blocked the loop: time.sleep",
     "threads": "threads that run: acechat",
 }

@@ -1,8 +1,8 @@
 """A web page that streams responses, and the service behind it.
 
 Run it with ACEDATACLOUD_API_TOKEN set, or with the two variables that ``acechat emulate`` prints,
-and open http://localhost:8080. It listens on this computer only: a client that can reach it uses your
-account. To serve it under another name, list that in ALLOWED_HOSTS.
+and open http://localhost:8080. It listens on this computer only: a client that can reach it uses
+your account. To serve it under another name, list that in ALLOWED_HOSTS.
 """
 
 from __future__ import annotations
