@@ -1,7 +1,7 @@
-"""acechat: the asyncio client for AceData Cloud's Claude Chat Completion API, with a blocking twin.
+"""Async and sync client for AceData Cloud's Claude Chat Completion API.
 
-`AsyncClient` and `Client` are where everything begins; `acechat.errors` is what can go wrong,
-`acechat.types` what goes over the wire.
+`AsyncClient` and `Client` make the calls; `acechat.errors` has the exceptions and `acechat.types`
+the structs of requests and responses.
 """
 
 from __future__ import annotations
@@ -90,7 +90,6 @@ from acechat.types.call_event import (
 if TYPE_CHECKING:
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
-    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
@@ -101,12 +100,12 @@ if TYPE_CHECKING:
     from acechat._image import image
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
-    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._sync.sse_relay import SSERelay
     from acechat._sync.stream import ChatStream
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool, tool
+    from acechat._wire.prepared import PreparedRequest
     from acechat._wire.request import HTTPRequest
 
 __all__ = [
@@ -119,7 +118,6 @@ __all__ = [
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
-    "AsyncPreparedRequest",
     "AsyncRun",
     "AsyncRunStream",
     "AsyncSSERelay",
@@ -211,13 +209,12 @@ __all__ = [
     "types",
 ]
 
-# What a type checker needs is imported above; the rest when it is asked for: a program that only
-# catches errors or reads types should not wait for the clients (PEP 562).
-_LATER = {
+# Imported on first use (PEP 562; type checkers read the imports above): a program that only catches
+# errors or reads types does not wait for the import of the clients.
+_LAZY = {
     "AsyncChatStream": "_async.stream",
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
-    "AsyncPreparedRequest": "_async.prepared",
     "AsyncSSERelay": "_async.sse_relay",
     "AsyncRun": "_async.run",
     "AsyncRunStream": "_async.run_stream",
@@ -231,7 +228,7 @@ _LATER = {
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
     "Output": "_tools.output",
-    "PreparedRequest": "_sync.prepared",
+    "PreparedRequest": "_wire.prepared",
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
@@ -241,11 +238,11 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    if name not in _LAZY:
         raise AttributeError(f"module 'acechat' has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f"acechat.{_LATER[name]}"), name)
+    value: object = getattr(import_module(f"acechat.{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 

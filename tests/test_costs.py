@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -130,6 +131,47 @@ def test_a_blocking_chunk_costs_at_most_1_9_times_that_of_a_bare_socket(benchmar
     bare.close()
 
 
+def calls_before_sending(work):
+    """Return the names of acechat's functions that *work* calls until it writes to a socket."""
+    called = []
+    sent = False
+
+    def profile(frame, event, function):
+        nonlocal sent
+        if event == "call" and not sent and frame.f_globals["__name__"].startswith("acechat."):
+            called.append(frame.f_code.co_qualname)
+        elif event == "c_call" and getattr(function, "__name__", "").startswith(("send", "write")):
+            owner = getattr(function, "__self__", None)
+            sent |= getattr(owner, "family", None) in {socket.AF_INET, socket.AF_INET6}
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    assert sent
+    return called
+
+
+def test_chat_calls_at_most_40_functions_before_it_sends(benchmarks):
+    """It is 39 on a kept connection; resumed coroutines count as called."""
+    _, origin = benchmarks
+
+    async def open_client():
+        return AsyncClient("token", base_url=f"{origin}/whole/40/v1")
+
+    with asyncio.Runner() as runner:
+        client = runner.run(open_client())
+        work = lambda: runner.run(client.chat("Hello"))  # noqa: E731
+        work()
+        called = calls_before_sending(work)
+        runner.run(client.aclose())
+
+    assert called[0] == "AsyncClient.chat"
+    assert len(called) <= 40, called
+
+
 class Forecast(msgspec.Struct):
     city: str
     days: int = 1
@@ -176,7 +218,7 @@ async def run_by_hand(client, weather=weather):
             messages.append({"role": "tool", "content": result, "tool_call_id": call.id})
 
 
-WEATHER = msgspec.json.decode(compile_tool(weather).written)
+WEATHER = msgspec.json.decode(compile_tool(weather).encoded)
 
 
 def bytecodes(work):

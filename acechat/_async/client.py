@@ -1,29 +1,27 @@
-"""`AsyncClient`: the service, as an object."""
+"""`AsyncClient`: the public calls, for asyncio."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
-from acechat._async.base_client import BaseClient
+from acechat._async.base_client import AsyncBaseClient
 from acechat._async.stream import AsyncChatStream
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
-from acechat._wire.messages import Content
-from acechat._wire.request import Terms
-from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+from acechat._wire.messages import Content, gather_messages
+from acechat.types import ChatCompletion, ChatOptions, MessageLike
 
-if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
+if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
-    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.output import OutputT, OutputType
+    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncBaseClient):
     """Client of the chat completion service, for asyncio.
 
     A client keeps its connections open: create one and reuse it, in one event loop after another
@@ -38,8 +36,8 @@ class AsyncClient(BaseClient):
         fallback_models: Models that are tried in this order when a model stays overloaded, each
             with retries of its own; default none. `ChatCompletion.model` names the model of the
             completion.
-        transport: Whether `chat` uses a stream internally: ``"stream"`` always, ``"plain"`` never,
-            ``"auto"`` (default) if the model thinks or *max_tokens* is over 4096, because gateways
+        streaming: Whether `chat` requests a stream internally: ``"always"``, ``"never"``, or
+            ``"auto"`` (default) if the model reasons or *max_tokens* is over 4096, because gateways
             close connections that are silent for long. The completion is the same.
         timeout: Limits of a call: a `Timeout`, or a positive number for its *total* in seconds;
             default ``Timeout()``.
@@ -78,25 +76,6 @@ class AsyncClient(BaseClient):
         ...     reply = await client.chat("Hello")
         >>> reply.text
     """
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections. Calls in progress raise `ClientClosedError`."""
-        await self._transport.close()
-
-    async def close(self) -> None:
-        """Close the connections; same as `aclose`."""
-        await self.aclose()
 
     async def chat(
         self,
@@ -150,8 +129,9 @@ class AsyncClient(BaseClient):
         Example:
             >>> (await client.chat("Hello", max_tokens=100)).text
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return await self._chat(content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return await self._call_for(template, gathered, output_type).complete()
 
     def stream(
         self,
@@ -177,8 +157,11 @@ class AsyncClient(BaseClient):
             >>> async for delta in client.stream("Hello"):
             ...     print(delta, end="")
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._stream(content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        return self._open(template, gathered, output_type)
 
     def run(
         self,
@@ -216,7 +199,7 @@ class AsyncClient(BaseClient):
             system: As in `chat`.
             model: As in `chat`.
             timeout: As in `chat`, for the request of each turn.
-            retries: As in `chat`.
+            retries: As in `chat`, for the request of each turn.
             extra_body: As in `chat`.
             extra_headers: As in `chat`.
             **options: As in `chat`. *tools* are functions (`acechat.tool` overrides their signature
@@ -236,8 +219,9 @@ class AsyncClient(BaseClient):
             >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._run(content, messages, terms, limits)
+        executor = self._executor(options, limits)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._run(content, messages, system, template, executor, limits)
 
     def run_stream(
         self,
@@ -265,8 +249,11 @@ class AsyncClient(BaseClient):
             ...     print(text, end="")
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._run_stream(content, messages, terms, limits)
+        executor = self._executor(options, limits)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        return self._run_stream(content, messages, system, template, executor, limits)
 
     def prepare(
         self,
@@ -280,8 +267,8 @@ class AsyncClient(BaseClient):
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> AsyncPreparedRequest:
-        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
+    ) -> PreparedRequest:
+        """Return the request of `chat` as a `PreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
@@ -293,8 +280,9 @@ class AsyncClient(BaseClient):
         Example:
             >>> print(client.prepare("Hello", max_tokens=100).curl())
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._prepare(content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._prepare(template, gathered, output_type)
 
     def conversation(
         self,
@@ -319,45 +307,4 @@ class AsyncClient(BaseClient):
         """
         from acechat._async.conversation import AsyncConversation
 
-        return AsyncConversation(self, messages, system, model, options)
-
-    async def models(self) -> list[Model]:
-        """Return the models that the service offers now."""
-        return await self._models()
-
-    async def catalog(self) -> list[CatalogModel]:
-        """Return the public catalogue of chat models: capabilities and prices.
-
-        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
-        AceData's. Neither the token nor *headers* are sent, and middleware is not called.
-        """
-        return await self._catalog()
-
-    async def count_tokens(
-        self,
-        *content: Content,
-        messages: Iterable[MessageLike] = (),
-        system: str | None = None,
-        model: str | None = None,
-        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
-    ) -> int:
-        """Return the number of prompt tokens of a request. The service does not charge for it.
-
-        Args:
-            *content: As in `chat`.
-            messages: As in `chat`.
-            system: As in `chat`.
-            model: As in `chat`.
-            tools: Functions or the API's JSON, counted with the messages; default none.
-
-        Example:
-            >>> await client.count_tokens("Hello", system="Be brief.")
-        """
-        terms = Terms(system, model)
-        return await self._count_tokens(content, messages, terms, tools)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AsyncClient) and self._config == other._config
-
-    def __hash__(self) -> int:
-        return super().__hash__()
+        return AsyncConversation(self._with_meter, messages, system, model, options)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from acechat._core.history import History
+from acechat._core.meter import Meter
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.messages import Content
 from acechat.types import ChatCompletion, ChatOptions, MessageLike
@@ -19,7 +20,7 @@ __all__ = ["AsyncConversation"]
 
 
 class _AsyncClientCalls(Protocol):
-    """The calls of `AsyncClient`, which stands above this module, that a conversation makes."""
+    """The methods of `AsyncClient` that a conversation calls. `AsyncClient` imports this module."""
 
     def chat(
         self,
@@ -51,27 +52,29 @@ class _AsyncClientCalls(Protocol):
 
 
 class AsyncConversation(History):
-    """Several turns with one model; `AsyncClient.conversation` makes one.
+    """A chat that sends its history with each message; `AsyncClient.conversation` creates one.
 
-    A turn becomes part of *messages* when its answer is whole. One that failed, was cancelled or
-    left before its end changes nothing; what had arrived is *pending*.
+    A turn is added to *messages* when its completion is complete. A failed or cancelled turn, or a
+    stream that is closed before its end, leaves *messages* unchanged; the part of the completion
+    that arrived is *pending*.
 
     Example:
-        >>> talk = client.conversation(system="Answer in one line.")
-        >>> await talk.send("My name is Ada.")
-        >>> (await talk.send("What is my name?")).text
+        >>> conversation = client.conversation(system="Be brief.")
+        >>> await conversation.send("My name is Ada.")
+        >>> (await conversation.send("What is my name?")).text
     """
 
     def __init__(
         self,
-        client: _AsyncClientCalls,
+        with_meter: Callable[[Meter], _AsyncClientCalls],
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
         options: ChatOptions | None = None,
     ) -> None:
         super().__init__(messages, system, model, options)
-        self._client = client
+        self._with_meter = with_meter
+        self._client = with_meter(self.meter)
 
     async def send(
         self,
@@ -83,15 +86,16 @@ class AsyncConversation(History):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion[OutputT]:
-        """Say *content* and return the answer; without it, send what *messages* hold.
+        """Send *content* with the history and return the completion.
 
-        Takes and raises what `AsyncClient.chat` does.
+        Without *content*, the history is sent as it is. Parameters and further exceptions are those
+        of `AsyncClient.chat`.
 
         Raises:
-            RuntimeError: The turn before has not ended.
+            RuntimeError: The previous turn has not ended.
         """
         with self._taking_turn(content) as turn:
-            turn.answer = answer = await self._client.chat(
+            turn.answer = completion = await self._client.chat(
                 messages=turn.messages,
                 system=self.system,
                 model=self.model,
@@ -102,7 +106,7 @@ class AsyncConversation(History):
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        return answer
+        return completion
 
     def stream(
         self,
@@ -114,12 +118,13 @@ class AsyncConversation(History):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncChatStream[OutputT]:
-        """Say *content* and return the answer while it is being written.
+        """Send *content* with the history and return the response as a stream.
 
-        The turn counts when the stream was read to its end. Takes what `AsyncClient.stream` does.
+        The turn is added to the history when the stream has been read to its end. Parameters are
+        those of `AsyncClient.stream`.
 
         Raises:
-            RuntimeError: The turn before has not ended.
+            RuntimeError: The previous turn has not ended.
         """
         with self._beginning_turn(content) as turn:
             stream = self._client.stream(
@@ -137,5 +142,5 @@ class AsyncConversation(History):
         return stream
 
     def fork(self) -> AsyncConversation:
-        """Return a copy that goes on alone."""
-        return AsyncConversation(self._client, *self._copy())
+        """Return an independent copy, with a meter that begins at zero."""
+        return AsyncConversation(self._with_meter, *self._copy())

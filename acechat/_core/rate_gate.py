@@ -1,4 +1,4 @@
-"""The queue before a `Limiter`: callers wait here, the first one first."""
+"""The queue before a `RateLimiter`: callers wait here, the first one first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 from weakref import WeakKeyDictionary
 
-from acechat._policy.rate_limiter import Limiter
+from acechat._policy.rate_limiter import RateLimiter
 from acechat._policy.retry import is_overload
 from acechat._policy.values import RateLimit
 from acechat.errors import AceChatError, APIError, RateLimitError
@@ -16,11 +16,11 @@ __all__ = ["RateGate"]
 
 
 class RateGate:
-    """Lets the calls of a client and its copies pass, no faster than *limit*."""
+    """A fair queue that lets the calls of a client and its copies pass, at most at *limit*."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
-        self._limiter = Limiter(limit)
+        self._limiter = RateLimiter(limit)
         self._pid = os.getpid()
         # One per event loop: a lock belongs to the first loop that waits for it.
         self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
@@ -28,23 +28,29 @@ class RateGate:
         )
 
     async def enter(self) -> float:
-        """Wait for the turn of one request; return when it was, to be given to `leave`."""
-        if self._pid != os.getpid():  # the calls under way are the parent's
-            self._pid, self._limiter = os.getpid(), Limiter(self._limit)
+        """Wait for the slot of one request; return the time of entry, an argument of `leave`."""
+        if self._pid != os.getpid():  # the calls in progress are the parent's
+            self._pid, self._limiter = os.getpid(), RateLimiter(self._limit)
         loop = asyncio.get_running_loop()
         queue = self._queues.get(loop)
         if queue is None:
             queue = self._queues[loop] = asyncio.Lock()
-        async with queue:  # it is fair, and forgets who was cancelled
-            while wait := self._limiter.admit(time.monotonic()):  # noqa: ASYNC110 - it waits for time
+        async with queue:  # first in, first out; a cancelled task leaves it
+            while wait := self._limiter.admit(time.monotonic()):  # noqa: ASYNC110 - it waits for the clock
                 await asyncio.sleep(wait)
         return time.monotonic()
 
     def leave(
         self, entered: float, *, tokens: int | None = None, error: AceChatError | None = None
     ) -> None:
-        """Note how a request ended: what it used, or how it failed."""
+        """Record the end of a request.
+
+        Args:
+            entered: The time that `enter` returned.
+            tokens: Tokens that it used; None if not reported.
+            error: Its failure; None if it succeeded.
+        """
         now = time.monotonic()
-        self._limiter.ended(now, tokens)
+        self._limiter.finish(now, tokens)
         if isinstance(error, APIError) and (type(error) is RateLimitError or is_overload(error)):
-            self._limiter.refused(now, sent=entered, retry_after=error.retry_after)
+            self._limiter.throttle(now, sent=entered, retry_after=error.retry_after)

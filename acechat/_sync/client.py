@@ -1,24 +1,14 @@
-"""`Client` and its like: the asynchronous ones, for callers that wait.
-
-Each method forwards to its twin on the loop's thread.
-"""
+"""`Client`: the blocking client. Its calls run in the thread of an event loop."""
 
 from __future__ import annotations
 
-import ssl as _ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from acechat._async.base_client import BaseClient
-from acechat._config import DEFAULT_MODEL, Config, Streaming
-from acechat._core.middleware import Middleware
-from acechat._core.observers import Observer
-from acechat._policy.values import Budget, RateLimit, RetryPolicy, RunLimits, Timeout
-from acechat._sync.loop_thread import LoopThread
+from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
+from acechat._sync.base_client import SyncBaseClient
 from acechat._sync.stream import ChatStream
-from acechat._wire.messages import Content
-from acechat._wire.request import Terms
+from acechat._wire.messages import Content, gather_messages
 from acechat.types import (
     CatalogModel,
     ChatCompletion,
@@ -28,21 +18,20 @@ from acechat.types import (
     RunResult,
 )
 
-if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
+if TYPE_CHECKING:  # modules that most programs never use are imported on first use
     from acechat._sync.conversation import Conversation
-    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._tools.output import OutputT, OutputType
+    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["Client"]
 
 
-class Client(BaseClient):
+class Client(SyncBaseClient):
     """Client of the chat completion service, for scripts and threads: the blocking `AsyncClient`.
 
-    It runs the asynchronous client on an event loop in a thread of its own, so it works in any
-    thread, in several at once, in a notebook, and after a fork. Ctrl-C cancels the call in
-    progress.
+    It runs the asyncio client on an event loop in a background thread, so it works in any thread,
+    in several at once, in a notebook, and after a fork. Ctrl-C cancels the call in progress.
 
     Parameters are those of `AsyncClient`, without *session*.
 
@@ -50,71 +39,6 @@ class Client(BaseClient):
         >>> with Client() as client:
         ...     print(client.chat("Hello").text)
     """
-
-    def __init__(
-        self,
-        api_token: str | None = None,
-        *,
-        base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
-        streaming: Streaming = "auto",
-        timeout: Timeout | float = Timeout(),
-        retries: RetryPolicy | int = RetryPolicy(),
-        headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        ssl: _ssl.SSLContext | None = None,
-        max_concurrency: int | None = None,
-        budget: Budget | None = None,
-        rate_limit: RateLimit | None = None,
-        observers: Iterable[Observer] = (),
-        middleware: Iterable[Middleware] = (),
-        max_event_bytes: int = 16 * 2**20,
-        max_response_bytes: int = 64 * 2**20,
-        max_record_bytes: int = 256 * 2**10,
-    ) -> None:
-        super().__init__(
-            api_token,
-            base_url=base_url,
-            model=model,
-            fallback_models=fallback_models,
-            streaming=streaming,
-            timeout=timeout,
-            retries=retries,
-            headers=headers,
-            proxy=proxy,
-            ssl=ssl,
-            max_concurrency=max_concurrency,
-            budget=budget,
-            rate_limit=rate_limit,
-            observers=observers,
-            middleware=middleware,
-            max_event_bytes=max_event_bytes,
-            max_response_bytes=max_response_bytes,
-            max_record_bytes=max_record_bytes,
-        )
-        self._loop = LoopThread()
-
-    @classmethod
-    def _from_config(cls, config: Config) -> Self:
-        client = super()._from_config(config)
-        client._loop = LoopThread()
-        return client
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections and end the thread. Calls in progress raise `ClientClosedError`."""
-        self._loop.stop(self._transport.close)
 
     def chat(
         self,
@@ -168,8 +92,9 @@ class Client(BaseClient):
         Example:
             >>> client.chat("Hello", max_tokens=100).text
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return self._loop.run(self._chat, content, messages, terms, output_type)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._loop.run(self._ask, template, gathered, output_type)
 
     def stream(
         self,
@@ -184,7 +109,7 @@ class Client(BaseClient):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream[OutputT]:
-        """Return the response as a stream of deltas, an `ChatStream`.
+        """Return the response as a stream of deltas, a `ChatStream`.
 
         Nothing is sent before the stream is read or entered; errors of the request are raised then.
         A completion that does not match *output_type* is not requested again.
@@ -195,8 +120,11 @@ class Client(BaseClient):
             >>> for delta in client.stream("Hello"):
             ...     print(delta, end="")
         """
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return ChatStream(self._loop, self._stream(content, messages, terms, output_type))
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        return ChatStream(self._loop, self._open(template, gathered, output_type))
 
     def run(
         self,
@@ -224,12 +152,14 @@ class Client(BaseClient):
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
+        executor = self._executor(options, limits)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
 
         async def collect() -> RunResult:
-            # Made in the loop: a run that Ctrl-C keeps from its loop must not warn that it was not
-            # awaited.
-            return await self._run(content, messages, terms, limits).collect()
+            # The run is created in the loop: if Ctrl-C comes before, there is none that could warn
+            # that it was never awaited.
+            run = self._run(content, messages, system, template, executor, limits)
+            return await run.collect()
 
         return self._loop.run(collect)
 
@@ -250,7 +180,7 @@ class Client(BaseClient):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> RunStream:
-        """Run tools like `run`, and return an `RunStream` of text, tool calls and turns.
+        """Run tools like `run`, and return a `RunStream` of text, tool calls and turns.
 
         Parameters and exceptions are those of `run`. Errors are raised when the stream is read.
 
@@ -261,8 +191,12 @@ class Client(BaseClient):
         from acechat._sync.run_stream import RunStream
 
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        return RunStream(self._loop, self._run_stream(content, messages, terms, limits))
+        executor = self._executor(options, limits)
+        template = self._template(
+            model, timeout, retries, extra_body, extra_headers, options, stream=True
+        )
+        run = self._run_stream(content, messages, system, template, executor, limits)
+        return RunStream(self._loop, run)
 
     def prepare(
         self,
@@ -277,7 +211,7 @@ class Client(BaseClient):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> PreparedRequest:
-        """Return the request of `chat` as an `PreparedRequest`, without sending it.
+        """Return the request of `chat` as a `PreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
@@ -289,11 +223,9 @@ class Client(BaseClient):
         Example:
             >>> print(client.prepare("Hello", max_tokens=100).curl())
         """
-        from acechat._sync.prepared import PreparedRequest
-
-        terms = Terms(system, model, timeout, retries, extra_body, extra_headers, options)
-        prepared = self._prepare(content, messages, terms, output_type)
-        return PreparedRequest(self._loop, prepared, self._config.token)
+        gathered = gather_messages(content, messages=messages, system=system)
+        template = self._template(model, timeout, retries, extra_body, extra_headers, options)
+        return self._prepare(template, gathered, output_type)
 
     def conversation(
         self,
@@ -318,7 +250,7 @@ class Client(BaseClient):
         """
         from acechat._sync.conversation import Conversation
 
-        return Conversation(self, messages, system, model, options)
+        return Conversation(self._with_meter, messages, system, model, options)
 
     def models(self) -> list[Model]:
         """Return the models that the service offers now."""
@@ -327,7 +259,7 @@ class Client(BaseClient):
     def catalog(self) -> list[CatalogModel]:
         """Return the public catalogue of chat models: capabilities and prices.
 
-        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
+        The source is ``platform.acedata.cloud``, or the host of *base_url* if that is not
         AceData's. Neither the token nor *headers* are sent, and middleware is not called.
         """
         return self._loop.run(self._catalog)
@@ -341,11 +273,4 @@ class Client(BaseClient):
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it."""
-        terms = Terms(system, model)
-        return self._loop.run(self._count_tokens, content, messages, terms, tools)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Client) and self._config == other._config
-
-    def __hash__(self) -> int:
-        return super().__hash__()
+        return self._loop.run(self._count_tokens, content, messages, system, model, tools)

@@ -1,4 +1,4 @@
-"""A request as data: look at it, or send it by other means."""
+"""`PreparedRequest`: a request to inspect, or to send by other means."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from typing import Any, cast
 from acechat._credentials import Token
 from acechat._wire.request import HTTPRequest
 
-__all__ = ["Prepared"]
+__all__ = ["PreparedRequest"]
 
 
-class Prepared:
-    """What can be told of a request without a network.
+class PreparedRequest:
+    """The request that a call would send; `AsyncClient.prepare` and `Client.prepare` return it.
 
     Attributes:
         request: The request, without the token, unless the caller put it there.
-        api_root: Where its path begins.
+        api_root: The URL that its path is relative to.
+
+    Example:
+        >>> prepared = client.prepare("Hello")
+        >>> prepared.json()["model"]
+        >>> print(prepared.curl())
     """
 
     def __init__(self, request: HTTPRequest, api_root: str, token: Token) -> None:
@@ -25,14 +30,14 @@ class Prepared:
         self._token = token
 
     def json(self) -> dict[str, Any]:
-        """Return the body, decoded."""
+        """Return the decoded body."""
         return cast("dict[str, Any]", self.request.json())
 
     def curl(self) -> str:
-        """Return a command line that sends the request.
+        """Return a shell command that sends the request.
 
-        The token stands in it as ``$ACEDATACLOUD_API_TOKEN``, for the shell to fill in; as ``***``
-        where it is in a message or a header of your own, which stand in it as they are otherwise.
+        The token appears as ``$ACEDATACLOUD_API_TOKEN``, which the shell expands, and as ``***`` if
+        a message or a header of the caller contains it. All other content is included unchanged.
         """
         request, token = self.request, self._token
         lines = [

@@ -17,28 +17,32 @@ from acechat.cli.terminal.text import prepare_streams, silence
 
 __all__ = ["cli", "run"]
 
-_LATER = {
-    "chat": "Ask, or have a conversation.",
+_COMMANDS = {
+    "chat": "Send a prompt, or start a conversation.",
     "models": "List the models that the service offers.",
-    "doctor": "Find out why it does not work.",
+    "doctor": "Diagnose the installation, the token and the network.",
     "config": "Show and change settings.",
-    "emulate": "Run a service of acechat's own on localhost.",
-    "completion": "Make your shell complete acechat's words.",
+    "emulate": "Run the emulator on localhost.",
+    "completion": "Print the completion script of a shell.",
 }
-"""Commands in modules of their own, which are imported when they run, and what they do."""
+"""Short help of the commands; the module of each is imported when the command runs."""
 
+_GROUP_OPTIONS = {"-h", "--help", "--version"}
 
-_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""A group without a command, which click before 8.2 does not call an error."""
+_SIMILAR = 0.8
+"""Similarity (0 to 1) to a command from which on a word is not sent as a prompt."""
+
+_NO_COMMAND: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""Raised for a group without a command; click before 8.2 has no such error."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; errors are one line on stderr."""
+    """Run one command and return its exit code; an error is one line on stderr."""
     prepare_streams()
     try:
         code: object = cli.main(list(arguments), prog_name="acechat", standalone_mode=False)
     except click.ClickException as error:
-        if isinstance(error, _HELP):
+        if isinstance(error, _NO_COMMAND):
             error.show()
         else:
             click.echo(explain_usage(error), err=True)
@@ -55,55 +59,88 @@ def run(arguments: Sequence[str]) -> int:
 def _fail(error: Exception, code: int) -> int:
     if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.EIO, errno.ENOSPC}:
         silence(sys.stdout)
-    if not isinstance(error, BrokenPipeError):  # `... | head -1` is no accident
+    if not isinstance(error, BrokenPipeError):  # `... | head -1` is normal use
         with suppress(OSError):  # the terminal was closed
             click.echo(explain(error), err=True)
     return code
 
 
-class _Commands(click.Group):
-    """Imports a command when it is run, not when it is listed."""
+class _LazyGroup(click.Group):
+    """Import the module of a command when it runs; without a command, run ``chat``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and self._is_prompt(ctx, args[0]):
+            args = ["chat", *args]
+        return super().parse_args(ctx, args)
+
+    def _is_prompt(self, ctx: click.Context, first: str) -> bool:
+        """Return True if the arguments are those of ``chat``.
+
+        An argument that resembles a command is a misspelt one: it must not become a paid call.
+        """
+        if first.startswith("-"):
+            return first not in _GROUP_OPTIONS
+        return first not in self.list_commands(ctx) and not self._similar_command(ctx, first)
+
+    def _similar_command(self, ctx: click.Context, name: str) -> str | None:
+        from difflib import get_close_matches
+
+        return next(iter(get_close_matches(name, self.list_commands(ctx), 1, _SIMILAR)), None)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_LATER, *super().list_commands(ctx)]
+        return [*_COMMANDS, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _LATER:
-            found: click.Command = getattr(
+        if cmd_name in _COMMANDS:
+            command: click.Command = getattr(
                 import_module(f"acechat.cli.commands.{cmd_name}"), cmd_name
             )
-            return found
+            return command
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        here = {name: command.get_short_help_str() for name, command in self.commands.items()}
+        imported = {name: command.get_short_help_str() for name, command in self.commands.items()}
         with formatter.section("Commands"):
-            formatter.write_dl(list((_LATER | here).items()))
+            formatter.write_dl(list((_COMMANDS | imported).items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        names = self.list_commands(ctx)
-        if args and args[0] not in names:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], names, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        if args and args[0] not in self.list_commands(ctx):
+            close = self._similar_command(ctx, args[0])
+            ctx.fail(
+                f"No such command {args[0]!r}. Did you mean {close!r}? "
+                "A prompt of this word: acechat chat " + args[0]
+            )
         return super().resolve_command(ctx, args)
 
 
 @click.group(
-    cls=_Commands,
+    cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  acechat chat --emulator "Hello"     try it, without a token
-  acechat config set token            keep your token
-  acechat chat "Hello"                ask Claude
-  acechat doctor                      when something does not work
+  acechat --emulator "Hello"          try it without a token
+  acechat config set token            store your token
+  acechat "Hello"                     send a prompt; short for acechat chat "Hello"
+  acechat doctor                      find the cause of a failure
 """,
 )
 @click.version_option(__version__, prog_name="acechat")
 def cli() -> None:
-    """Talk to Claude through AceData Cloud."""
+    """Chat with Claude through AceData Cloud."""
+
+
+@cli.command(name="help")
+@click.argument("command", nargs=-1)
+@click.pass_context
+def help_(context: click.Context, command: tuple[str, ...]) -> None:
+    """Show the help of a command."""
+    found: click.Command = cli
+    context = context.find_root()
+    for name in command:
+        child = found.get_command(context, name) if isinstance(found, click.Group) else None
+        if child is None:
+            raise click.UsageError(f"No such command {' '.join(command)!r}.", context)
+        found, context = child, click.Context(child, info_name=name, parent=context)
+    click.echo(found.get_help(context))

@@ -130,7 +130,7 @@ class _RecordingProxy:
         ) as response:
             received = {name.lower(): value for name, value in response.headers.items()}
             framing = Framing(received)
-            recorder.answer(response.status, received, time.monotonic())
+            recorder.receive_head(response.status, received, time.monotonic())
             write(request, framing.head(response.status))
             while data := await response.content.readany():
                 recorder.add(data, time.monotonic())

@@ -60,7 +60,7 @@ class Replay:
             raise ConfigurationError("cannot replay the cassette: its first attempts were "
                                      "dropped; record with a greater max_record_bytes")  # fmt: skip
         for one in self._exchanges:
-            if dropped := sum(piece.dropped for piece in one.pieces):
+            if dropped := sum(piece.dropped for piece in one.chunks):
                 raise ConfigurationError(
                     f"cannot replay the cassette: {dropped} bytes of a response were dropped; "
                     "record with a greater max_record_bytes"
@@ -139,7 +139,7 @@ def plan_of(exchange: Exchange, speed: float) -> Plan:
     """Return the plan that repeats the response of *exchange*, its pauses and its end."""
     if exchange.end is None:
         return plan_of(
-            Exchange(exchange.request, exchange.head, exchange.pieces, _CLOSED_BY_CLIENT), speed
+            Exchange(exchange.request, exchange.head, exchange.chunks, _CLOSED_BY_CLIENT), speed
         )
     if exchange.end.how == "malformed" and exchange.head is not None:
         return _malformed_plan(exchange, exchange.head, exchange.end, speed)
@@ -148,7 +148,7 @@ def plan_of(exchange: Exchange, speed: float) -> Plan:
     framing = Framing(_framing_headers(exchange))
     if exchange.head is not None:
         plan += [Until(exchange.head.at / speed), Write(framing.head(exchange.head.status))]
-    for piece in exchange.pieces:
+    for piece in exchange.chunks:
         plan += [Until(piece.at / speed), Write(framing.chunk(piece.data))]
     match how:
         case "clean":
@@ -169,7 +169,7 @@ def _framing_headers(exchange: Exchange) -> dict[str, str]:
         return {}
     headers = exchange.head.headers
     if "content-length" in headers and exchange.end and exchange.end.how == "clean":
-        size = sum(len(piece.data) for piece in exchange.pieces)
+        size = sum(len(piece.data) for piece in exchange.chunks)
         return headers | {"content-length": str(size)}
     return headers
 
@@ -180,7 +180,7 @@ def _malformed_plan(exchange: Exchange, head: ResponseHead, end: ExchangeEnd, sp
     headers = {name: value for name, value in head.headers.items() if name != "content-length"}
     framing = Framing(headers | {"transfer-encoding": "chunked", "content-encoding": "gzip"})
     plan: Plan = [Until(head.at / speed), Write(framing.head(head.status))]
-    for piece in exchange.pieces:
+    for piece in exchange.chunks:
         data = zipped.compress(piece.data) + zipped.flush(zlib.Z_SYNC_FLUSH)
         plan += [Until(piece.at / speed), Write(framing.chunk(data))]
     broken = Write(framing.chunk(b"\xff no gzip"))

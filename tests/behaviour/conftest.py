@@ -1,7 +1,7 @@
-"""A server that sends whatever a test says, and a caller that asks in either colour.
+"""A server that sends the bytes of a test, and a client that is used async or sync.
 
-Every test that uses them ends with the law that nothing is left: no open connection on the server,
-no pending task, nothing that asyncio had to complain about.
+Every test that uses them ends with a check of leaks: no open connection on the server, no pending
+task, no complaint of asyncio.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from acechat import AceChatError, AsyncClient, Client, RetryPolicy, Timeout
 from benchmarks.conformance.raw_server import RawServer, reset
 from benchmarks.conformance.wire import chunk, head, http, sse
 
-# From 3.12 on, Python warns whoever forks a process with threads; these tests do it on purpose.
+# From 3.12 on, Python warns about a fork in a process with threads; these tests need it.
 PYTHON = (sys.executable, "-W", "ignore:This process:DeprecationWarning")
 TOKEN = "tok-secret-0123456789abcdef"
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ class Wire:
     token = TOKEN
 
     def answer(self, text="Hello", **more):
-        """Make the JSON of a whole answer."""
+        """Return the JSON of a complete response."""
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
@@ -74,7 +74,7 @@ class Wire:
     sse = staticmethod(sse)
 
     def ok(self, text="Hello", **headers):
-        """Make a whole answer."""
+        """Return a complete response, as bytes."""
         return self.http(self.answer(text), **headers)
 
     def refusal(self, status="503 Service Unavailable", code="busy", **headers):
@@ -92,11 +92,11 @@ class Wire:
     done = b"data: [DONE]\n\n"
 
     def events(self, *texts):
-        """Make the body of a whole stream."""
+        """Return the body of a complete stream."""
         return b"".join(map(self.delta, texts)) + self.delta(finish="stop") + self.done
 
     def stream(self, *texts):
-        """Make a whole streamed answer."""
+        """Return a complete streamed response, as bytes."""
         return self.sse(self.events(*(texts or ("Hel", "lo"))))
 
 
@@ -181,7 +181,7 @@ def server(make_server):
 
 @dataclass
 class Streamed:
-    """What a stream brought."""
+    """The content of a stream."""
 
     texts: list[str] = field(default_factory=list)
     completion: object = None
@@ -214,10 +214,10 @@ AT_ONCE = RetryPolicy(base_delay=0)
 
 
 class Ask:
-    """One client for one call, of the colour that the test is run in."""
+    """A client for one call, async or sync as the test's *mode*."""
 
-    def __init__(self, colour, url):
-        self.colour = colour
+    def __init__(self, mode, url):
+        self.mode = mode
         self.url = url
 
     def options(self, given):
@@ -230,14 +230,14 @@ class Ask:
         }
 
     def chat(self, *content, client_options=None, **options):
-        """Return the answer, or raise what the client raises."""
+        """Return the completion, or raise the error of the client."""
         return self.run("chat", *content, client_options=client_options, **options)
 
     def run(self, method, *content, client_options=None, **options):
         """Call any method."""
         settings = self.options(client_options or {})
         content = content or (("Hello",) if method == "chat" else ())
-        if self.colour == "blocking":
+        if self.mode == "blocking":
             with Client(**settings) as client:
                 return getattr(client, method)(*content, **options)
 
@@ -248,11 +248,11 @@ class Ask:
         return self.in_loop(call())
 
     def stream(self, *content, client_options=None, **options):
-        """Return what came, and the error that ended it."""
+        """Return the content that arrived, and the error that ended it."""
         settings = self.options(client_options or {})
         content = content or ("Hello",)
         got = Streamed()
-        if self.colour == "blocking":
+        if self.mode == "blocking":
             with Client(**settings) as client:
                 try:
                     with client.stream(*content, **options) as stream:
@@ -292,39 +292,39 @@ class Ask:
 
 
 @pytest.fixture(params=["async", "blocking"])
-def colour(request):
+def mode(request):
     return request.param
 
 
 @pytest.fixture
-def ask(colour, server):
-    return Ask(colour, server.url)
+def ask(mode, server):
+    return Ask(mode, server.url)
 
 
 @pytest.fixture
-def make_ask(colour):
-    return lambda url: Ask(colour, url)
+def make_ask(mode):
+    return lambda url: Ask(mode, url)
 
 
 class Kept:
-    """One client for several calls, of the colour that the test is run in."""
+    """A client for several calls, async or sync as the test's *mode*."""
 
-    def __init__(self, colour, settings):
-        self._run = asyncio.Runner().run if colour == "async" else None
+    def __init__(self, mode, settings):
+        self._run = asyncio.Runner().run if mode == "async" else None
         self._client = (AsyncClient if self._run else Client)(**settings)
 
     def chat(self, *content, **options):
-        """Return an answer."""
+        """Return a completion."""
         answer = self._client.chat(*content, **options)
         return self._run(answer) if self._run else answer
 
     def collect(self, *content, **options):
-        """Return an answer that was streamed."""
+        """Return a completion that was streamed."""
         answer = self._client.stream(*content, **options).collect()
         return self._run(answer) if self._run else answer
 
     def wait(self, seconds):
-        """Let the client see what happens on its connections meanwhile."""
+        """Give the client time to notice events on its connections."""
         if self._run:
             self._run(asyncio.sleep(seconds))
         else:
@@ -341,14 +341,14 @@ class Kept:
 
 @pytest.fixture
 def kept(ask):
-    client = Kept(ask.colour, ask.options({}))
+    client = Kept(ask.mode, ask.options({}))
     yield client
     client.close()
 
 
 @pytest.fixture
 def either(ask):
-    """What a call of either kind raises: ``either("stream")``."""
+    """Return the error of a call of either kind: ``either("stream")``."""
 
     def fails(method, **options):
         if method == "stream":

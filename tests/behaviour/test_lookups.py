@@ -1,4 +1,4 @@
-"""Hosts are looked up where nothing else is waited for."""
+"""Host lookups run in threads of their own and delay nothing else."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FACTORIES = [
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_a_busy_executor_does_not_delay_a_look_up(server, wire, look_ups, factory):
+def test_a_busy_executor_does_not_delay_lookups(server, wire, look_ups, factory):
     server.reply(wire.ok())
     release = threading.Event()
 
@@ -81,7 +81,7 @@ def test_a_busy_executor_does_not_delay_a_look_up(server, wire, look_ups, factor
 
 @pytest.mark.parametrize("factory", FACTORIES)
 @pytest.mark.parametrize("limit", ["connect", "total", "first_token"])
-def test_a_time_out_of_a_look_up_names_the_host_and_delays_no_end(look_ups, wire, factory, limit):
+def test_a_lookup_timeout_names_the_host_and_does_not_delay_exit(look_ups, wire, factory, limit):
     async def ask():
         async with AsyncClient(
             wire.token, base_url=f"http://{SLOW}:9", retries=1, timeout=Timeout(**{limit: 0.2})
@@ -100,7 +100,7 @@ def test_a_time_out_of_a_look_up_names_the_host_and_delays_no_end(look_ups, wire
     assert [(one.failure, one.may_be_billed) for one in error.attempts] == [("unsent", False)]
 
 
-def test_close_does_not_wait_for_a_look_up(look_ups, wire):
+def test_close_does_not_wait_for_lookups(look_ups, wire):
     client = Client(wire.token, base_url=f"http://{SLOW}:9", retries=1, timeout=0.2)
     with pytest.raises(RequestTimeoutError):
         client.chat("Hello")
@@ -111,7 +111,7 @@ def test_close_does_not_wait_for_a_look_up(look_ups, wire):
 
 
 @pytest.mark.parametrize("ending", ["client.close()", "", "raise SystemExit(0)"])
-def test_no_exit_waits_for_a_look_up(script, ending):
+def test_exit_does_not_wait_for_lookups(script, ending):
     began = time.monotonic()
     done = script(f"""
 import socket, time
@@ -130,7 +130,7 @@ except RequestTimeoutError as error:
     assert time.monotonic() - began < 15
 
 
-def test_look_ups_are_bounded_and_in_turn(monkeypatch):
+def test_concurrent_lookups_are_limited_and_in_order(monkeypatch):
     monkeypatch.setattr(lookups, "_threads", lookups._Threads())
     most, now, lock = [0], [0], threading.Lock()
 
@@ -150,7 +150,7 @@ def test_look_ups_are_bounded_and_in_turn(monkeypatch):
     assert 1 < most[0] <= 16
 
 
-def test_a_waiting_look_up_that_was_cancelled_is_not_made(monkeypatch):
+def test_a_cancelled_waiting_lookup_is_not_made(monkeypatch):
     monkeypatch.setattr(lookups, "_threads", lookups._Threads())
     end, made = threading.Event(), []
 
@@ -168,7 +168,7 @@ def test_a_waiting_look_up_that_was_cancelled_is_not_made(monkeypatch):
     assert made == []
 
 
-def test_what_a_look_up_raises_arrives(monkeypatch):
+def test_exceptions_of_lookups_are_raised(monkeypatch):
     def fail():
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
@@ -176,7 +176,7 @@ def test_what_a_look_up_raises_arrives(monkeypatch):
         asyncio.run(lookups.look_up(fail))
 
 
-def test_where_no_thread_starts_a_look_up_is_an_os_error(monkeypatch):
+def test_a_lookup_without_a_thread_raises_os_error(monkeypatch):
     def start(_thread):
         raise RuntimeError("can't start new thread")
 

@@ -1,4 +1,4 @@
-"""A kept connection that ends: whether the service can have read the request."""
+"""A kept connection that ends: whether the service may have read the request."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def certificates():
     return theirs, ours
 
 
-def ask_twice(colour, service, wire, *, retries, text="two", context=None, pause=0.05):
+def ask_twice(mode, service, wire, *, retries, text="two", context=None, pause=0.05):
     """Return the second completion, or the error, and the observed events of both calls."""
     seen = []
     options = {
@@ -168,7 +168,7 @@ def ask_twice(colour, service, wire, *, retries, text="two", context=None, pause
         "ssl": context,
         "timeout": 10,
     }
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(wire.token, **options) as client:
             client.chat("one")
             time.sleep(pause)
@@ -210,25 +210,25 @@ def crossing(monkeypatch):
     return arrange
 
 
-COLOURS = pytest.mark.parametrize("colour", ["async", "blocking"])
+MODES = pytest.mark.parametrize("mode", ["async", "blocking"])
 
 
-@COLOURS
-def test_a_connection_that_ended_while_idle_costs_no_attempt(start, wire, colour):
+@MODES
+def test_a_connection_that_ended_while_idle_costs_no_attempt(start, wire, mode):
     service = start(ends_while_idle)
-    reply, _ = ask_twice(colour, service, wire, retries=1)
+    reply, _ = ask_twice(mode, service, wire, retries=1)
     assert reply.text == "Hello"
     assert reply.response.attempts == ()
     assert service.took == ["one", "two"]
 
 
 @LINUX
-@COLOURS
+@MODES
 @pytest.mark.parametrize("text", ["two", "two" * 100_000], ids=["small", "300 KB"])
-def test_an_end_that_crosses_the_request_costs_no_attempt(start, crossing, wire, colour, text):
+def test_an_end_that_crosses_the_request_costs_no_attempt(start, crossing, wire, mode, text):
     service = start(never)
     crossing(service, fin)
-    reply, seen = ask_twice(colour, service, wire, retries=1, text=text)
+    reply, seen = ask_twice(mode, service, wire, retries=1, text=text)
     assert reply.text == "Hello"
     assert reply.response.attempts == ()
     assert service.took == ["one", text[:9]]
@@ -236,16 +236,18 @@ def test_an_end_that_crosses_the_request_costs_no_attempt(start, crossing, wire,
 
 
 @LINUX
-@COLOURS
+@MODES
 @pytest.mark.parametrize("end", [fin, notify_and_fin])
-def test_so_it_is_over_tls(start, crossing, certificates, wire, colour, end):
+def test_an_end_that_crosses_the_request_over_tls_costs_no_attempt(
+    start, crossing, certificates, wire, mode, end
+):
     theirs, ours = certificates
     service = start(never, theirs)
     crossing(service, end)
-    outcome, _ = ask_twice(colour, service, wire, retries=1, context=ours)
-    if colour == "blocking" and end is fin and loop_factory() is not None:
-        # uvloop reports an end without TLS's close_notify after it has closed the socket, when the
-        # kernel cannot be asked any more: then the request counts as lost.
+    outcome, _ = ask_twice(mode, service, wire, retries=1, context=ours)
+    if mode == "blocking" and end is fin and loop_factory() is not None:
+        # uvloop reports an end without TLS's close_notify after it has closed the socket. The state
+        # of the kernel's buffers is gone by then, so the request counts as lost.
         assert [one.failure for one in outcome.attempts] == ["lost"]
         assert service.took == ["one"]
         return
@@ -254,7 +256,7 @@ def test_so_it_is_over_tls(start, crossing, certificates, wire, colour, end):
     assert service.took == ["one", "two"]
 
 
-def test_a_write_that_fails_costs_no_attempt(start, crossing, wire):
+def test_a_failed_write_costs_no_attempt(start, crossing, wire):
     # asyncio writes at once; uvloop, which the blocking client may run on, after this.
     service = start(never)
     crossing(service, rst)
@@ -275,11 +277,11 @@ LOST = [
 ]
 
 
-@COLOURS
+@MODES
 @pytest.mark.parametrize("then", LOST)
-def test_all_that_the_service_may_have_read_is_a_lost_attempt(start, wire, colour, then):
+def test_a_request_that_the_service_may_have_read_is_a_lost_attempt(start, wire, mode, then):
     service = start(then)
-    error, seen = ask_twice(colour, service, wire, retries=1)
+    error, seen = ask_twice(mode, service, wire, retries=1)
     assert isinstance(error, TransportError)
     assert [(one.failure, one.may_be_billed) for one in error.attempts] == [("lost", True)]
     assert service.took.count("two") <= 1
@@ -287,7 +289,7 @@ def test_all_that_the_service_may_have_read_is_a_lost_attempt(start, wire, colou
 
 
 @pytest.mark.parametrize("then", LOST[:4])
-def test_over_tls_too(start, certificates, wire, then):
+def test_a_request_read_over_tls_is_a_lost_attempt(start, certificates, wire, then):
     theirs, ours = certificates
     service = start(then, theirs)
     error, _ = ask_twice("async", service, wire, retries=1, context=ours)
@@ -296,10 +298,10 @@ def test_over_tls_too(start, certificates, wire, then):
     assert service.took == ["one", "two"]
 
 
-@COLOURS
-def test_it_is_sent_again_as_a_second_attempt(start, wire, colour):
+@MODES
+def test_a_lost_request_is_sent_again_as_a_second_attempt(start, wire, mode):
     service = start(read_and(fin, pause=0.1))
-    reply, _ = ask_twice(colour, service, wire, retries=2)
+    reply, _ = ask_twice(mode, service, wire, retries=2)
     assert reply.text == "Hello"
     assert [(one.failure, one.may_be_billed) for one in reply.response.attempts] == [("lost", True)]
     assert service.took == ["one", "two", "two"]

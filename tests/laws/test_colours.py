@@ -10,13 +10,11 @@ from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
-    AsyncPreparedRequest,
     AsyncRunStream,
     AsyncSSERelay,
     ChatStream,
     Client,
     Conversation,
-    PreparedRequest,
     RunStream,
     SSERelay,
 )
@@ -27,7 +25,6 @@ PAIRS = [
     (AsyncConversation, Conversation),
     (AsyncSSERelay, SSERelay),
     (AsyncRunStream, RunStream),
-    (AsyncPreparedRequest, PreparedRequest),
 ]
 NAMES = {
     "aclose": "close",
@@ -49,7 +46,7 @@ def blocking_type(annotation):
         text = text[20:-1]
     if text == "AsyncRun":  # is awaited for what the blocking call returns
         return "RunResult"
-    nouns = ("RunStream", "Client", "ChatStream", "Conversation", "PreparedRequest", "SSERelay")
+    nouns = ("RunStream", "Client", "ChatStream", "Conversation", "SSERelay")
     for name in (*nouns, "Iterator", "Iterable"):
         text = text.replace(f"Async{name}", name)
     return text

@@ -15,7 +15,6 @@ from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
-    AsyncPreparedRequest,
     AsyncRun,
     AsyncRunStream,
     AsyncSSERelay,
@@ -151,10 +150,9 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(client.meter.snapshot(), TotalUsage)
     assert_type(await client.catalog(), list[CatalogModel])
     prepared = client.prepare("Hello", max_tokens=5)
-    assert_type(prepared, AsyncPreparedRequest)
+    assert_type(prepared, PreparedRequest)
     assert_type(prepared.json(), dict[str, Any])
     assert_type(prepared.curl(), str)
-    assert_type(await prepared.count_tokens(), int)
 
     await client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     client.chat("Hello")  # type: ignore[unused-coroutine] # pyright: ignore[reportUnusedCoroutine]
@@ -194,7 +192,6 @@ def blocking(client: Client) -> None:
     assert_type(client.meter.reset(), TotalUsage)
     assert_type(client.catalog(), list[CatalogModel])
     assert_type(client.prepare("Hello"), PreparedRequest)
-    assert_type(client.prepare("Hello").count_tokens(), int)
 
     client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
