@@ -1,7 +1,7 @@
-"""acechat: the asyncio client for AceData Cloud's Claude Chat Completion API, with a blocking twin.
+"""Async and sync client for AceData Cloud's Claude Chat Completion API.
 
-`AsyncClient` and `Client` are where everything begins; `acechat.errors` is what can go wrong,
-`acechat.types` what goes over the wire.
+`AsyncClient` and `Client` make the calls; `acechat.errors` has the exceptions and `acechat.types`
+the structs of requests and responses.
 """
 
 from __future__ import annotations
@@ -209,9 +209,9 @@ __all__ = [
     "types",
 ]
 
-# What a type checker needs is imported above; the rest when it is asked for: a program that only
-# catches errors or reads types should not wait for the clients (PEP 562).
-_LATER = {
+# Imported on first use (PEP 562; type checkers read the imports above): a program that only catches
+# errors or reads types does not wait for the import of the clients.
+_LAZY = {
     "AsyncChatStream": "_async.stream",
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
@@ -238,11 +238,11 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    if name not in _LAZY:
         raise AttributeError(f"module 'acechat' has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f"acechat.{_LATER[name]}"), name)
+    value: object = getattr(import_module(f"acechat.{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""The settings of a client, checked: base URL, model, headers and limits."""
+"""Validated settings of a client: base URL, model, headers and limits."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from acechat.errors import ConfigurationError
 __all__ = ["DEFAULT_MODEL", "Config", "Streaming", "as_models", "check_headers", "read_api_root"]
 
 Streaming: TypeAlias = Literal["auto", "always", "never"]
-"""How the answer of a `chat` travels: as a stream, at once, or as fits the request."""
-
+"""Whether `chat` requests its response as a stream: as fits the request, always, or never."""
 
 DEFAULT_MODEL = "claude-sonnet-4-20250514"
-"""The model of clients that name none."""
-
+"""The model of clients created without *model*."""
 
 _OWN_HEADERS = {"authorization", "content-length", "host", "transfer-encoding", "connection"}
 
-
 _UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""Control characters except the tab, and surrogates."""
 
-
-_LEAST_RECORD = 1024
-"""Bytes in which a request and an answer can be told apart."""
+_MIN_RECORD_BYTES = 1024
+"""Enough for the start of a request and of its response."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """The settings of one client, checked. A value: it compares, and pickles without its token."""
+    """Validated settings of one client. Comparable; pickled without the token.
+
+    Raises:
+        ConfigurationError: A setting is invalid.
+    """
 
     token: Token
     api_root: str
-    """Where the paths begin, ``https://api.acedata.cloud/v1`` for example."""
+    """Prefix of all paths, for example ``https://api.acedata.cloud/v1``."""
 
     model: str = DEFAULT_MODEL
     fallback_models: tuple[str, ...] = ()
@@ -56,8 +57,10 @@ class Config(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_headers(self.headers)
-        if not self.model or not all(self.fallback_models):
-            raise ConfigurationError("model is empty")
+        if not self.model:
+            raise ConfigurationError("model is empty: pass the name of a model")
+        if not all(self.fallback_models):
+            raise ConfigurationError("a fallback model is empty: pass names of models")
         if self.streaming not in get_args(Streaming):
             raise ConfigurationError(
                 f"streaming must be 'auto', 'always' or 'never', not {self.streaming!r}"
@@ -66,18 +69,16 @@ class Config(Struct, frozen=True, kw_only=True):
             limit = getattr(self, name)
             unlimited = limit is None and name == "max_concurrency"
             if not unlimited and (type(limit) is not int or limit < 1):
-                raise ConfigurationError(
-                    f"{name} must be a whole number of 1 or more, not {limit!r}"
-                )
+                raise ConfigurationError(f"{name} must be an integer of at least 1, not {limit!r}")
 
         if (
             type(self.max_record_bytes) is not int
-            or 0 < self.max_record_bytes < _LEAST_RECORD
+            or 0 < self.max_record_bytes < _MIN_RECORD_BYTES
             or (self.max_record_bytes < 0)
         ):
             raise ConfigurationError(
-                f"max_record_bytes must be 0, for no recording, or a whole number of "
-                f"{_LEAST_RECORD} or more, not {self.max_record_bytes!r}"
+                "max_record_bytes must be 0, for no recording, or an integer of at least "
+                f"{_MIN_RECORD_BYTES}, not {self.max_record_bytes!r}"
             )
 
     def __repr__(self) -> str:
@@ -85,52 +86,55 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def as_models(models: Iterable[str]) -> tuple[str, ...]:
-    """Read a list of *models*.
+    """Convert an iterable of model names to a tuple.
 
     Raises:
-        ConfigurationError: It is one name, or holds something else.
+        ConfigurationError: *models* is a single str, or an item is not a str.
     """
     names = () if isinstance(models, str) else tuple(models)
     if isinstance(models, str) or not all(isinstance(name, str) for name in names):
-        raise ConfigurationError(f"fallback_models must be a list of names, not {models!r}")
+        raise ConfigurationError(f"fallback_models must be a list of model names, not {models!r}")
     return names
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse headers that could change the request's frame or show the token.
+    """Check that *headers* cannot change the framing of the request or replace the token.
 
     Raises:
-        ConfigurationError: A name or value is not allowed.
+        ConfigurationError: A name or a value is not allowed. Values are not shown, they may be
+            secrets.
     """
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"headers must be a dict, not {type(headers).__name__}")
     for name, value in headers.items():
         if not isinstance(name, str):
-            raise ConfigurationError(f"{name!r} is no name for a header")
+            raise ConfigurationError(f"invalid header name: {name!r}")
         if name.lower() in _OWN_HEADERS:
-            raise ConfigurationError(f"acechat sets the header {name!r} itself (see api_token=)")
+            raise ConfigurationError(
+                f"acechat sets the header {name!r} itself: remove it; api_token= sets the token"
+            )
         if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-            raise ConfigurationError(f"{name!r} is no name for a header")
+            raise ConfigurationError(f"invalid header name: {name!r}")
         if not isinstance(value, str) or _UNSENDABLE.search(value):
             raise ConfigurationError(
                 f"the value of the header {name!r} must be a str without line breaks, other "
-                "control characters and halves of characters"
+                "control characters and surrogates"
             )
 
 
 _DEFAULT_BASE_URL = "https://api.acedata.cloud"
-
-
 _BASE_URL_VARIABLE = "ACEDATACLOUD_API_BASE_URL"
 
 
 def read_api_root(given: str | None) -> str:
-    """Return where the API's paths begin, for the base URL that was *given* or the environment's.
+    """Return the prefix of the API's paths.
 
-    An origin gets ``/v1``; anything longer is used as it is.
+    Args:
+        given: Base URL. ``/v1`` is appended if it has no path. None or empty: the environment
+            variable ``ACEDATACLOUD_API_BASE_URL``, or else ``https://api.acedata.cloud``.
 
     Raises:
-        ConfigurationError: It is no such URL.
+        ConfigurationError: The URL is invalid.
     """
     from urllib.parse import urlsplit
 
@@ -138,23 +142,23 @@ def read_api_root(given: str | None) -> str:
     if not isinstance(url, str):
         raise ConfigurationError(f"the base URL must be a str, not {type(url).__name__}")
     url = url.strip()
-    where = f"the base URL {url!r}"
+    subject = f"the base URL {url!r}"
     if not url.isprintable() or " " in url:
-        raise ConfigurationError(f"{where} holds white space or control characters")
+        raise ConfigurationError(f"{subject} contains white space or control characters")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"{where} is no URL: {error}") from None
+        raise ConfigurationError(f"{subject} is invalid: {error}") from None
     if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"{where} must begin with https:// (or http://) and name a host")
+        raise ConfigurationError(f"{subject} must begin with https:// (or http://) and name a host")
     if parts.username is not None or parts.query or parts.fragment:
         raise ConfigurationError(
-            "the base URL must hold no user name, '?' or '#': the token goes into api_token="
+            "the base URL must not contain a user name, '?' or '#': the token goes into api_token="
         )
     path = parts.path.rstrip("/")
     if path.endswith("/chat/completions"):
         raise ConfigurationError(
-            f"{where} must end before /chat/completions, which acechat adds itself"
+            f"{subject} must end before /chat/completions, which acechat adds itself"
         )
     return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"

@@ -1,4 +1,4 @@
-"""The API token, and removal of it from data, texts and exceptions."""
+"""The API token, and its removal from data, texts and exceptions."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from acechat.errors import AceChatError, ConfigurationError
 __all__ = ["Token", "read_token", "redact_error", "strip_traceback"]
 
 _TOKEN_VARIABLES = ("ACEDATACLOUD_API_TOKEN", "ACEDATACLOUD_API_KEY", "ACEDATA_API_KEY")
+"""In order of precedence."""
 
 
-_SECRET = 8
-"""Characters from which on a token is one, and not a word that any text may hold."""
+_MIN_REDACTED = 8
+"""Characters. A shorter token, such as ``test``, may occur in any text, so it is not redacted."""
 
+_MIN_SHOWN = 16
+"""Characters. The repr of a longer token shows its last four."""
 
-_MASKABLE = 16
-"""Characters from which on the last four of a token say nothing about the rest."""
-
-
-_PART = 4
-"""Characters of a token that are taken for a part of it where something was cut."""
+_MIN_PART = 4
+"""Characters. A shorter prefix or suffix of the token is not masked at the edges of data."""
 
 
 class Token:
-    """A credential that shows itself to nobody: not in a repr, not in a pickle."""
+    """The API token. Hidden in the repr; a pickle reads it from the environment when loaded."""
 
     __slots__ = ("_secret",)
 
@@ -34,27 +33,27 @@ class Token:
         self._secret = secret
 
     def reveal(self) -> str:
-        """Return the credential, to be put on the wire."""
+        """Return the token, for the ``Authorization`` header."""
         return self._secret
 
     def redact(self, data: bytes) -> bytes:
-        """Return *data* without the credential, which some services echo in their errors."""
-        if len(self._secret) < _SECRET:
+        """Return *data* without the token, which some services echo in their errors."""
+        if len(self._secret) < _MIN_REDACTED:
             return data
         return data.replace(self._secret.encode(), b"***")
 
     def mask(self, data: bytes) -> bytes:
-        """Return *data* with as many asterisks in the place of the credential.
+        """Return *data* with the token replaced by as many asterisks, so that offsets stay valid.
 
-        So everything stays where it is. Half a token is a secret, too: a part of it at the
-        beginning or the end of *data*, which may have been cut there, is masked as well.
+        Parts of the token at the start and the end of *data*, which may be a block of a longer
+        body, are replaced, too.
         """
         secret = self._secret.encode()
         size = len(secret)
-        if size < _SECRET:
+        if size < _MIN_REDACTED:
             return data
         data = data.replace(secret, b"*" * size)
-        for part in range(size - 1, _PART - 1, -1):
+        for part in range(size - 1, _MIN_PART - 1, -1):
             if data.endswith(secret[:part]):
                 data = data[:-part] + b"*" * part
             if data.startswith(secret[-part:]):
@@ -62,11 +61,11 @@ class Token:
         return data
 
     def redact_text(self, text: str) -> str:
-        """Return *text* without the credential."""
-        return text.replace(self._secret, "***") if len(self._secret) >= _SECRET else text
+        """Return *text* without the token."""
+        return text.replace(self._secret, "***") if len(self._secret) >= _MIN_REDACTED else text
 
     def __repr__(self) -> str:
-        return f"***{self._secret[-4:]}" if len(self._secret) >= _MASKABLE else "***"
+        return f"***{self._secret[-4:]}" if len(self._secret) >= _MIN_SHOWN else "***"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Token) and other._secret == self._secret
@@ -85,10 +84,15 @@ class Token:
 
 
 def read_token(given: str | None) -> Token:
-    """Clean and check the token that was *given*; for None, the one of the environment.
+    """Return the validated token.
+
+    Args:
+        given: The token; white space around it and a ``Bearer`` prefix are removed. None: the first
+            environment variable that is set of ``ACEDATACLOUD_API_TOKEN``,
+            ``ACEDATACLOUD_API_KEY`` and ``ACEDATA_API_KEY``.
 
     Raises:
-        ConfigurationError: There is none, or it cannot be one.
+        ConfigurationError: There is no token, or it is invalid. The message does not contain it.
     """
     secret = given
     if secret is None:
@@ -109,13 +113,13 @@ def read_token(given: str | None) -> Token:
         )
     if not secret.isascii() or not secret.isprintable() or " " in secret:
         raise ConfigurationError(
-            "the API token holds characters that no token has (white space, control characters "
-            "or letters outside of ASCII): copy it again"
+            "the API token contains invalid characters (white space, control characters or "
+            "non-ASCII letters): copy it again"
         )
     if secret.startswith("platform-"):
         raise ConfigurationError(
-            "this is a platform token, which manages the account at platform.acedata.cloud; "
-            "the API wants the token of an application: copy it from the API's page there"
+            "the API token is a platform token, which manages the account at "
+            "platform.acedata.cloud: copy an application's token from the API's page there"
         )
     return Token(secret)
 
@@ -124,22 +128,23 @@ _Error = TypeVar("_Error", bound=AceChatError)
 
 
 def strip_traceback(error: _Error) -> _Error:
-    """Take from *error* the frames that it came through, and the errors before it.
+    """Remove the traceback and the context of *error*, and return it.
 
-    They hold what the service sent, which may echo the token; some people print every local.
+    Their frames refer to data of the service, which may echo the token, and some tools log all
+    local variables.
     """
     error.__context__ = None
     return error.with_traceback(None)
 
 
 def redact_error(error: AceChatError, token: Token) -> None:
-    """Take the token out of what the service echoed into *error*."""
+    """Remove the token from the attributes of *error*, which may echo it."""
     facts = error.__dict__
     for name in ("reason", "message", "code", "trace_id"):
-        if isinstance(told := facts.get(name), str):
-            facts[name] = token.redact_text(told)
+        if isinstance(text := facts.get(name), str):
+            facts[name] = token.redact_text(text)
     if isinstance(body := facts.get("body"), bytes):
         facts["body"] = token.redact(body)
     error.args = tuple(
-        token.redact_text(told) if isinstance(told, str) else told for told in error.args
+        token.redact_text(arg) if isinstance(arg, str) else arg for arg in error.args
     )

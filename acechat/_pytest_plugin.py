@@ -1,7 +1,7 @@
-"""The pytest plugin: a service on localhost for each test that asks, and clients for it.
+"""Plugin for pytest: an emulated service on localhost for each test, and clients for it.
 
-pytest imports this module in every project that has acechat installed, so it imports next to
-nothing until a fixture is asked for.
+pytest imports this module in every environment that has acechat installed, so the emulator is
+imported only when a fixture is used.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ __all__ = ["acechat_blocking_client", "acechat_client", "acechat_service"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that records."""
+    """Add the option ``--acechat-record``."""
     parser.getgroup("acechat").addoption(
         "--acechat-record",
         metavar="URL",
-        help="record the cassettes that are missing from the service at URL, with the token of "
-        "the environment",
+        help="record missing cassettes from the service at URL, with the token in "
+        "ACEDATACLOUD_API_TOKEN",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker ``acechat_cassette``."""
     config.addinivalue_line(
         "markers",
-        "acechat_cassette(name, speed=inf): answer from a cassette, a file beside the test's; "
-        "speed=1 takes as long as it took then",
+        "acechat_cassette(name, speed=inf): replay a cassette, a file relative to the test's "
+        "folder; speed=1 replays at the recorded pace",
     )
 
 
 @pytest.fixture
 def acechat_service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    """A service that nobody has used yet; marked with ``acechat_cassette``, one that replays."""
+    """A new emulated service; it replays a cassette in tests marked ``acechat_cassette``."""
     from acechat.emulator import Service
 
     with Service(**_options(request)) as service:
@@ -74,7 +74,7 @@ def _read_mark(name: str, *, speed: float = inf) -> tuple[str, float]:
 
 @pytest.fixture
 def acechat_client(acechat_service: Service) -> AsyncClient:
-    """An `AsyncClient` of `acechat_service`; its connections end with the test's event loop."""
+    """An `AsyncClient` of `acechat_service`; its connections close with the test's event loop."""
     from acechat import AsyncClient
 
     return AsyncClient(base_url=acechat_service.url, api_token=acechat_service.token, proxy="")

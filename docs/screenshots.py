@@ -1,4 +1,4 @@
-"""Screenshots of the command line, as SVG: real runs in a real terminal (tmux), drawn by rich.
+"""Screenshots of the command line: runs in a terminal (tmux), converted to SVG by rich.
 
 ``python docs/screenshots.py`` writes them to ``docs/_static``.
 """
@@ -23,17 +23,17 @@ __all__ = ["make_screenshots"]
 
 STATIC = Path(__file__).parent / "_static"
 WIDTH, HEIGHT = 84, 24
-ANSWER = """\
+RESPONSE = """\
 # Event loops
 
-An **event loop** runs one piece of work *until it must wait*, then another:
+An **event loop** runs one task *until it must wait*, then another:
 
 * no threads, so no locks;
 * thousands of waiting connections cost next to nothing.
 
 ```python
 async with AsyncClient() as client:
-    reply = await client.chat("Hello")
+    completion = await client.chat("Hello")
 ```
 """
 
@@ -60,7 +60,7 @@ class _Terminal:
         return done.stdout
 
     def shoot(self, command: str, *steps: tuple[str, str]) -> str:
-        """Run *command*; at each of *steps* wait for a text, then type; return what is seen.
+        """Run *command*; for each of *steps* wait for a text, then type a line; return the screen.
 
         Raises:
             TimeoutError: A text did not appear.
@@ -80,7 +80,7 @@ class _Terminal:
             return self._tmux("capture-pane", "-p", "-e").rstrip()
         finally:
             self._tmux("kill-server")
-            time.sleep(0.2)  # the next server has the same name
+            time.sleep(0.2)  # the next tmux server uses the same socket
 
     def _wait_for(self, text: str, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
@@ -90,9 +90,9 @@ class _Terminal:
             time.sleep(0.1)
 
 
-def _write(name: str, title: str, shot: str) -> Path:
+def _write(name: str, title: str, screen: str) -> Path:
     console = Console(record=True, width=WIDTH, file=StringIO())
-    console.print(Text.from_ansi(shot), highlight=False)
+    console.print(Text.from_ansi(screen), highlight=False)
     path = STATIC / f"{name}.svg"
     console.save_svg(str(path), title=title, unique_id=name)
     return path
@@ -104,24 +104,24 @@ def make_screenshots() -> list[Path]:
     with tempfile.TemporaryDirectory() as folder, Service() as service:
         terminal = _Terminal(folder, service)
         usage = {"prompt_tokens": 14, "completion_tokens": 68, "total_tokens": 82}
-        words = ANSWER.split(" ")
+        words = RESPONSE.split(" ")
         service.script(pace(0.02, of=ok([f"{word} " for word in words], usage=usage)))
         chat = terminal.shoot('acechat chat "What is an event loop?" --usage', ("tokens in", ""))
-        talk = terminal.shoot(
+        conversation = terminal.shoot(
             "acechat chat",
             ("/help", "My name is Ada."),
-            ("(1 message)", "/system Answer in one line."),
+            ("(1 message)", "/system Reply in one line."),
             ("system:", "What is my name?"),
             ("(4 messages)", "/undo"),
-            ("forgot", ""),
+            ("removed", ""),
         )
-        doctor = terminal.shoot("acechat doctor", ("All is well", ""))
-        helped = terminal.shoot("acechat --help", ("acechat doctor  ", ""))
+        doctor = terminal.shoot("acechat doctor", ("All checks passed", ""))
+        help_ = terminal.shoot("acechat --help", ("acechat doctor  ", ""))
     return [
         _write("chat", "acechat chat", chat),
-        _write("conversation", "acechat chat", talk),
+        _write("conversation", "acechat chat", conversation),
         _write("doctor", "acechat doctor", doctor),
-        _write("help", "acechat --help", helped),
+        _write("help", "acechat --help", help_),
     ]
 
 

@@ -143,9 +143,10 @@ def blocking_forbidden() -> Iterator[None]:
     ours = {"scanned_modules": ["acechat"], "excluded_modules": ["benchmarks.conformance"]}
     with blockbuster.blockbuster_ctx(**ours) as blocks:
         # Whoever uses the blocking client in a loop wants to wait.
-        blocks.functions["threading.Lock.acquire"].can_block_in(
-            "acechat/_sync/loop_thread.py", _WAITS
-        )
+        for file in ("latch", "event_loop_thread"):
+            blocks.functions["threading.Lock.acquire"].can_block_in(
+                f"acechat/_sync/{file}.py", _WAITS
+            )
         if find_spec("uvloop"):  # it waits for a thread that has ended, as asyncio does
             blocks.functions["threading.Lock.acquire"].can_block_in("asyncio/runners.py", {"close"})
         for function in blocks.functions.values():

@@ -218,7 +218,7 @@ async def run_by_hand(client, weather=weather):
             messages.append({"role": "tool", "content": result, "tool_call_id": call.id})
 
 
-WEATHER = msgspec.json.decode(compile_tool(weather).written)
+WEATHER = msgspec.json.decode(compile_tool(weather).encoded)
 
 
 def bytecodes(work):

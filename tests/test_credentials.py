@@ -1,4 +1,4 @@
-"""What is taken out of an error before somebody may read it."""
+"""Removal of the token, tracebacks and contexts from errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECRET = "a-token-of-some-length"
 TOKEN = Token(SECRET)
 
 
-def test_what_a_service_echoed_into_its_refusal_is_gone():
+def test_the_token_is_removed_from_an_api_error():
     error = APIError(
         401,
         f"invalid {SECRET}",
@@ -30,7 +30,7 @@ def test_what_a_service_echoed_into_its_refusal_is_gone():
     assert SECRET not in repr((error, error.args, error.__dict__))
 
 
-def test_what_cannot_be_read_is_told_without_the_token():
+def test_the_token_is_removed_from_a_protocol_error():
     error = ProtocolError(f"{SECRET} is no JSON", body=SECRET.encode())
     error.args = (f"{SECRET} is no JSON", 7)
 
@@ -41,7 +41,7 @@ def test_what_cannot_be_read_is_told_without_the_token():
     assert error.body == b"***"
 
 
-def test_an_error_without_the_token_stays_as_it_is():
+def test_an_error_without_the_token_is_unchanged():
     error = APIError(529, None, "busy", body=b"busy")
 
     redact_error(error, TOKEN)
@@ -49,7 +49,7 @@ def test_an_error_without_the_token_stays_as_it_is():
     assert (error.message, error.code, error.trace_id, error.body) == ("busy", None, None, b"busy")
 
 
-def test_an_error_is_bare_of_frames_and_of_those_before_it():
+def test_strip_traceback_removes_traceback_and_context():
     with pytest.raises(ProtocolError) as caught:
         raise ProtocolError("no JSON")
     error = caught.value

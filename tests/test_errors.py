@@ -1,6 +1,8 @@
-"""What can go wrong, as a tree: who is whose child, what it says, what it keeps."""
+"""The exception tree: base classes, texts and attributes."""
 
 from __future__ import annotations
+
+import pickle
 
 import pytest
 
@@ -86,11 +88,11 @@ RETRYABLE = {
 
 
 @pytest.mark.parametrize(("child", "parent"), TREE.items())
-def test_the_tree_is_the_designs(child, parent):
+def test_each_error_has_its_base_class(child, parent):
     assert child.__bases__[0] is parent
 
 
-def test_every_error_is_in_the_tree():
+def test_the_tree_lists_all_errors():
     listed = {getattr(errors, name) for name in errors.__all__} - {AceChatError, Attempt}
 
     assert set(TREE) == listed
@@ -104,12 +106,12 @@ def test_every_error_is_in_the_tree():
         (StreamInterruptedError, TransportError),
     ],
 )
-def test_some_errors_are_also_another_kind(cls, builtin):
+def test_some_errors_have_a_second_base_class(cls, builtin):
     assert issubclass(cls, builtin)
 
 
 @pytest.mark.parametrize("cls", TREE)
-def test_each_class_knows_whether_trying_again_may_help(cls):
+def test_retryable_is_set_per_class(cls):
     assert cls.retryable is (cls in RETRYABLE)
 
 
@@ -120,21 +122,36 @@ def test_each_class_knows_whether_trying_again_may_help(cls):
         (TransportError("the connection broke"), "the connection broke"),
         (ClientClosedError(), "the client is closed; make a new one"),
         (RequestTimeoutError("connect", 10.0), "no connection within 10 s (Timeout.connect)"),
-        (RequestTimeoutError("total", 0.5), "the call did not end within 0.5 s (Timeout.total)"),
+        (RequestTimeoutError("total", 0.5), "call not complete within 0.5 s (Timeout.total)"),
         (
             RequestTimeoutError("first_token", 600.0),
-            "no answer began within 600 s (Timeout.first_token)",
+            "no response within 600 s (Timeout.first_token)",
         ),
         (
             RequestTimeoutError("idle", 1.5),
-            "no more of the answer came within 1.5 s (Timeout.idle)",
+            "no further content within 1.5 s (Timeout.idle)",
         ),
-        (ProtocolError("the answer is empty"), "the answer is empty"),
+        (
+            RequestTimeoutError("connect", 10.0, looking_up="api.acedata.cloud"),
+            "no address found for host api.acedata.cloud within 10 s (Timeout.connect)",
+        ),
+        (
+            RequestTimeoutError("total", 1.0, sent=False),
+            "no free slot or connection for the request within 1 s (Timeout.total)",
+        ),
+        (
+            MaxTurnsError(3),
+            (
+                "no final response within 3 turns: raise max_turns=, or continue with "
+                "messages=error.run.messages"
+            ),
+        ),
+        (ProtocolError("the response is empty"), "the response is empty"),
         (ProtocolError("no JSON", body=b"<html>"), "no JSON: '<html>'"),
         (ProtocolError("no JSON", body=b"\xff\xfe"), "no JSON: '\ufffd\ufffd'"),
         (
             StreamTruncatedError("the stream ended", chunks=3, received=1000),
-            "the stream ended after 3 events and 1000 bytes, before the answer was whole",
+            "the stream ended after 3 events and 1000 bytes, before the response was complete",
         ),
         (APIError(401, "invalid_token", "wrong"), "HTTP 401 invalid_token: wrong"),
         (APIError(500, None, "fetch failed"), "HTTP 500: fetch failed"),
@@ -146,34 +163,34 @@ def test_each_class_knows_whether_trying_again_may_help(cls):
         ),
     ],
 )
-def test_an_error_says_what_happened_in_one_line(error, text):
+def test_the_text_of_an_error_is_one_line(error, text):
     assert str(error) == text
     assert "\n" not in text
 
 
 @pytest.mark.parametrize("cls", TREE)
-def test_every_class_says_what_it_means(cls):
+def test_every_class_has_a_docstring(cls):
     assert cls.__doc__
 
 
-def test_facts_that_no_answer_told_are_none():
+def test_attributes_default_to_none_or_empty():
     error = TransportError("the connection broke")
 
     assert (error.trace_id, error.attempts, error.partial) == (None, (), None)
 
 
-def test_a_certificate_that_is_not_trusted_is_not_tried_again():
+def test_a_final_connect_error_is_not_retryable():
     assert ConnectError("refused").retryable
     assert not ConnectError("not trusted", final=True).retryable
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("should_retry", [True, False])
 @pytest.mark.parametrize("cls", [BadRequestError, ServerError])
-def test_the_service_decides_whether_to_try_again(cls, told):
-    assert cls(500, None, "no", should_retry=told).retryable is told
+def test_should_retry_sets_retryable(cls, should_retry):
+    assert cls(500, None, "no", should_retry=should_retry).retryable is should_retry
 
 
-def test_what_one_error_learns_no_other_knows():
+def test_attributes_are_set_per_instance():
     first, second = ServerError(500, None, "a", should_retry=False), ServerError(500, None, "b")
 
     first.attempts = (
@@ -184,28 +201,28 @@ def test_what_one_error_learns_no_other_knows():
     assert second.attempts == ()
 
 
-def test_a_body_that_is_no_answer_is_kept_in_part():
+def test_a_protocol_error_keeps_500_bytes_of_the_body():
     error = ProtocolError("no JSON", body=b"x" * 10_000)
 
     assert error.body == b"x" * 500
     assert len(str(error)) < 200
 
 
-def test_a_cut_stream_tells_how_far_it_came():
+def test_a_truncated_stream_reports_events_bytes_and_seconds():
     error = StreamInterruptedError("the connection broke", chunks=3, received=1000, elapsed=0.5)
 
     assert (error.chunks, error.received, error.elapsed) == (3, 1000, 0.5)
     assert (error.body, error.status) == (b"", None)
 
 
-def test_a_time_out_can_be_caught_as_pythons_own():
+def test_a_timeout_is_a_builtin_timeout_error():
     with pytest.raises(TimeoutError) as caught:
         raise RequestTimeoutError("idle", 120.0)
 
     assert (caught.value.phase, caught.value.limit) == ("idle", 120.0)
 
 
-def test_an_error_saves_what_went_over_the_wire(tmp_path):
+def test_save_writes_the_recorded_exchanges(tmp_path):
     request = Request(method="POST", path="/v1/chat/completions", body=b"{}")
     error = ConnectError("broken")
     error.cassette = Cassette((Exchange(request),))
@@ -215,21 +232,21 @@ def test_an_error_saves_what_went_over_the_wire(tmp_path):
     assert Cassette.load(tmp_path / "it.acecast") == error.cassette
 
 
-def test_an_error_that_comes_from_no_call_has_nothing_to_save(tmp_path):
+def test_save_without_a_recording_raises(tmp_path):
     with pytest.raises(RuntimeError, match="nothing was recorded"):
         ConfigurationError("x").save(tmp_path / "it.acecast")
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_keeps_what_it_was_made_of():
-    answer = ChatCompletion(choices=[])
+def test_an_error_keeps_its_arguments():
+    completion = ChatCompletion(choices=[])
     call = ToolCall(id="t-1", function=FunctionCall(name="f"))
 
-    output = OutputError("it is odd", text="5", completion=answer)
+    output = OutputError("it is odd", text="5", completion=completion)
 
-    assert (output.reason, output.text, output.completion) == ("it is odd", "5", answer)
-    assert output.partial is answer
+    assert (output.reason, output.text, output.completion) == ("it is odd", "5", completion)
+    assert output.partial is completion
     assert (MaxTurnsError(3).max_turns, MaxTurnsError(3).reason) == (3, "3")
     assert (ToolError(call, "it fell").call, ToolError(call, "it fell").reason) == (call, "it fell")
     assert ConnectError("x").final is False
@@ -239,5 +256,11 @@ def test_an_error_keeps_what_it_was_made_of():
     assert str(ClientClosedError()) == "the client is closed; make a new one"
 
 
-def test_of_a_body_that_is_no_answer_120_bytes_are_shown():
+def test_the_text_of_a_protocol_error_shows_120_bytes():
     assert str(ProtocolError("odd", body=b"x" * 121)) == f"odd: {'x' * 120!r}"
+
+
+@pytest.mark.parametrize("cls", [AceChatError, *TREE])
+def test_tracebacks_and_pickles_name_the_public_module(cls):
+    assert cls.__module__ == "acechat.errors"
+    assert f"acechat.errors\n{cls.__name__}\n".encode() in pickle.dumps(cls, 0)

@@ -1,4 +1,4 @@
-"""`image`: a picture from wherever it is, read by its bytes and not by its name."""
+"""`image()`: sources, media types and errors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ KINDS = {
 }
 
 
-class Drawing:
-    """What is used of Pillow's images."""
+class SavableImage:
+    """The method of Pillow's images that `image` calls."""
 
     def __init__(self, data=PNG):
         self.data = data
@@ -34,8 +34,8 @@ class Drawing:
         fp.write(self.data)
 
 
-class Place:
-    """A path that is no `pathlib.Path`."""
+class OtherPath:
+    """An `os.PathLike` that is not a `pathlib.Path`."""
 
     def __init__(self, path):
         self.path = path
@@ -49,8 +49,8 @@ def data_url(data=PNG, kind="image/png"):
 
 
 @pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "cat.txt"  # the name tells nothing
+def image_path(tmp_path):
+    path = tmp_path / "cat.txt"  # the suffix is not used
     path.write_bytes(PNG)
     return path
 
@@ -60,34 +60,34 @@ def picture(tmp_path):
     [
         lambda path: path,
         str,
-        lambda path: Place(str(path)),
-        lambda path: Place(os.fsencode(path)),
+        lambda path: OtherPath(str(path)),
+        lambda path: OtherPath(os.fsencode(path)),
         lambda _: PNG,
         lambda _: bytearray(PNG),
         lambda _: io.BytesIO(PNG),
-        lambda _: Drawing(),
+        lambda _: SavableImage(),
         lambda _: data_url(),
     ],
-    ids=["path", "str", "PathLike", "bytes path", "bytes", "bytearray", "file", "drawing", "data"],
+    ids=["path", "str", "PathLike", "bytes path", "bytes", "bytearray", "file", "pillow", "data"],
 )
-def test_an_image_comes_from_anywhere(source, picture):
-    part = image(source(picture))
+def test_an_image_is_read_from_each_kind_of_source(source, image_path):
+    part = image(source(image_path))
 
     assert part == ImagePart(ImageURL(data_url()))
     assert b64decode(part.image_url.url.partition(",")[2]) == PNG
 
 
-def test_an_open_file_is_read_where_it_stands(picture):
-    with picture.open("rb") as file:
+def test_an_open_file_is_read(image_path):
+    with image_path.open("rb") as file:
         assert image(file) == ImagePart(ImageURL(data_url()))
 
 
 @pytest.mark.parametrize(("kind", "data"), KINDS.items())
-def test_the_bytes_tell_the_type(kind, data):
+def test_the_media_type_is_detected_from_the_bytes(kind, data):
     assert image(data).image_url.url == data_url(data, kind)
 
 
-def test_the_older_gif_is_one_too():
+def test_gif87a_is_supported():
     assert image(b"GIF87a").image_url.url.startswith("data:image/gif;")
 
 
@@ -102,13 +102,13 @@ def test_the_older_gif_is_one_too():
         "data:application/pdf;base64,JVBERi0=",
     ],
 )
-def test_a_url_is_sent_as_it_is(url):
+def test_a_url_is_sent_unchanged(url):
     assert image(url) == ImagePart(ImageURL(url))
 
 
 @pytest.mark.parametrize("detail", ["auto", "low", "high", None])
 @pytest.mark.parametrize("source", [PNG, "https://host/cat.png", data_url()])
-def test_the_detail_is_sent_if_it_was_given(source, detail):
+def test_detail_is_sent_if_given(source, detail):
     wire = msgspec.to_builtins(image(source, detail=detail))
 
     assert wire["type"] == "image_url"
@@ -137,13 +137,13 @@ def text(folder):
     [
         (missing, r"cannot read the image '.*missing\.png': No such file"),
         (lambda folder: folder, r"cannot read the image '.*': Is a directory"),
-        (empty, r"empty\.png' is empty: the service takes PNG, JPEG, GIF and WebP"),
-        (text, r"text\.png' is no image of a known type: the service takes PNG"),
+        (empty, r"empty\.png' is empty: expected PNG, JPEG, GIF or WebP"),
+        (text, r"text\.png' has no supported format: expected PNG"),
     ],
     ids=["missing", "directory", "empty", "text"],
 )
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_file_that_is_no_image_is_refused_by_name(make, reason, kind, tmp_path):
+def test_the_error_for_a_bad_file_names_it(make, reason, kind, tmp_path):
     with pytest.raises(ConfigurationError, match=reason) as caught:
         image(kind(make(tmp_path)))
 
@@ -151,14 +151,14 @@ def test_a_file_that_is_no_image_is_refused_by_name(make, reason, kind, tmp_path
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_refused_by_name(picture):
-    picture.chmod(0)
+def test_a_file_without_read_permission_is_an_error(image_path):
+    image_path.chmod(0)
 
     with pytest.raises(ConfigurationError, match="Permission denied"):
-        image(picture)
+        image(image_path)
 
 
-def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path):
+def test_a_loop_of_symlinks_is_an_error(tmp_path):
     loop = tmp_path / "loop.png"
     loop.symlink_to(loop)
 
@@ -175,39 +175,39 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path):
         (b64encode(PNG * 1_000).decode(), "cannot read the image"),
         (b"", "the image is empty"),
         (bytearray(), "the image is empty"),
-        (b"<svg>", "no image of a known type"),
-        (b"BM\0\0", "no image of a known type"),
-        (b"RIFF\x10\0\0\0WAVE", "no image of a known type"),
-        (b"GIF88a", "no image of a known type"),
-        (b"%PDF-1.7", "no image of a known type"),
-        (PNG[:7], "no image of a known type"),
+        (b"<svg>", "the image has no supported format"),
+        (b"BM\0\0", "the image has no supported format"),
+        (b"RIFF\x10\0\0\0WAVE", "the image has no supported format"),
+        (b"GIF88a", "the image has no supported format"),
+        (b"%PDF-1.7", "the image has no supported format"),
+        (PNG[:7], "the image has no supported format"),
         (io.BytesIO(), "the image is empty"),
-        (Drawing(b""), "the image is empty"),
-        ("data:", "a data URL must look like"),
-        ("data:image/png;base64,", "a data URL must look like"),
-        ("data:image/png,abc", "a data URL must look like"),
-        ("data:image/png;base64", "a data URL must look like"),
+        (SavableImage(b""), "the image is empty"),
+        ("data:", "must look like"),
+        ("data:image/png;base64,", "must look like"),
+        ("data:image/png,abc", "must look like"),
+        ("data:image/png;base64", "must look like"),
     ],
 )
-def test_what_is_no_image_is_refused(source, reason):
+def test_data_that_is_not_an_image_is_an_error(source, reason):
     with pytest.raises(ConfigurationError, match=reason) as caught:
         image(source)
 
     assert len(str(caught.value)) < 400
 
 
-def test_a_file_opened_as_text_is_refused(tmp_path):
+def test_a_file_opened_as_text_is_an_error(tmp_path):
     with text(tmp_path).open(encoding="utf-8") as file, pytest.raises(TypeError, match="'rb'"):
         image(file)
 
 
 @pytest.mark.parametrize("source", [None, 5, ["cat.png"], {"url": "x"}, object(), str])
-def test_what_cannot_be_an_image_is_refused_by_type(source):
-    with pytest.raises(TypeError, match="takes a path, bytes, a binary file, a Pillow image or"):
+def test_another_type_is_a_type_error(source):
+    with pytest.raises(TypeError, match="accepts a path, bytes, a binary file, a Pillow image or"):
         image(source)
 
 
-def test_a_file_that_gives_nothing_is_refused():
+def test_a_file_whose_read_returns_none_is_an_error():
     class Silent:
         def read(self):
             return None
@@ -224,7 +224,7 @@ def test_the_repr_of_an_image_is_short():
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1, 2, 100_000])
-def test_a_large_image_is_encoded_whole(more):
+def test_a_large_image_is_encoded_completely(more):
     data = KINDS["image/jpeg"] + os.urandom(3 * 2**14 + more)
 
     kind, _, encoded = image(data).image_url.url.partition(",")

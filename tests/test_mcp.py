@@ -148,7 +148,7 @@ def test_every_kind_of_content_arrives_as_far_as_it_can(run, acechat_service):
         "inside",
         "(font/woff at file:///b: not supported)",
         "more: file:///c",
-        "(pictures in the next message: 1)",
+        "(images in the next message: 1)",
     ]
     assert only.images[0].image_url.url == "data:image/png;base64,iVBORw0KGgo="
 
@@ -178,7 +178,7 @@ def test_a_tool_that_takes_too_long_is_left_and_the_next_one_works(run, acechat_
 
     slow, quick = told(run(tool_timeout=2))
 
-    assert (slow, quick) == ("Error: the tool did not end within 2 s", "rain in Rom for 1")
+    assert (slow, quick) == ("Error: the tool did not finish within 2 s", "rain in Rom for 1")
 
 
 def test_an_error_of_the_block_comes_out_as_it_is(run, acechat_service):

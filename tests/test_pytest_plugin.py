@@ -1,4 +1,4 @@
-"""The pytest plugin, as other projects use it."""
+"""The pytest plugin, as used by other projects."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def test_the_service_listens(acechat_service):
     urls.append(acechat_service.url)
     assert urlopen(acechat_service.url + "/health").status == 200
 
-def test_each_test_has_its_own(acechat_service):
+def test_each_test_has_its_own_service(acechat_service):
     assert acechat_service.requests == []
     assert acechat_service.url.startswith("http://127.0.0.1:")
 """
 
 
 def offer_fixtures(pytester):
-    """Do what the entry point does, where acechat runs from a checkout that has none."""
+    """Load the plugin if acechat is not installed, so that it has no entry point."""
     if not entry_points(group="pytest11", name="acechat"):
         pytester.makeconftest(CONFTEST)
 
@@ -39,8 +39,8 @@ def offer_fixtures(pytester):
 def test_a_service_runs_as_long_as_its_block():
     with Service(token="t-1", remember=2) as service:
         assert service.token == "t-1"
-        with urllib.request.urlopen(f"{service.url}/health") as answer:
-            assert answer.status == 200
+        with urllib.request.urlopen(f"{service.url}/health") as response:
+            assert response.status == 200
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"{service.url}/health")
 
@@ -71,24 +71,24 @@ import asyncio
 from acechat.emulator import fail, ok
 
 
-def test_the_client_talks_to_the_service(acechat_client, acechat_service):
+def test_the_async_client_calls_the_service(acechat_client, acechat_service):
     acechat_service.script(ok("Hello!"))
 
-    async def talk():
+    async def call():
         async with acechat_client as client:
             return await client.chat("Hello")
 
-    assert asyncio.run(talk()).text == "Hello!"
+    assert asyncio.run(call()).text == "Hello!"
 
 
-def test_the_blocking_client_talks_to_the_service(acechat_blocking_client, acechat_service):
+def test_the_sync_client_calls_the_service(acechat_blocking_client, acechat_service):
     acechat_service.script(fail(503, retry_after=0.01), ok("Hello!"))
     assert acechat_blocking_client.chat("Hello").text == "Hello!"
     assert len(acechat_service.requests) == 2
 """
 
 
-def test_other_projects_get_clients_of_it(pytester):
+def test_other_projects_get_clients_of_the_service(pytester):
     offer_fixtures(pytester)
     pytester.makepyfile(CLIENTS)
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)

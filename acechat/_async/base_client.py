@@ -56,13 +56,13 @@ class BaseClient(ClientSettings):
         messages: Iterable[MessageLike],
         system: str | None,
         template: RequestTemplate,
-        toolbox: ToolExecutor,
+        executor: ToolExecutor,
         limits: RunLimits,
     ) -> AsyncRun:
         from acechat._async.run import AsyncRun
         from acechat._tools.run_state import RunState
 
-        state = RunState(content, messages, system, template, toolbox, limits)
+        state = RunState(content, messages, system, template, executor, limits)
         return AsyncRun(self._ask, state)
 
     def _run_stream(
@@ -71,23 +71,23 @@ class BaseClient(ClientSettings):
         messages: Iterable[MessageLike],
         system: str | None,
         template: RequestTemplate,
-        toolbox: ToolExecutor,
+        executor: ToolExecutor,
         limits: RunLimits,
     ) -> AsyncRunStream:
         from acechat._async.run_stream import AsyncRunStream
         from acechat._tools.run_state import RunState
 
-        state = RunState(content, messages, system, template, toolbox, limits)
+        state = RunState(content, messages, system, template, executor, limits)
         return AsyncRunStream(self._open, state)
 
-    def _toolbox(self, options: ChatOptions, limits: RunLimits) -> ToolExecutor:
+    def _executor(self, options: ChatOptions, limits: RunLimits) -> ToolExecutor:
         """Return the tools of a run, and replace those in *options* by their JSON."""
         from acechat._tools.executor import ToolExecutor
 
         fields: dict[str, Any] = cast("dict[str, Any]", options)
-        toolbox = ToolExecutor(fields.get("tools") or (), limits, self._config.token)
-        fields["tools"] = toolbox.written
-        return toolbox
+        executor = ToolExecutor(fields.get("tools") or (), limits, self._config.token)
+        fields["tools"] = executor.definitions
+        return executor
 
     def _prepare(
         self,

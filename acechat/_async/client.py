@@ -219,9 +219,9 @@ class AsyncClient(AsyncBaseClient):
             >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        toolbox = self._toolbox(options, limits)
+        executor = self._executor(options, limits)
         template = self._template(model, timeout, retries, extra_body, extra_headers, options)
-        return self._run(content, messages, system, template, toolbox, limits)
+        return self._run(content, messages, system, template, executor, limits)
 
     def run_stream(
         self,
@@ -249,11 +249,11 @@ class AsyncClient(AsyncBaseClient):
             ...     print(text, end="")
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        toolbox = self._toolbox(options, limits)
+        executor = self._executor(options, limits)
         template = self._template(
             model, timeout, retries, extra_body, extra_headers, options, stream=True
         )
-        return self._run_stream(content, messages, system, template, toolbox, limits)
+        return self._run_stream(content, messages, system, template, executor, limits)
 
     def prepare(
         self,

@@ -20,7 +20,7 @@ __all__ = ["AsyncConversation"]
 
 
 class _AsyncClientCalls(Protocol):
-    """The calls of `AsyncClient`, which stands above this module, that a conversation makes."""
+    """The methods of `AsyncClient` that a conversation calls. `AsyncClient` imports this module."""
 
     def chat(
         self,
@@ -52,15 +52,16 @@ class _AsyncClientCalls(Protocol):
 
 
 class AsyncConversation(History):
-    """Several turns with one model; `AsyncClient.conversation` makes one.
+    """A chat that sends its history with each message; `AsyncClient.conversation` creates one.
 
-    A turn becomes part of *messages* when its answer is whole. One that failed, was cancelled or
-    left before its end changes nothing; what had arrived is *pending*.
+    A turn is added to *messages* when its completion is complete. A failed or cancelled turn, or a
+    stream that is closed before its end, leaves *messages* unchanged; the part of the completion
+    that arrived is *pending*.
 
     Example:
-        >>> talk = client.conversation(system="Answer in one line.")
-        >>> await talk.send("My name is Ada.")
-        >>> (await talk.send("What is my name?")).text
+        >>> conversation = client.conversation(system="Be brief.")
+        >>> await conversation.send("My name is Ada.")
+        >>> (await conversation.send("What is my name?")).text
     """
 
     def __init__(
@@ -85,15 +86,16 @@ class AsyncConversation(History):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion[OutputT]:
-        """Say *content* and return the answer; without it, send what *messages* hold.
+        """Send *content* with the history and return the completion.
 
-        Takes and raises what `AsyncClient.chat` does.
+        Without *content*, the history is sent as it is. Parameters and further exceptions are those
+        of `AsyncClient.chat`.
 
         Raises:
-            RuntimeError: The turn before has not ended.
+            RuntimeError: The previous turn has not ended.
         """
         with self._taking_turn(content) as turn:
-            turn.answer = answer = await self._client.chat(
+            turn.answer = completion = await self._client.chat(
                 messages=turn.messages,
                 system=self.system,
                 model=self.model,
@@ -104,7 +106,7 @@ class AsyncConversation(History):
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        return answer
+        return completion
 
     def stream(
         self,
@@ -116,12 +118,13 @@ class AsyncConversation(History):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncChatStream[OutputT]:
-        """Say *content* and return the answer while it is being written.
+        """Send *content* with the history and return the response as a stream.
 
-        The turn counts when the stream was read to its end. Takes what `AsyncClient.stream` does.
+        The turn is added to the history when the stream has been read to its end. Parameters are
+        those of `AsyncClient.stream`.
 
         Raises:
-            RuntimeError: The turn before has not ended.
+            RuntimeError: The previous turn has not ended.
         """
         with self._beginning_turn(content) as turn:
             stream = self._client.stream(
@@ -139,5 +142,5 @@ class AsyncConversation(History):
         return stream
 
     def fork(self) -> AsyncConversation:
-        """Return a copy that goes on alone."""
+        """Return an independent copy, with a meter that begins at zero."""
         return AsyncConversation(self._with_meter, *self._copy())

@@ -1,4 +1,4 @@
-"""`AsyncRun`: calls and tool calls in turns until the model is done."""
+"""`AsyncRun`: requests and tool calls in turns, until the model calls no tool."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from acechat.types import ChatCompletion, MessageLike, RunResult, Turn
 __all__ = ["AsyncRun"]
 
 _Ask: TypeAlias = Callable[[RequestTemplate, list[MessageLike]], Awaitable[ChatCompletion[Any]]]
-"""Asks for an answer."""
+"""Sends a request with messages and returns the completion."""
 
 
 class AsyncRun:
-    """A run: await it for its result, or iterate over its turns as they end.
+    """A run of requests and tool calls: await its result, or iterate over its turns as they end.
 
-    Nothing is sent before that. A run that failed goes on where it was when it is awaited again:
-    what was answered is not asked again, and a tool that has ended is not called again.
+    `AsyncClient.run` creates one. Nothing is sent before it is awaited or iterated over. A failed
+    run can be awaited again and resumes: no completed request is sent again, and no tool call that
+    has ended is repeated.
 
     Example:
         >>> result = await client.run("Umbrella in Paris?", tools=[weather])
@@ -38,7 +39,13 @@ class AsyncRun:
         return self.collect().__await__()
 
     async def collect(self) -> RunResult:
-        """Run to the end and return what happened; what ``await run`` does."""
+        """Run to the end and return the result. Same as ``await run``.
+
+        Raises:
+            AceChatError: A request failed; its *run* holds the turns so far.
+            ToolError: A tool failed, and *raise_tool_errors* is true.
+            MaxTurnsError: The model still calls tools after *max_turns* turns.
+        """
         state = self._state
         while not state.ended:
             await self._turn()
@@ -56,28 +63,28 @@ class AsyncRun:
         self._begun = True
         state = self._state
         try:
-            answer = state.answer or state.take(await self._ask(*state.next_request()))
+            answer = state.completion or state.take(await self._ask(*state.next_request()))
             if answer.tool_calls:
-                await state.toolbox.call_all(answer, state.results)
+                await state.executor.call_all(answer, state.results)
         except AceChatError as error:
-            state.note(error)
+            state.attach_to(error)
             raise
         return state.end_turn()
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """The turns that have ended."""
+        """The turns that have ended, oldest first."""
         return tuple(self._state.turns)
 
     @property
     def messages(self) -> tuple[MessageLike, ...]:
-        """What has been said so far, but for the system's word."""
+        """All messages so far, without the system prompt."""
         return tuple(self._state.messages)
 
     def __del__(self) -> None:
         if not getattr(self, "_begun", True):
             warnings.warn(
-                "client.run(...) was never awaited, so nothing was asked",
+                "client.run(...) was never awaited, so nothing was sent",
                 RuntimeWarning,
                 stacklevel=1,
                 source=self,

@@ -1,4 +1,4 @@
-"""`AsyncRunStream`: a run while it happens."""
+"""`AsyncRunStream`: the events of a run of tools."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ from acechat.types import (
 
 __all__ = ["AsyncRunStream"]
 
-_Ask: TypeAlias = Callable[[RequestTemplate, list[MessageLike]], AsyncChatStream[Any]]
-"""Asks for an answer that is told while it is being written."""
+_Request: TypeAlias = Callable[[RequestTemplate, list[MessageLike]], AsyncChatStream[Any]]
+"""Sends a request with messages and returns the response as a stream."""
 
 _Queue: TypeAlias = asyncio.Queue[ToolStarted | ToolFinished | None]
 
 
 class _Calls:
-    """The tools of one answer, at work in a task of their own while others wait for events.
+    """The tool calls of one completion, which run in a task while readers wait for events.
 
-    The task knows nothing of the stream, so a stream that nobody keeps can be collected.
+    The task does not refer to the stream, so the garbage collector can collect a dropped stream.
     """
 
     def __init__(self, state: RunState, answer: ChatCompletion) -> None:
         queue = self._events = _Queue()
         self._task = asyncio.create_task(
-            state.toolbox.call_all(answer, state.results, queue.put_nowait)
+            state.executor.call_all(answer, state.results, queue.put_nowait)
         )
         self._task.add_done_callback(lambda _: queue.put_nowait(None))
 
     async def receive(self) -> list[RunEvent]:
-        """Wait for something to happen; return all that did. An empty list is the end.
+        """Wait for events and return all that are ready. An empty list marks the end.
 
         Raises:
             ToolError: See `ToolExecutor.call_all`.
@@ -59,7 +59,7 @@ class _Calls:
         while not events or not self._events.empty():
             event = await self._events.get()
             if event is None:
-                self._events.put_nowait(None)  # for the next read
+                self._events.put_nowait(None)  # for the next reader
                 break
             events.append(event)
         if not events:
@@ -67,26 +67,27 @@ class _Calls:
         return events
 
     async def stop(self) -> None:
-        """Cancel what still runs, and wait for its end."""
+        """Cancel the calls that are running, and wait for their end."""
         self._task.cancel()
         await asyncio.wait([self._task])
         if not self._task.cancelled():
-            self._task.exception()  # it has been raised, or nobody wants to know any more
+            self._task.exception()  # marks it as retrieved: it was raised, or has no reader left
 
     def drop(self) -> bool:
-        """Cancel what still runs, from wherever the garbage collector is; return whether any."""
+        """Cancel the calls that are running, from any thread. Return whether there were any."""
         if self._task.done():
             return False
-        with suppress(RuntimeError):  # the loop is closed, and took its tasks along
+        with suppress(RuntimeError):  # the loop is closed, and its tasks with it
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
         return True
 
 
 class AsyncRunStream:
-    """A run while it happens: deltas and tools of all turns, as events for ``match``.
+    """The deltas and tool calls of a run, while it takes place, as events for ``match``.
 
-    Nothing is sent before the first read. ``async with`` stops everything however the block ends;
-    without it, a loop that breaks leaves that to the garbage collector, which warns.
+    `AsyncClient.run_stream` creates one. Nothing is sent before the first read. ``async with``
+    closes the connection and cancels the tools however the block ends. Without it, a loop that
+    breaks leaves that to the garbage collector, which emits a ResourceWarning.
 
     Example:
         >>> async with client.run_stream("Umbrella in Paris?", tools=[weather]) as stream:
@@ -99,10 +100,18 @@ class AsyncRunStream:
         >>> stream.result.usage.total_tokens
     """
 
-    def __init__(self, ask: _Ask, state: RunState) -> None:
-        self._ask = ask
+    # States and transitions; `receive` is the only method that advances them:
+    #
+    #   requesting  no stream, no calls   -> streaming
+    #   streaming   `_stream` is set      -> calling (the completion has tool calls), else ended
+    #   calling     `_calls` is set       -> requesting, when all calls have ended
+    #   ended       `_state.ended`        final
+    #   failed      `_failure` is set     final; from any state, by an exception or aclose()
+
+    def __init__(self, request: _Request, state: RunState) -> None:
+        self._request = request
         self._state = state
-        self._answer: AsyncChatStream | None = None
+        self._stream: AsyncChatStream | None = None
         self._calls: _Calls | None = None
         self._ready: deque[RunEvent] = deque()
         self._failure: Exception | None = None
@@ -130,12 +139,16 @@ class AsyncRunStream:
         return ready.popleft()
 
     async def receive(self) -> list[RunEvent]:
-        """Wait until something happens; return all that did. An empty list is the end.
+        """Wait for the next events and return all that are ready. An empty list marks the end.
 
-        A read that is cancelled ends the run.
+        Cancelling a read ends the run.
 
         Raises:
-            AceChatError: What `AsyncChatStream.receive` raises; `ToolError`; `MaxTurnsError`.
+            AceChatError: A request failed, see `AsyncChatStream.receive`; its *run* holds the turns
+                so far.
+            ToolError: A tool failed, and *raise_tool_errors* is true.
+            MaxTurnsError: The model still calls tools after *max_turns* turns.
+            RuntimeError: The run was closed before its end.
         """
         if self._ready:
             ready = list(self._ready)
@@ -148,7 +161,7 @@ class AsyncRunStream:
         try:
             return await self._receive()
         except AceChatError as error:
-            self._state.note(error)
+            self._state.attach_to(error)
             self._failure = error
             await self.aclose()
             raise
@@ -161,16 +174,16 @@ class AsyncRunStream:
             if events := await self._calls.receive():
                 return events
             return self._end_turn()
-        if self._answer is None:
-            self._answer = self._ask(*self._state.next_request())
-        while (batch := await self._answer.receive_batch()) is not END:
+        if self._stream is None:
+            self._stream = self._request(*self._state.next_request())
+        while (batch := await self._stream.receive_batch()) is not END:
             if events := list[RunEvent](events_of(batch)):
                 return events
-        answer = self._state.take(self._answer.completion)
-        self._answer = None
-        if not answer.tool_calls:
+        completion = self._state.take(self._stream.completion)
+        self._stream = None
+        if not completion.tool_calls:
             return self._end_turn()
-        self._calls = _Calls(self._state, answer)
+        self._calls = _Calls(self._state, completion)
         return await self._receive()
 
     def _end_turn(self) -> list[RunEvent]:
@@ -182,11 +195,11 @@ class AsyncRunStream:
         return events
 
     async def aclose(self) -> None:
-        """Stop everything: the answer that is being written, and the tools at work."""
+        """Close the response that is being read, and cancel the tools that are running."""
         if self._failure is None and not self._state.ended:
             self._failure = RuntimeError("the run was closed before its end")
-        if self._answer is not None:
-            await self._answer.aclose()
+        if self._stream is not None:
+            await self._stream.aclose()
         if self._calls is not None:
             await self._calls.stop()
 
@@ -201,13 +214,13 @@ class AsyncRunStream:
             )
 
     async def collect(self) -> RunResult:
-        """Read to the end and return what happened."""
+        """Read to the end and return the result. Raises the exceptions of `receive`."""
         while await self.receive():
             pass
         return self.result
 
     async def text(self) -> AsyncIterator[str]:
-        """Iterate over the text alone, of all turns."""
+        """Iterate over the text of the first choice, in all turns."""
         async for event in self:
             if isinstance(event, TextDelta) and not event.index:
                 yield event.text
@@ -220,14 +233,14 @@ class AsyncRunStream:
 
     @property
     def result(self) -> RunResult:
-        """All turns and messages.
+        """All turns and messages of the run.
 
         Raises:
-            AceChatError: The run failed; its *run* is what had happened.
-            RuntimeError: It has not been read to its end.
+            AceChatError: The run failed; its *run* holds the turns so far.
+            RuntimeError: The run has not been read to its end.
         """
         if self._failure is not None:
             raise self._failure
         if not self._state.ended:
-            raise RuntimeError("the run has not been read to its end; collect() does that")
+            raise RuntimeError("the run has not been read to its end; call collect() first")
         return self._state.result()

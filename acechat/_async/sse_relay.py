@@ -1,4 +1,4 @@
-"""`AsyncSSERelay`: an answer as server-sent events, for a web page or another service."""
+"""`AsyncSSERelay`: a stream as server-sent events, for a web page or another service."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["AsyncSSERelay"]
 
 
 class AsyncSSERelay:
-    """An answer as the bytes of server-sent events; `AsyncChatStream.sse` makes one.
+    """A stream as the bytes of server-sent events; `AsyncChatStream.sse` creates one.
 
-    ``await`` waits for the first content, though no longer than until the first comment is due, and
-    raises what fails meanwhile: then the page can still be answered with a status. Without it, the
-    page is answered at once. What fails later is told in the stream, as ``event: error``, and
-    ``[DONE]`` does not come.
+    ``await`` waits for the first content, at most until the first comment is due. A failure before
+    is raised by ``await``, so that the server can respond with an error status. Without ``await``,
+    the HTTP response begins at once. A later failure is sent in the stream as ``event: error``,
+    without ``[DONE]``.
 
-    Whoever stops reading closes the connection to the service: by `aclose`, by being cancelled, or
-    by letting go of the relay.
+    The connection to the service closes when reading stops: with `aclose`, when a read is
+    cancelled, or when the relay is garbage collected.
 
     Example:
         >>> relay = await client.stream("Hello").sse()
@@ -45,15 +45,15 @@ class AsyncSSERelay:
         self._token = token
         self._keep_alive = keep_alive
         self._reading: asyncio.Task[DeltaBatch] | None = None
-        self._told = b""  # what was read while somebody waited for the beginning
+        self._first = b""  # read by ``await``, for the first receive()
         self._begun = False
         self._ended = False
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the response to the page needs: the content type, and that nobody keeps it back.
+        """The headers of the HTTP response: content type, and no caching or buffering.
 
-        ``X-Trace-Id`` is one of them where something of the answer has arrived.
+        ``X-Trace-Id`` is one of them once the service has responded.
         """
         return headers_of(self._stream.trace_id)
 
@@ -61,33 +61,33 @@ class AsyncSSERelay:
         return self._begin().__await__()
 
     async def _begin(self) -> Self:
-        while not (self._told or self._begun or self._ended):
-            self._told = await self._next()
+        while not (self._first or self._begun or self._ended):
+            self._first = await self._next()
         return self
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        told = await self.receive()
-        if not told:
+        data = await self.receive()
+        if not data:
             raise StopAsyncIteration
-        return told
+        return data
 
     async def receive(self) -> bytes:
-        """Wait for the next network read that says something; return its events.
+        """Wait for the next events and return their bytes. Empty bytes mark the end.
 
-        No bytes are the end.
+        Failures of the stream are returned as ``event: error``, not raised.
         """
         self._begun = True
-        told, self._told = self._told, b""
-        while not told and not self._ended:
+        data, self._first = self._first, b""
+        while not data and not self._ended:
             try:
-                told = await self._next()
+                data = await self._next()
             except AceChatError as error:
                 self._ended = True
-                told = encode_error(error)
-        return told
+                data = encode_error(error)
+        return data
 
     async def _next(self) -> bytes:
         batch: DeltaBatch | None
@@ -103,7 +103,7 @@ class AsyncSSERelay:
         return encode_events(batch.events, self._token)
 
     async def _receive_within(self, seconds: float) -> DeltaBatch | None:
-        """Wait for the next read; return None if it takes longer, and go on with it next time."""
+        """Return the next batch, or None after *seconds*; the next call continues the same read."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._stream.receive_batch())
             self._reading.add_done_callback(_take_failure)
@@ -115,21 +115,21 @@ class AsyncSSERelay:
         if not self._reading.done():
             return None
         reading, self._reading = self._reading, None
-        if reading.cancelled():  # by aclose() in another task; this tells how that ended it
+        if reading.cancelled():  # by aclose() in another task; raises how the stream ended
             return await self._stream.receive_batch()
         return reading.result()
 
     async def aclose(self) -> None:
-        """Close the connection; what was not read is lost."""
+        """Close the connection to the service. Unread events are lost."""
         self._stop()
         await self._stream.aclose()
 
     def _stop(self) -> None:
         self._ended = True
-        self._told = b""
+        self._first = b""
         if self._reading is not None:
             self._reading.cancel()
-        self._abandon()  # a read that has just ended is not there to be cancelled
+        self._abandon()  # there is no task to cancel if a read has just ended
 
     def __del__(self) -> None:
         reading: asyncio.Task[DeltaBatch] | None = getattr(self, "_reading", None)
@@ -138,6 +138,6 @@ class AsyncSSERelay:
 
 
 def _take_failure(reading: asyncio.Task[DeltaBatch]) -> None:
-    """Take what the last read of a relay that was closed may have raised: nobody waits for it."""
+    """Mark the exception of a read as retrieved: no task is waiting for it in a closed relay."""
     if not reading.cancelled():
         reading.exception()

@@ -1,4 +1,4 @@
-"""`AsyncChatStream`: an answer while it is being written."""
+"""`AsyncChatStream`: a streamed response."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["AsyncChatStream"]
 
 
 class AsyncChatStream(StreamReader, Generic[OutputT_co]):
-    """An answer while it is being written, piece by piece.
+    """A streamed response, delta by delta; `AsyncClient.stream` creates one.
 
-    Nothing is sent before the first read or ``async with``. Until the first content arrives, a
-    failure is retried like one of `AsyncClient.chat`; after that, never.
+    Nothing is sent before the first read or ``async with``. Until the first content arrives,
+    failures are retried as in `AsyncClient.chat`; after that, never.
 
     ``async with`` closes the connection however the block ends. Without it, a loop that breaks
-    leaves that to the garbage collector, which warns.
+    leaves that to the garbage collector, which emits a ResourceWarning.
 
     Example:
         >>> async with client.stream("Hello") as stream:
@@ -41,10 +41,10 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
     def __init__(self, call: Call) -> None:
         super().__init__(call)
         self.partial_output: Callable[[], PartialOutput] = call.partial_output
-        """Returns what reads the answer's JSON for `partials`, in either colour."""
+        """Returns a new parser for `partials`, async and sync."""
 
         self._relayed = False
-        self._ready: Iterator[Delta] = iter(())  # of the last batch
+        self._ready: Iterator[Delta] = iter(())  # the rest of the last batch
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -72,15 +72,17 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
         return delta
 
     async def receive(self) -> list[Delta]:
-        """Wait for the next network read that says something; return all that it says.
+        """Wait for the next deltas and return all that are ready. An empty list marks the end.
 
-        An empty list is the end.
+        The *partial* of each exception is the part of the completion that had arrived.
 
         Raises:
-            APIError: The service refused, or gave up in the middle.
-            RequestTimeoutError: A limit of `Timeout` passed.
-            StreamTruncatedError: The stream ended before the answer did. Like every error of a
-                stream it has what had arrived as *partial*.
+            APIError: The service reported an error, in its response or within the stream.
+            TransportError: The connection failed; `RequestTimeoutError` if a limit of `Timeout`
+                passed.
+            ProtocolError: The response is malformed; `StreamTruncatedError` if the stream ended
+                early.
+            StreamInterruptedError: The stream was closed before its end.
         """
         if ready := list(self._ready):
             return ready
@@ -91,14 +93,14 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
 
     def __del__(self) -> None:
         if not hasattr(self, "_response"):
-            return  # Ctrl-C came in the constructor
+            return  # the constructor was interrupted
         response = self._response
         self._run_callback(whole=False)
         if response is not None and response.open:
             response.drop()
             self._call.failed(None, self.usage)
             if self._relayed:
-                return  # web servers let go of what they send; it is no mistake of the caller's
+                return  # web servers drop relays without closing them; the caller made no mistake
             warnings.warn(
                 "a stream was dropped before its end; use `async with client.stream(...)`",
                 ResourceWarning,
@@ -107,64 +109,66 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
             )
 
     async def collect(self) -> ChatCompletion[OutputT_co]:
-        """Read to the end and return the whole answer."""
+        """Read to the end and return the completion. Raises the exceptions of `receive`."""
         while await self.receive_batch() is not END:
             pass
         return self.completion
 
     async def text(self) -> AsyncIterator[str]:
-        """Iterate over the text alone; of the first choice, if there are more."""
+        """Iterate over the text of the first choice."""
         while (batch := await self.receive_batch()) is not END:
             for text in texts_of(batch):
                 yield text
 
     async def partials(self) -> AsyncIterator[Any]:
-        """Iterate over the answer's JSON while it grows: a dict or a list, as deep as it has come.
+        """Iterate over the JSON value of the completion while it grows.
 
-        A dict or a list is there as soon as it begins. A text is there when it is whole; a number,
-        true, false and null when what follows them has begun. It is one object that grows, and is
-        not checked: copy it to keep it. A value that neither a dict nor a list holds comes when it
-        is whole. What the *output_type* makes of it all is ``stream.completion.output``.
+        A dict or list is included as soon as it begins, a string when it is complete, and a number,
+        true, false or null when the next character has arrived. A value outside of dicts and lists
+        is yielded once, when it is complete. All iterations yield the same growing object, which is
+        not validated: copy it to keep a state. The validated value of *output_type* is
+        ``stream.completion.output``.
 
         Raises:
-            OutputError: At the end; the whole is not of *output_type*.
+            OutputError: At the end; the completion does not match *output_type*.
         """
-        told = self.partial_output()
+        output = self.partial_output()
         while (batch := await self.receive_batch()) is not END:
-            if told.receive(batch):
-                yield told.value
+            if output.receive(batch):
+                yield output.value
 
     async def chunks(self) -> AsyncIterator[ChatCompletionChunk]:
-        """Iterate over the events as the service sent them, those included that say nothing."""
+        """Iterate over the events as the service sent them, including those without content."""
         while (batch := await self.receive_batch()) is not END:
             for chunk in chunks_of(batch):
                 yield chunk
 
     async def events(self) -> AsyncIterator[StreamEvent]:
-        """Iterate over what happens, as structs made for ``match``; `Finished` is the last."""
+        """Iterate over the deltas as structs for ``match``; the last one is `Finished`."""
         while (batch := await self.receive_batch()) is not END:
             for event in events_of(batch):
                 yield event
         yield finished(self.completion)
 
     def sse(self, *, keep_alive: float | None = 15.0) -> AsyncSSERelay:
-        """Return the answer as server-sent events, to be passed on to a web page.
+        """Return the stream as server-sent events, to be relayed to a web page.
 
-        Each event carries the very data that the service sent.
+        Each event has the unchanged data of the service.
 
         Args:
-            keep_alive: Seconds of silence after which a comment is sent, so that no gateway cuts
-                the connection to the page while the model thinks, and for which ``await`` waits for
-                the first content at most. None: never, and until it comes.
+            keep_alive: Seconds of silence, above 0, after which a comment is sent, so that gateways
+                do not close the connection to the page during reasoning; also the maximum time for
+                which ``await`` waits for the first content. Default 15; None for no comments and no
+                maximum.
 
         Raises:
             ConfigurationError: *keep_alive* is 0 or less.
-            RuntimeError: Something of the stream was read before.
+            RuntimeError: The stream has been read, or `sse` was called before.
         """
         if keep_alive is not None and keep_alive <= 0:
-            raise ConfigurationError(f"keep_alive is seconds above 0, or None, not {keep_alive}")
+            raise ConfigurationError(f"keep_alive must be above 0 s, or None, not {keep_alive}")
         if self._relayed or (self._state is not StreamState.NEW and self._held is None):
-            raise RuntimeError("sse() relays a whole answer: call it once, before anything is read")
+            raise RuntimeError("call sse() once, before the first read of the stream")
         self._relayed = True
         from acechat._async.sse_relay import AsyncSSERelay
 
@@ -172,14 +176,14 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
 
     @property
     def completion(self) -> ChatCompletion[OutputT_co]:
-        """The whole answer, usage included.
+        """The complete response, usage included.
 
         Raises:
-            AceChatError: The stream failed; its *partial* is what had arrived.
+            AceChatError: The stream failed; its *partial* is the part that had arrived.
             RuntimeError: The stream has not been read to its end.
         """
         if self._failure is not None:
             raise self._failure
         if self._completion is None:
-            raise RuntimeError("the stream has not been read to its end; collect() does that")
+            raise RuntimeError("the stream has not been read to its end; call collect() first")
         return self._completion

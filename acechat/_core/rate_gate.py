@@ -1,4 +1,4 @@
-"""The queue before a `Limiter`: callers wait here, the first one first."""
+"""The queue before a `RateLimiter`: callers wait here, the first one first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 from weakref import WeakKeyDictionary
 
-from acechat._policy.rate_limiter import Limiter
+from acechat._policy.rate_limiter import RateLimiter
 from acechat._policy.retry import is_overload
 from acechat._policy.values import RateLimit
 from acechat.errors import AceChatError, APIError, RateLimitError
@@ -20,7 +20,7 @@ class RateGate:
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
-        self._limiter = Limiter(limit)
+        self._limiter = RateLimiter(limit)
         self._pid = os.getpid()
         # One per event loop: a lock belongs to the first loop that waits for it.
         self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
@@ -30,7 +30,7 @@ class RateGate:
     async def enter(self) -> float:
         """Wait for the slot of one request; return the time of entry, an argument of `leave`."""
         if self._pid != os.getpid():  # the calls in progress are the parent's
-            self._pid, self._limiter = os.getpid(), Limiter(self._limit)
+            self._pid, self._limiter = os.getpid(), RateLimiter(self._limit)
         loop = asyncio.get_running_loop()
         queue = self._queues.get(loop)
         if queue is None:
@@ -51,6 +51,6 @@ class RateGate:
             error: Its failure; None if it succeeded.
         """
         now = time.monotonic()
-        self._limiter.ended(now, tokens)
+        self._limiter.finish(now, tokens)
         if isinstance(error, APIError) and (type(error) is RateLimitError or is_overload(error)):
-            self._limiter.refused(now, sent=entered, retry_after=error.retry_after)
+            self._limiter.throttle(now, sent=entered, retry_after=error.retry_after)

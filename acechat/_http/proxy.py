@@ -53,8 +53,9 @@ def _bypassed(url: URL) -> bool:
     excluded = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     if any(_matches(entry, host, port) for entry in re.split(r"[\s,]+", excluded.lower())):
         return True
-    name = f"[{host}]" if ":" in host else host
-    return bool(urllib.request.proxy_bypass(f"{name}:{port}"))
+    if urllib.request.getproxies_environment():
+        return False
+    return bool(urllib.request.proxy_bypass(f"{host}:{port}"))  # macOS's, or Windows'
 
 
 def _matches(entry: str, host: str, port: int | None) -> bool:

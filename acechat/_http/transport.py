@@ -149,7 +149,7 @@ class Transport:
         headers = {name.lower(): redact(value) for name, value in named.items()}
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
         if recording is not None:
-            response.tape = recording.answer(
+            response.tape = recording.receive_head(
                 response.status, headers, asyncio.get_running_loop().time()
             )
         if self._closed:

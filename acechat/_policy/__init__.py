@@ -1,1 +1,1 @@
-"""Limits and arithmetic without a clock: retries, budgets, rate limits."""
+"""Retries, budgets and rate limits as pure arithmetic: the current time is an argument."""

@@ -1,4 +1,4 @@
-"""How long a caller must wait for its turn: arithmetic of `RateLimit`, without a clock."""
+"""Sliding-window rate limiter for `RateLimit`, without a clock."""
 
 from __future__ import annotations
 
@@ -6,51 +6,63 @@ from collections import deque
 
 from acechat._policy.values import RateLimit
 
-__all__ = ["Limiter"]
+__all__ = ["RateLimiter"]
 
 _WINDOW = 60.0
-"""Seconds."""
+"""Length of the window, in seconds."""
 
 _LONGEST_HOLD = 120.0
-"""Seconds; who is asked to wait longer is told so, instead of everybody waiting."""
+"""Longest ``Retry-After`` in seconds that holds back all callers; a longer one is ignored here, and
+fails its own call."""
 
-_WHILE_GROWING = 1.0
-"""Seconds after which a waiting caller looks again at a limit that grows."""
+_RECHECK = 1.0
+"""Seconds after which a waiting caller checks again a limit that grows."""
 
-_SLOWEST = 6.0
-"""Requests per minute below which nothing is slowed down."""
+_MIN_RATE = 6.0
+"""Requests per minute; adaptation never goes below."""
 
 _MOST_TOKENS = 2**53
-"""Tokens of one call, at most: a larger number is broken, and no float holds every one."""
+"""Cap on the tokens of one call: a larger number is malformed, and not exact as a float."""
 
-_LEARNS = 0.2
-"""The weight of the newest call in the average of tokens."""
+_MEAN_WEIGHT = 0.2
+"""Weight of the newest call in the moving average of tokens per call."""
 
 
-class Limiter:
-    """Admits requests so that no window of 60 seconds holds more than the limit.
+class RateLimiter:
+    """Admits requests so that no window of 60 seconds exceeds the limit.
 
-    All times are seconds of one clock, and never go back.
+    All times are seconds of one monotonic clock.
 
     Args:
-        limit: The rules.
+        limit: The limits.
     """
+
+    # States of the request limit, if adaptive:
+    #
+    #   normal   _full is None; the limit is that of RateLimit, or none
+    #   slowed   _full is set; the limit is _slow at _slowed_at, and doubles every minute
+    #
+    #   normal -> slowed  by throttle(): half the limit, or half the recent rate
+    #   slowed -> slowed  by throttle() of a request admitted after the last halving
+    #   slowed -> normal  when the grown limit reaches _full
+    #
+    # Independently, no request is admitted before _held_until (Retry-After).
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
-        self._sent: deque[float] = deque()
-        self._used: deque[tuple[float, int]] = deque()
-        self._tokens = 0  # the sum of _used
+        self._sent: deque[float] = deque()  # times of admission
+        self._used: deque[tuple[float, int]] = deque()  # times of finish, and tokens
+        self._tokens = 0  # sum of _used
         self._under_way = 0
-        self._mean: float | None = None
+        self._mean: float | None = None  # tokens per call; None: not known yet
         self._held_until = float("-inf")
         self._slowed_at = float("-inf")
-        self._slow = 0.0  # requests per minute that were allowed then
-        self._full: float | None = None  # requests per minute to grow back to; None: not slowed
+        self._slow = 0.0  # requests per minute, at _slowed_at
+        self._full: float | None = None  # requests per minute to grow back to
 
     def admit(self, now: float) -> float:
-        """Admit a request at the time *now* and return 0, or the seconds until one should ask."""
-        self._forget(now)
+        """Admit a request and return 0, or return the seconds to wait before the next try."""
+        self._drop_expired(now)
         wait = max(self._held_until - now, self._wait_for_requests(now), self._wait_for_tokens(now))
         if wait > 0:
             return wait
@@ -58,24 +70,24 @@ class Limiter:
         self._under_way += 1
         return 0.0
 
-    def ended(self, now: float, tokens: int | None) -> None:
-        """Note that an admitted request has ended and used so many *tokens*; None: not known."""
+    def finish(self, now: float, tokens: int | None) -> None:
+        """Record the end of an admitted request and its *tokens*; None if not reported."""
         self._under_way -= 1
         if tokens is not None and tokens > 0:
             tokens = min(tokens, _MOST_TOKENS)
             self._used.append((now, tokens))
             self._tokens += tokens
             before = tokens if self._mean is None else self._mean
-            self._mean = before + _LEARNS * (tokens - before)
+            self._mean = before + _MEAN_WEIGHT * (tokens - before)
 
-    def refused(self, now: float, *, sent: float, retry_after: float | None) -> None:
-        """Note that the service is at its limit.
+    def throttle(self, now: float, *, sent: float, retry_after: float | None) -> None:
+        """Slow down after a response with 429, or of an overloaded service.
 
         Args:
-            now: When it said so.
-            sent: When the request was admitted that it said so to. What was sent before the last
-                halving does not halve again.
-            retry_after: Seconds that it asks to wait; None if it does not say.
+            now: Time of the response.
+            sent: Time at which its request was admitted. Requests admitted before the last halving
+                do not halve again.
+            retry_after: Seconds to wait, as requested by the service; None if not reported.
         """
         if not self._limit.adaptive:
             return
@@ -83,18 +95,18 @@ class Limiter:
             self._held_until = max(self._held_until, now + retry_after)
         if sent <= self._slowed_at:
             return
-        self._forget(now)
+        self._drop_expired(now)
         allowed = self.requests_per_minute(now)
         if allowed is None:
             since = max(now - self._sent[0], 1.0) if self._sent else _WINDOW
-            allowed = len(self._sent) * _WINDOW / since  # as fast as it has been lately
+            allowed = len(self._sent) * _WINDOW / since  # the rate of the last minute
         full = self._limit.requests_per_minute or self._full or allowed
-        self._slow, self._slowed_at, self._full = max(_SLOWEST, allowed / 2), now, float(full)
+        self._slow, self._slowed_at, self._full = max(_MIN_RATE, allowed / 2), now, float(full)
 
     def requests_per_minute(self, now: float) -> float | None:
-        """Return how many are allowed at the time *now*; None for no limit."""
+        """Return the current limit; None for no limit."""
         if self._full is not None:
-            # after 50 minutes any number has grown back
+            # 2**50 exceeds any limit; the bound avoids an overflow
             grown: float = self._slow * 2.0 ** min((now - self._slowed_at) / _WINDOW, 50.0)
             if grown < self._full:
                 return grown
@@ -105,29 +117,29 @@ class Limiter:
         allowed = self.requests_per_minute(now)
         if allowed is None or len(self._sent) < max(int(allowed), 1):
             return 0.0
-        # those that must leave the window first
+        # this many requests must leave the window first
         leaving = len(self._sent) - max(int(allowed), 1)
         wait = self._sent[leaving] + _WINDOW - now
-        return min(wait, _WHILE_GROWING) if self._full is not None else wait
+        return min(wait, _RECHECK) if self._full is not None else wait
 
     def _wait_for_tokens(self, now: float) -> float:
         limit = self._limit.tokens_per_minute
         if limit is None:
             return 0.0
-        # Nobody knows what the first calls will use: sixty may begin before one has ended.
+        # The tokens of the first calls are not known: up to sixty may start before one has ended.
         expected = self._mean if self._mean is not None else limit / _WINDOW
         excess = self._tokens + (self._under_way + 1) * expected - limit
-        if excess <= 0 or not (self._under_way or self._used):  # one call may be larger than all
+        if excess <= 0 or not (self._under_way or self._used):  # a single call may exceed it
             return 0.0
         for at, tokens in self._used:
             excess -= tokens
             if excess <= 0:
                 return at + _WINDOW - now
-        # what is under way must end first, which it does at a time that nobody knows
-        return min(_WHILE_GROWING, self._used[-1][0] + _WINDOW - now) if self._used else 1.0
+        # a running request must end first, at an unknown time
+        return min(_RECHECK, self._used[-1][0] + _WINDOW - now) if self._used else 1.0
 
-    def _forget(self, now: float) -> None:
-        """Let go of what has left the window."""
+    def _drop_expired(self, now: float) -> None:
+        """Drop the entries that have left the window."""
         sent, used = self._sent, self._used
         while sent and sent[0] + _WINDOW <= now:
             sent.popleft()

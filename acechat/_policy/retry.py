@@ -1,4 +1,4 @@
-"""Classify failures, and compute whether and when a call is sent again."""
+"""Classify failures, and compute whether and when a call is retried."""
 
 from __future__ import annotations
 
@@ -25,26 +25,17 @@ from acechat.errors import (
 __all__ = ["Failure", "RetryState", "classify", "delay_before_next", "is_overload", "may_be_billed"]
 
 _LONGEST_RETRY_AFTER = 120.0
-"""Seconds. A service that asks for more is better told to the caller at once."""
-
+"""Seconds. A longer ``Retry-After`` ends the call, so that the caller can decide."""
 
 _LARGEST_EXPONENT = 60
-
+"""Keeps 2**exponent in the range of floats."""
 
 Failure: TypeAlias = Literal["unsent", "refused", "lost", "timed_out", "partial", "answered"]
-"""What a failure means for the bill.
-
-* unsent: no connection, so nothing was asked
-* refused: the service said no, before any content
-* lost: the connection broke before any content
-* timed out: sent, and the service may still be working on it
-* partial: a part of the answer arrived
-* answered: something arrived that is no answer, or the client was closed
-"""
+"""Class of a failure, which decides about retries and billing; see `Attempt.failure`."""
 
 
 def classify(error: AceChatError, *, content: bool) -> Failure:
-    """Name the failure; *content* tells whether any of the answer had arrived."""
+    """Return the class of *error*; *content* is True if a part of the response had arrived."""
     if content:
         return "partial"
     match error:
@@ -63,17 +54,17 @@ def classify(error: AceChatError, *, content: bool) -> Failure:
 
 
 def may_be_billed(failure: Failure, error: AceChatError) -> bool:
-    """Whether the service may have worked, and charged, for an attempt that failed so."""
+    """Return True if the service may have charged for the failed attempt."""
     if failure == "refused":
         return isinstance(error, GatewayTimeoutError)
     return failure != "unsent"
 
 
 def is_overload(error: AceChatError) -> bool:
-    """Return True if *error* means that the service, or the model, has too much to do.
+    """Return True if *error* means that the service, or the model, is overloaded.
 
     The rate limits of some of the service's upstream channels arrive as ``500 api_error``
-    (contract, 10.1).
+    (docs/api.md#error-codes).
     """
     if isinstance(error, ServerError) and error.code == "api_error":
         return not isinstance(error, GatewayTimeoutError)
@@ -89,40 +80,40 @@ def delay_before_next(
     jitter: float,
     time_left: float | None,
 ) -> float | None:
-    """Return the seconds to wait before the next attempt, None to give up.
+    """Return the seconds to wait before the next attempt, or None for no retry.
 
     Args:
-        policy: The rules.
-        attempt: The number of the attempt that failed, 1 for the first.
-        error: How it failed.
-        failure: The class of that.
+        policy: The retry policy.
+        attempt: Number of the failed attempt, from 1.
+        error: Its exception.
+        failure: The class of *error*.
         jitter: A random number from 0 to 1.
-        time_left: Seconds until the call's total limit, None for no limit.
+        time_left: Seconds until `Timeout.total` passes; None for no limit.
     """
     if attempt >= policy.max_attempts or failure in {"partial", "answered"}:
         return None
     if isinstance(error, RequestTimeoutError) and error.phase == "total":
-        return None  # whatever the clock says: that of uvloop counts in milliseconds
+        return None  # time_left may still be positive: the clock of uvloop has millisecond steps
     if failure == "timed_out" and not policy.retry_timeouts:
         return None
     if not error.retryable:
         return None
-    asked = error.retry_after if isinstance(error, APIError) else None
-    if asked is not None and asked > _LONGEST_RETRY_AFTER:
+    requested = error.retry_after if isinstance(error, APIError) else None
+    if requested is not None and requested > _LONGEST_RETRY_AFTER:
         return None
     exponent = min(attempt - 1, _LARGEST_EXPONENT)
     own = jitter * min(policy.max_delay, policy.base_delay * 2.0**exponent)
-    delay = own if asked is None else asked
+    delay = own if requested is None else requested
     return delay if time_left is None or delay < time_left else None
 
 
 class RetryState:
-    """The failed attempts of one call, and what the policy makes of them.
+    """Failed attempts of one call, and the retry decision after each.
 
     Args:
-        policy: How often each model is asked.
-        model: The model that is asked; empty for none.
-        fallbacks: Who is asked after it, if a model stays overloaded.
+        policy: The retry policy, for each model.
+        model: The requested model; empty for endpoints without one.
+        fallbacks: Models to use next, in order, if a model stays overloaded.
     """
 
     __slots__ = ("_earlier", "_fallbacks", "_first", "_policy", "failed", "model")
@@ -133,10 +124,10 @@ class RetryState:
         self._policy = policy
         self._first = model
         self._fallbacks = fallbacks
-        self._earlier = 0  # of them, for a request before this one, or for another model
+        self._earlier = 0  # failed attempts of an earlier request or model
 
     def begin(self) -> None:
-        """Begin with a request that has all attempts of the policy before it."""
+        """Start a new request, with all attempts of the policy left."""
         self._earlier = len(self.failed)
 
     def add(
@@ -149,21 +140,21 @@ class RetryState:
         jitter: float,
         time_left: float | None,
     ) -> tuple[Attempt, float | None]:
-        """Remember an attempt that failed with *error*, there too.
+        """Record a failed attempt, and set ``error.attempts``.
 
         Args:
-            error: How it failed.
-            content: Whether any of the answer had arrived.
-            started: Seconds after the call began.
-            elapsed: Seconds that the attempt took.
-            jitter: 0 to 1, from the dice.
-            time_left: Seconds of `Timeout.total`; None for no limit.
+            error: Its exception.
+            content: Whether a part of the response had arrived.
+            started: Seconds from the start of the call to that of the attempt.
+            elapsed: Duration of the attempt, in seconds.
+            jitter: A random number from 0 to 1.
+            time_left: Seconds until `Timeout.total` passes; None for no limit.
 
         Returns:
-            The attempt, and the seconds until the model is asked again; None for never.
+            The attempt, and the seconds to wait before the next one; None for no retry.
         """
         failure = classify(error, content=content)
-        tried = Attempt(
+        attempt = Attempt(
             number=len(self.failed) + 1,
             model=self.model,
             started=started,
@@ -172,14 +163,17 @@ class RetryState:
             error=f"{type(error).__name__}: {error}",
             may_be_billed=may_be_billed(failure, error),
         )
-        self.failed = error.attempts = (*self.failed, tried)
-        number = tried.number - self._earlier
-        return tried, delay_before_next(
+        self.failed = error.attempts = (*self.failed, attempt)
+        number = attempt.number - self._earlier
+        return attempt, delay_before_next(
             self._policy, number, error, failure, jitter=jitter, time_left=time_left
         )
 
     def next_model(self, error: AceChatError, *, content: bool) -> str | None:
-        """Return who is asked now, with all attempts of the policy; None for nobody."""
+        """Switch to the next fallback model and return it; None if there is none to use.
+
+        Starts a new request, as `begin` does.
+        """
         if content or not self._first or not is_overload(error):
             return None
         left = [name for name in self._fallbacks if name != self._first]

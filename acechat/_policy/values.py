@@ -1,4 +1,4 @@
-"""Timeout, RetryPolicy, Budget, RateLimit and the limits of a run, checked when they are made."""
+"""Timeout, RetryPolicy, Budget, RateLimit and RunLimits, validated on creation."""
 
 from __future__ import annotations
 
@@ -40,18 +40,19 @@ class Timeout(Struct, frozen=True):
     """
 
     total: float | None = None
-    """All attempts, the waiting between them, and the reading of the answer. None, because
-    128,000 tokens take half an hour."""
+    """For the complete call: all attempts, the waits between them, and reading the response.
+    Default: no limit, because 128,000 tokens take half an hour."""
 
     connect: float | None = 10.0
-    """Looking up the host, connecting, TLS. Waiting for *max_concurrency* does not count."""
+    """For DNS, TCP and TLS together. The wait for a slot of *max_concurrency* does not count."""
 
     first_token: float | None = 600.0
-    """From sending to the first content of a stream, or the first byte of a whole answer."""
+    """From sending the request to the first content of a stream, or to the first byte of a response
+    that is not streamed."""
 
     idle: float | None = 120.0
-    """Between two pieces of content of a stream (heartbeats are none), or two reads of a whole
-    answer."""
+    """Between two chunks of content of a stream (heartbeats do not count), or two reads of a
+    response that is not streamed."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -62,45 +63,45 @@ class Timeout(Struct, frozen=True):
                 )
 
     def with_total(self, seconds: float) -> Timeout:
-        """Return a copy with another *total*."""
+        """Return a copy whose *total* is *seconds*."""
         return msgspec.structs.replace(self, total=seconds)
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
-    """When a failed call is sent again.
+    """Conditions and delays for retries of a failed call.
 
-    Retried: what was never sent, what the service refused for now (408, 409, 429, 5xx, or an error
-    of that kind before any content of a stream), and connections that broke before any content.
-    Not retried: what was answered, delivered in part or timed out, because the service may have
-    charged for it. There is no idempotency key (contract, 3.3), so a connection that broke may
-    have been charged too; *max_attempts* = 1 sends once, whatever happens. (A kept connection that
-    turns out to be dead, within a second and before any byte of an answer, is replaced by a fresh
-    one without counting as an attempt.)
+    Retried: requests that were not sent, temporary errors of the service (408, 409, 429, 5xx, or
+    such an error in a stream before any content), and connections that broke before any content.
+    Not retried: responses that are malformed, partial or timed out, because the service may have
+    charged for them. The service has no idempotency key (docs/api.md#billing-and-idempotency), so
+    a broken connection may be billed, too; *max_attempts* = 1 sends each request only once. (A
+    kept-alive connection that fails within a second, before any byte of a response, is replaced by
+    a new one, which does not count as an attempt.)
 
     The wait before attempt *k* + 1 is random between 0 and min(*max_delay*, *base_delay* × 2^(*k*
-    − 1)) seconds. A ``Retry-After`` of up to 120 s is obeyed instead.
+    − 1)) seconds. A ``Retry-After`` of up to 120 s replaces it.
 
     Raises:
         ConfigurationError: A number is out of range.
     """
 
     max_attempts: int = 3
-    """The first attempt counts, so 1 means no retries."""
+    """Maximum number of attempts, 1 or more. The first counts, so 1 means no retries."""
 
     base_delay: float = 0.5
-    """Seconds."""
+    """Longest wait before the second attempt, 0 or more seconds."""
 
     max_delay: float = 8.0
-    """Seconds."""
+    """Longest wait before any attempt, 0 or more seconds."""
 
     retry_timeouts: bool = False
-    """Whether to send again what timed out, though the first may still be worked on and billed."""
+    """Whether to retry after a timeout, though the service may complete and bill both requests."""
 
     def __post_init__(self) -> None:
         attempts: object = self.max_attempts
         if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
             raise ConfigurationError(
-                f"max_attempts must be a whole number of 1 or more, not {attempts!r}; "
+                f"max_attempts must be an integer of at least 1, not {attempts!r}; "
                 "it counts the first attempt"
             )
         for name in ("base_delay", "max_delay"):
@@ -110,7 +111,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
 
 def as_timeout(timeout: Timeout | float | None, default: Timeout) -> Timeout:
-    """Read a *timeout* argument: a number is the total, None the *default*."""
+    """Convert a *timeout* argument: a number replaces *total* of the *default*."""
     if timeout is None:
         return default
     if isinstance(timeout, Timeout):
@@ -119,7 +120,7 @@ def as_timeout(timeout: Timeout | float | None, default: Timeout) -> Timeout:
 
 
 def as_retries(retries: RetryPolicy | int | None, default: RetryPolicy) -> RetryPolicy:
-    """Read a *retries* argument: a number is *max_attempts*, None the *default*."""
+    """Convert a *retries* argument: an int replaces *max_attempts* of the *default*."""
     if retries is None:
         return default
     if isinstance(retries, RetryPolicy):
@@ -128,35 +129,38 @@ def as_retries(retries: RetryPolicy | int | None, default: RetryPolicy) -> Retry
 
 
 class Budget(Struct, frozen=True, kw_only=True):
-    """The most that a client and its copies may spend; None means no limit.
+    """Spending limit of a client and its copies; None means no limit.
 
-    A call is refused, before anything is sent, once what was spent has reached the budget. What is
-    under way counts when it ends, so the budget is passed by no more than that; with
-    *max_concurrency* = 1, by no more than one call. Failed attempts do not count, unless the
-    service told what they used before they broke.
+    A call raises `BudgetExceededError`, before anything is sent, once the spending has reached the
+    budget. A call counts when it ends, so the calls in progress can exceed the budget; with
+    *max_concurrency* = 1, by at most one call. Failed attempts count only if the service reported
+    their usage.
 
     Raises:
-        ConfigurationError: There is no limit, or one is not a positive number.
+        ConfigurationError: No limit is given, or one is not a positive number.
     """
 
     tokens: int | None = None
-    """Of requests and answers together, as the service counts them."""
+    """Tokens of prompts and completions together, as counted by the service; 1 or more."""
 
     credits: Decimal | float | None = None
-    """In the service's currency. What answers whose cost is not told cost is not known, and not
-    counted: see `TotalUsage.unpriced`."""
+    """Cost in the service's currency, above 0. Completions without a reported cost do not count:
+    see `TotalUsage.unpriced`."""
 
     def __post_init__(self) -> None:
         if self.tokens is None and self.credits is None:
-            raise ConfigurationError("a budget needs a limit: Budget(tokens=...) or (credits=...)")
+            raise ConfigurationError("Budget needs a limit: pass tokens=, credits= or both")
         check_number("Budget.tokens", self.tokens, int)
         check_number("Budget.credits", self.credits, int, float, Decimal)
 
     def check(self, spent: TotalUsage) -> None:
-        """Refuse a call after so much was *spent*.
+        """Check the budget before a call.
+
+        Args:
+            spent: Usage so far.
 
         Raises:
-            BudgetExceededError: It has reached the budget.
+            BudgetExceededError: *spent* has reached the budget.
         """
         if self.tokens is not None and spent.total_tokens >= self.tokens:
             raise BudgetExceededError(
@@ -173,25 +177,25 @@ class Budget(Struct, frozen=True, kw_only=True):
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):
-    """How fast a client and its copies may ask; None means no limit of that kind.
+    """Rate limit of a client and its copies; None means no limit of that kind.
 
-    Callers wait for their turn, the first one first. Waiting counts to `Timeout.total` alone.
+    Callers wait in order of arrival. The wait counts towards `Timeout.total` only.
 
     Raises:
-        ConfigurationError: A number is not positive.
+        ConfigurationError: A limit is not a positive integer.
     """
 
     requests_per_minute: int | None = None
-    """Requests, attempts included, in any 60 seconds."""
+    """Requests in any 60 seconds, each attempt counted; 1 or more."""
 
     tokens_per_minute: int | None = None
-    """Tokens, in any 60 seconds. They count when a call ends; while it is under way, it counts as
-    much as the calls before it did on average."""
+    """Tokens of prompts and completions in any 60 seconds; 1 or more. They count from the end of a
+    call; a call in progress counts with the average of earlier calls."""
 
     adaptive: bool = True
-    """Whether to ask half as often when the service returns 429 or ``500 api_error`` or is busy,
-    though at least six times a minute, and to grow back to the limits, twice as often after each
-    minute. A ``Retry-After`` of up to 120 s holds back all callers."""
+    """Whether to halve the rate when the service returns 429 or ``500 api_error`` or is overloaded,
+    down to six requests per minute, and to double it every minute until it reaches the limit again.
+    A ``Retry-After`` of up to 120 s holds back all callers."""
 
     def __post_init__(self) -> None:
         check_number("RateLimit.requests_per_minute", self.requests_per_minute, int)
@@ -199,47 +203,57 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 
 
 def check_number(name: str, number: object, *kinds: type, optional: bool = True) -> None:
-    """Refuse a *number* that is no limit.
+    """Check that *number* is a valid limit: positive and finite.
 
     Args:
-        name: What the caller knows it by.
-        number: What was given.
-        kinds: What it may be an instance of; ``int`` alone for whole numbers.
-        optional: Whether it may be None, for no limit.
+        name: Name of the parameter, for the error message.
+        number: The value.
+        kinds: Accepted types; ``int`` alone for integers.
+        optional: Whether None is accepted, for no limit.
 
     Raises:
-        ConfigurationError: It is not a positive, finite number of these kinds.
+        ConfigurationError: *number* is not a positive, finite number of *kinds*.
     """
     if (number is None and optional) or (type(number) is int and number > 0):
         return
     fits = isinstance(number, kinds) and not isinstance(number, bool)
-    if isinstance(number, Decimal) and number.is_nan():  # comparing or converting one may raise
+    if isinstance(number, Decimal) and number.is_nan():  # comparing or converting it may raise
         fits = False
     if not fits or not 0 < float(str(number)) < float("inf"):
-        whole = "whole number of 1 or more" if kinds == (int,) else "positive number"
+        valid = "an integer of at least 1" if kinds == (int,) else "a positive number"
         none = ", or None" if optional else ""
-        raise ConfigurationError(f"{name} must be a {whole}{none}, not {number!r}")
+        raise ConfigurationError(f"{name} must be {valid}{none}, not {number!r}")
 
 
-_USUAL = 8
-"""What most runs have, and nobody needs to check: this very number, which 8.0 is not."""
+_DEFAULT = 8
+"""Default of both limits. Compared by identity to skip the checks: 8.0 must fail them."""
 
 
 class RunLimits(Struct, frozen=True):
-    """How far a run may go; see `acechat.AsyncClient.run`.
+    """Limits of a run; see `acechat.AsyncClient.run`.
 
     Raises:
-        ConfigurationError: A number is not positive.
+        ConfigurationError: A limit is not positive, or *max_turns* or *max_parallel* is not an
+            integer.
     """
 
-    max_turns: int = _USUAL
-    max_parallel: int = _USUAL
+    max_turns: int = _DEFAULT
+    """Completions of the run, 1 or more."""
+
+    max_parallel: int = _DEFAULT
+    """Tool calls at the same time, 1 or more."""
+
     tool_timeout: float | None = None
+    """Seconds for one tool call; None for no limit."""
+
     raise_tool_errors: bool = False
+    """Whether a failed tool raises `ToolError`, instead of being reported to the model."""
+
     budget: Budget | None = None
+    """Spending limit of the run; None for no limit."""
 
     def __post_init__(self) -> None:
-        if self.max_turns is self.max_parallel is _USUAL and self.tool_timeout is None:
+        if self.max_turns is self.max_parallel is _DEFAULT and self.tool_timeout is None:
             return
         check_number("max_turns", self.max_turns, int, optional=False)
         check_number("max_parallel", self.max_parallel, int, optional=False)

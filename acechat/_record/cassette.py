@@ -1,4 +1,4 @@
-"""Cassettes: exchanges in a file, one JSON object per line."""
+"""Save exchanges to cassette files and load them: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from acechat.errors import ConfigurationError
 __all__ = ["FIRST_LINE", "Cassette", "as_lines", "read_lines"]
 
 _VERSION = 1
-
 
 FIRST_LINE = b'{"kind":"cassette","version":%d}\n' % _VERSION
 
@@ -35,25 +34,23 @@ class _Request(Struct, kw_only=True, tag_field="kind", tag="request", omit_defau
     dropped: int = 0
 
 
-class _Piece(Struct, kw_only=True, tag_field="kind", tag="piece", omit_defaults=True):
+class _Chunk(Struct, kw_only=True, tag_field="kind", tag="piece", omit_defaults=True):
     at: float
     dropped: int = 0
     text: str | None = None
     base64: bytes | None = None
 
 
-_Record: TypeAlias = _Cassette | _Request | ResponseHead | _Piece | ExchangeEnd
+_Record: TypeAlias = _Cassette | _Request | ResponseHead | _Chunk | ExchangeEnd
 
 
 _encode = msgspec.json.Encoder().encode
-
-
 _decode = msgspec.json.Decoder(_Record).decode
 
 
 def as_lines(exchanges: Iterable[Exchange]) -> bytes:
-    """Write *exchanges*, without the first line of a cassette."""
-    return b"".join(_encode(record) + b"\n" for one in exchanges for record in _records(one))
+    """Encode *exchanges*, without the first line of a cassette."""
+    return b"".join(_encode(record) + b"\n" for each in exchanges for record in _records(each))
 
 
 def _records(exchange: Exchange) -> Iterator[Struct]:
@@ -71,9 +68,9 @@ def _records(exchange: Exchange) -> Iterator[Struct]:
     )
     if exchange.head is not None:
         yield exchange.head
-    for piece in exchange.pieces:
-        text, base64 = _as_text(piece.data)
-        yield _Piece(at=piece.at, text=text, base64=base64, dropped=piece.dropped)
+    for chunk in exchange.chunks:
+        text, base64 = _as_text(chunk.data)
+        yield _Chunk(at=chunk.at, text=text, base64=base64, dropped=chunk.dropped)
     if exchange.end is not None:
         yield exchange.end
 
@@ -85,17 +82,17 @@ def _as_text(data: bytes) -> tuple[str | None, bytes | None]:
         return None, data
 
 
-def _as_bytes(record: _Request | _Piece) -> bytes:
+def _as_bytes(record: _Request | _Chunk) -> bytes:
     return (record.text or "").encode() if record.base64 is None else record.base64
 
 
 def read_lines(data: bytes) -> tuple[Exchange, ...]:
-    """Read a whole cassette.
+    """Decode the content of a cassette file.
 
     Raises:
-        ValueError: It is none, or one of a later version.
+        ValueError: It is not a cassette, or one of a later version; the text has the line number.
     """
-    groups: list[list[_Record]] = []  # each begins with its request
+    groups: list[list[_Record]] = []  # of one exchange each, the request first
     begun = False
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
@@ -112,21 +109,21 @@ def read_lines(data: bytes) -> tuple[Exchange, ...]:
         elif groups:
             groups[-1].append(record)
         else:
-            raise ValueError(f"line {number}: it belongs to no request")
+            raise ValueError(f"line {number}: the record belongs to no request")
     if not begun:
-        raise ValueError("it is empty")
+        raise ValueError("the file is empty")
     return tuple(map(_exchange, groups))
 
 
 def _check_first(record: _Record) -> None:
     if not isinstance(record, _Cassette):
-        raise ValueError("line 1: it must be of the kind 'cassette'")  # noqa: TRY004 - of the file
+        raise ValueError("line 1: kind must be 'cassette'")  # noqa: TRY004 - invalid file
     if record.version != _VERSION:
-        raise ValueError(f"the format's version is {record.version}, acechat reads {_VERSION}")
+        raise ValueError(f"format version {record.version} is not supported, only {_VERSION}")
 
 
 def _exchange(records: list[_Record]) -> Exchange:
-    pieces: list[BodyChunk] = []
+    chunks: list[BodyChunk] = []
     request = head = end = None
     for record in records:
         match record:
@@ -142,24 +139,27 @@ def _exchange(records: list[_Record]) -> Exchange:
                 )
             case ResponseHead():
                 head = record
-            case _Piece():
-                pieces.append(BodyChunk(record.at, _as_bytes(record), record.dropped))
+            case _Chunk():
+                chunks.append(BodyChunk(record.at, _as_bytes(record), record.dropped))
             case ExchangeEnd():
                 end = record
             case _:
-                pass  # a head: two files were put together
+                pass  # a first line: two files were concatenated
     assert request is not None  # noqa: S101 - a group begins with one
-    return Exchange(request, head, tuple(pieces), end)
+    return Exchange(request, head, tuple(chunks), end)
 
 
 class Cassette(Struct, frozen=True, repr_omit_defaults=True):
-    """What went over the wire, in the order of its requests; docs/cassettes.md has the format."""
+    """The exchanges of a call, in the order of their requests.
+
+    The file format: docs/cassettes.md.
+    """
 
     exchanges: tuple[Exchange, ...]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file that only its owner may read; a crash leaves the old file or this."""
-        from pathlib import Path  # it takes 4 ms to import
+        """Write the cassette to *path*, atomically, with permissions for the owner only."""
+        from pathlib import Path  # imported here: it takes 4 ms
 
         target = Path(path)
         draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
@@ -172,18 +172,18 @@ class Cassette(Struct, frozen=True, repr_omit_defaults=True):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote.
+        """Load a cassette file.
 
         Raises:
-            ConfigurationError: The file holds no cassette.
-            OSError: It cannot be read.
+            ConfigurationError: The file is not a cassette.
+            OSError: The file cannot be read.
         """
         from pathlib import Path
 
         try:
             return cls(read_lines(Path(path).read_bytes()))
         except ValueError as error:
-            raise ConfigurationError(f"{str(path)!r} holds no cassette: {error}") from None
+            raise ConfigurationError(f"{str(path)!r} is not a cassette: {error}") from None
 
     def __repr__(self) -> str:
         return f"Cassette({len(self.exchanges)} exchanges)"

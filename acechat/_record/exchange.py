@@ -1,4 +1,4 @@
-"""What goes over the wire, as facts: one request, what came of it, and when."""
+"""Structs of a recorded exchange: one request, its response, and the times."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ __all__ = ["BodyChunk", "Ending", "Exchange", "ExchangeEnd", "Request", "Respons
 Ending: TypeAlias = Literal["clean", "cut", "reset", "malformed", "timeout", "closed", "unsent"]
 """How an exchange ended.
 
-* clean: the answer came to its end
+* clean: the response was complete
 * cut: the connection was closed before that
-* reset: it was broken
-* garbled: something came that is no HTTP
-* timeout: the client waited too long
-* closed: the client had enough
-* unsent: there was no connection
+* reset: the connection was reset
+* malformed: the data received was not HTTP
+* timeout: a time limit of the client expired
+* closed: the client closed the response
+* unsent: no connection was established
 """
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What was sent."""
+    """The request."""
 
     method: str
     path: str
-    """With the API's root, and the query if there is one."""
+    """Path of the URL, with the API's root and the query."""
 
     headers: dict[str, str] = {}
-    """Those of the caller's own. Secrets are masked; ``Authorization`` is never here."""
+    """Headers of the caller. Secrets are masked; ``Authorization`` is never included."""
 
     body: bytes = b""
 
     dropped: int = 0
-    """How many bytes at the end of *body* were not kept."""
+    """Number of bytes at the end of *body* that were not kept."""
 
     at: float = 0.0
-    """When, in seconds since the recording began."""
+    """Time in seconds since the recording began."""
 
     attempt: int = 1
-    """Which one of its call, from 1."""
+    """Number of the attempt in its call, from 1."""
 
 
 class ResponseHead(Struct, frozen=True, kw_only=True, tag_field="kind", tag="response"):
     """The head of the response."""
 
     at: float
-    """When, in seconds since the request; so are the times below."""
+    """Time in seconds since the request, as in the structs below."""
 
     status: int
     headers: dict[str, str]
@@ -63,39 +63,41 @@ class ResponseHead(Struct, frozen=True, kw_only=True, tag_field="kind", tag="res
 
 
 class BodyChunk(Struct, frozen=True):
-    """What one read of the network brought of the body."""
+    """The data of one network read of the body."""
 
     at: float
     data: bytes
     dropped: int = 0
-    """How many bytes before these were not kept."""
+    """Number of bytes before *data* that were not kept."""
 
 
 class ExchangeEnd(
     Struct, frozen=True, kw_only=True, tag_field="kind", tag="end", omit_defaults=True
 ):
-    """The end."""
+    """The end of an exchange."""
 
     at: float
     how: Ending
     error: str | None = None
-    """What the client made of it; None where it was content."""
+    """Message of the error that the client raised; None if it raised none."""
 
 
 class Exchange(Struct, frozen=True):
-    """One request and what came of it."""
+    """One request and its response."""
 
     request: Request
     head: ResponseHead | None = None
-    """None where none came."""
+    """None if no response arrived."""
 
-    pieces: tuple[BodyChunk, ...] = ()
+    chunks: tuple[BodyChunk, ...] = ()
+    """The body, one item per network read."""
+
     end: ExchangeEnd | None = None
-    """None where it was still under way."""
+    """None if the exchange was still in progress."""
 
 
 def ending_of(error: AceChatError) -> Ending:
-    """Tell how an exchange ended that *error* ended."""
+    """Return the ending of an exchange that *error* ended."""
     match error:
         case ClientClosedError():
             return "closed"

@@ -1,7 +1,7 @@
-"""The flight recorder: what goes over the wire in a call, kept while it may be asked for.
+"""Record the exchanges of the last call in memory, within a size limit.
 
-What arrives is kept by reference, with the time of each read. The token is taken out when somebody
-asks, over whole bodies, because a read may end in the middle of it.
+Received data is kept by reference, with the time of each read. The token is masked when exchanges
+are returned, over complete bodies, because a read may end in the middle of it.
 """
 
 from __future__ import annotations
@@ -30,79 +30,79 @@ _PRIVATE = re.compile(
     r"auth|cookie|credential|passw|secret|signature|token(?!s)|api-?key|(^|-)key(-|$)",
     re.IGNORECASE,
 )
-"""Names of headers whose values are nobody's business; ``ratelimit-tokens`` is none."""
+"""Names of headers whose values are masked; ``ratelimit-tokens`` is not."""
 
 
 class ResponseRecorder:
-    """What comes back in one exchange, while it is recorded; all times are of one clock.
+    """Recorder of one response. All times are of one clock, in seconds.
 
     Args:
-        began: When the request was sent.
-        room: The most bytes that are kept of the body. Of more, the first half and the last
-            quarter at least.
+        began: Time at which the request was sent.
+        limit: Maximum number of bytes kept of the body. Of a longer one, the first bytes up to half
+            of *limit* and the last bytes, at least a quarter of it, are kept.
     """
 
-    __slots__ = ("_began", "_dropped", "_end", "_first", "_head", "_kept", "_pieces", "_room",
+    __slots__ = ("_began", "_dropped", "_end", "_first", "_head", "_kept", "_limit", "_reads",
                  "_times")  # fmt: skip
 
-    def __init__(self, began: float, room: int) -> None:
+    def __init__(self, began: float, limit: int) -> None:
         self._began = began
-        self._room = room
+        self._limit = limit
         self._head: tuple[float, int, Mapping[str, str]] | None = None
         self._end: tuple[float, Ending] | None = None
         self._times: list[float] = []
-        self._pieces: list[bytes] = []
+        self._reads: list[bytes] = []
         self._kept = 0
         self._dropped = 0
-        self._first = 0  # how many pieces are the first half, once there was too much
+        self._first = 0  # number of reads in the first half, once bytes were dropped
 
-    def answer(self, status: int, headers: Mapping[str, str], now: float) -> None:
-        """Take the head of the response; names of *headers* are in lower case."""
+    def receive_head(self, status: int, headers: Mapping[str, str], now: float) -> None:
+        """Record the head of the response; names of *headers* are in lower case."""
         self._head = now, status, headers
 
     def add(self, data: bytes, now: float) -> None:
-        """Take what a read of the body brought; nothing is its end."""
+        """Record the data of one read of the body; empty data is its end."""
         if not data:
             self.end("clean", now)
         self._times.append(now)
-        self._pieces.append(data)
+        self._reads.append(data)
         self._kept += len(data)
-        if self._kept > self._room:
+        if self._kept > self._limit:
             self._make_room()
 
     def _make_room(self) -> None:
-        """Drop pieces of the middle, many at a time, so that it costs little for each."""
-        pieces, times = self._pieces, self._times
-        half, quarter = self._room // 2, self._room // 4
+        """Drop reads from the middle, many at a time to keep the cost per read low."""
+        reads, times = self._reads, self._times
+        half, quarter = self._limit // 2, self._limit // 4
         if not self._dropped:
             at = size = 0
-            while size + len(pieces[at]) <= half:
-                size += len(pieces[at])
+            while size + len(reads[at]) <= half:
+                size += len(reads[at])
                 at += 1
-            edge = pieces[at]
-            pieces[at : at + 1] = [edge[: half - size], edge[half - size :]]
+            edge = reads[at]
+            reads[at : at + 1] = [edge[: half - size], edge[half - size :]]
             times.insert(at, times[at])
             self._first = at + 1
-        at, size = len(pieces), 0
+        at, size = len(reads), 0
         while at > self._first and size < quarter:
             at -= 1
-            size += len(pieces[at])
+            size += len(reads[at])
         if size > half:
-            pieces[at] = pieces[at][size - half :]
+            reads[at] = reads[at][size - half :]
             size = half
         self._dropped += self._kept - half - size
         self._kept = half + size
-        del pieces[self._first : at], times[self._first : at]
+        del reads[self._first : at], times[self._first : at]
 
     def end(self, how: Ending, now: float) -> None:
-        """Note how it ended; what is told first counts."""
+        """Record how the response ended; the first call counts."""
         if self._end is None:
             self._end = now, how
 
     def exchange(self, request: Request, token: Token, error: str | None = None) -> Exchange:
-        """Return *request* and what came back, without the *token*.
+        """Return *request* and its response so far, with the *token* masked.
 
-        *error* is what the client made of it.
+        *error* is the message of the error that the client raised; None if none.
         """
         head = end = None
         if self._head is not None:
@@ -111,9 +111,9 @@ class ResponseRecorder:
         if self._end is not None:
             now, how = self._end
             end = ExchangeEnd(at=self._since(now), how=how, error=error)
-        pieces, first = self._pieces.copy(), self._first
-        bodies = [pieces[:first], pieces[first:]] if self._dropped else [pieces]
-        masked = [piece for body in bodies for piece in _masked(body, token)]
+        reads, first = self._reads.copy(), self._first
+        halves = [reads[:first], reads[first:]] if self._dropped else [reads]
+        masked = [data for half in halves for data in _masked(half, token)]
         kept = tuple(
             BodyChunk(self._since(now), data, self._dropped if number == first else 0)
             for number, (now, data) in enumerate(zip(self._times, masked, strict=False))
@@ -128,17 +128,17 @@ class ResponseRecorder:
         return Exchange(public, head, kept, end)
 
     def _since(self, now: float) -> float:
-        return round(now - self._began, 6)  # no network tells microseconds apart
+        return round(now - self._began, 6)  # to microseconds
 
 
-def _masked(pieces: list[bytes], token: Token) -> list[bytes]:
-    """Mask the *token* wherever it stands, across the ends of pieces too."""
-    whole = token.mask(b"".join(pieces))
+def _masked(reads: list[bytes], token: Token) -> list[bytes]:
+    """Mask the *token* in *reads*, also where two of them share it."""
+    body = token.mask(b"".join(reads))
     masked: list[bytes] = []
     at = 0
-    for piece in pieces:
-        masked.append(whole[at : at + len(piece)])
-        at += len(piece)
+    for data in reads:
+        masked.append(body[at : at + len(data)])
+        at += len(data)
     return masked
 
 
@@ -150,89 +150,88 @@ def _public(headers: Mapping[str, str], token: Token) -> dict[str, str]:
 
 
 class Recording:
-    """One call: the exchanges of its attempts.
+    """Recorder of one call: the exchanges of its attempts.
 
     Args:
-        request: What is sent each time, with as much of its body as is kept.
-        began: When the call began.
-        limit: The most bytes that are kept, the request's included; where earlier attempts brought
-            too much, the first are dropped whole.
-        token: What is never kept.
+        request: The request of each attempt, with the kept part of its body.
+        began: Time at which the call began, in seconds.
+        limit: Maximum number of bytes kept, the request's included. To keep the last attempt, the
+            first ones are dropped.
+        token: Masked in the result.
     """
 
-    __slots__ = ("_attempts", "_began", "_failed", "_limit", "_request", "_tape", "_token")
+    __slots__ = ("_attempts", "_began", "_failed", "_limit", "_request", "_response", "_token")
 
     def __init__(self, request: Request, began: float, limit: int, token: Token) -> None:
         self._request = request
         self._began = began
         self._limit = limit - len(request.body)
         self._token = token
-        self._attempts: list[float] = []  # when they began
+        self._attempts: list[float] = []  # times at which they began
         self._failed: list[Exchange] = []
-        self._tape: ResponseRecorder | None = (
-            None  # of the attempt under way, or of the one that succeeded
-        )
+        # Of the attempt in progress, or of the one that succeeded.
+        self._response: ResponseRecorder | None = None
 
     def attempt(self, now: float) -> None:
-        """Begin an attempt."""
+        """Begin an attempt at time *now*."""
         self._attempts.append(now)
-        room = self._limit
+        limit = self._limit
         if self._failed:
-            room -= sum(map(_size, self._failed))
-            while room < self._limit // 2:
-                room += _size(self._failed.pop(0))
-        self._tape = ResponseRecorder(now, room)
+            limit -= sum(map(_size, self._failed))
+            while limit < self._limit // 2:
+                limit += _size(self._failed.pop(0))
+        self._response = ResponseRecorder(now, limit)
 
-    def answer(
+    def receive_head(
         self, status: int, headers: Mapping[str, str], now: float
     ) -> ResponseRecorder | None:
-        """Take the head of a response; return the tape for its body."""
-        if self._tape is not None:
+        """Record the head of a response; return the recorder of its body; None outside attempts."""
+        if self._response is not None:
             if "content-encoding" in headers:
                 headers = _decompressed(headers)
-            self._tape.answer(status, headers, now)
-        return self._tape
+            self._response.receive_head(status, headers, now)
+        return self._response
 
     def fail(self, error: AceChatError, text: str, now: float) -> None:
-        """Note that the attempt failed; *text* is what the client says about it."""
-        if self._tape is not None:
-            self._tape.end(ending_of(error), now)
-            self._failed.append(self._exchange(self._tape, text))
-            self._tape = None
+        """Record that the attempt failed; *text* is the message of *error*."""
+        if self._response is not None:
+            self._response.end(ending_of(error), now)
+            self._failed.append(self._exchange(self._response, text))
+            self._response = None
 
     def exchanges(self) -> tuple[Exchange, ...]:
-        """Return what was recorded until now, without the token."""
-        if self._tape is None:
+        """Return the exchanges recorded so far, with the token masked."""
+        if self._response is None:
             return tuple(self._failed)
-        return (*self._failed, self._exchange(self._tape))
+        return (*self._failed, self._exchange(self._response))
 
-    def _exchange(self, tape: ResponseRecorder, error: str | None = None) -> Exchange:
+    def _exchange(self, response: ResponseRecorder, error: str | None = None) -> Exchange:
         at = round(self._attempts[-1] - self._began, 6)
         request = msgspec.structs.replace(self._request, at=at, attempt=len(self._attempts))
-        return tape.exchange(request, self._token, error)
+        return response.exchange(request, self._token, error)
 
 
 def _size(exchange: Exchange) -> int:
-    return sum(len(piece.data) for piece in exchange.pieces)
+    return sum(len(chunk.data) for chunk in exchange.chunks)
 
 
 def _decompressed(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return *headers* as if the body had come without compression: so it is recorded."""
+    """Return the headers that fit the decompressed body, which is the recorded one."""
     left = {"content-encoding", "content-length"}
     plain = {name: value for name, value in headers.items() if name not in left}
     return plain | {"transfer-encoding": "chunked"}
 
 
 class Recorder:
-    """Makes the recordings of one client, and remembers the last.
+    """Creates the recordings of one client and keeps the last.
 
     Args:
-        config: Where to, how much, and what is secret.
+        config: Provides the API's root, the size limit and the token.
     """
 
     def __init__(self, config: Config) -> None:
         self.last: Recording | None = None
-        """That of the call that began last."""
+        """The recording of the call that began last; None if there is none."""
 
         self._limit = config.max_record_bytes
         self._token = config.token
@@ -246,15 +245,19 @@ class Recorder:
         body: bytes | bytearray | None,
         now: float,
     ) -> Recording | None:
-        """Begin the recording of a call at *now*; return None where none is wanted.
+        """Begin the recording of a call; return None if ``max_record_bytes`` is 0.
 
-        *path* is that after the API's root, *headers* are the caller's own. Of a *body* that would
-        fill more than half of what is kept, the beginning is.
+        Args:
+            method: HTTP method.
+            path: Path after the API's root.
+            headers: Headers of the caller.
+            body: At most half of the limit is kept, its beginning.
+            now: Current time, in seconds.
         """
         if not self._limit:
             return None
         body = body or b""
-        kept = bytes(body[: self._limit // 2])  # of bytes, mostly they themselves
+        kept = bytes(body[: self._limit // 2])  # no copy of bytes that fit
         request = Request(
             method=method,
             path=self._root + path,

@@ -1,1 +1,1 @@
-"""The blocking client: the asyncio client on the event loop of one thread."""
+"""The blocking client: the asyncio client on the event loop of a background thread."""

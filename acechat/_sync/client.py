@@ -1,21 +1,12 @@
-"""`Client` and its like: the asynchronous ones, for callers that wait.
-
-Each method forwards to its twin on the loop's thread.
-"""
+"""`Client`: the blocking client. Its calls run in the thread of an event loop."""
 
 from __future__ import annotations
 
-import ssl as _ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from acechat._async.base_client import BaseClient
-from acechat._config import DEFAULT_MODEL, Config, Streaming
-from acechat._core.middleware import Middleware
-from acechat._core.observers import Observer
-from acechat._policy.values import Budget, RateLimit, RetryPolicy, RunLimits, Timeout
-from acechat._sync.loop_thread import LoopThread
+from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
+from acechat._sync.base_client import SyncBaseClient
 from acechat._sync.stream import ChatStream
 from acechat._wire.messages import Content, gather_messages
 from acechat.types import (
@@ -27,7 +18,7 @@ from acechat.types import (
     RunResult,
 )
 
-if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
+if TYPE_CHECKING:  # modules that most programs never use are imported on first use
     from acechat._sync.conversation import Conversation
     from acechat._sync.run_stream import RunStream
     from acechat._tools.output import OutputT, OutputType
@@ -36,12 +27,11 @@ if TYPE_CHECKING:  # what most programs never use is imported when it is asked f
 __all__ = ["Client"]
 
 
-class Client(BaseClient):
+class Client(SyncBaseClient):
     """Client of the chat completion service, for scripts and threads: the blocking `AsyncClient`.
 
-    It runs the asynchronous client on an event loop in a thread of its own, so it works in any
-    thread, in several at once, in a notebook, and after a fork. Ctrl-C cancels the call in
-    progress.
+    It runs the asyncio client on an event loop in a background thread, so it works in any thread,
+    in several at once, in a notebook, and after a fork. Ctrl-C cancels the call in progress.
 
     Parameters are those of `AsyncClient`, without *session*.
 
@@ -49,71 +39,6 @@ class Client(BaseClient):
         >>> with Client() as client:
         ...     print(client.chat("Hello").text)
     """
-
-    def __init__(
-        self,
-        api_token: str | None = None,
-        *,
-        base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
-        streaming: Streaming = "auto",
-        timeout: Timeout | float = Timeout(),
-        retries: RetryPolicy | int = RetryPolicy(),
-        headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        ssl: _ssl.SSLContext | None = None,
-        max_concurrency: int | None = None,
-        budget: Budget | None = None,
-        rate_limit: RateLimit | None = None,
-        observers: Iterable[Observer] = (),
-        middleware: Iterable[Middleware] = (),
-        max_event_bytes: int = 16 * 2**20,
-        max_response_bytes: int = 64 * 2**20,
-        max_record_bytes: int = 256 * 2**10,
-    ) -> None:
-        super().__init__(
-            api_token,
-            base_url=base_url,
-            model=model,
-            fallback_models=fallback_models,
-            streaming=streaming,
-            timeout=timeout,
-            retries=retries,
-            headers=headers,
-            proxy=proxy,
-            ssl=ssl,
-            max_concurrency=max_concurrency,
-            budget=budget,
-            rate_limit=rate_limit,
-            observers=observers,
-            middleware=middleware,
-            max_event_bytes=max_event_bytes,
-            max_response_bytes=max_response_bytes,
-            max_record_bytes=max_record_bytes,
-        )
-        self._loop = LoopThread()
-
-    @classmethod
-    def _from_config(cls, config: Config) -> Self:
-        client = super()._from_config(config)
-        client._loop = LoopThread()
-        return client
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections and end the thread. Calls in progress raise `ClientClosedError`."""
-        self._loop.stop(self._transport.close)
 
     def chat(
         self,
@@ -184,7 +109,7 @@ class Client(BaseClient):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream[OutputT]:
-        """Return the response as a stream of deltas, an `ChatStream`.
+        """Return the response as a stream of deltas, a `ChatStream`.
 
         Nothing is sent before the stream is read or entered; errors of the request are raised then.
         A completion that does not match *output_type* is not requested again.
@@ -227,13 +152,13 @@ class Client(BaseClient):
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        toolbox = self._toolbox(options, limits)
+        executor = self._executor(options, limits)
         template = self._template(model, timeout, retries, extra_body, extra_headers, options)
 
         async def collect() -> RunResult:
-            # Made in the loop: a run that Ctrl-C keeps from its loop must not warn that it was not
-            # awaited.
-            run = self._run(content, messages, system, template, toolbox, limits)
+            # The run is created in the loop: if Ctrl-C comes before, there is none that could warn
+            # that it was never awaited.
+            run = self._run(content, messages, system, template, executor, limits)
             return await run.collect()
 
         return self._loop.run(collect)
@@ -255,7 +180,7 @@ class Client(BaseClient):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> RunStream:
-        """Run tools like `run`, and return an `RunStream` of text, tool calls and turns.
+        """Run tools like `run`, and return a `RunStream` of text, tool calls and turns.
 
         Parameters and exceptions are those of `run`. Errors are raised when the stream is read.
 
@@ -266,11 +191,11 @@ class Client(BaseClient):
         from acechat._sync.run_stream import RunStream
 
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        toolbox = self._toolbox(options, limits)
+        executor = self._executor(options, limits)
         template = self._template(
             model, timeout, retries, extra_body, extra_headers, options, stream=True
         )
-        run = self._run_stream(content, messages, system, template, toolbox, limits)
+        run = self._run_stream(content, messages, system, template, executor, limits)
         return RunStream(self._loop, run)
 
     def prepare(
@@ -334,7 +259,7 @@ class Client(BaseClient):
     def catalog(self) -> list[CatalogModel]:
         """Return the public catalogue of chat models: capabilities and prices.
 
-        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
+        The source is ``platform.acedata.cloud``, or the host of *base_url* if that is not
         AceData's. Neither the token nor *headers* are sent, and middleware is not called.
         """
         return self._loop.run(self._catalog)
@@ -349,9 +274,3 @@ class Client(BaseClient):
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it."""
         return self._loop.run(self._count_tokens, content, messages, system, model, tools)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Client) and self._config == other._config
-
-    def __hash__(self) -> int:
-        return super().__hash__()

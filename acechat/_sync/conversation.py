@@ -1,4 +1,4 @@
-"""`Conversation`: several turns, for callers that wait."""
+"""`Conversation`: a chat with a history, blocking."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Conversation"]
 
 
 class _ClientCalls(Protocol):
-    """The calls of `Client`, which stands above this module, that a conversation makes."""
+    """The methods of `Client` that a conversation calls. `Client` imports this module."""
 
     def chat(
         self,
@@ -52,12 +52,14 @@ class _ClientCalls(Protocol):
 
 
 class Conversation(History):
-    """Several turns with one model: the blocking `AsyncConversation`.
+    """A chat that sends its history with each message: the blocking `AsyncConversation`.
+
+    `Client.conversation` creates one.
 
     Example:
-        >>> talk = client.conversation(system="Answer in one line.")
-        >>> talk.send("My name is Ada.")
-        >>> talk.send("What is my name?").text
+        >>> conversation = client.conversation(system="Be brief.")
+        >>> conversation.send("My name is Ada.")
+        >>> conversation.send("What is my name?").text
     """
 
     def __init__(
@@ -82,15 +84,16 @@ class Conversation(History):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatCompletion[OutputT]:
-        """Say *content* and return the answer; without it, send what *messages* hold.
+        """Send *content* with the history and return the completion.
 
-        Takes and raises what `Client.chat` does.
+        Without *content*, the history is sent as it is. Parameters and further exceptions are those
+        of `Client.chat`.
 
         Raises:
-            RuntimeError: The turn before has not ended.
+            RuntimeError: The previous turn has not ended.
         """
         with self._taking_turn(content) as turn:
-            turn.answer = answer = self._client.chat(
+            turn.answer = completion = self._client.chat(
                 messages=turn.messages,
                 system=self.system,
                 model=self.model,
@@ -101,7 +104,7 @@ class Conversation(History):
                 extra_headers=extra_headers,
                 **(self._options | options),
             )
-        return answer
+        return completion
 
     def stream(
         self,
@@ -113,12 +116,13 @@ class Conversation(History):
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
     ) -> ChatStream[OutputT]:
-        """Say *content* and return the answer while it is being written.
+        """Send *content* with the history and return the response as a stream.
 
-        The turn counts when the stream was read to its end. Takes what `Client.stream` does.
+        The turn is added to the history when the stream has been read to its end. Parameters are
+        those of `Client.stream`.
 
         Raises:
-            RuntimeError: The turn before has not ended.
+            RuntimeError: The previous turn has not ended.
         """
         with self._beginning_turn(content) as turn:
             stream = self._client.stream(
@@ -136,5 +140,5 @@ class Conversation(History):
         return stream
 
     def fork(self) -> Conversation:
-        """Return a copy that goes on alone."""
+        """Return an independent copy, with a meter that begins at zero."""
         return Conversation(self._with_meter, *self._copy())

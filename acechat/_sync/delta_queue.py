@@ -1,4 +1,4 @@
-"""The queue that carries the reads of a stream from the loop's thread to the caller's."""
+"""`DeltaQueue`: carries the batches of a stream from the loop's thread to the caller's."""
 
 from __future__ import annotations
 
@@ -11,27 +11,38 @@ from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
 from acechat._async.stream import AsyncChatStream
-from acechat._sync.loop_thread import EventLoopThread, LoopThread, ThreadCall
+from acechat._sync.event_loop_thread import EventLoopThread
+from acechat._sync.loop_thread import LoopThread
+from acechat._sync.thread_call import ThreadCall
 from acechat._wire.deltas import END, DeltaBatch
 from acechat.errors import ClientClosedError
 
 __all__ = ["DeltaQueue"]
 
 _HIGH, _LOW = 64, 32
-"""Reads of the network that wait for the caller before the network must wait, and until when."""
+"""Batches in the queue at which the pump pauses, and at which it resumes."""
 
 _Queue: TypeAlias = SimpleQueue[DeltaBatch | BaseException]
 
 
 class DeltaQueue:
-    """Carries the reads of a stream from the loop's thread to its readers.
+    """Carries the batches of a stream from the loop's thread to its readers.
 
-    One task pumps; a read is one item of the queue, so a delta never crosses alone. (Measured: a
-    call to the loop per read costs 2.5 times as much on a live stream.)
+    One task, the pump, reads the stream. Each network read is one item of the queue, because an
+    item per delta costs more. (Measured: a call to the loop per read, without a pump, costs 2.5
+    times as much on a live stream.)
 
-    No lock is held here, and `SimpleQueue` is written in C, so an interrupt of a reader leaves
-    nothing locked: see `acechat._sync.loop_thread`.
+    No lock is held here, and `SimpleQueue` is written in C, so an interrupted reader leaves nothing
+    locked: see `acechat._sync.event_loop_thread`.
     """
+
+    # States of the pump, which, like those of the loop, are spread over attributes:
+    #
+    #   new      `_running` is None          read() -> pumping, stop() -> ended
+    #   pumping  `_running` is set           _HIGH batches -> paused, the end of the stream -> ended
+    #   paused   `_full` is True             _LOW batches -> pumping, stop() -> ended
+    #   ended    `_pump.done` is set, or     final; the last item is END or an exception
+    #            `_pump.cancelled` is True
 
     def __init__(self, thread: LoopThread, stream: AsyncChatStream) -> None:
         self._thread = thread
@@ -46,18 +57,21 @@ class DeltaQueue:
 
     @property
     def pumping(self) -> bool:
-        """Whether the pump reads, in this process."""
+        """Whether the pump has started in this process and not ended."""
         running = self._running
         return running is not None and running.pid == os.getpid() and not self._pump.done.is_set
 
     def read(self) -> DeltaBatch:
-        """Wait, in the caller's thread, for the next item; the first call starts the pump.
+        """Wait for the next batch and return it. The first call starts the pump.
 
-        The last item, `END` or the exception that ended the stream, stays for other readers.
+        The last item, `END` or the exception that ended the stream, stays in the queue for other
+        readers.
 
         Raises:
-            CancelledError: `stop` ended it, or the end of the loop.
-            ClientClosedError: See `LoopThread.run`, as for the rest.
+            CancelledError: `stop` was called, or the loop has ended.
+            ClientClosedError: The loop has been stopped.
+            ConfigurationError: The caller runs in the loop's own thread.
+            AceChatError: The stream failed; see `AsyncChatStream.receive`.
         """
         if self._running is None:
             self._start()
@@ -76,16 +90,16 @@ class DeltaQueue:
         return item
 
     def stop(self) -> None:
-        """Read no more, and wake all readers."""
-        # The caller may have been interrupted before the pump was in the loop, so that nothing
-        # else would wake other readers.
+        """Stop the pump and wake all readers."""
+        # The caller may have been interrupted before the pump was in the loop. Then the pump has no
+        # end that wakes other readers.
         self._queue.put(CancelledError())
         self._pump.cancelled = True
         if self._running is not None:
             self._running.cancel(self._pump)
 
     def take_rest(self) -> DeltaBatch:
-        """Return, without waiting, the next batch that was read before `stop`; `END` if none is."""
+        """Return the next batch that was read before `stop`, or `END` if none is left."""
         with suppress(Empty):
             for _ in range(self._queue.qsize()):
                 item = self._queue.get_nowait()
@@ -123,13 +137,13 @@ class DeltaQueue:
         assert self._room is not None  # noqa: S101 - _fill() made it
         self._room.clear()
         self._full = True
-        # The caller may have emptied the queue before it could see that it was full.
+        # The reader may have emptied the queue before it could see `_full`.
         if self._queue.qsize() >= _HIGH:
             await self._room.wait()
         self._full = False
 
 
 def _end(queue: _Queue, pump: ThreadCall[None]) -> None:
-    """Put the end of the pump on *queue*."""
+    """Put the last item on *queue*: `END`, or the exception that ended the pump."""
     cancelled = pump.cancelled or isinstance(pump.error, ClientClosedError)
     queue.put(CancelledError() if cancelled else pump.error or END)

@@ -1,25 +1,25 @@
-"""The event loops that are acechat's own: uvloop's, where it is installed."""
+"""The event loop of the blocking client: uvloop's if that is installed, else asyncio's."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import sys
-from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any
 
-from acechat._http.lookups import look_up
+from acechat.errors import ConfigurationError
 
-__all__ = ["loop_factory"]
+__all__ = ["check_no_loop_runs", "loop_factory"]
 
 _OLDEST = (0, 23)
-"""Before that, a connection that was given up while it was being made stays open: 0.22.1 fails
-``test_close_never_leaves_a_thread_waiting``."""
+"""The oldest usable version of uvloop. Older ones leave a connection open that was cancelled while
+it was being established: 0.22.1 fails ``test_close_never_leaves_a_thread_waiting``."""
 
 
-def loop_factory() -> Callable[[], AbstractEventLoop] | None:
-    """Return the class of uvloop's loop; None for asyncio's, where uvloop cannot be used."""
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's class of loops, or None for asyncio's default if uvloop cannot be used."""
     if _threads_are_green():
         return None
     try:
@@ -29,12 +29,12 @@ def loop_factory() -> Callable[[], AbstractEventLoop] | None:
     version = re.match(r"(\d+)\.(\d+)", getattr(uvloop, "__version__", ""))
     if version is None or tuple(map(int, version.groups())) < _OLDEST:
         return None
+    from acechat._http.lookups import look_up  # it imports aiohttp: not before the first call
 
     class Loop(uvloop.Loop):
-        """Looks up hosts in threads of Python's.
+        """A uvloop loop that looks up hosts in threads of Python.
 
-        At the exit of a forked child, libuv waits for its own, which only the parent has: the child
-        crashes.
+        libuv waits for its own threads at exit. A forked child does not have them, and crashes.
         """
 
         async def getaddrinfo(
@@ -55,10 +55,23 @@ def loop_factory() -> Callable[[], AbstractEventLoop] | None:
     return Loop
 
 
-def _threads_are_green() -> bool:
-    """Return True if gevent or eventlet has patched `threading`: then all share one real thread.
+def check_no_loop_runs() -> None:
+    """Raise ConfigurationError if another event loop is running in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigurationError(
+        "gevent or eventlet has patched threading, so all event loops run in one thread, and "
+        "another one is running there; share one Client, or its with_options() copies"
+    )
 
-    uvloop waits in C, which would stop them all. asyncio's loop waits in their patched `select`.
+
+def _threads_are_green() -> bool:
+    """Return True if gevent or eventlet has patched `threading`.
+
+    All green threads share one real thread. uvloop waits in C and would block all of them;
+    asyncio's loop waits in the patched `select`.
     """
     gevent = sys.modules.get("gevent.monkey")
     eventlet = sys.modules.get("eventlet.patcher")

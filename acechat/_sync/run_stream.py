@@ -1,4 +1,4 @@
-"""`RunStream`: a run while it happens, for callers that wait."""
+"""`RunStream`: the events of a run of tools, blocking."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ __all__ = ["RunStream"]
 
 
 class RunStream:
-    """A run while it happens: the blocking `AsyncRunStream`.
+    """The events of a run, while it takes place: the blocking `AsyncRunStream`.
+
+    `Client.run_stream` creates one. Nothing is sent before the first read.
 
     Example:
         >>> with client.run_stream("Umbrella in Paris?", tools=[weather]) as stream:
@@ -31,7 +33,7 @@ class RunStream:
         self._loop = loop
         self._stream = stream
         self._ready: deque[RunEvent] = deque()
-        self._turn = asyncio.Lock()  # of one thread at a time
+        self._lock = asyncio.Lock()  # one thread reads at a time
         self._reading: asyncio.Task[object] | None = None
         self._closed = False
 
@@ -61,9 +63,9 @@ class RunStream:
                 raise StopIteration
 
     def receive(self) -> list[RunEvent]:
-        """Wait until something happens; return all that did. An empty list is the end.
+        """Wait for the next events and return all that are ready. An empty list marks the end.
 
-        Raises what `AsyncRunStream.receive` does.
+        Raises the exceptions of `AsyncRunStream.receive`.
         """
         ready: list[RunEvent] = []
         with suppress(IndexError):
@@ -74,10 +76,10 @@ class RunStream:
         except ClientClosedError:
             if self._loop.closed or not self._closed:
                 raise
-        return self._loop.run(self._stream.receive)  # close() in another thread left a failure
+        return self._loop.run(self._stream.receive)  # raises the failure of a close()
 
     async def _receive(self) -> list[RunEvent]:
-        async with self._turn:
+        async with self._lock:
             self._reading = asyncio.current_task()
             try:
                 return await self._stream.receive()
@@ -85,25 +87,25 @@ class RunStream:
                 self._reading = None
 
     def close(self) -> None:
-        """Stop everything: the answer that is being written, and the tools at work."""
+        """Close the response that is being read, and cancel the tools that are running."""
         self._closed = True
-        with suppress(ClientClosedError):  # the client was closed before, and this with it
+        with suppress(ClientClosedError):  # the client was closed, and so was this
             self._loop.run(self._close)
 
     async def _close(self) -> None:
         await self._stream.aclose()
-        await asyncio.sleep(0)  # a read of what had begun fails by itself
+        await asyncio.sleep(0)  # lets a read of the closed response fail by itself
         if self._reading is not None:
             self._reading.cancel()
 
     def collect(self) -> RunResult:
-        """Read to the end and return what happened."""
+        """Read to the end and return the result. Raises the exceptions of `receive`."""
         while self.receive():
             pass
         return self.result
 
     def text(self) -> Iterator[str]:
-        """Iterate over the text alone, of all turns."""
+        """Iterate over the text of the first choice, in all turns."""
         for event in self:
             if isinstance(event, TextDelta) and not event.index:
                 yield event.text
@@ -116,5 +118,5 @@ class RunStream:
 
     @property
     def result(self) -> RunResult:
-        """All turns and messages; raises what `AsyncRunStream.result` does."""
+        """All turns and messages of the run. Raises the exceptions of `AsyncRunStream.result`."""
         return self._stream.result

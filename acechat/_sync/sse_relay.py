@@ -1,4 +1,4 @@
-"""`SSERelay`: an answer as server-sent events, for callers that wait."""
+"""`SSERelay`: a stream as server-sent events, blocking."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["SSERelay"]
 
 
 class SSERelay:
-    """An answer as the bytes of server-sent events: the blocking `AsyncSSERelay`.
+    """A stream as the bytes of server-sent events: the blocking `AsyncSSERelay`.
 
-    `ChatStream.sse` makes one when the first content is there. Servers in threads, such as those
-    of Flask and Django, call `close` when the page is left.
+    `ChatStream.sse` returns one when the first content has arrived. Threaded servers, such as those
+    of Flask and Django, call `close` when the browser disconnects.
 
     Example:
         >>> relay = client.stream("Hello").sse()
@@ -28,27 +28,27 @@ class SSERelay:
     def __init__(self, loop: LoopThread, relay: AsyncSSERelay) -> None:
         self._loop = loop
         self._relay = relay
-        self._turn = asyncio.Lock()  # of one thread at a time
+        self._lock = asyncio.Lock()  # one thread reads at a time
         self._closed = False
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the response to the page needs: the content type, and that nobody keeps it back."""
+        """The headers of the HTTP response: content type, and no caching or buffering."""
         return self._relay.headers
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
-        told = self.receive()
-        if not told:
+        data = self.receive()
+        if not data:
             raise StopIteration
-        return told
+        return data
 
     def receive(self) -> bytes:
-        """Wait for the next network read that says something; return its events.
+        """Wait for the next events and return their bytes. Empty bytes mark the end.
 
-        No bytes are the end. Raises what `AsyncSSERelay.receive` does.
+        Raises the exceptions of `AsyncSSERelay.receive`.
         """
         try:
             return self._loop.run(self._receive)
@@ -58,11 +58,11 @@ class SSERelay:
             raise
 
     async def _receive(self) -> bytes:
-        async with self._turn:
+        async with self._lock:
             return await self._relay.receive()
 
     def close(self) -> None:
-        """Close the connection; what was not read is lost."""
+        """Close the connection to the service. Unread events are lost."""
         self._closed = True
-        with suppress(ClientClosedError):  # the client was closed before, and this with it
+        with suppress(ClientClosedError):  # the client was closed, and so was this
             self._loop.run(self._relay.aclose)

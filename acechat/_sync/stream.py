@@ -1,4 +1,4 @@
-"""`ChatStream`: an answer while it is being written, for callers that wait."""
+"""`ChatStream`: a streamed response, blocking."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ __all__ = ["ChatStream"]
 
 
 class ChatStream(Generic[OutputT_co]):
-    """An answer while it is being written, piece by piece: the blocking `AsyncChatStream`.
+    """A streamed response, delta by delta: the blocking `AsyncChatStream`.
 
-    Nothing is sent before the first read or ``with``.
+    `Client.stream` creates one. Nothing is sent before the first read or ``with``.
 
     Example:
         >>> with client.stream("Hello") as stream:
@@ -49,8 +49,8 @@ class ChatStream(Generic[OutputT_co]):
         self._stream = stream
         self._queue = DeltaQueue(loop, stream)
         self._ended = False
-        self._ready: deque[Delta] = deque()  # of batches that were taken
-        self._tell: Callable[[ChatCompletion, bool], None] | None = None
+        self._ready: deque[Delta] = deque()  # deltas of batches that were taken from the queue
+        self._on_end: Callable[[ChatCompletion, bool], None] | None = None
 
     def __enter__(self) -> Self:
         self._loop.run(self._stream.__aenter__)
@@ -80,9 +80,9 @@ class ChatStream(Generic[OutputT_co]):
                 raise StopIteration
 
     def receive(self) -> list[Delta]:
-        """Wait for the next network read that says something; return all that it says.
+        """Wait for the next deltas and return all that are ready. An empty list marks the end.
 
-        An empty list is the end. Raises what `AsyncChatStream.receive` does.
+        Raises the exceptions of `AsyncChatStream.receive`.
         """
         ready: list[Delta] = []
         with suppress(IndexError):
@@ -96,15 +96,15 @@ class ChatStream(Generic[OutputT_co]):
         return ready
 
     def receive_batch(self) -> DeltaBatch:
-        """Wait for the next network read; return its events and what they say.
+        """Wait for the next network read; return its events and deltas, of which there may be none.
 
-        A batch without events says nothing; `END` is the end.
+        `END` marks the end. Raises the exceptions of `AsyncChatStream.receive`.
         """
         if self._ended:
             return self._after_the_end()
         try:
             batch = self._queue.read()
-        except CancelledError:  # by close() in another thread, or by the end of the loop
+        except CancelledError:  # by close() in another thread, or because the loop ended
             self.close()
             if self._loop.closed:
                 raise ClientClosedError from None
@@ -122,7 +122,7 @@ class ChatStream(Generic[OutputT_co]):
         """Return the rest of a complete response, or raise the exception that ended the stream."""
         try:
             self._stream.completion  # noqa: B018 - raises it
-        except RuntimeError:  # close() in another thread has set `_ended`, but not yet closed it
+        except RuntimeError:  # close() in another thread has set `_ended`, and not closed it yet
             with suppress(ClientClosedError):
                 self._loop.run(self._stream.aclose)
             if self._loop.closed:
@@ -131,17 +131,22 @@ class ChatStream(Generic[OutputT_co]):
         return self._queue.take_rest()
 
     def close(self) -> None:
-        """Close the connection; see `AsyncChatStream.aclose`."""
+        """Close the connection.
+
+        If the complete response was received before, further reads return the rest of it and end.
+        Otherwise unread deltas are lost, and further reads, including one in progress in another
+        thread, raise `StreamInterruptedError`.
+        """
         self._ended = True
         self._queue.stop()
-        with suppress(ClientClosedError):  # the client was closed before, and this with it
+        with suppress(ClientClosedError):  # the client was closed, and so was this
             self._loop.run(self._stream.aclose)
 
     def __del__(self) -> None:
         queue: DeltaQueue | None = getattr(self, "_queue", None)
         if queue is not None and queue.pumping and not self._ended:
-            if self._tell is not None:
-                self._tell(self._stream.partial, False)  # noqa: FBT003 - not whole
+            if self._on_end is not None:
+                self._on_end(self._stream.partial, False)  # noqa: FBT003 - not complete
             queue.stop()
             warnings.warn(
                 "a stream was dropped before its end; use `with client.stream(...)`",
@@ -151,39 +156,39 @@ class ChatStream(Generic[OutputT_co]):
             )
 
     def collect(self) -> ChatCompletion[OutputT_co]:
-        """Read to the end and return the whole answer."""
+        """Read to the end and return the completion. Raises the exceptions of `receive`."""
         while self.receive_batch() is not END:
             pass
         return self.completion
 
     def text(self) -> Iterator[str]:
-        """Iterate over the text alone; of the first choice, if there are more."""
+        """Iterate over the text of the first choice."""
         while (batch := self.receive_batch()) is not END:
             yield from texts_of(batch)
 
     def partials(self) -> Iterator[Any]:
-        """Iterate over the answer's JSON while it grows; see `AsyncChatStream.partials`."""
-        told = self._stream.partial_output()
+        """Iterate over the JSON value while it grows; see `AsyncChatStream.partials`."""
+        output = self._stream.partial_output()
         while (batch := self.receive_batch()) is not END:
-            if told.receive(batch):
-                yield told.value
+            if output.receive(batch):
+                yield output.value
 
     def chunks(self) -> Iterator[ChatCompletionChunk]:
-        """Iterate over the events as the service sent them, those included that say nothing."""
+        """Iterate over the events as the service sent them, including those without content."""
         while (batch := self.receive_batch()) is not END:
             yield from chunks_of(batch)
 
     def events(self) -> Iterator[StreamEvent]:
-        """Iterate over what happens, as structs made for ``match``; `Finished` is the last."""
+        """Iterate over the deltas as structs for ``match``; the last one is `Finished`."""
         while (batch := self.receive_batch()) is not END:
             yield from events_of(batch)
         yield finished(self.completion)
 
     def sse(self, *, keep_alive: float | None = 15.0) -> SSERelay:
-        """Wait for the first content; return the answer as server-sent events for a web page.
+        """Wait for the first content; return the stream as server-sent events for a web page.
 
-        It waits no longer than *keep_alive*. It takes and raises what `AsyncChatStream.sse` does,
-        and what fails meanwhile.
+        It waits for *keep_alive* seconds at most. Parameters and exceptions are those of
+        `AsyncChatStream.sse`. A failure before the first content is raised here.
         """
         from acechat._sync.sse_relay import SSERelay
 
@@ -192,35 +197,43 @@ class ChatStream(Generic[OutputT_co]):
         return SSERelay(self._loop, relay)
 
     def add_done_callback(self, callback: Callable[[ChatCompletion, bool], None]) -> None:
-        """Call *tell* at the end, with what arrived and whether it is the whole answer."""
-        self._tell = callback
+        """Call *callback* once, at the end, in any thread.
+
+        Args:
+            callback: Takes the completion, or the part of it that arrived, and whether it is
+                complete.
+        """
+        self._on_end = callback
         self._stream.add_done_callback(callback)
 
     @property
     def completion(self) -> ChatCompletion[OutputT_co]:
-        """The whole answer, usage included; raises what `AsyncChatStream.completion` does."""
+        """The complete response, usage included.
+
+        Raises the exceptions of `AsyncChatStream.completion`.
+        """
         return self._stream.completion
 
     @property
     def partial(self) -> ChatCompletion:
-        """What has arrived so far."""
+        """The part of the completion that has arrived so far."""
         return self._stream.partial
 
     @property
     def usage(self) -> Usage | None:
-        """What the answer used; None until the service tells, which it does last."""
+        """The tokens that were used. None until the service reports them, at the end."""
         return self._stream.usage
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the first choice ended; None before that."""
+        """The reason for which the first choice ended; None before that."""
         return self._stream.finish_reason
 
     @property
     def trace_id(self) -> str | None:
-        """What the service's support asks for; None before the response began."""
+        """The id by which the service's support finds the request; None before the response."""
         return self._stream.trace_id
 
 
 async def _begin(relay: AsyncSSERelay) -> None:
-    _ = await relay  # it is the relay itself
+    _ = await relay  # the value is the relay itself

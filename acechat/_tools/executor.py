@@ -1,4 +1,4 @@
-"""Run the tool calls of a completion, in parallel, within their time limit."""
+"""Execute the tool calls of a completion, in parallel and within their time limits."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _T = TypeVar("_T")
 
 
 async def run_in_daemon_thread(function: Callable[[], _T]) -> _T:
-    """Call *function* in a thread of its own, in this context.
+    """Run *function* in a new daemon thread, in a copy of the current context.
 
-    Cancelled, it leaves the thread to itself: nothing can stop one. A pool would wait for it when
-    the program ends; this is a daemon, so a function that hangs holds up nobody.
+    Cancellation abandons the thread, because Python cannot stop one. A daemon thread, unlike that
+    of a thread pool, does not delay the exit of the interpreter.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
@@ -64,91 +64,110 @@ async def run_in_daemon_thread(function: Callable[[], _T]) -> _T:
 
 
 EventCallback: TypeAlias = Callable[[ToolStarted | ToolFinished], object]
-"""Who is told when a tool is called and when it has ended."""
+"""Receives the start and the end of each tool call."""
 
 
 ToolResults: TypeAlias = dict[int, ToolResult]
-"""What became of the calls of one answer, by their places in it."""
+"""Results of the tool calls of one completion, by the index of the call."""
 
 
-_SHOWN = 1000
-"""Characters of an exception that the model is told: some hold a whole page."""
+_MAX_REASON = 1000
+"""Characters of an exception that the model receives: some contain a complete HTML page."""
 
 
 class _FailureError(Exception):
-    """A call failed; the text says why, in words for the model."""
+    """A tool call failed; the message is the reason that the model receives."""
 
 
 class ToolExecutor:
     """The tools of one run.
 
     Args:
-        tools: Functions, `Tool`s, and whatever else `compile_tool` takes.
-        limits: How many at a time, how long, and what becomes of failures.
-        token: What no text may hold.
+        tools: Functions, `Tool` objects, and other callables that `compile_tool` accepts.
+        limits: Maximum parallel calls, time limit of a call, and handling of failed calls.
+        token: The API token, redacted in results and errors.
+
+    Raises:
+        ConfigurationError: A tool cannot be described, or two tools have the same name.
     """
 
     def __init__(self, tools: Iterable[Any], limits: RunLimits, token: Token) -> None:
         self._tools = named = by_name(tools)
-        self.written: msgspec.Raw | None = None
-        """What the service is told, the same in each request; None without tools."""
+        self.definitions: msgspec.Raw | None = None
+        """The request field ``tools`` as JSON, the same in each request; None without tools."""
 
         if named:
-            told = b",".join([form.written for form, _ in named.values()])
-            self.written = msgspec.Raw(b"[%b]" % told)
+            encoded = b",".join([compiled.encoded for compiled, _ in named.values()])
+            self.definitions = msgspec.Raw(b"[%b]" % encoded)
         self._limits = limits
         self._token = token
 
     async def call_all(
-        self, completion: ChatCompletion, results: ToolResults, tell: EventCallback | None = None
+        self,
+        completion: ChatCompletion,
+        results: ToolResults,
+        on_event: EventCallback | None = None,
     ) -> None:
-        """Call what *completion* wants called; put what becomes of it into *results*.
+        """Execute the tool calls of *completion* and store their results in *results*.
 
-        What has its result there is not called again.
+        Calls that already have a result are not repeated.
 
         Raises:
-            ToolError: A call failed and is not to be told to the model; the others were cancelled.
+            ToolError: A call failed and RunLimits.raise_tool_errors is set. The other calls were
+                cancelled.
         """
         calls = completion.tool_calls
-        # Only the last call can be cut. Without its arguments it would look whole.
-        cut = completion.finish_reason == "length"
-        if len(calls) == 1:  # a task for it would be a third of what a run costs
-            results[0] = await self._call(calls[0], tell, whole=not cut)
+        # Only the last call can be truncated. Without arguments it would look complete.
+        truncated = completion.finish_reason == "length"
+        if len(calls) == 1:  # a task would add a third to the CPU time of a run
+            results[0] = await self._call(calls[0], on_event, complete=not truncated)
             return
-        whole = len(calls) - cut
-        room = asyncio.Semaphore(self._limits.max_parallel)
+        complete = len(calls) - truncated
+        slots = asyncio.Semaphore(self._limits.max_parallel)
         failures: tuple[BaseException, ...] = ()
         try:
             async with asyncio.TaskGroup() as group:
                 for number, call in enumerate(calls):
                     if number in results:
                         continue
-                    one = self._in_turn(room, call, tell, whole=number < whole)
-                    group.create_task(one).add_done_callback(partial(_keep, results, number))
+                    one = self._call_in_slot(slots, call, on_event, complete=number < complete)
+                    group.create_task(one).add_done_callback(
+                        partial(_store_result, results, number)
+                    )
         except BaseExceptionGroup as several:
             failures = several.exceptions
         if failures:
             raise failures[0]
 
-    async def _in_turn(
-        self, room: asyncio.Semaphore, call: ToolCall, tell: EventCallback | None, *, whole: bool
+    async def _call_in_slot(
+        self,
+        slots: asyncio.Semaphore,
+        call: ToolCall,
+        on_event: EventCallback | None,
+        *,
+        complete: bool,
     ) -> ToolResult:
-        began = asyncio.get_running_loop().time()
-        async with room:
-            return await self._call(call, tell, whole=whole, began=began)
+        started = asyncio.get_running_loop().time()  # the elapsed time includes the wait for a slot
+        async with slots:
+            return await self._call(call, on_event, complete=complete, started=started)
 
     async def _call(
-        self, call: ToolCall, tell: EventCallback | None, *, whole: bool, began: float | None = None
+        self,
+        call: ToolCall,
+        on_event: EventCallback | None,
+        *,
+        complete: bool,
+        started: float | None = None,
     ) -> ToolResult:
         clock = asyncio.get_running_loop().time
-        began = clock() if began is None else began
+        started = clock() if started is None else started
         failed = False
-        if tell:
-            tell(ToolStarted(call))
+        if on_event:
+            on_event(ToolStarted(call))
         try:
-            content, images = _as_content(await self._begin(call, whole=whole))
+            content, images = _to_content(await self._start(call, complete=complete))
         except BaseException as error:
-            if _ends_the_run(error):
+            if _must_end_run(error):
                 raise
             reason = self._token.redact_text(_reason(error))
             if self._limits.raise_tool_errors:
@@ -157,47 +176,53 @@ class ToolExecutor:
             content, images, failed = f"Error: {reason}", (), True
         result = ToolResult(
             call=call,
-            # Half characters cannot be sent.
+            # Unpaired surrogates cannot be encoded as UTF-8.
             content=content if content.isascii() else content.encode(errors="replace").decode(),
             images=images,
             failed=failed,
-            elapsed=clock() - began,
+            elapsed=clock() - started,
         )
-        if tell:
-            tell(ToolFinished(result))
+        if on_event:
+            on_event(ToolFinished(result))
         return result
 
-    def _begin(self, call: ToolCall, *, whole: bool) -> Awaitable[object]:
-        """Return what is to be awaited for what the tool returns."""
+    def _start(self, call: ToolCall, *, complete: bool) -> Awaitable[object]:
+        """Start *call*; return an awaitable of the value that the tool returns.
+
+        Raises:
+            _FailureError: The tool is unknown, the call is truncated, or the arguments are invalid.
+        """
         known = self._tools.get(call.function.name)
         if known is None:
             names = ", ".join(self._tools) or "none"
-            raise _FailureError(f"no tool is named {call.function.name!r}; there are: {names}")
-        if not whole:
-            raise _FailureError("this call was cut at the limit of tokens, and not made")
-        form, function = known
+            raise _FailureError(
+                f"no tool is named {call.function.name!r}; available tools: {names}"
+            )
+        if not complete:
+            raise _FailureError("the call was truncated at the token limit and not executed")
+        compiled, function = known
         try:
-            arguments = form.read(call.function.arguments)
+            arguments = compiled.read(call.function.arguments)
         except ValueError as error:
-            raise _FailureError(f"the arguments do not fit: {error}") from error
-        limit = self._limits.tool_timeout if form.timeout is None else form.timeout
+            raise _FailureError(f"invalid arguments: {error}") from error
+        limit = self._limits.tool_timeout if compiled.timeout is None else compiled.timeout
         value: Awaitable[object]
-        if form.asynchronous:
+        if compiled.asynchronous:
             value = function(**arguments)
         else:
             value = _in_thread(partial(function, **arguments))
-        return value if limit is None else _within(limit, value)
+        return value if limit is None else _limit_time(limit, value)
 
 
-async def _within(limit: float, value: Awaitable[object]) -> object:
+async def _limit_time(limit: float, value: Awaitable[object]) -> object:
     scope = asyncio.timeout(limit)
     try:
         async with scope:
             return await value
     except TimeoutError as error:
         if not scope.expired():
-            raise  # the tool's own
-        raise _FailureError(f"the tool did not end within {limit:g} s") from error
+            raise  # raised by the tool itself
+        raise _FailureError(f"the tool did not finish within {limit:g} s") from error
 
 
 async def _in_thread(function: Callable[[], Any]) -> object:
@@ -205,16 +230,19 @@ async def _in_thread(function: Callable[[], Any]) -> object:
     return await value if isawaitable(value) else value
 
 
-def _keep(results: ToolResults, number: int, task: asyncio.Task[ToolResult]) -> None:
+def _store_result(results: ToolResults, number: int, task: asyncio.Task[ToolResult]) -> None:
     if not task.cancelled() and task.exception() is None:
         results[number] = task.result()
 
 
-def _ends_the_run(error: BaseException) -> bool:
-    """Whether nobody waits for an answer; whatever else a tool raises, SystemExit too, is one."""
+def _must_end_run(error: BaseException) -> bool:
+    """Return True if *error* must end the run (cancellation, Ctrl-C).
+
+    Other exceptions of a tool, SystemExit included, are reported to the model.
+    """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
-        return task is None or task.cancelling() > 0  # else the tool cancelled itself, and alone
+        return task is None or task.cancelling() > 0  # else only the tool cancelled itself
     return isinstance(error, GeneratorExit | KeyboardInterrupt)
 
 
@@ -225,39 +253,39 @@ def _reason(error: BaseException) -> str:
         return "the tool was cancelled"
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - what it says of itself is the tool's own code
+    except Exception:  # noqa: BLE001 - __str__ may be code of the tool
         text = ""
-    return f"{type(error).__name__}: {text}"[:_SHOWN] if text else type(error).__name__
+    return f"{type(error).__name__}: {text}"[:_MAX_REASON] if text else type(error).__name__
 
 
-def _as_content(value: object) -> tuple[str, tuple[ImagePart, ...]]:
-    """Return what a tool returned as text, and its pictures, which no result of a tool can hold."""
+def _to_content(value: object) -> tuple[str, tuple[ImagePart, ...]]:
+    """Convert the value of a tool to text, and to images, which a tool message cannot hold."""
     if isinstance(value, str):
         return value, ()
-    pieces: list[object] = [value]
+    parts: list[object] = [value]
     if isinstance(value, list | tuple):
-        pieces = list(cast("list[object]", value))
-    if any(isinstance(piece, TextPart | ImagePart) for piece in pieces):
-        images = tuple(piece for piece in pieces if isinstance(piece, ImagePart))
-        texts = [_as_text(piece) for piece in pieces if not isinstance(piece, ImagePart)]
+        parts = list(cast("list[object]", value))
+    if any(isinstance(part, TextPart | ImagePart) for part in parts):
+        images = tuple(part for part in parts if isinstance(part, ImagePart))
+        texts = [_to_text(part) for part in parts if not isinstance(part, ImagePart)]
         if images:
-            texts.append(f"(pictures in the next message: {len(images)})")
+            texts.append(f"(images in the next message: {len(images)})")
         return "\n".join(texts), images
-    return _as_text(cast("object", value)), ()
+    return _to_text(cast("object", value)), ()
 
 
-def _as_text(value: object) -> str:
+def _to_text(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, TextPart):
         return value.text
     try:
-        return msgspec.json.encode(value, enc_hook=_as_json).decode()
+        return msgspec.json.encode(value, enc_hook=_to_json).decode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise _FailureError("the tool returned what is no JSON") from error
+        raise _FailureError("the return value of the tool cannot be encoded as JSON") from error
 
 
-def _as_json(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if not hasattr(value, "model_dump"):
         raise TypeError
-    return value.model_dump(mode="json")  # pydantic's
+    return value.model_dump(mode="json")  # of a pydantic model

@@ -1,4 +1,4 @@
-"""Structured output: how a type is asked for, and how an answer becomes a value of it."""
+"""Structured output: request a type, and convert the response to a value of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from msgspec import Struct
 from acechat._tools.partial_json import KEY, PartialOutput, find_json
 from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
 from acechat._wire.encode import encode
-from acechat._wire.request import HTTPRequest, thinks
+from acechat._wire.request import HTTPRequest, uses_reasoning
 from acechat.errors import APIError, ConfigurationError, OutputError
 from acechat.types import AssistantMessage, ChatCompletion, Usage, UserMessage
 from acechat.types.completion import OutputT_co, note_origin, note_output
@@ -40,28 +40,29 @@ else:
 __all__ = ["Output", "OutputSpec", "OutputT", "OutputType", "Strategy"]
 
 Strategy: TypeAlias = Literal["auto", "json_schema", "prompt"]
-"""How to ask for a form.
+"""How a type is requested from the model.
 
-* auto: a tool that takes it, and must be called; for a model that thinks, *prompt*
-* json_schema: ``response_format``, which the service's Claude models do not read (contract, 1.2)
-* prompt: the schema, in words, at the end of the system's
+* auto: a required call of a tool that takes the value; *prompt* for a model that reasons
+* json_schema: ``response_format``, which the service's Claude models ignore
+  (docs/api.md#request-fields)
+* prompt: an instruction with the schema at the end of the system prompt
 """
 
 _NAME = "answer"
 
-_OWN = ("tools", "tool_choice", "response_format")
-_HOPELESS = {
-    "length": "it was cut at max_tokens",
+_RESERVED = ("tools", "tool_choice", "response_format")
+_FINAL = {
+    "length": "truncated at max_tokens",
     "content_filter": "the model refused",
 }
-"""Reasons for an end after which asking again, with the same limits, ends the same way."""
+"""Finish reasons that a retry with the same limits would repeat, and their messages."""
 
 
 class _Form(Protocol[OutputT_co]):
-    """What type checkers take a ``Literal`` or a union for; both are objects of no own type.
+    """The type of a ``Literal`` or a union for type checkers, which have no own class for both.
 
-    Their *OutputT_co* is object: `Output` tells the type. A `TypeForm` beside the None that stands
-    for no type would make pyright take None for the type.
+    Its *OutputT_co* is object; `Output` carries the precise type. A `TypeForm` in a union with the
+    default None would make pyright infer None as the type.
     """
 
     def __getitem__(self, parameters: Any, /) -> OutputT_co: ...
@@ -70,23 +71,28 @@ class _Form(Protocol[OutputT_co]):
 
 
 class Output(Struct, Generic[OutputT_co], frozen=True):
-    """A type to answer with, and how to get it.
+    """The type of a structured output, and the method to get it.
+
+    Raises:
+        ConfigurationError: *strategy* or *retries* is invalid.
 
     Example:
         >>> await client.chat("Plan a picnic", output_type=Output(Plan, retries=0))
     """
 
     type: TypeForm[OutputT_co]
-    """A msgspec struct, dataclass, `TypedDict`, pydantic model, or what holds them: ``list[int]``,
-    ``Literal``, a union, ``Annotated``."""
+    """A msgspec struct, dataclass, `TypedDict`, pydantic model, or a container of them:
+    ``list[int]``, ``Literal``, a union, ``Annotated``."""
 
     strategy: Strategy = "auto"
+    """``"auto"``: a required tool call, or a prompt for models that reason. ``"json_schema"``: the
+    request field ``response_format``. ``"prompt"``: an instruction in the system prompt."""
 
     retries: int = 1
-    """How often to ask again, with the error's words, when an answer does not fit. Each time is
-    one more exchange, and paid for; 0 for never. A stream is never asked again."""
+    """Maximum number of further requests, with the error message, if a response does not match;
+    0 or more. Each is billed. Streams are not retried."""
 
-    if TYPE_CHECKING:  # TypeForm tells all of them, to type checkers that know it
+    if TYPE_CHECKING:  # TypeForm covers all of them in type checkers that support it
 
         @overload
         def __init__(
@@ -100,7 +106,7 @@ class Output(Struct, Generic[OutputT_co], frozen=True):
         def __init__(
             self, type: _Form[object], strategy: Strategy = "auto", retries: int = 1
         ) -> None: ...
-        def __init__(self, type: Any, strategy: Strategy = "auto", retries: int = 1) -> None: ...  # noqa: A002 - the word for it
+        def __init__(self, type: Any, strategy: Strategy = "auto", retries: int = 1) -> None: ...  # noqa: A002 - the name of the field
 
     def __post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):
@@ -109,7 +115,7 @@ class Output(Struct, Generic[OutputT_co], frozen=True):
             )
         if not isinstance(self.retries, int) or self.retries < 0:
             raise ConfigurationError(
-                f"retries must be a whole number of 0 or more, not {self.retries!r}"
+                f"retries must be an integer of 0 or more, not {self.retries!r}"
             )
 
 
@@ -117,70 +123,72 @@ OutputType: TypeAlias = type[OutputT] | Output[OutputT] | _Form[OutputT]
 
 
 class OutputSpec:
-    """A call that asks for a form: its request, and what becomes of its answers.
+    """Structured output of one call: adapts its requests and parses its responses.
 
     Args:
-        output_type: The form.
+        output_type: The requested type, or an `Output`.
 
     Raises:
-        ConfigurationError: JSON cannot hold it.
+        ConfigurationError: JSON cannot represent the type.
     """
 
     def __init__(self, output_type: OutputType[Any]) -> None:
         given: Any = output_type
         output = cast("Output[Any]", given if isinstance(given, Output) else Output(given))
-        self._kind: Any = adapted(output.type)
-        self._schema = schema_of(self._kind)
+        self._type: Any = adapted(output.type)
+        self._schema = schema_of(self._type)
         self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects
         self._wrapper: Any = None
         if self._schema.get("type") != "object":
-            self._wrapper = msgspec.defstruct("Answer", [(KEY, self._kind)])
+            self._wrapper = msgspec.defstruct("Answer", [(KEY, self._type)])
             self._schema = schema_of(self._wrapper)
         self._strategy = output.strategy
         self._retries_left = output.retries
         self.used: list[Usage | None] = []
-        """Of each answer; None where the service did not tell."""
+        """Usage of each response; None if not reported."""
 
     def apply(self, request: HTTPRequest) -> HTTPRequest:
-        """Return *request* with what asks for the form.
+        """Return *request* with the fields that request the type.
 
         Raises:
-            ConfigurationError: It asks for something else already.
+            ConfigurationError: *request* has tools or a response format of its own.
         """
         body = _body(request)
-        for field in _OWN:
+        for field in _RESERVED:
             if body.get(field):
-                raise ConfigurationError(f"output_type= sets {field} itself: leave one of them out")
-        if self._strategy == "auto" and not thinks(str(body.get("model")), body):
+                raise ConfigurationError(
+                    f"output_type= and {field}= cannot be combined: output_type= sets {field}"
+                )
+        if self._strategy == "auto" and not uses_reasoning(str(body.get("model")), body):
             parameters: dict[str, Any] = {"properties": {}, **self._schema}
             tool = {"name": _NAME, "description": "Takes the answer.", "parameters": parameters}
             body["tools"] = [{"type": "function", "function": tool}]
             body["tool_choice"] = {"type": "function", "function": {"name": _NAME}}
         elif self._strategy == "json_schema":
-            form = {"name": _NAME, "schema": self._schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
+            schema = {"name": _NAME, "schema": self._schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
         else:
-            self._prompt(body)
+            self._add_instruction(body)
         return _with_body(request, body)
 
     def fall_back_to_prompt(self, request: HTTPRequest, refusal: APIError) -> HTTPRequest | None:
-        """Return what to send after *refusal*; None if that was not about the tool.
+        """Return the request with a prompt instead of a tool; None for another *refusal*.
 
-        A model that thinks cannot be made to call a tool: «Thinking may not be enabled when
-        tool_choice forces tool use» (Anthropic's documentation, extended thinking, limitations).
-        Which models think without being told to, no list says for long.
+        A model that reasons cannot be required to call a tool: "Thinking may not be enabled when
+        tool_choice forces tool use" (Anthropic's documentation of extended thinking). acechat
+        cannot know all models that reason by default.
         """
         body = _body(request)
         if "tool_choice" not in body or "tool_choice" not in refusal.message:
             return None
         del body["tools"], body["tool_choice"]
-        self._prompt(body)
+        self._add_instruction(body)
         return _with_body(request, body)
 
     def retry_with_error(self, request: HTTPRequest, error: OutputError) -> HTTPRequest | None:
-        """Return what to send after *error*; None to give up."""
-        answer = error.completion
-        if self._retries_left < 1 or answer is None or answer.finish_reason in _HOPELESS:
+        """Return the request with the failed response and *error*, or None if no retry is left."""
+        completion = error.completion
+        if self._retries_left < 1 or completion is None or completion.finish_reason in _FINAL:
             return None
         self._retries_left -= 1
         body = _body(request)
@@ -197,8 +205,8 @@ class OutputSpec:
         schema = msgspec.json.encode(self._schema).decode()
         return f"Answer with JSON that fits this schema, and nothing else: {schema}"
 
-    def _prompt(self, body: dict[str, Any]) -> None:
-        """Put the instruction at the end of the system's words."""
+    def _add_instruction(self, body: dict[str, Any]) -> None:
+        """Append the instruction to the system prompt."""
         messages = cast("list[dict[str, Any]]", body["messages"])
         first = messages[0]
         if first.get("role") == "system" and isinstance(first.get("content"), str):
@@ -207,56 +215,56 @@ class OutputSpec:
             messages.insert(0, {"role": "system", "content": self._instruction()})
 
     def parse(self, completion: ChatCompletion) -> ChatCompletion[Any]:
-        """Return *completion* with its output, and with the usage of all that was asked.
+        """Return *completion* with its output, and with the total usage of all requests.
 
-        What was told to the tool becomes the text: it was a way to ask, and no tool.
+        The arguments of the tool call become the text, because the tool is an internal method.
 
         Raises:
-            OutputError: It has not the form.
+            OutputError: The response does not match the type.
         """
         self.used.append(completion.usage)
-        answer = _without_tool(completion, _total(self.used))
+        completion = _without_tool(completion, _total(self.used))
         try:
-            return note_output(answer, self._find(answer.text))
+            return note_output(completion, self._find(completion.text))
         except SchemaMismatchError as error:
-            message = _HOPELESS.get(answer.finish_reason or "", str(error))
-        misfit = OutputError(message, text=answer.text, completion=answer)
-        misfit.trace_id = answer.trace_id
-        raise misfit
+            message = _FINAL.get(completion.finish_reason or "", str(error))
+        mismatch = OutputError(message, text=completion.text, completion=completion)
+        mismatch.trace_id = completion.trace_id
+        raise mismatch
 
     def _find(self, text: str) -> Any:
-        """Return the first value in *text* that fits; else say what is wrong with the longest."""
+        """Return the first value in *text* that matches; else raise the error of the longest."""
         try:
             return self._read(text)
         except SchemaMismatchError as error:
-            misfit = error
+            mismatch = error
         longest = ""
         for candidate in find_json(text, self._openers):
             try:
                 return self._read(candidate)
             except SchemaMismatchError as error:
                 if len(candidate) > len(longest):
-                    longest, misfit = candidate, error
-        raise misfit
+                    longest, mismatch = candidate, error
+        raise mismatch
 
     def _read(self, text: str) -> Any:
-        """Read *text* as a value, in the wrapper that was asked for or without one."""
+        """Decode *text* as a value, with the requested wrapper or without it."""
         if self._wrapper is None:
-            return read(self._kind, text)
+            return read(self._type, text)
         try:
             return read(self._wrapper, text).value
         except SchemaMismatchError as error:
-            misfit = error
+            mismatch = error
         with suppress(SchemaMismatchError):
-            return read(self._kind, text)
-        raise misfit
+            return read(self._type, text)
+        raise mismatch
 
     @property
     def _openers(self) -> str:
         return "{[" if self._wrapper else "{"
 
     def partial_output(self) -> PartialOutput:
-        """Return what reads the answer while it is being written."""
+        """Return a parser for the output of a streamed response."""
         return PartialOutput(self._openers, wrapped=bool(self._wrapper), bare=self._bare)
 
 
@@ -269,24 +277,24 @@ def _with_body(request: HTTPRequest, body: dict[str, Any]) -> HTTPRequest:
 
 
 def _without_tool(completion: ChatCompletion, usage: Usage | None) -> ChatCompletion:
-    """Return *completion* as if what was told to the tool had been said."""
+    """Return *completion* with the arguments of the tool call as its text."""
     choices = completion.choices
-    told = [call for call in completion.tool_calls if call.function.name == _NAME]
-    if told:
+    calls = [call for call in completion.tool_calls if call.function.name == _NAME]
+    if calls:
         first = choices[0]
-        arguments = told[0].function.arguments
-        if arguments == "{}" and first.finish_reason in _HOPELESS:
-            arguments = ""  # the codec's word for none: it was cut before its first character
-        said = msgspec.structs.replace(first.message, content=arguments, tool_calls=None)
+        arguments = calls[0].function.arguments
+        if arguments == "{}" and first.finish_reason in _FINAL:
+            arguments = ""  # decoded from no arguments: truncated before the first character
+        message = msgspec.structs.replace(first.message, content=arguments, tool_calls=None)
         reason = "stop" if first.finish_reason == "tool_calls" else first.finish_reason
-        first = msgspec.structs.replace(first, message=said, finish_reason=reason)
+        first = msgspec.structs.replace(first, message=message, finish_reason=reason)
         choices = [first, *choices[1:]]
-    answer = msgspec.structs.replace(completion, choices=choices, usage=usage)
-    return note_origin(answer, completion.response, completion.to_dict)
+    changed = msgspec.structs.replace(completion, choices=choices, usage=usage)
+    return note_origin(changed, completion.response, completion.to_dict)
 
 
 def _total(used: list[Usage | None]) -> Usage | None:
-    """Add up; what is not known of one exchange is not known of all."""
+    """Return the sum; None if the usage of one response was not reported."""
     total = used[0]
     for usage in used[1:]:
         total = total + usage if total and usage else None

@@ -1,9 +1,10 @@
-"""Values of JSON that is still arriving."""
+"""Values of incomplete JSON."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -12,80 +13,98 @@ from acechat._wire.deltas import DeltaBatch
 
 __all__ = ["KEY", "PartialJSON", "PartialOutput", "find_json"]
 
-_DEEPEST = 500
-"""Levels of objects and lists; what is deeper is none of ours."""
+_MAX_DEPTH = 500
+"""Levels of nested objects and lists; deeper text is not treated as JSON."""
 
 
-_NO_SPACE = re.compile(r"[^ \t\r\n]")
+_NOT_SPACE = re.compile(r"[^ \t\r\n]")
 
 
-_QUOTE = re.compile(r'["\\]')
+_STRING_MARK = re.compile(r'["\\]')
 
 
-_NO_WORD = re.compile(r"[^-+.0-9A-Za-z]")
+_WORD_END = re.compile(r"[^-+.0-9A-Za-z]")
 
 
 _Container: TypeAlias = dict[str, Any] | list[Any]
 
 
-# What may come next, beside white space.
-_VALUE, _VALUE_OR_END, _KEY, _KEY_OR_END, _COLON, _COMMA_OR_END = range(6)
+class _Expected(IntEnum):
+    """State of the parser between two tokens: the tokens that may follow, beside white space.
+
+    ``{`` → KEY_OR_END, ``[`` → VALUE_OR_END, a key → COLON → VALUE; a value, ``}`` or ``]`` →
+    COMMA_OR_END; ``,`` → KEY in an object, VALUE in a list. END is the closing bracket. Another
+    token discards the value, and the search for an opening bracket continues there.
+    """
+
+    VALUE = 0
+    VALUE_OR_END = 1
+    KEY = 2
+    KEY_OR_END = 3
+    COLON = 4
+    COMMA_OR_END = 5
+
+
+# Members as globals: on Python 3.11, access through the class is a Python call.
+_VALUE, _VALUE_OR_END, _KEY, _KEY_OR_END, _COLON, _COMMA_OR_END = _Expected
 
 
 class PartialJSON:
-    """Finds the first object or list in a text, and builds it while it is being told.
+    """Incremental parser of the first object or list in a text.
 
-    An object or a list is there as soon as it begins, and grows. A text is there when its closing
-    quote has come; a number, true, false and null when the character after it has. What begins like
-    JSON and turns out to be none is forgotten, and the search goes on where that was seen.
+    An object or list is available from its opening bracket on, and grows. A string is available
+    after its closing quote; a number, true, false and null after the next character. Text that
+    turns out not to be JSON is discarded, and the search continues after it.
 
     Args:
-        openers: What the value may begin with: ``{``, ``[`` or both.
+        openers: Characters that the value may begin with: ``{``, ``[`` or both.
     """
 
     def __init__(self, openers: str = "{[") -> None:
         self.value: Any = None
-        """What has been told so far; it grows. None before it begins."""
+        """The value so far, which grows in place; None before its opening bracket."""
 
         self.done = False
-        """Whether the value is whole. What follows it is not looked at."""
+        """Whether the value is complete. Later text is ignored."""
 
         self.start = 0
-        """Where the value begins, in the text that `scan` read then."""
+        """Index of the opening bracket in the text given to `scan`."""
 
         self._opener = re.compile(f"[{re.escape(openers)}]")
         self._open: list[_Container] = []
-        self._next = _VALUE
+        self._next: _Expected = _VALUE
         self._key = ""
-        self._token: list[str] = []  # pieces of the text, number or word under way
+        self._token: list[
+            str
+        ] = []  # chunks of the current string, number or word; empty between tokens
         self._quoted = False
-        self._escaped = False  # whether the last piece ended in a backslash that counts
+        self._escaped = False  # the last chunk ended in an unescaped backslash
         self._grew = False
 
     def feed(self, text: str) -> bool:
-        """Take the next piece; return whether the value grew by it."""
+        """Parse the next chunk; return True if the value grew."""
         self._grew = False
         self.scan(text, 0)
         return self._grew
 
     def scan(self, text: str, at: int) -> int:
-        """Read *text* from *at* to the end of the value, or its own; return where that is."""
+        """Parse *text* from index *at* to the end of the value or text; return the end index."""
         while at < len(text) and not self.done:
             if self._token:
-                at = self._read_text(text, at) if self._quoted else self._read_word(text, at)
+                at = self._read_string(text, at) if self._quoted else self._read_word(text, at)
             elif self._open:
-                at = _until(_NO_SPACE, text, at)
+                at = _find(_NOT_SPACE, text, at)
                 if at < len(text):
                     at = self._read_mark(text, at)
             else:
-                self.start = at = _until(self._opener, text, at)
+                self.start = at = _find(self._opener, text, at)
                 if at < len(text):
                     self._begin({} if text[at] == "{" else [])
                     at += 1
         return at
 
     def _read_mark(self, text: str, at: int) -> int:
-        """Read what begins at *at*, which is no white space."""
+        """Parse a bracket, comma, colon or the start of a token at *at*; return the next index."""
         mark, expected = text[at], self._next
         container = self._open[-1]
         closing = "}" if isinstance(container, dict) else "]"
@@ -98,50 +117,50 @@ class PartialJSON:
         elif mark == '"' and expected not in {_COLON, _COMMA_OR_END}:
             self._token, self._quoted = [mark], True
         elif expected not in {_VALUE, _VALUE_OR_END}:
-            return self._forget(at)
-        elif mark in "{[" and len(self._open) < _DEEPEST:
+            return self._discard(at)
+        elif mark in "{[" and len(self._open) < _MAX_DEPTH:
             self._begin({} if mark == "{" else [])
         elif mark in "-0123456789tfn":
             self._token, self._quoted = [mark], False
         else:
-            return self._forget(at)
+            return self._discard(at)
         return at + 1
 
-    def _read_text(self, text: str, at: int) -> int:
-        """Go on with a text, up to its quote or to the end of *text*."""
+    def _read_string(self, text: str, at: int) -> int:
+        """Continue a string up to its closing quote or the end of *text*."""
         start = at
         if self._escaped:
             self._escaped = False
             at += 1
-        while (at := _until(_QUOTE, text, at)) < len(text) and text[at] == "\\":
+        while (at := _find(_STRING_MARK, text, at)) < len(text) and text[at] == "\\":
             self._escaped = at + 1 == len(text)
             at += 1 if self._escaped else 2
         end = at + 1 if at < len(text) else at
         self._token.append(text[start:end])
-        return end if at >= len(text) else self._take(end)
+        return end if at >= len(text) else self._end_token(end)
 
     def _read_word(self, text: str, at: int) -> int:
-        """Go on with a number or a word, up to what ends it or to the end of *text*."""
-        end = _until(_NO_WORD, text, at)
+        """Continue a number or word up to its last character or the end of *text*."""
+        end = _find(_WORD_END, text, at)
         self._token.append(text[at:end])
-        return end if end == len(text) else self._take(end)
+        return end if end == len(text) else self._end_token(end)
 
-    def _take(self, at: int) -> int:
-        """Take the token that ends at *at* as a key or a value."""
+    def _end_token(self, at: int) -> int:
+        """Decode the token that ends before *at* as a key or a value."""
         token, self._token = "".join(self._token), []
         try:
             value = msgspec.json.decode(token)
-        except (msgspec.DecodeError, UnicodeError):  # half of a surrogate pair is one
-            return self._forget(at)
+        except (msgspec.DecodeError, UnicodeError):  # an unpaired surrogate is a UnicodeError
+            return self._discard(at)
         if self._next in {_KEY, _KEY_OR_END}:
             self._key = value
             self._next = _COLON
         else:
-            self._put(value)
+            self._add(value)
             self._next = _COMMA_OR_END
         return at
 
-    def _put(self, value: Any) -> None:
+    def _add(self, value: Any) -> None:
         self._grew = True
         if not self._open:
             self.value = value
@@ -151,7 +170,7 @@ class PartialJSON:
             container.append(value)
 
     def _begin(self, container: _Container) -> None:
-        self._put(container)
+        self._add(container)
         self._open.append(container)
         self._next = _KEY_OR_END if isinstance(container, dict) else _VALUE_OR_END
 
@@ -160,15 +179,15 @@ class PartialJSON:
         self.done = not self._open
         self._next = _COMMA_OR_END
 
-    def _forget(self, at: int) -> int:
-        """Give up the value; search again from *at*."""
+    def _discard(self, at: int) -> int:
+        """Discard the value; the search continues at *at*."""
         self.value = None
         self._open.clear()
         return at
 
 
 def find_json(text: str, openers: str = "{[") -> Iterator[str]:
-    """Yield what in *text* is a whole object or list, one after the other."""
+    """Yield the complete objects and lists in *text*, in order."""
     at = 0
     while at < len(text):
         reader = PartialJSON(openers)
@@ -177,23 +196,23 @@ def find_json(text: str, openers: str = "{[") -> Iterator[str]:
             yield text[reader.start : at]
 
 
-def _until(pattern: re.Pattern[str], text: str, at: int) -> int:
-    """Return where *pattern* is next, the end of *text* if nowhere."""
+def _find(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Return the index of the next match of *pattern*, or the length of *text*."""
     found = pattern.search(text, at)
     return found.start() if found else len(text)
 
 
 KEY = "value"
-"""Of the object around a list, a number, …: the arguments of a tool are an object."""
+"""Property that wraps a value that is not an object: tool arguments must be an object."""
 
 
 class PartialOutput:
-    """The JSON of a streamed answer, while it is being told in its text or to a tool.
+    """The partial output of a streamed response, read from its text or its tool arguments.
 
     Args:
-        openers: What it may begin with.
-        wrapped: Whether it stands under a key of an object that is not part of the form.
-        bare: Whether an object may come without that key all the same.
+        openers: Characters that the JSON may begin with.
+        wrapped: Whether the value is the property `KEY` of a wrapper object.
+        bare: Whether an object without the wrapper is accepted, too.
     """
 
     def __init__(self, openers: str = "{[", *, wrapped: bool = False, bare: bool = False) -> None:
@@ -202,24 +221,27 @@ class PartialOutput:
         self._bare = bare
 
     def receive(self, batch: DeltaBatch) -> bool:
-        """Take what a read of the network brought; return whether there is more to see."""
+        """Parse the deltas of one network read; return True if `value` grew."""
         grew = False
         for delta in batch.deltas:
             if delta.index:
                 continue
             functions = [call.function for call in delta.tool_calls or ()]
-            for text in (delta.content, *(told.arguments for told in functions if told)):
+            for text in (
+                delta.content,
+                *(function.arguments for function in functions if function),
+            ):
                 if text:
                     grew = self._json.feed(text) or grew
         return grew and self.value is not None
 
     @property
     def value(self) -> Any:
-        """What has been told so far: an object that grows; None for nothing yet."""
+        """The output so far, which grows in place; None before it begins."""
         value = self._json.value
         if not self._wrapped or not isinstance(value, dict):
             return value
-        told = cast("dict[str, Any]", value)
-        if self._bare and next(iter(told), KEY) != KEY:
-            return told  # as `OutputSpec` does, too
-        return told.get(KEY)
+        wrapper = cast("dict[str, Any]", value)
+        if self._bare and next(iter(wrapper), KEY) != KEY:
+            return wrapper  # no wrapper, which `OutputSpec` accepts, too
+        return wrapper.get(KEY)

@@ -32,15 +32,15 @@ _id_of = attrgetter("id")
 
 
 class RunState:
-    """What was said and done in a run, and what is to be asked next: the part without a network.
+    """The messages and turns of a run, and its next request; no I/O.
 
     Args:
-        content: What the user says now.
-        messages: What was said before.
+        content: Content of the new user message.
+        messages: The preceding conversation.
         system: The system prompt; None for none.
-        template: How all its requests are made, their *tools* and *tool_choice* included.
-        toolbox: The tools.
-        limits: How far it may go.
+        template: The fields of all requests, *tools* and *tool_choice* included.
+        executor: The tools.
+        limits: Maximum turns, budget and tool limits.
     """
 
     def __init__(
@@ -49,31 +49,31 @@ class RunState:
         messages: Iterable[MessageLike],
         system: str | None,
         template: RequestTemplate,
-        toolbox: ToolExecutor,
+        executor: ToolExecutor,
         limits: RunLimits,
     ) -> None:
-        self.toolbox = toolbox
-        self._draft = template
-        self._demands = self._draft.fields.get("tool_choice") not in (None, "none", "auto")
+        self.executor = executor
+        self._template = template
+        self._call_required = template.fields.get("tool_choice") not in (None, "none", "auto")
         self._limits = limits
-        said = gather_messages(content, messages=messages, system=system)
-        self._said = said  # all that is sent, as it is sent
-        self.messages: list[MessageLike] = said[system is not None :]
+        sent = gather_messages(content, messages=messages, system=system)
+        self._sent = sent  # the messages of the next request, system prompt included
+        self.messages: list[MessageLike] = sent[system is not None :]
         self.turns: list[Turn] = []
         self.ended: bool = False
 
-        self.answer: ChatCompletion | None = None
-        """That of the turn under way: whatever becomes of its calls, it has been paid for."""
+        self.completion: ChatCompletion | None = None
+        """The completion of the current turn, kept if its tool calls fail: it is billed."""
 
         self.results: ToolResults = {}
-        """Of its calls, as far as they have ended."""
+        """Results of the current turn's tool calls that have ended, by the index of the call."""
 
     def next_request(self) -> tuple[RequestTemplate, list[MessageLike]]:
-        """Return how to ask next, and what to say.
+        """Return the template and the messages of the next request.
 
         Raises:
-            MaxTurnsError: There is to be no more asking.
-            BudgetExceededError: There is nothing left to pay it with.
+            MaxTurnsError: The run has reached *max_turns*.
+            BudgetExceededError: The run has reached its budget.
         """
         limits = self._limits
         if len(self.turns) >= limits.max_turns:
@@ -81,72 +81,72 @@ class RunState:
         if limits.budget is not None:
             used = [turn.completion.usage for turn in self.turns]
             limits.budget.check(reduce(TotalUsage.plus, used, TotalUsage()))
-        return self._draft, self._said
+        return self._template, self._sent
 
     def take(self, completion: ChatCompletion) -> ChatCompletion:
-        """Take the answer to `next_request`; return it, with calls that can be told apart."""
+        """Store the completion of `next_request`; return it with unique tool call ids."""
         calls = completion.tool_calls
-        if calls and len({"", *map(_id_of, calls)}) <= len(calls):  # one is empty, or there twice
-            completion = _with_ids(completion, len(self.messages))
-        self.answer = completion
+        if calls and len({"", *map(_id_of, calls)}) <= len(calls):  # an id is empty or duplicate
+            completion = _with_unique_ids(completion, len(self.messages))
+        self.completion = completion
         return completion
 
     def end_turn(self) -> Turn:
-        """Make a turn of the answer and what became of its calls, all of which have ended."""
-        answer = self.answer
-        assert answer is not None  # noqa: S101 - take() set it
-        self.answer = None
-        self._say(answer.message)
+        """Append the completion and its tool results to the turns; all calls must have ended."""
+        completion = self.completion
+        assert completion is not None  # noqa: S101 - take() set it
+        self.completion = None
+        self._append(completion.message)
         if not self.results:
             self.ended = True
-            self.turns.append(Turn(answer))
+            self.turns.append(Turn(completion))
             return self.turns[-1]
-        turn = self._turn_of(answer)
+        turn = self._make_turn(completion)
         self.turns.append(turn)
         self.results = {}
         images: list[ImagePart] = []
         for result in turn.results:
-            self._say(result.message)
+            self._append(result.message)
             images += result.images
         if images:
-            told = TextPart("The pictures that the tools returned:")
-            self._say(UserMessage(content=[told, *images]))
-        # A call that was demanded has been made: demanded again, there would never be an answer.
-        if self._demands:
-            self._draft = self._draft.with_field("tool_choice", "auto")
+            heading = TextPart("The images that the tools returned:")
+            self._append(UserMessage(content=[heading, *images]))
+        # The required call has been made. Required again, the run would never end.
+        if self._call_required:
+            self._template = self._template.with_field("tool_choice", "auto")
         return turn
 
-    def _say(self, message: MessageLike) -> None:
+    def _append(self, message: MessageLike) -> None:
         self.messages.append(message)
-        self._said.append(as_sendable(message))
+        self._sent.append(as_sendable(message))
 
-    def note(self, error: AceChatError) -> None:
-        """Put into *error* what had happened: the turns, and what there is of the last one."""
-        unfinished = [self._turn_of(self.answer)] if self.answer else []
+    def attach_to(self, error: AceChatError) -> None:
+        """Set ``error.run`` to the turns so far, the unfinished one included."""
+        unfinished = [self._make_turn(self.completion)] if self.completion else []
         error.run = RunResult((*self.turns, *unfinished), tuple(self.messages))
 
     def result(self) -> RunResult:
-        """Return what has happened so far."""
+        """Return the turns and messages so far."""
         return RunResult(tuple(self.turns), tuple(self.messages))
 
-    def _turn_of(self, answer: ChatCompletion) -> Turn:
+    def _make_turn(self, completion: ChatCompletion) -> Turn:
         results = self.results
-        return Turn(answer, tuple(map(results.__getitem__, sorted(results))))
+        return Turn(completion, tuple(map(results.__getitem__, sorted(results))))
 
 
-def _with_ids(completion: ChatCompletion, place: int) -> ChatCompletion:
-    """Give ids to the calls of a *completion* that has none of their own: a result names its call.
+def _with_unique_ids(completion: ChatCompletion, position: int) -> ChatCompletion:
+    """Replace empty and duplicate ids of tool calls: a tool message refers to its call by id.
 
-    They differ from those of all other turns, because *place* is that of the message.
+    The new ids are unique in the run, because *position* is the index of the message.
     """
     seen = {""}
     calls: list[ToolCall] = []
-    for number, told in enumerate(completion.tool_calls):
-        mine = f"call_{place}_{number}" if told.id in seen else told.id
-        calls.append(msgspec.structs.replace(told, id=mine))
-        seen.add(mine)
+    for number, call in enumerate(completion.tool_calls):
+        new_id = f"call_{position}_{number}" if call.id in seen else call.id
+        calls.append(msgspec.structs.replace(call, id=new_id))
+        seen.add(new_id)
     first, *others = completion.choices
     message = msgspec.structs.replace(first.message, tool_calls=calls)
     choices = [msgspec.structs.replace(first, message=message), *others]
-    answer = msgspec.structs.replace(completion, choices=choices)
-    return note_origin(answer, completion.response, completion.to_dict)
+    changed = msgspec.structs.replace(completion, choices=choices)
+    return note_origin(changed, completion.response, completion.to_dict)

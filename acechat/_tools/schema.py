@@ -1,8 +1,8 @@
-"""Python types ↔ JSON Schema: what a model is told about a type, and what it wrote back as a value.
+"""Python types → JSON Schema, and JSON → values of these types.
 
-msgspec does both for what it knows: structs, dataclasses, `TypedDict`, `Literal`, ``Annotated[...,
-msgspec.Meta(...)]``, and what contains them. Pydantic's models join in by their own methods, and
-what else is pydantic's by `adapted`, so that pydantic need not be installed.
+msgspec does both for the types it supports: structs, dataclasses, `TypedDict`, `Literal`,
+``Annotated[..., msgspec.Meta(...)]``, and containers of them. Pydantic models use their own
+methods. Other types of pydantic are replaced by `adapted`. pydantic is never imported here.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ __all__ = ["SchemaMismatchError", "adapted", "convert_hook", "read", "schema_of"
 
 _REF = "#/$defs/"
 
-# What msgspec and pydantic raise for types that they cannot describe; NameError is about a type
-# named in quotes, RuntimeError may be a RecursionError.
-_UNDESCRIBABLE = (TypeError, ValueError, NameError, RuntimeError)
+# Raised by msgspec and pydantic for unsupported types. NameError: a forward reference that cannot
+# be resolved. RuntimeError includes RecursionError.
+_UNSUPPORTED = (TypeError, ValueError, NameError, RuntimeError)
 
-_PYDANTICS = {"pydantic", "annotated_types"}
-_LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length", "tz")
-"""What msgspec's `Meta` says, and pydantic does not read."""
+_PYDANTIC_MODULES = {"pydantic", "annotated_types"}
+_CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length", "tz")
+"""Constraints of msgspec's `Meta`, which pydantic ignores."""
 
 
 class SchemaMismatchError(ValueError):
-    """JSON does not fit a type; its text says where, in words that a model understands."""
+    """JSON does not match a type; the message, sent to the model, has the reason and the path."""
 
 
 class _StandIn(type):
-    """A class that msgspec does not know, in the place of a type that pydantic is to read."""
+    """A class unknown to msgspec that stands for a type that pydantic handles."""
 
     adapter: Any
     """Pydantic's ``TypeAdapter`` of that type."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return True  # msgspec asks after `convert_hook`
+        return True  # msgspec checks the value that `convert_hook` returned
 
     def model_json_schema(cls, *, ref_template: str) -> Any:
         return cls.adapter.json_schema(ref_template=ref_template)
@@ -52,59 +52,59 @@ class _StandIn(type):
 
 
 def adapted(kind: Any) -> Any:
-    """Return the type *kind* with stand-ins for those of its parts that pydantic is to read.
+    """Return the type *kind* with the parts that need pydantic replaced by stand-ins.
 
-    msgspec reads pydantic's dataclasses without what they check, passes over pydantic's ``Field``
-    in an annotation, and refuses unions that hold a model.
+    msgspec decodes pydantic's dataclasses without validation, ignores pydantic's ``Field`` in an
+    annotation, and does not support unions with a model.
     """
     pydantic: Any = sys.modules.get("pydantic")
     if pydantic is None:
         return kind
-    if _is_for_pydantic(kind):
-        with suppress(*_UNDESCRIBABLE):  # it cannot read a struct
+    if _needs_pydantic(kind):
+        with suppress(*_UNSUPPORTED):  # pydantic does not support structs
             adapter = pydantic.TypeAdapter(kind)
             return _StandIn(_name(kind), (), {"adapter": adapter})
     parts = get_args(kind)
     new = tuple(map(adapted, parts))
     if all(one is other for one, other in zip(new, parts, strict=True)):
         return kind
-    outside: Any = Union if _is_union(kind) else get_origin(kind)
-    return outside[new]
+    origin: Any = Union if _is_union(kind) else get_origin(kind)
+    return origin[new]
 
 
-def _is_for_pydantic(kind: Any) -> bool:
+def _needs_pydantic(kind: Any) -> bool:
     parts = get_args(kind)
     if get_origin(kind) is Annotated:
-        said = {type(part).__module__.partition(".")[0] for part in parts[1:]}
-        return not said.isdisjoint(_PYDANTICS) and _is_for_both(parts[:1])
+        modules = {type(part).__module__.partition(".")[0] for part in parts[1:]}
+        return not modules.isdisjoint(_PYDANTIC_MODULES) and _is_equal_in_both(parts[:1])
     if not _is_union(kind):
-        return _is_pydantics(kind) and hasattr(kind, "__dataclass_fields__")
+        return _is_pydantic_class(kind) and hasattr(kind, "__dataclass_fields__")
     members = [part for part in parts if part is not NoneType]
-    others = [part for part in members if not _is_pydantics(part)]
-    return len(members) > 1 and len(others) < len(members) and _is_for_both(others)
+    others = [part for part in members if not _is_pydantic_class(part)]
+    return len(members) > 1 and len(others) < len(members) and _is_equal_in_both(others)
 
 
 def _is_union(kind: Any) -> bool:
     return get_origin(kind) in {Union, UnionType}
 
 
-def _is_pydantics(kind: Any) -> bool:
+def _is_pydantic_class(kind: Any) -> bool:
     return isinstance(kind, type) and hasattr(kind, "__pydantic_validator__")
 
 
-def _is_for_both(kinds: Any) -> bool:
-    """Whether pydantic would read *kinds* as msgspec does: without msgspec's own, and limits."""
-    with suppress(*_UNDESCRIBABLE):
+def _is_equal_in_both(kinds: Any) -> bool:
+    """Return True if msgspec and pydantic treat *kinds* alike: no structs, no constraints."""
+    with suppress(*_UNSUPPORTED):
         return not any(
             isinstance(part, StructType | Metadata)
-            or any(getattr(part, limit, None) is not None for limit in _LIMITS)
+            or any(getattr(part, limit, None) is not None for limit in _CONSTRAINTS)
             for part in _parts(multi_type_info(kinds), set())
         )
     return False
 
 
 def _parts(of: object, seen: set[int]) -> Iterator[Type | Field]:
-    """Yield what msgspec knows about a type, and about the types in it."""
+    """Yield msgspec's description of a type and of the types in it."""
     if isinstance(of, tuple):
         for part in cast("tuple[object, ...]", of):
             yield from _parts(part, seen)
@@ -116,21 +116,21 @@ def _parts(of: object, seen: set[int]) -> Iterator[Type | Field]:
 
 
 def schema_of(kind: Any) -> dict[str, Any]:
-    """Describe the type *kind*.
+    """Return the JSON Schema of the type *kind*.
 
     Returns:
-        A schema that needs nothing else: a struct's own fields stand at the top, and the types
-        that they name in ``$defs``.
+        A self-contained schema: the fields of a struct are at the top level, the types that they
+        refer to in ``$defs``.
 
     Raises:
-        ConfigurationError: JSON cannot hold such a type.
+        ConfigurationError: JSON cannot represent the type.
     """
     named: dict[str, Any] = {}
 
     def describe(custom: Any) -> dict[str, Any]:
         if not hasattr(custom, "model_json_schema"):
             raise NotImplementedError
-        # Its definitions are named after it: msgspec may know others of the same name.
+        # The prefix keeps its definitions apart from msgspec's of the same name.
         template = f"{_REF}{custom.__name__}.{{model}}"
         schema: dict[str, Any] = custom.model_json_schema(ref_template=template)
         for name, inner in schema.pop("$defs", {}).items():
@@ -143,9 +143,11 @@ def schema_of(kind: Any) -> dict[str, Any]:
         (schema,), known = msgspec.json.schema_components(
             [kind], ref_template=_REF + "{name}", schema_hook=describe
         )
-    except _UNDESCRIBABLE as error:
+    except _UNSUPPORTED as error:
         reason = str(error).partition("\n\nFor further information")[0].splitlines()[-1]
-        raise ConfigurationError(f"{_name(kind)} cannot be told as JSON: {reason}") from None
+        raise ConfigurationError(
+            f"cannot build a JSON Schema for {_name(kind)}: {reason}"
+        ) from None
     named.update(known)
     if "$ref" in schema:
         top = named[schema.pop("$ref").removeprefix(_REF)]
@@ -154,12 +156,12 @@ def schema_of(kind: Any) -> dict[str, Any]:
 
 
 def _check_dataclasses(kind: Any) -> None:
-    """Refuse what msgspec would read without the checks that it promises."""
+    """Raise TypeError for a pydantic dataclass that msgspec would decode without validation."""
     for part in _parts(multi_type_info([kind]), set()):
-        if isinstance(part, DataclassType) and _is_pydantics(part.cls):
+        if isinstance(part, DataclassType) and _is_pydantic_class(part.cls):
             raise TypeError(
-                f"{_name(part.cls)} is a pydantic dataclass, which only pydantic checks: it can be "
-                "in a list, a union, …, or in what is pydantic's"
+                f"{_name(part.cls)} is a pydantic dataclass, which only pydantic validates: use it "
+                "in a list, a union or a pydantic type"
             )
 
 
@@ -170,14 +172,14 @@ def _name(kind: Any) -> str:
 
 
 def _with_definitions(schema: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
-    """Add what *schema* refers to, and what that refers to."""
+    """Add the definitions that *schema* refers to, directly or through others."""
     used: dict[str, Any] = {}
-    waiting = [schema]
-    while waiting:
-        for name in _references(waiting.pop()):
+    pending = [schema]
+    while pending:
+        for name in _references(pending.pop()):
             if name not in used:
                 used[name] = named[name]
-                waiting.append(named[name])
+                pending.append(named[name])
     return {**schema, "$defs": used} if used else schema
 
 
@@ -195,32 +197,32 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def read(kind: Any, data: bytes | str) -> Any:
-    """Read the JSON *data* as a value of the type *kind*.
+    """Decode the JSON *data* as a value of the type *kind*.
 
     Raises:
-        SchemaMismatchError: It is no JSON, or of another type; the text says what and where.
+        SchemaMismatchError: *data* is not JSON or does not match the type.
     """
     try:
         return msgspec.json.decode(data, type=kind, dec_hook=convert_hook)
     except msgspec.ValidationError as error:
         reason = str(error)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        reason = f"this is no JSON: {error}" if data else "this is empty, not JSON"
+        reason = f"invalid JSON: {error}" if data else "empty text instead of JSON"
     raise SchemaMismatchError(reason)
 
 
 def convert_hook(kind: Any, value: Any) -> Any:
-    """Make a value of a type that msgspec does not know: it is pydantic's, see `schema_of`."""
+    """Convert *value* to a type unknown to msgspec, which is a pydantic model or a stand-in."""
     try:
         return kind.model_validate_json(msgspec.json.encode(value))
     except ValueError as error:
         problems: Any = getattr(error, "errors", None)
         if problems is None:
             raise
-        told = [f"{_path(one['loc'])}{one['msg']}" for one in problems(include_url=False)]
-    raise ValueError("; ".join(told))  # msgspec adds where
+        messages = [f"{_path(one['loc'])}{one['msg']}" for one in problems(include_url=False)]
+    raise ValueError("; ".join(messages))  # msgspec adds the path
 
 
-def _path(place: tuple[int | str, ...]) -> str:
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+def _path(location: tuple[int | str, ...]) -> str:
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
     return f"{path.removeprefix('.')}: " if path else ""

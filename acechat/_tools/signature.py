@@ -1,4 +1,4 @@
-"""Read the signature and the docstring of a function: parameters, types, descriptions."""
+"""Read parameters, types and descriptions from the signature and docstring of a function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from msgspec import UNSET
 from acechat._tools.schema import SchemaMismatchError, convert_hook, schema_of
 from acechat.errors import ConfigurationError
 
-__all__ = ["Signature", "describe", "innermost", "read_arguments", "signature_of", "way_of"]
+__all__ = ["Signature", "binding_of", "describe", "innermost", "read_arguments", "signature_of"]
 
 _SECTION = re.compile(
     r"^(Args|Arguments|Parameters|Returns|Yields|Raises|Examples?|Notes?|Attributes)[ ]*:[ ]*$",
@@ -32,7 +32,7 @@ _ENTRY = re.compile(r"(\w+)[ ]*(?:\([^)]*\))?[ ]*:[ ]*(.*)")
 
 
 def describe(function: Any) -> tuple[str, dict[str, str]]:
-    """Return the text before the first section, and what ``Args:`` says about each parameter."""
+    """Return the docstring up to its first section, and the ``Args:`` entry of each parameter."""
     if not (inspect.isroutine(function) or inspect.isclass(function)):
         function = function.__call__ if callable(function) else function
     text = inspect.getdoc(function) or ""
@@ -52,7 +52,7 @@ def _entries(body: str) -> dict[str, str]:
         entry = _ENTRY.match(line.strip())
         if _depth(line) == depth and entry:
             text = entries.setdefault(entry[1], [])
-            line = entry[2]  # noqa: PLW2901 - what it says after its name
+            line = entry[2]  # noqa: PLW2901 - the text after the name
         text.append(line.strip())
     return {name: " ".join(filter(None, texts)) for name, texts in entries.items()}
 
@@ -61,37 +61,42 @@ def _depth(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-_VARIABLE: dict[object, str] = {
+_VARIADIC: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
     inspect.Parameter.VAR_KEYWORD: "**",
 }
 
 
-_PYDANTICS = {"pydantic", "annotated_types"}
+_PYDANTIC_MODULES = {"pydantic", "annotated_types"}
 
 
 _PARTIAL: type[partial[Any]] = partial
 
 
-_SAYS_OTHERWISE = {"__signature__", "__wrapped__"}
-"""What `inspect.signature` believes before it looks at a partial itself."""
+_SIGNATURE_OVERRIDES = {"__signature__", "__wrapped__"}
+"""Attributes that `inspect.signature` prefers to the arguments of a partial."""
 
 
 def innermost(function: Any) -> Any:
-    """Return what a partial, which has no name of its own, is part of."""
+    """Return the function inside of nested partials, which have no name of their own."""
     while isinstance(function, _PARTIAL):
         function = function.func
     return function
 
 
 class Signature:
-    """What a function takes, and says about it.
+    """The parameters and the description of a function that is a tool.
 
     Args:
-        name: The tool's.
-        hints: The parameters' types.
-        defaults: Of those that have one.
-        told: What the docstring says about the function, and about each parameter.
+        name: Name of the tool.
+        hints: Type of each parameter.
+        defaults: Default of each optional parameter.
+        documentation: Description of the function and of each parameter, see `describe`.
+
+    Raises:
+        ConfigurationError: A type has no JSON Schema.
+        TypeError: As msgspec raises for a struct of these types.
+        ValueError: As above.
     """
 
     def __init__(
@@ -99,10 +104,10 @@ class Signature:
         name: str,
         hints: dict[str, Any],
         defaults: dict[str, Any],
-        told: tuple[str, dict[str, str]],
+        documentation: tuple[str, dict[str, str]],
     ) -> None:
-        self.description, texts = told
-        # A default that is not sent is left to the function: it may be what no JSON can hold.
+        self.description, texts = documentation
+        # Arguments not sent are left to the function: JSON may not be able to hold the default.
         fields = [
             (key, hint, msgspec.field(default_factory=_unset)) if key in defaults else (key, hint)
             for key, hint in hints.items()
@@ -110,10 +115,14 @@ class Signature:
         struct = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
         self._decoder = msgspec.json.Decoder(struct, dec_hook=convert_hook)
         self._optional = tuple(defaults)
-        self.schema = _described(schema_of(struct), hints, defaults, texts)
+        self.schema = _with_documentation(schema_of(struct), hints, defaults, texts)
 
     def read(self, arguments: str) -> dict[str, Any]:
-        """Read the keywords that the model gave."""
+        """Decode the model's JSON to keywords of the function.
+
+        Raises:
+            SchemaMismatchError: It does not match the schema.
+        """
         values = msgspec.structs.asdict(read_arguments(self._decoder, arguments))
         for name in self._optional:
             if values[name] is UNSET:
@@ -131,138 +140,144 @@ def read_arguments(decoder: msgspec.json.Decoder[Any], arguments: str) -> Any:
     except msgspec.ValidationError as error:
         reason = str(error)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        reason = f"this is no JSON: {error}"
+        reason = f"invalid JSON: {error}"
     raise SchemaMismatchError(reason)
 
 
-def _described(
+def _with_documentation(
     schema: dict[str, Any],
     hints: dict[str, Any],
     defaults: dict[str, Any],
     texts: dict[str, str],
 ) -> dict[str, Any]:
-    """Add to *schema* what its type does not say: descriptions and defaults."""
+    """Add descriptions and defaults to *schema*."""
     schema.pop("title", None)
     for name, known in schema.get("properties", {}).items():
         if name in texts:
             known.setdefault("description", texts[name])
         if name in defaults:
-            with suppress(TypeError, ValueError, RecursionError):  # the function's own business
-                known["default"] = _sendable(defaults[name], hints[name])
+            with suppress(
+                TypeError, ValueError, RecursionError
+            ):  # JSON cannot represent it: leave it out
+                known["default"] = _as_json(defaults[name], hints[name])
     return schema
 
 
-def _sendable(default: object, hint: Any) -> Any:
-    """Return *default* as a model may send it.
+def _as_json(default: object, hint: Any) -> Any:
+    """Convert *default* to JSON values.
 
     Raises:
-        TypeError: JSON cannot hold it.
-        ValueError: The same; or the type does not hold it, as in ``days: int = None``.
+        TypeError: JSON cannot represent it.
+        ValueError: As above, or the type does not include it, as in ``days: int = None``.
     """
     if isinstance(default, float) and not isfinite(default):
-        raise ValueError(default)  # it would be told as null
-    told = msgspec.json.encode(default)
-    msgspec.json.decode(told, type=hint, dec_hook=convert_hook)
-    return msgspec.json.decode(told)
+        raise ValueError(default)  # msgspec encodes it as null
+    encoded = msgspec.json.encode(default)
+    msgspec.json.decode(encoded, type=hint, dec_hook=convert_hook)
+    return msgspec.json.decode(encoded)
 
 
-def way_of(function: Any) -> tuple[FunctionType | None, object]:
-    """Return the function that *function* is made of, and how: what decides its signature.
+def binding_of(function: Any) -> tuple[FunctionType | None, object]:
+    """Return the plain function inside *function*, and how it is bound: together, a cache key.
 
-    A method, and most partials, are made anew each time, but in the same way. None for what is made
-    of something else, or says of itself what it takes.
+    Bound methods and partials are new objects each time, with the same signature. The function is
+    None for other callables, and for a partial that overrides its signature: they are not cached.
     """
     if type(function) is FunctionType:
         return function, None
     inner: Any = function
-    way: tuple[object, ...] = ()
-    if type(inner) is _PARTIAL and not _SAYS_OTHERWISE & vars(inner).keys():
-        inner, way = inner.func, (len(inner.args), *inner.keywords)
+    binding: tuple[object, ...] = ()
+    if type(inner) is _PARTIAL and not _SIGNATURE_OVERRIDES & vars(inner).keys():
+        inner, binding = inner.func, (len(inner.args), *inner.keywords)
     if type(inner) is MethodType:
-        # One that is not documented inherits its docstring, from where only its object knows.
-        inner, way = inner.__func__, (way, inner.__doc__ or inspect.getdoc(inner))
-    return (inner if type(inner) is FunctionType else None), way
+        # A method without a docstring inherits one, which depends on the class of its object.
+        inner, binding = inner.__func__, (binding, inner.__doc__ or inspect.getdoc(inner))
+    return (inner if type(inner) is FunctionType else None), binding
 
 
-_known: WeakKeyDictionary[FunctionType, dict[object, Signature]] = WeakKeyDictionary()
-"""By the way that something is made of a function: whatever is said of it, it takes the same."""
+_signatures: WeakKeyDictionary[FunctionType, dict[object, Signature]] = WeakKeyDictionary()
+"""Cache by function and `binding_of`; overrides such as a name do not change a signature."""
 
 
 def signature_of(function: Any, name: str) -> Signature:
-    """Return what *function*, the tool *name*, takes; the same is read once.
+    """Return the signature of *function*, the tool *name*; cached.
 
     Raises:
-        ConfigurationError: It takes what no model can send, or does not say what it takes.
+        ConfigurationError: A parameter has no type, or one that JSON cannot represent.
     """
-    inner, way = way_of(function)
+    inner, binding = binding_of(function)
     if inner is None:
         return _read_signature(function, name)
-    known = _known.setdefault(inner, {})
-    signature = known.get(way)
+    cached = _signatures.setdefault(inner, {})
+    signature = cached.get(binding)
     if signature is None:
-        signature = known[way] = _read_signature(function, name)
+        signature = cached[binding] = _read_signature(function, name)
     return signature
 
 
 def _read_signature(function: Any, name: str) -> Signature:
     try:
-        taken = inspect.signature(function).parameters
+        parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        raise ConfigurationError(f"the tool {name!r} does not tell what it takes") from None
+        raise ConfigurationError(
+            f"cannot read the parameters of the tool {name!r}: it has no signature"
+        ) from None
     fixed = cast("partial[Any]", function).keywords if isinstance(function, partial) else {}
-    open_ = {key: parameter for key, parameter in taken.items() if key not in fixed}
+    open_ = {key: parameter for key, parameter in parameters.items() if key not in fixed}
     for parameter in open_.values():
         _check(parameter, name)
     hints = _hints(function, {key: one.annotation for key, one in open_.items()}, name)
     defaults = {key: one.default for key, one in open_.items() if one.default is not one.empty}
     for key, hint in hints.items():
-        if type(defaults.get(key)).__name__ == "FieldInfo" or _speaks_pydantic(hint):
+        if type(defaults.get(key)).__name__ == "FieldInfo" or _has_pydantic_constraints(hint):
             raise ConfigurationError(
-                f"{key!r} of the tool {name!r} is described in pydantic's words, which count in a "
-                "pydantic model alone: use Annotated[..., msgspec.Meta(...)]"
+                f"{key!r} of the tool {name!r} uses pydantic's Field or constraints outside of a "
+                "pydantic model, where they have no effect: use Annotated[..., msgspec.Meta(...)]"
             )
     try:
         return Signature(name, hints, defaults, describe(innermost(function)))
     except (ConfigurationError, TypeError, ValueError) as error:
         reason = str(error)
-    for key, hint in hints.items():  # which one is it?
+    for key, hint in hints.items():  # find the parameter to name
         try:
             schema_of(hint)
         except ConfigurationError as error:
             raise ConfigurationError(f"{key!r} of the tool {name!r}: {error.reason}") from None
-    raise ConfigurationError(f"the tool {name!r} cannot be told as JSON: {reason}")
+    raise ConfigurationError(f"cannot build a JSON Schema for the tool {name!r}: {reason}")
 
 
 def _check(parameter: inspect.Parameter, name: str) -> None:
-    """Refuse what no model can send."""
-    stars = _VARIABLE.get(parameter.kind)
+    """Raise ConfigurationError for a parameter that has no JSON Schema."""
+    stars = _VARIADIC.get(parameter.kind)
     if stars:
-        reason = f"takes {stars}{parameter.name}, which has no schema"
+        reason = f"has the parameter {stars}{parameter.name}, which has no JSON Schema"
     elif parameter.kind is parameter.POSITIONAL_ONLY:
-        reason = f"takes {parameter.name!r} by position only; tools are called by name"
+        reason = f"has the positional-only parameter {parameter.name!r}; tools take keywords"
     elif parameter.annotation is parameter.empty:
-        reason = f"does not say of what type {parameter.name!r} is"
+        reason = f"has the parameter {parameter.name!r} without a type annotation"
     else:
         return
     raise ConfigurationError(f"the tool {name!r} {reason}")
 
 
-def _speaks_pydantic(hint: Any) -> bool:
-    """Whether *hint* has annotations such as pydantic's ``Field(ge=1)``, which msgspec ignores."""
-    said = {type(one).__module__.partition(".")[0] for one in getattr(hint, "__metadata__", ())}
-    return not said.isdisjoint(_PYDANTICS) or any(map(_speaks_pydantic, get_args(hint)))
+def _has_pydantic_constraints(hint: Any) -> bool:
+    """Return True for annotations such as pydantic's ``Field(ge=1)``, which msgspec ignores."""
+    modules = {type(one).__module__.partition(".")[0] for one in getattr(hint, "__metadata__", ())}
+    return not modules.isdisjoint(_PYDANTIC_MODULES) or any(
+        map(_has_pydantic_constraints, get_args(hint))
+    )
 
 
 def _hints(function: Any, annotations: dict[str, Any], name: str) -> dict[str, Any]:
-    """Resolve annotations that are texts where the function was written."""
+    """Resolve annotations that are strings in the namespace of the function."""
     inner = inspect.unwrap(innermost(function))
     if not hasattr(inner, "__globals__") and not hasattr(inner, "__func__"):
-        inner = inner.__call__  # an object with a method of this name
+        inner = inner.__call__  # an object that defines __call__
     names = getattr(inspect.unwrap(inner), "__globals__", {})
     holder = type("annotated", (), {"__annotations__": annotations})
     try:
         return get_type_hints(holder, globalns=names, include_extras=True)
     except NameError as error:
         raise ConfigurationError(
-            f"the tool {name!r} names a type that cannot be found from outside: {error}"
+            f"cannot resolve an annotation of the tool {name!r} outside of its function: {error}"
         ) from None

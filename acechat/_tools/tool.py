@@ -1,4 +1,4 @@
-"""`Tool`: what a model may call, made of a function or by hand."""
+"""`Tool`: a function or a JSON Schema that a model may call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weakref import ref
 import msgspec
 from msgspec import Struct
 
-from acechat._tools.signature import innermost, read_arguments, signature_of, way_of
+from acechat._tools.signature import binding_of, innermost, read_arguments, signature_of
 from acechat._wire.encode import encode
 from acechat.errors import ConfigurationError
 
@@ -23,13 +23,16 @@ __all__ = ["CompiledTool", "Tool", "by_name", "compile_tool", "tool", "write_fun
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_NOTE = "__acechat_tool__"
+_ATTRIBUTE = "__acechat_tool__"  # of a function: its _ToolOverrides
 
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
 class CompiledTool(Struct, frozen=True):
-    """A tool without its function, with which it is kept."""
+    """A tool without its function.
+
+    Cached as long as the function lives, so it must not refer to it.
+    """
 
     name: str
     timeout: float | None
@@ -38,20 +41,22 @@ class CompiledTool(Struct, frozen=True):
     asynchronous: bool
     """Whether its function is a coroutine function."""
 
-    written: bytes | bytearray
+    encoded: bytes | bytearray
     """`Tool.definition` as JSON."""
 
 
-_MOST_FORMS = 32
-"""Of one function: what `tool` says may be said anew for each run."""
+_MAX_PER_FUNCTION = 32
+"""Cached tools of one function: a program may create a new description for each run."""
 
-_forms: dict[ref[FunctionType], dict[object, CompiledTool]] = {}
-"""Of functions, as long as these are, by what else decides them. To make one takes longer than most
-tools do, to look for it in a `WeakKeyDictionary` as long as some."""
+_compiled: dict[ref[FunctionType], dict[object, CompiledTool]] = {}
+"""Cache by function, then by name, overrides and `binding_of`; entries end with their function.
+
+To compile a tool takes longer than most tools run; a lookup in a `WeakKeyDictionary`, as long as
+some."""
 
 
 def _read_object(arguments: str) -> dict[str, Any]:
-    """Read arguments that nobody but the function itself checks."""
+    """Decode arguments without a check against the schema."""
     return cast("dict[str, Any]", read_arguments(_object, arguments))
 
 
@@ -62,45 +67,48 @@ def _no_parameters() -> dict[str, Any]:
 class Tool(Struct, frozen=True, kw_only=True):
     """A tool that a model may call.
 
-    `AsyncClient.run` makes one of each function. Make one yourself of what is known only at run
-    time: then *function* gets what the model sends, as keywords.
+    `AsyncClient.run` makes one of each function. Construct a `Tool` if the parameters are known
+    only at run time: *function* then receives the model's arguments as keywords, unchecked.
+
+    Raises:
+        ConfigurationError: *name* is invalid.
 
     Example:
         >>> Tool(name="row", parameters={"type": "object", "properties": {}}, function=print)
     """
 
     name: str
-    """What the model calls it: up to 64 letters, digits, ``_`` and ``-`` of ASCII."""
+    """The name that the model uses: 1 to 64 ASCII letters, digits, ``_`` and ``-``."""
 
     function: Callable[..., Any]
-    """What is called; one that is not asynchronous runs in a thread."""
+    """The function to call. A function that is not a coroutine function runs in a thread."""
 
     description: str = ""
-    """When to use it, and for what."""
+    """Purpose of the tool and when to use it; sent to the model."""
 
     parameters: Mapping[str, Any] = msgspec.field(default_factory=_no_parameters)
-    """A JSON Schema of an object."""
+    """JSON Schema of the arguments, of type ``object``."""
 
     timeout: float | None = None
-    """Seconds that one call may take; None for what `AsyncClient.run` is told."""
+    """Time limit of one call in seconds; None for *tool_timeout* of `AsyncClient.run`."""
 
     read: Callable[[str], dict[str, Any]] = _read_object
-    """Turns JSON into the keywords of *function*; raises `ValueError` with what is wrong."""
+    """Decodes the model's JSON to keywords of *function*; raises `ValueError` if it is invalid."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConfigurationError(
-                f"a tool cannot be named {self.name!r}: use up to 64 letters, digits, _ and -, "
+                f"invalid tool name: {self.name!r}; use 1 to 64 ASCII letters, digits, _ and -, "
                 "as in tool(function, name=...)"
             )
 
     def __call__(self, *args: Any, **arguments: Any) -> Any:
-        """Call the function."""
+        """Call the function with the given arguments."""
         return self.function(*args, **arguments)
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The tool as the API's own JSON."""
+        """The tool as the API's JSON: an entry of the request field ``tools``."""
         function: dict[str, Any] = {"name": self.name, "parameters": self.parameters}
         if self.description:
             function["description"] = self.description
@@ -108,14 +116,14 @@ class Tool(Struct, frozen=True, kw_only=True):
 
 
 class _ToolOverrides(Struct, frozen=True):
-    """What `tool` says about a function."""
+    """The values that `tool` sets for a function; None for those of the function itself."""
 
     name: str | None = None
     description: str | None = None
     timeout: float | None = None
 
 
-_NOTHING_SAID = _ToolOverrides()
+_NO_OVERRIDES = _ToolOverrides()
 
 
 @overload
@@ -141,16 +149,19 @@ def tool(
     description: str | None = None,
     timeout: float | None = None,
 ) -> Any:
-    """Say about a function what its signature does not; it stays the function that it is.
+    """Override the name, the description or the time limit of a function as a tool.
 
-    Only needed to override: every annotated function is a tool as it stands. A method of an object,
-    and what was told otherwise before, stays as it is too: what is returned calls it.
+    Every annotated function is a tool without this decorator. A plain function is returned itself.
+    For a bound method, or a function that already has overrides, a wrapper is returned.
 
     Args:
-        function: What is called; a `Tool` gets another name, too.
-        name: What the model calls it; None for the function's name.
-        description: When to use it; None for the docstring up to its first section.
-        timeout: Seconds that one call may take; None for what `AsyncClient.run` is told.
+        function: A function, another callable, or a `Tool`, of which a changed copy is returned.
+        name: The name that the model uses; None for the function's name.
+        description: Purpose and use; None for the docstring up to its first section.
+        timeout: Time limit of one call in seconds; None for *tool_timeout* of `AsyncClient.run`.
+
+    Returns:
+        The function, or a decorator if *function* is not given.
 
     Example:
         >>> @tool(name="weather", timeout=5)
@@ -158,50 +169,50 @@ def tool(
     """
     if function is None:
         return partial(tool, name=name, description=description, timeout=timeout)
-    said = {"name": name, "description": description, "timeout": timeout}
-    said = {key: value for key, value in said.items() if value is not None}
+    given = {"name": name, "description": description, "timeout": timeout}
+    given = {key: value for key, value in given.items() if value is not None}
     if isinstance(function, Tool):
-        return msgspec.structs.replace(function, **said)
-    known: _ToolOverrides = getattr(function, _NOTE, _NOTHING_SAID)
-    note = msgspec.structs.replace(known, **said)
-    if note == known:
+        return msgspec.structs.replace(function, **given)
+    known: _ToolOverrides = getattr(function, _ATTRIBUTE, _NO_OVERRIDES)
+    overrides = msgspec.structs.replace(known, **given)
+    if overrides == known:
         return function
-    if known is _NOTHING_SAID:
-        with suppress(AttributeError, TypeError):  # of what can hold no note
-            setattr(function, _NOTE, note)
+    if known is _NO_OVERRIDES:
+        with suppress(AttributeError, TypeError):  # a bound method takes no attributes
+            setattr(function, _ATTRIBUTE, overrides)
             return function
     wrapper = partial(function)
-    setattr(wrapper, _NOTE, note)
+    setattr(wrapper, _ATTRIBUTE, overrides)
     return wrapper
 
 
 def compile_tool(tool: Any) -> CompiledTool:
-    """Return the form of a `Tool`, a function, a method, a partial, or what else can be called.
+    """Return the compiled form of a `Tool`, function, method, partial or other callable.
 
     Raises:
-        ConfigurationError: It takes what no model can send, or does not say what it takes.
-        TypeError: It cannot be called.
+        ConfigurationError: A parameter has no type, or one that JSON cannot represent.
+        TypeError: *tool* is not callable.
     """
-    function, way = way_of(tool)
+    function, binding = binding_of(tool)
     if function is None:
-        return _make_form(tool)
-    key = getattr(tool, "__name__", None), getattr(tool, _NOTE, None), way
-    forms = _forms.get(ref(function))
-    if forms is None:
-        forms = _forms[ref(function, _forget)] = {}
-    form = forms.get(key)
-    if form is None:
-        if len(forms) >= _MOST_FORMS:  # each user is told of his own documents
-            forms.clear()
-        form = forms[key] = _make_form(tool)
-    return form
+        return _compile(tool)
+    key = getattr(tool, "__name__", None), getattr(tool, _ATTRIBUTE, None), binding
+    cached = _compiled.get(ref(function))
+    if cached is None:
+        cached = _compiled[ref(function, _evict)] = {}
+    compiled = cached.get(key)
+    if compiled is None:
+        if len(cached) >= _MAX_PER_FUNCTION:
+            cached.clear()
+        compiled = cached[key] = _compile(tool)
+    return compiled
 
 
-def _forget(function: ref[FunctionType]) -> None:
-    _forms.pop(function, None)
+def _evict(function: ref[FunctionType]) -> None:
+    _compiled.pop(function, None)
 
 
-def _make_form(tool: Any) -> CompiledTool:
+def _compile(tool: Any) -> CompiledTool:
     if isinstance(tool, Tool):
         asynchronous = iscoroutinefunction(tool.function)
         return CompiledTool(
@@ -210,32 +221,34 @@ def _make_form(tool: Any) -> CompiledTool:
     if not callable(tool):
         if isinstance(tool, Mapping):
             raise ConfigurationError(
-                "run() calls tools, and JSON cannot be called: give functions, or "
+                "run() needs a function for each tool, not its JSON: pass functions, or "
                 "Tool(name=..., parameters=..., function=...)"
             )
         kind: str = type(cast("object", tool)).__name__
-        raise TypeError(f"a tool is a function, or a dict with its JSON Schema, not {kind}")
-    note: _ToolOverrides = getattr(tool, _NOTE, _NOTHING_SAID)
-    name = note.name or getattr(tool, "__name__", None) or _name_within(tool)
+        raise TypeError(f"a tool must be a function or a dict with a JSON Schema, not {kind}")
+    overrides: _ToolOverrides = getattr(tool, _ATTRIBUTE, _NO_OVERRIDES)
+    name = overrides.name or getattr(tool, "__name__", None) or _inner_name(tool)
     signature = signature_of(tool, name)
     made = Tool(
         name=name,
         function=tool,
-        description=signature.description if note.description is None else note.description,
+        description=signature.description
+        if overrides.description is None
+        else overrides.description,
         parameters=signature.schema,
-        timeout=note.timeout,
+        timeout=overrides.timeout,
         read=signature.read,
     )
-    return _make_form(made)
+    return _compile(made)
 
 
-def _name_within(function: Any) -> str:
+def _inner_name(function: Any) -> str:
     inner = innermost(function)
     return getattr(inner, "__name__", None) or type(inner).__name__
 
 
 def write_functions(tools: Iterable[Any]) -> list[Mapping[str, Any] | msgspec.Raw]:
-    """Replace the functions among *tools* by their JSON; dicts stay as they are.
+    """Replace the functions in *tools* by their JSON definitions. Dicts are returned unchanged.
 
     Raises:
         ConfigurationError: A function cannot be described.
@@ -243,23 +256,24 @@ def write_functions(tools: Iterable[Any]) -> list[Mapping[str, Any] | msgspec.Ra
     return [
         cast("Mapping[str, Any]", each)
         if isinstance(each, Mapping)
-        else msgspec.Raw(compile_tool(each).written)
+        else msgspec.Raw(compile_tool(each).encoded)
         for each in tools
     ]
 
 
 def by_name(tools: Iterable[Any]) -> dict[str, tuple[CompiledTool, Callable[..., Any]]]:
-    """Return the forms and functions of *tools*, each of which has a name of its own.
+    """Return the compiled forms and functions of *tools* by name.
 
     Raises:
-        ConfigurationError: Two have the same name, or one is no function that can be called.
+        ConfigurationError: Two tools have the same name, or a tool has no function.
+        TypeError: A tool is not callable.
     """
     named: dict[str, tuple[CompiledTool, Callable[..., Any]]] = {}
     for one in tools:
-        form = compile_tool(one)
-        if form.name in named:
+        compiled = compile_tool(one)
+        if compiled.name in named:
             raise ConfigurationError(
-                f"two tools are named {form.name!r}: tool(function, name=...) gives another name"
+                f"two tools are named {compiled.name!r}: rename one with tool(function, name=...)"
             )
-        named[form.name] = form, one.function if isinstance(one, Tool) else one
+        named[compiled.name] = compiled, one.function if isinstance(one, Tool) else one
     return named

@@ -1,4 +1,4 @@
-"""Chunks → one completion, in linear time: texts are kept in lists and joined once, on demand."""
+"""Accumulate chunks into one completion, in linear time: texts are lists, joined on demand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat._wire.decode import UNREADABLE, decode_chunk, to_fields
+from acechat._wire.decode import DECODE_ERRORS, decode_chunk, to_fields
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -25,7 +25,7 @@ __all__ = ["ChatCompletionAccumulator", "as_chunk"]
 
 
 class _Call:
-    """A tool call that is being told."""
+    """A tool call under construction."""
 
     __slots__ = ("arguments", "id", "index", "name", "type")
 
@@ -36,18 +36,18 @@ class _Call:
         self.name = ""
         self.arguments: list[str] = []
 
-    def whole(self) -> ToolCall:
+    def build(self) -> ToolCall:
         arguments = "".join(self.arguments)
         return ToolCall(
             id=self.id,
             type=self.type or "function",
-            # A call without arguments ends with none (contract, 2.4); it means no keys.
+            # No argument text at all means an object without keys (docs/api.md#streams).
             function=FunctionCall(self.name, arguments if arguments.strip() else "{}"),
         )
 
 
 class _Choice:
-    """A choice that is being told."""
+    """A choice under construction."""
 
     __slots__ = ("_by_id", "_by_index", "calls", "content", "finish_reason", "logprobs",
                  "reasoning", "refusal")  # fmt: skip
@@ -62,45 +62,45 @@ class _Choice:
         self.logprobs: list[Any] = []
         self.finish_reason: str | None = None
 
-    def add_call(self, piece: ToolCallDelta) -> None:
-        """Add *piece* to the call that it belongs to.
+    def add_call(self, delta: ToolCallDelta) -> None:
+        """Add *delta* to the call that it belongs to.
 
-        A new id opens a call. Without an id the index tells, as far as it can: it may collide and
-        need not start at 0 (contract, 2.4). What tells nothing belongs to the last call.
+        A new id opens a call. Without an id the index decides if it can: two calls may share one,
+        and indices need not start at 0 (docs/api.md#streams). Otherwise the last call is meant.
         """
         call = None
-        if piece.id:
-            call = self._by_id.get(piece.id)
+        if delta.id:
+            call = self._by_id.get(delta.id)
         elif self.calls:
-            named = piece.function is not None and bool(piece.function.name)
-            call = self._by_index.get(piece.index)
-            if call is None and (piece.index is None or not named):
+            named = delta.function is not None and bool(delta.function.name)
+            call = self._by_index.get(delta.index)
+            if call is None and (delta.index is None or not named):
                 call = self.calls[-1]
         if call is None:
-            call = _Call(piece.id or "", piece.index)
+            call = _Call(delta.id or "", delta.index)
             self.calls.append(call)
             self._by_id[call.id] = self._by_index[call.index] = call
-        call.type = call.type or piece.type or ""
-        if piece.function is not None:
-            # Some servers repeat the name with every piece: the first one counts.
-            call.name = call.name or piece.function.name or ""
-            if piece.function.arguments:
-                call.arguments.append(piece.function.arguments)
+        call.type = call.type or delta.type or ""
+        if delta.function is not None:
+            # Some servers repeat the name in every delta: the first one counts.
+            call.name = call.name or delta.function.name or ""
+            if delta.function.arguments:
+                call.arguments.append(delta.function.arguments)
 
     def _text(self) -> str | None:
-        # The role chunk says "", but an answer that only calls tools has no text.
+        # The chunk with the role has content "", but a completion with only tool calls has no text.
         if not self.content or (self.calls and not any(self.content)):
             return None
         return "".join(self.content)
 
-    def whole(self, index: int) -> Choice:
+    def build(self, index: int) -> Choice:
         return Choice(
             index=index,
             message=AssistantMessage(
                 content=self._text(),
                 reasoning_content="".join(self.reasoning) if self.reasoning else None,
                 refusal="".join(self.refusal) if self.refusal else None,
-                tool_calls=[call.whole() for call in self.calls] or None,
+                tool_calls=[call.build() for call in self.calls] or None,
             ),
             finish_reason=self.finish_reason,
             logprobs=_merged(self.logprobs),
@@ -108,7 +108,7 @@ class _Choice:
 
 
 class ChatCompletionAccumulator:
-    """Takes the chunks of one stream; gives the completion that they tell."""
+    """Accumulates the chunks of one stream into a completion."""
 
     __slots__ = ("_choices", "_first", "_first_seen", "_kept", "_texts", "usage")
 
@@ -118,24 +118,24 @@ class ChatCompletionAccumulator:
         self._first_seen = False
         self._choices: dict[int, _Choice] = {}
         self._texts = self._first.content
-        self._kept: list[bytes] = []  # the first event, and those that end the answer
+        self._kept: list[bytes] = []  # the first event, and those with a finish reason or usage
 
     @property
     def finished(self) -> bool:
-        """Whether every choice that was seen has told why it ended, and there was one."""
+        """True if there is a choice and each one received has a finish reason."""
         choices = self._choices.values()
         return bool(choices) and all(choice.finish_reason is not None for choice in choices)
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the first choice ended; None before that."""
+        """The finish reason of the first choice; None before it ends."""
         return self._first.finish_reason
 
     def add(self, chunk: ChatCompletionChunk, event: bytes, deltas: list[Delta]) -> None:
-        """Add *chunk*, decoded from *event*, and append to *deltas* what it says."""
+        """Add *chunk*, decoded from *event*, and append its deltas with content to *deltas*."""
         choices = chunk.choices
         if self._first_seen and len(choices) == 1:
-            # Nearly all chunks of a stream: the next characters of the only choice.
+            # Fast path for nearly all chunks: text of the only choice, and nothing else.
             choice = choices[0]
             delta = choice.delta
             content = delta.content
@@ -160,14 +160,14 @@ class ChatCompletionAccumulator:
         for choice in choices:
             self._add_choice(choice, deltas)
 
-    def _add_choice(self, news: ChunkChoice, deltas: list[Delta]) -> None:
-        choice = self._choices.get(news.index)
+    def _add_choice(self, update: ChunkChoice, deltas: list[Delta]) -> None:
+        choice = self._choices.get(update.index)
         if choice is None:
-            choice = self._first if news.index == 0 else _Choice()
-            self._first_seen = self._first_seen or news.index == 0
-            self._choices[news.index] = choice
-        delta = news.delta
-        # Some channels say their thoughts twice, under both names: never join the two.
+            choice = self._first if update.index == 0 else _Choice()
+            self._first_seen = self._first_seen or update.index == 0
+            self._choices[update.index] = choice
+        delta = update.delta
+        # Some channels send the same reasoning under both names: use one, never join them.
         reasoning = delta.reasoning_content or delta.reasoning
         if delta.content is not None:
             choice.content.append(delta.content)
@@ -175,73 +175,73 @@ class ChatCompletionAccumulator:
             choice.reasoning.append(reasoning)
         if delta.refusal:
             choice.refusal.append(delta.refusal)
-        for piece in delta.tool_calls or ():
-            choice.add_call(piece)
-        if news.logprobs is not None:
-            choice.logprobs.append(news.logprobs)
-        choice.finish_reason = news.finish_reason or choice.finish_reason
+        for call in delta.tool_calls or ():
+            choice.add_call(call)
+        if update.logprobs is not None:
+            choice.logprobs.append(update.logprobs)
+        choice.finish_reason = update.finish_reason or choice.finish_reason
         if delta.content or reasoning or delta.tool_calls or delta.refusal:
-            if news.index or delta.reasoning_content != reasoning:
+            if update.index or delta.reasoning_content != reasoning:
                 delta = msgspec.structs.replace(
-                    delta, index=news.index, reasoning_content=reasoning
+                    delta, index=update.index, reasoning_content=reasoning
                 )
             deltas.append(delta)
 
     def completion(self) -> ChatCompletion:
-        """Return what was told so far."""
-        told = decode_chunk(self._kept[0], {}) if self._kept else None
-        head = told or ChatCompletionChunk(choices=[])
+        """Return the completion as received so far."""
+        first = decode_chunk(self._kept[0], {}) if self._kept else None
+        head = first or ChatCompletionChunk(choices=[])
         return ChatCompletion(
             id=head.id,
             created=head.created,
             model=head.model,
             system_fingerprint=head.system_fingerprint,
             service_tier=head.service_tier,
-            choices=[self._choices[index].whole(index) for index in sorted(self._choices)],
+            choices=[self._choices[index].build(index) for index in sorted(self._choices)],
             usage=self.usage,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was told so far as the service would have sent it at once.
+        """Return the JSON that the service would have sent without streaming, as received so far.
 
-        Fields that acechat does not know are taken from the first chunk and from those that tell a
-        finish reason or the usage.
+        Fields that acechat does not know are taken from the first chunk and from those that contain
+        a finish reason or the usage.
         """
-        whole = to_fields(self.completion())
-        by_index = {known["index"]: known for known in whole["choices"]}
+        completion = to_fields(self.completion())
+        by_index = {known["index"]: known for known in completion["choices"]}
         for event in self._kept:
             try:
                 fields = cast("dict[str, Any]", msgspec.json.decode(event))
-            except UNREADABLE:  # in a field that the typed decoder skips
+            except DECODE_ERRORS:  # malformed in a field that the typed decoder skips
                 continue
             for choice in fields.pop("choices", None) or ():
                 index = choice.get("index", 0)
                 known = by_index.get(index) if isinstance(index, int | float) else None
                 if known is not None:
-                    _add_missing(known, choice, but="delta")
+                    _add_missing(known, choice, skip="delta")
             if fields.get("usage"):
-                whole["usage"] = fields["usage"]
-            _add_missing(whole, fields)
-        return whole
+                completion["usage"] = fields["usage"]
+            _add_missing(completion, fields)
+        return completion
 
 
-def _add_missing(known: dict[str, Any], fields: dict[str, Any], but: str = "") -> None:
-    """Add those of *fields* that *known* has not; the time depends on *fields* alone.
+def _add_missing(known: dict[str, Any], fields: dict[str, Any], skip: str = "") -> None:
+    """Add the *fields* missing in *known*, in time proportional to *fields* alone.
 
-    ``fields.keys() - known.keys()`` would walk through *known* for each event.
+    ``fields.keys() - known.keys()`` would iterate over *known* for each event.
     """
     for key, value in fields.items():
-        if key != but and key not in known:
+        if key != skip and key not in known:
             known[key] = value
 
 
-def _merged(pieces: list[Any]) -> Any:
-    """Join log probabilities, ``{"content": [one per token]}``, of all chunks."""
-    if not pieces:
+def _merged(parts: list[Any]) -> Any:
+    """Join the log probabilities of all chunks: ``{"content": [one entry per token]}`` each."""
+    if not parts:
         return None
     merged: dict[str, Any] = {}
-    for piece in pieces:
-        fields = cast("dict[str, Any]", piece) if isinstance(piece, dict) else {}
+    for part in parts:
+        fields = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
         for key, value in fields.items():
             known = merged.get(key)
             if isinstance(value, list):
@@ -250,11 +250,11 @@ def _merged(pieces: list[Any]) -> Any:
                 cast("list[Any]", known).extend(cast("list[Any]", value))
             elif known is None:
                 merged[key] = value
-    return merged or pieces[-1]
+    return merged or parts[-1]
 
 
 def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
-    """Turn a whole answer into the one chunk of a stream that tells it all."""
+    """Convert a complete completion to the one chunk of an equivalent stream."""
     choices: list[ChunkChoice] = []
     for choice in completion.choices:
         message = choice.message

@@ -1,4 +1,4 @@
-"""JSON bytes -> structs: msgspec's typed decoder first; what it refuses goes through `lenient`."""
+"""Decode JSON bytes to structs: msgspec's typed decoder first, then `lenient`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from acechat._wire.error_response import error_from_value, find_trace_id, is_refusal
+from acechat._wire.error_response import error_from_value, find_trace_id, is_error
 from acechat._wire.lenient import convert
 from acechat._wire.sse import Event
 from acechat.errors import ProtocolError
@@ -25,7 +25,7 @@ from acechat.types import (
 )
 
 __all__ = [
-    "UNREADABLE",
+    "DECODE_ERRORS",
     "decode_chunk",
     "decode_completion",
     "decode_fast",
@@ -46,7 +46,7 @@ class _FastMessage(Struct, frozen=True):
     tool_calls: list[ToolCall] | None = None
     name: str | None = None
     reasoning: Any = None
-    """Some channels call the thoughts so."""
+    """The name of the reasoning in some channels (docs/api.md#completion-variants)."""
 
 
 class _FastChoice(Struct):
@@ -67,7 +67,7 @@ class _FastCompletion(Struct):
     service_tier: str | None = None
     trace_id: Any = None
 
-    # Of an answer that is none.
+    # Present in error bodies with status 200.
     error: Any = None
     success: Any = None
     type: Any = None
@@ -77,38 +77,38 @@ _decode = msgspec.json.Decoder(_FastCompletion).decode
 
 
 def decode_fast(body: bytes) -> tuple[ChatCompletion, Any] | None:
-    """Decode a whole answer and its trace id; return None for one that needs a second look.
+    """Decode a completion and its trace id; None if the body needs `decode_completion`.
 
     Raises:
-        UNREADABLE: As the typed decoder does.
+        DECODE_ERRORS: As the typed decoder does.
     """
-    told = _decode(body)
-    if told.error is not None or told.success is not None or told.type is not None:
+    decoded = _decode(body)
+    if decoded.error is not None or decoded.success is not None or decoded.type is not None:
         return None
     choices: list[Choice] = []
-    for choice in told.choices:
+    for choice in decoded.choices:
         message = choice.message
         if message.reasoning:
             return None
-        said = AssistantMessage(
+        public = AssistantMessage(
             content=message.content,
             reasoning_content=message.reasoning_content,
             refusal=message.refusal,
             tool_calls=message.tool_calls,
             name=message.name,
         )
-        choices.append(Choice(choice.index, said, choice.finish_reason, choice.logprobs))
+        choices.append(Choice(choice.index, public, choice.finish_reason, choice.logprobs))
     completion = ChatCompletion(
         choices=choices,
-        id=told.id,
-        object=told.object,
-        created=told.created,
-        model=told.model,
-        usage=told.usage,
-        system_fingerprint=told.system_fingerprint,
-        service_tier=told.service_tier,
+        id=decoded.id,
+        object=decoded.object,
+        created=decoded.created,
+        model=decoded.model,
+        usage=decoded.usage,
+        system_fingerprint=decoded.system_fingerprint,
+        service_tier=decoded.service_tier,
     )
-    return completion, told.trace_id
+    return completion, decoded.trace_id
 
 
 _chunk = msgspec.json.Decoder(ChatCompletionChunk)
@@ -117,40 +117,50 @@ _chunk = msgspec.json.Decoder(ChatCompletionChunk)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that it cannot decode; the last two are not its own."""
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Raised by msgspec for bytes that it cannot decode; the last two are Python's own."""
 
 
-def decode_json(data: bytes, what: str = "the answer", *, status: int | None = None) -> Any:
+def decode_json(data: bytes, subject: str = "response", *, status: int | None = None) -> Any:
     """Decode JSON to builtins.
 
+    Args:
+        data: The JSON.
+        subject: The name of *data* in the error.
+        status: HTTP status of the response, for the error; None within a stream.
+
     Raises:
-        ProtocolError: It is none.
+        ProtocolError: *data* is not valid JSON.
     """
     try:
         return msgspec.json.decode(data)
-    except UNREADABLE as error:
-        reason = f"{what} is no JSON ({error})" if data else f"{what} is empty"
+    except DECODE_ERRORS as error:
+        reason = f"{subject} is not valid JSON ({error})" if data else f"{subject} is empty"
     raise ProtocolError(reason, body=data, status=status)
 
 
 def decode_completion(
     body: bytes, headers: Mapping[str, str], *, status: int = 200
 ) -> tuple[ChatCompletion, str | None]:
-    """Decode a whole answer; return it and its trace id.
+    """Decode a completion; return it and its trace id (None if not reported).
+
+    Args:
+        body: The complete response body.
+        headers: Of the response, names in lower case.
+        status: HTTP status of the response.
 
     Raises:
-        APIError: It is an error, though its status is 2xx.
-        ProtocolError: It is neither.
+        APIError: The body is an error, in spite of a status of 2xx.
+        ProtocolError: The body is neither a completion nor an error.
     """
-    told = None
-    with suppress(*UNREADABLE):
-        told = decode_fast(body)
-    if told is not None:
-        completion, trace_id = told
+    decoded = None
+    with suppress(*DECODE_ERRORS):
+        decoded = decode_fast(body)
+    if decoded is not None:
+        completion, trace_id = decoded
         fields: dict[str, Any] = {"trace_id": trace_id}
     else:
-        fields = _answer(body, headers, status)
+        fields = _decode_odd_body(body, headers, status)
         completion = convert(fields, ChatCompletion, body, status)
     if any(choice.message.tool_calls for choice in completion.choices):
         completion = _with_arguments(completion)
@@ -158,14 +168,14 @@ def decode_completion(
 
 
 def decode_fields(body: bytes) -> dict[str, Any]:
-    """Decode every field of a *body* that was decoded to a completion.
+    """Return all fields of a *body* that `decode_completion` accepts.
 
-    Only the known ones if a field is malformed that the typed decoder skipped.
+    Only the known fields if the body is malformed in one that the typed decoder skipped.
 
     Raises:
-        ProtocolError: They are nested too deep: about a thousand levels, Python's limit.
+        ProtocolError: Nested deeper than about a thousand levels, Python's limit.
     """
-    with suppress(*UNREADABLE):
+    with suppress(*DECODE_ERRORS):
         return cast("dict[str, Any]", msgspec.json.decode(body))
     return to_fields(decode_completion(body, {})[0])
 
@@ -174,57 +184,57 @@ def to_fields(completion: ChatCompletion) -> dict[str, Any]:
     """Return the known fields of *completion*.
 
     Raises:
-        ProtocolError: They are nested too deep: about a thousand levels, Python's limit.
+        ProtocolError: Nested deeper than about a thousand levels, Python's limit.
     """
     with suppress(RecursionError):
         return cast("dict[str, Any]", msgspec.to_builtins(completion))
-    raise ProtocolError("the answer is nested too deep to be made a dict")
+    raise ProtocolError("response is nested too deeply to convert to a dict")
 
 
-def _answer(body: bytes, headers: Mapping[str, str], status: int) -> dict[str, Any]:
-    """Decode a *body* that is odd in some way, and make sure that it is an answer."""
+def _decode_odd_body(body: bytes, headers: Mapping[str, str], status: int) -> dict[str, Any]:
+    """Decode a *body* that the fast path rejected, and check that it is a completion."""
     kind = headers.get("content-type", "no content type")
-    value = decode_json(body, f"the answer ({kind})", status=status)
-    if is_refusal(value):
+    value = decode_json(body, f"response ({kind})", status=status)
+    if is_error(value):
         raise error_from_value(value, headers, status=status, body=body)
     if not isinstance(value, dict):
-        raise ProtocolError("the answer is no JSON object", body=body, status=status)
+        raise ProtocolError("response is not a JSON object", body=body, status=status)
     fields = cast("dict[str, Any]", value)
     if not isinstance(fields.get("choices"), list):
-        raise ProtocolError("the answer has no list of choices", body=body, status=status)
+        raise ProtocolError("response has no list 'choices'", body=body, status=status)
     for choice in cast("list[Any]", fields["choices"]):
         if isinstance(choice, dict):
-            _name_reasoning(cast("dict[str, Any]", choice).get("message"))
+            _rename_reasoning(cast("dict[str, Any]", choice).get("message"))
     return fields
 
 
-def _name_reasoning(message: object) -> None:
-    """Some channels call the thoughts *reasoning*."""
+def _rename_reasoning(message: object) -> None:
+    """Move ``reasoning``, the name in some channels, to ``reasoning_content``."""
     if isinstance(message, dict):
-        said = cast("dict[str, Any]", message)
-        said["reasoning_content"] = said.get("reasoning_content") or said.get("reasoning")
+        fields = cast("dict[str, Any]", message)
+        fields["reasoning_content"] = fields.get("reasoning_content") or fields.get("reasoning")
 
 
 decode_plain_chunk = _chunk.decode
-"""The first tier alone: what it returns may be an error, what it raises is `UNREADABLE`."""
+"""The typed decoder alone: its result may be an error event; it raises `DECODE_ERRORS`."""
 
 
 def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk | None:
-    """Decode one event of a stream; return None for one that says nothing.
+    """Decode the data of one event of a stream; None if it is blank.
 
     Raises:
-        APIError: It is an error.
-        ProtocolError: It is neither a chunk nor an error.
+        APIError: The event is an error.
+        ProtocolError: The event is neither a chunk nor an error.
     """
     try:
         chunk = _chunk.decode(data)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         chunk = None
     if chunk is None or chunk.error:
         return _decode_odd_chunk(data, headers)
     if not chunk.choices and (isinstance(data, Event) or b'"success"' in data):
-        with suppress(ProtocolError):  # of a field that the typed decoder skips
-            _decode_odd_chunk(data, headers)  # raises what it says otherwise
+        with suppress(ProtocolError):  # malformed in a field that the typed decoder skips
+            _decode_odd_chunk(data, headers)  # raises if it is an error
     return chunk
 
 
@@ -233,15 +243,15 @@ def _decode_odd_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletion
         return None
     named_error = isinstance(data, Event) and data.type == "error"
     try:
-        value = decode_json(data, "an event of the stream")
+        value = decode_json(data, "stream event")
     except ProtocolError:
         if not named_error:
             raise
         value = {"message": data.decode(errors="replace")}
-    if named_error or is_refusal(value):
+    if named_error or is_error(value):
         raise error_from_value(value, headers, status=None, body=data)
     if not isinstance(value, dict):
-        raise ProtocolError("an event of the stream is no JSON object", body=data)
+        raise ProtocolError("stream event is not a JSON object", body=data)
     fields = cast("dict[str, Any]", value)
     if fields.get("choices") is None:
         fields["choices"] = []
@@ -249,7 +259,7 @@ def _decode_odd_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletion
 
 
 def _with_arguments(completion: ChatCompletion) -> ChatCompletion:
-    """Make empty arguments of tool calls ``{}``, which is what they mean (contract, 2.4)."""
+    """Replace empty arguments of tool calls by ``{}``, their meaning (docs/api.md#streams)."""
     choices: list[Choice] = []
     for choice in completion.choices:
         message = choice.message
@@ -261,19 +271,19 @@ def _with_arguments(completion: ChatCompletion) -> ChatCompletion:
 
 
 def with_arguments(call: ToolCall) -> ToolCall:
-    """Make empty arguments of *call* ``{}``."""
+    """Return *call*, with ``{}`` for empty arguments."""
     return call if call.function.arguments.strip() else without_arguments(call)
 
 
 def without_arguments(call: ToolCall) -> ToolCall:
-    """Make the arguments of *call* ``{}``."""
+    """Return *call* with the arguments ``{}``."""
     return ToolCall(id=call.id, type=call.type, function=FunctionCall(name=call.function.name))
 
 
 def is_object(text: str) -> bool:
-    """Whether *text* is a JSON object."""
+    """Return True if *text* is a JSON object."""
     try:
         _object.decode(text)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return False
     return True

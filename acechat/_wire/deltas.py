@@ -21,36 +21,36 @@ __all__ = ["END", "DeltaBatch", "chunks_of", "events_of", "finished", "texts_of"
 
 
 class DeltaBatch(Struct, frozen=True, gc=False):
-    """What one read of the network brought."""
+    """The events of one network read, and their deltas."""
 
     deltas: list[Delta]
-    """What was said; may be empty."""
+    """Deltas with content; may be empty."""
 
     events: list[bytes]
-    """The data of the events that said it, and of those that said nothing. (Measured: to keep the
-    decoded chunks until the caller has read on costs as much as half of decoding them.)"""
+    """The data of the events that contain them, and of events without content. Kept as bytes:
+    keeping decoded chunks until the consumer continues costs half of their decoding (measured)."""
 
 
 END = DeltaBatch([], [])
-"""What a read returns after the last one."""
+"""Returned by a read after the end of the stream."""
 
 
 def texts_of(batch: DeltaBatch) -> Iterator[str]:
-    """Yield the text of the first choice."""
+    """Yield the text deltas of the first choice."""
     for delta in batch.deltas:
         if delta.content and not delta.index:
             yield delta.content
 
 
 def chunks_of(batch: DeltaBatch) -> Iterator[ChatCompletionChunk]:
-    """Yield the events as the service sent them."""
+    """Yield the chunks as the service sent them."""
     for event in batch.events:
         if (chunk := decode_chunk(event, {})) is not None:
             yield chunk
 
 
 def events_of(batch: DeltaBatch) -> Iterator[StreamEvent]:
-    """Yield what happened, as structs."""
+    """Yield the deltas as `StreamEvent` structs."""
     for delta in batch.deltas:
         if delta.reasoning_content:
             yield ReasoningDelta(delta.reasoning_content, delta.index)
@@ -60,5 +60,5 @@ def events_of(batch: DeltaBatch) -> Iterator[StreamEvent]:
 
 
 def finished(completion: ChatCompletion) -> Finished:
-    """Return the last event of a whole answer."""
+    """Return the event that ends a complete stream."""
     return Finished(completion.finish_reason, completion.usage)

@@ -1,4 +1,4 @@
-"""Structs -> JSON bytes."""
+"""Encode request bodies as JSON bytes."""
 
 from __future__ import annotations
 
@@ -17,63 +17,64 @@ _encoder = msgspec.json.Encoder()
 
 
 _LARGE = 2**20
-"""Characters from which on a request holds a picture, most likely."""
+"""Characters of images from which on the buffer is allocated in advance."""
 
 
 _MARKUP = 2**14
-"""Bytes of a request beside its pictures; where there are more, msgspec makes room."""
+"""Bytes reserved for the rest of such a request; msgspec enlarges the buffer if needed."""
 
 
 _SHORT = 2**16
-"""Bytes up to which a request is searched sooner than walked."""
+"""Bytes up to which searching the JSON for "null" is faster than walking the body."""
 
 
 def encode(body: Mapping[str, Any]) -> bytes | bytearray:
-    """Write a request.
+    """Encode the body of a request.
 
     Returns:
-        Bytes; of a request with large pictures a bytearray, so that nothing is ever there twice.
-        msgspec makes room for half as much again where it is not told how much there will be.
+        Bytes; for a request with large images a bytearray of the right size, so that the data is in
+        memory once. msgspec alone enlarges its buffer by half whenever it is full.
 
     Raises:
-        ConfigurationError: It holds what JSON cannot: NaN, infinity or a lone surrogate.
-        TypeError: It holds an object that is no JSON.
+        ConfigurationError: The body contains NaN, infinity or a lone surrogate, is nested too
+            deeply, or contains itself.
+        TypeError: The body contains an object that JSON cannot represent.
     """
     try:
-        size = _size_of_pictures(body.get("messages"))
+        size = _size_of_images(body.get("messages"))
         if size < _LARGE:
-            written: bytes | bytearray = _encoder.encode(body)
+            encoded: bytes | bytearray = _encoder.encode(body)
         else:
-            written = room = bytearray(size + _MARKUP)
-            _encoder.encode_into(body, room)
-        # msgspec makes null of NaN and infinity; to look for it in pictures takes too long.
-        if len(written) > _SHORT or b"null" in written:
-            _refuse_numbers(body)
+            encoded = buffer = bytearray(size + _MARKUP)
+            _encoder.encode_into(body, buffer)
+        # msgspec writes NaN and infinity as null. Searching large images for it takes too long.
+        if len(encoded) > _SHORT or b"null" in encoded:
+            _check_numbers(body)
     except RecursionError:
-        raise ConfigurationError("the request is nested too deep, or holds itself") from None
+        raise ConfigurationError("request is nested too deeply or contains itself") from None
     except UnicodeEncodeError as error:
         raise ConfigurationError(
-            f"the request holds {error.object[error.start]!r}, half of a character, "
-            "which cannot be sent"
+            f"request contains the lone surrogate {error.object[error.start]!r}, "
+            "which UTF-8 cannot encode"
         ) from None
-    return written
+    return encoded
 
 
-def _refuse_numbers(value: object, path: str = "") -> None:
-    """Raise for the first number that is not finite, and say where it is."""
+def _check_numbers(value: object, path: str = "") -> None:
+    """Raise `ConfigurationError` with the path of the first number that is not finite."""
     if isinstance(value, float):
         if not isfinite(value):
-            raise ConfigurationError(f"{path[1:]} is {value}, which JSON cannot hold")
+            raise ConfigurationError(f"{path[1:]} is {value}, which JSON cannot represent")
     elif isinstance(value, Mapping):
         for key, inner in cast("Mapping[Any, Any]", value).items():
-            _refuse_numbers(inner, f"{path}.{key}")
+            _check_numbers(inner, f"{path}.{key}")
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(cast("list[Any]", value)):
-            _refuse_numbers(inner, f"{path}[{number}]")
+            _check_numbers(inner, f"{path}[{number}]")
 
 
-def _size_of_pictures(messages: list[object] | None) -> int:
-    """Return how many characters the pictures have that users show."""
+def _size_of_images(messages: list[object] | None) -> int:
+    """Return the number of characters of the images in user messages."""
     size = 0
     if type(messages) is list:  # extra_body may make them anything
         for message in messages:

@@ -1,4 +1,4 @@
-"""Requests and responses other than chat: models, catalog, count_tokens."""
+"""Requests and responses of the other endpoints: models, catalog, count_tokens."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ def decode_models(body: bytes) -> list[Model]:
     """Decode ``GET /v1/models``: ``{"data": [{"id": …}, …]}``.
 
     Raises:
-        ProtocolError: It has no such list.
+        ProtocolError: The body contains no such list.
     """
-    value = decode_json(body, "the list of models")
+    value = decode_json(body, "model list")
     entries = cast("dict[str, Any]", value).get("data") if isinstance(value, dict) else None
     if not isinstance(entries, list):
-        raise ProtocolError("the list of models has no data", body=body)
+        raise ProtocolError("model list has no array 'data'", body=body)
     return [convert(entry, Model, body) for entry in cast("list[dict[str, Any]]", entries)]
 
 
 PATH = "/models/catalog/?modality=chat"
+"""Path of the catalogue below `platform_root` (docs/api.md#catalogue-and-account)."""
 
 
 _API_HOST = re.compile(r"^(https?://)api((?:-[a-z]+)?\.acedata\.cloud)$")
 
 
 def platform_root(api_root: str) -> str:
-    """Return where the management plane is that goes with *api_root*.
+    """Return the root URL of the account API that belongs to *api_root*.
 
-    For AceData's own hosts it is ``platform.acedata.cloud``; for any other, that host.
+    ``platform.acedata.cloud`` for AceData's own hosts; the same host for any other.
     """
     scheme, _, rest = api_root.partition("://")
     origin = f"{scheme}://{rest.partition('/')[0]}"
@@ -57,12 +58,12 @@ def decode_catalog(body: bytes) -> list[CatalogModel]:
     """Decode ``{"count": …, "items": [{"id": …, "pricing": {…}}, …]}``.
 
     Raises:
-        ProtocolError: It has no such list.
+        ProtocolError: The body contains no such list.
     """
-    value = decode_json(body, "the catalogue")
+    value = decode_json(body, "catalogue")
     entries = cast("dict[str, Any]", value).get("items") if isinstance(value, dict) else None
     if not isinstance(entries, list):
-        raise ProtocolError("the catalogue has no items", body=body)
+        raise ProtocolError("catalogue has no array 'items'", body=body)
     return [convert(entry, CatalogModel, body) for entry in cast("list[dict[str, Any]]", entries)]
 
 
@@ -72,12 +73,20 @@ def build_count(
     model: str,
     tools: Sequence[Mapping[str, Any] | msgspec.Raw] | None,
 ) -> HTTPRequest:
-    """Write a request that counts the tokens of *messages* and *tools*."""
+    """Build the request that counts the tokens of *messages* and *tools*.
+
+    The endpoint takes Anthropic's message format (docs/api.md#other-endpoints).
+
+    Raises:
+        ConfigurationError: A message or tool is malformed.
+    """
     plain = cast("list[dict[str, Any]]", msgspec.to_builtins(list(messages)))
     try:
         body = _body(plain, model, tools)
     except (KeyError, TypeError, AttributeError, ProtocolError) as error:
-        raise ConfigurationError(f"a message or tool cannot be counted: {error!r}") from None
+        raise ConfigurationError(
+            f"cannot count the tokens of a malformed message or tool: {error!r}"
+        ) from None
     return build_request("/messages/count_tokens", body)
 
 
@@ -102,12 +111,12 @@ def decode_count(body: bytes) -> int:
     """Decode ``{"input_tokens": 11}``.
 
     Raises:
-        ProtocolError: It is something else.
+        ProtocolError: The body has another form.
     """
-    value = decode_json(body, "the count of tokens")
+    value = decode_json(body, "token count")
     count = cast("dict[str, Any]", value).get("input_tokens") if isinstance(value, dict) else None
     if type(count) is not int:
-        raise ProtocolError("the count of tokens has no input_tokens", body=body)
+        raise ProtocolError("token count has no integer 'input_tokens'", body=body)
     return count
 
 
@@ -123,7 +132,9 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     blocks = _blocks(content)
     for call in message.get("tool_calls") or ():
         function = call["function"]
-        arguments = decode_json(function.get("arguments", "").encode() or b"{}", "the arguments")
+        arguments = decode_json(
+            function.get("arguments", "").encode() or b"{}", "tool call arguments"
+        )
         blocks.append(
             {"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments}
         )
@@ -139,8 +150,8 @@ def _blocks(content: str | list[dict[str, Any]] | None) -> list[dict[str, Any]]:
 
 
 def _image(part: dict[str, Any]) -> dict[str, Any]:
-    told = part["image_url"]
-    url: str = told if isinstance(told, str) else told["url"]
+    image = part["image_url"]
+    url: str = image if isinstance(image, str) else image["url"]
     if not url.startswith("data:"):
         return {"type": "image", "source": {"type": "url", "url": url}}
     head, _, data = url.partition(",")

@@ -1,6 +1,6 @@
-"""Bodies that are no answer → errors. Reading one never raises, whatever it holds.
+"""Convert error responses to exceptions. Never raises, for any body.
 
-The shapes and codes: the contract, 3.1 and 3.2.
+Shapes: docs/api.md#error-bodies; codes: docs/api.md#error-codes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from acechat.errors import (
     TokenMismatchError,
 )
 
-__all__ = ["error_from_value", "find_trace_id", "is_refusal", "parse_error"]
+__all__ = ["error_from_value", "find_trace_id", "is_error", "parse_error"]
 
-_KEPT = 64 * 1024
-"""Bytes of a body that an error keeps."""
+_MAX_BODY = 64 * 1024
+"""Maximum number of bytes of the body that an error keeps."""
 
-_SHOWN = 200
-"""Characters of an unreadable body that become the message."""
+_MAX_MESSAGE = 200
+"""Maximum number of characters of a body without a message that are used as one."""
 
 _BY_CODE: dict[str, type[APIError]] = {
     "bad_request": BadRequestError,
@@ -99,7 +99,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
 }
 
 _FINAL = {401, 403}
-"""Statuses that are never retried, whatever else the response holds."""
+"""Statuses that are never retried, for any code and headers."""
 
 _RETRYABLE_4XX = {408, 409, 425}
 _TRACE_HEADERS = ("x-trace-id", "trace-id", "x-request-id", "x-oneapi-request-id")
@@ -107,19 +107,18 @@ _TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,1000})", re.IGNORECASE)
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> APIError:
-    """Read an answer whose status is not 2xx.
+    """Convert a response whose status is not 2xx.
 
     Args:
         status: HTTP status, 300 to 999.
-        headers: Names in lower case.
-        body: Whatever came with it.
-        now: Seconds since 1970, to read a date in ``Retry-After``.
+        headers: Of the response, names in lower case.
+        body: The body, or its beginning.
+        now: Current time in seconds since 1970, for a date in ``Retry-After``.
 
     Returns:
-        The class of the code where that is known, else of the status. The status decides where the
-        code only means that something failed (``api_error`` with 429 or 529), and where it is 401
-        or 403 and the code is one to retry. A body that is no JSON gives a short message about what
-        it is.
+        An error whose class follows from a known code, else from the status. The status decides if
+        the code only means failure (``api_error`` with 429 or 529), and if it is 401 or 403 and the
+        code would be retried. A body that is not JSON gives a short description as the message.
     """
     try:
         value: object = msgspec.json.decode(body)
@@ -127,15 +126,15 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: fl
         value = None
     error = error_from_value(value, headers, status=status, body=body, now=now)
     if 300 <= status < 400:  # noqa: PLR2004 - a range of statuses
-        target = headers.get("location", "nowhere")
+        target = headers.get("location", "an unknown location")
         error.code = error.code or "redirect"
-        error.message = f"a redirection to {target}, which acechat does not follow"
+        error.message = f"redirect to {target}, which acechat does not follow: check base_url"
         error.reason, error.args = error.message, (error.message,)
     return error
 
 
-def is_refusal(value: object) -> bool:
-    """Whether JSON that came with a status of 2xx, or inside a stream, says that it failed."""
+def is_error(value: object) -> bool:
+    """Return True if JSON with status 2xx, or of a stream event, is an error."""
     if not isinstance(value, dict):
         return False
     fields = cast("dict[str, Any]", value)
@@ -154,7 +153,16 @@ def error_from_value(
     body: bytes = b"",
     now: float | None = None,
 ) -> APIError:
-    """Read an error from decoded JSON; *status* is None inside a stream that had begun well."""
+    """Convert decoded JSON to an error.
+
+    Args:
+        value: The decoded body; None if it is not JSON.
+        headers: Of the response, names in lower case.
+        status: HTTP status; None within a stream.
+        body: The bytes of the body.
+        now: Current time in seconds since 1970; None if unknown: a date in ``Retry-After`` is then
+            ignored.
+    """
     fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     inner = fields.get("error")
     error = cast("dict[str, Any]", inner) if isinstance(inner, dict) else fields
@@ -175,7 +183,7 @@ def error_from_value(
     elif cls is ServerError and kind in _BY_CODE and _BY_CODE[kind].retryable:
         cls = _BY_CODE[kind]  # {"type": "overloaded_error"} with 500
     if cls is ServerError or (cls.retryable and shown in _FINAL):
-        # The code says less than the status, or contradicts one that is final.
+        # The code is less specific than the status, or contradicts a final one.
         cls = _BY_STATUS.get(shown or 0, cls)
     return cls(
         status,
@@ -184,28 +192,28 @@ def error_from_value(
         trace_id=find_trace_id(fields, headers),
         retry_after=_retry_after(headers, now),
         should_retry=False if shown in _FINAL else _should_retry(headers, status, cls),
-        body=body[:_KEPT],
+        body=body[:_MAX_BODY],
     )
 
 
 def find_trace_id(fields: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
-    """Return what the service's support asks for: from the body, else from the headers."""
+    """Return the trace id of the body, else of the headers; None if not reported."""
     inner = fields.get("error")
-    places = (fields, cast("dict[str, Any]", inner) if isinstance(inner, dict) else {})
-    for place in places:
-        found = place.get("trace_id") or place.get("request_id")
+    sources = (fields, cast("dict[str, Any]", inner) if isinstance(inner, dict) else {})
+    for source in sources:
+        found = source.get("trace_id") or source.get("request_id")
         if isinstance(found, str):
             return found
     return next((headers[name] for name in _TRACE_HEADERS if headers.get(name)), None)
 
 
 def _as_status(status: int | None, code: str | None, fields: Mapping[str, Any]) -> int | None:
-    """Find the status that an error inside a 2xx tells in words: litellm's code is ``"429"``."""
+    """Return *status*, or that in an error with status 2xx: litellm's code is ``"429"``."""
     if status is not None and not 200 <= status < 300:  # noqa: PLR2004 - a range of statuses
         return status
-    for told in (code, _text(fields.get("status"))):
-        if told and told.isdecimal() and len(told) == 3:  # noqa: PLR2004 - as 429 has
-            return int(told)
+    for text in (code, _text(fields.get("status"))):
+        if text and text.isdecimal() and len(text) == 3:  # noqa: PLR2004 - as 429 has
+            return int(text)
     return None
 
 
@@ -218,10 +226,10 @@ def _by_status(status: int | None) -> type[APIError]:
 def _should_retry(
     headers: Mapping[str, str], status: int | None, cls: type[APIError]
 ) -> bool | None:
-    told = headers.get("x-should-retry")
-    if told in {"true", "false"}:
-        return told == "true"
-    # Cloudflare's 409 and 425, and 408, are about this moment, not about this request.
+    advice = headers.get("x-should-retry")
+    if advice in {"true", "false"}:
+        return advice == "true"
+    # 408, and Cloudflare's 409 and 425, are temporary: the request itself is valid.
     return True if status in _RETRYABLE_4XX and not cls.retryable else None
 
 
@@ -237,29 +245,29 @@ def _text(value: object) -> str | None:
 
 
 def _detail(detail: object) -> str | None:
-    """Read FastAPI's ``detail``: a text, or a list of what is wrong and where."""
+    """Read FastAPI's ``detail``: a text, or a list of problems with their locations."""
     if not isinstance(detail, list):
         return _text(detail)
     problems: list[str] = []
     for problem in cast("list[Any]", detail):
         fields = cast("dict[str, Any]", problem) if isinstance(problem, dict) else {}
-        place = fields.get("loc")
-        where = ".".join(map(str, cast("list[Any]", place))) if isinstance(place, list) else ""
+        loc = fields.get("loc")
+        where = ".".join(map(str, cast("list[Any]", loc))) if isinstance(loc, list) else ""
         problems.append(": ".join(filter(None, (where, _text(fields.get("msg") or fields)))))
     return "; ".join(problems) or None
 
 
 def _describe(status: int | None, headers: Mapping[str, str], body: bytes) -> str:
-    """Say in a line what an unreadable *body* is; gateways send pages of HTML."""
-    text = body[:_KEPT].decode(errors="replace").strip()
-    if "<html" in text[:_KEPT].lower() or "html" in headers.get("content-type", ""):
+    """Describe a *body* without a message in one line; gateways send HTML pages."""
+    text = body[:_MAX_BODY].decode(errors="replace").strip()
+    if "<html" in text[:_MAX_BODY].lower() or "html" in headers.get("content-type", ""):
         title = _TITLE.search(text)
         server, ray = headers.get("server"), headers.get("cf-ray")
         source = f" from {server}" if server else ""
         source += f", ray {ray}" if ray else ""
-        name = " ".join(title[1].split())[:_SHOWN] if title else ""
-        return f"{name or _phrase(status)} (a page of HTML{source})"
-    return " ".join(text[:_SHOWN].split()) or _phrase(status)
+        name = " ".join(title[1].split())[:_MAX_MESSAGE] if title else ""
+        return f"{name or _phrase(status)} (HTML page{source})"
+    return " ".join(text[:_MAX_MESSAGE].split()) or _phrase(status)
 
 
 def _phrase(status: int | None) -> str:
@@ -268,19 +276,19 @@ def _phrase(status: int | None) -> str:
     try:
         return HTTPStatus(status or 0).phrase
     except ValueError:
-        return "the service gave no reason"
+        return "no reason given by the service"
 
 
 def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
-    """Read the seconds to wait: milliseconds win, then seconds, then a date."""
+    """Return the seconds to wait: from milliseconds, else seconds, else a date; None if invalid."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        told = headers.get(name)
-        if told is None:
+        value = headers.get(name)
+        if value is None:
             continue
         try:
-            seconds = float(told) / unit
+            seconds = float(value) / unit
         except ValueError:
-            seconds = 0.0 if now is None else _seconds_until(told, now)
+            seconds = 0.0 if now is None else _seconds_until(value, now)
         if isfinite(seconds) and seconds > 0:
             return seconds
     return None
@@ -291,7 +299,7 @@ def _seconds_until(date: str, now: float) -> float:
     from email.utils import parsedate_to_datetime
 
     try:
-        # asctime, the oldest form of a date of HTTP, names no zone and means UTC
+        # the obsolete asctime format of HTTP has no time zone: it is UTC
         return timegm(parsedate_to_datetime(date).utctimetuple()) - now
     except (ValueError, OverflowError):
         return 0.0

@@ -1,6 +1,6 @@
-"""Decoded JSON → structs, though some of it does not fit.
+"""Convert decoded JSON to structs, dropping optional fields of the wrong type.
 
-An answer that was paid for is not lost because ``created`` changed its type.
+A billed completion must not be lost because the type of ``created`` changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["convert"]
 
 _T = TypeVar("_T")
 
-_PRECIOUS = {
+_ESSENTIAL = {
     "choices",
     "message",
     "delta",
@@ -26,49 +26,55 @@ _PRECIOUS = {
     "tool_calls",
     "function",
 }
-"""Fields that carry the answer: one that does not fit is an error, not a loss."""
+"""Fields that carry the completion: a wrong type here is an error; other fields are dropped."""
 
 
 class _UnfitError(Exception):
-    """A value has not the type that it should."""
+    """A value does not fit its declared type."""
 
 
 def convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | None = None) -> _T:
-    """Make a struct of decoded JSON, leaving out the fields that do not fit.
+    """Convert decoded JSON to *cls*, dropping optional fields that do not fit.
+
+    Args:
+        fields: The decoded JSON object.
+        cls: A struct type.
+        data: The bytes that *fields* were decoded from, for the error.
+        status: HTTP status of the response, for the error; None within a stream.
 
     Raises:
-        ProtocolError: One does not fit that may not be left out.
+        ProtocolError: A required or essential field does not fit.
     """
     try:
         return msgspec.convert(fields, cls)
     except msgspec.ValidationError as error:
-        reason = f"the answer has another form ({error})"
+        reason = f"response does not match the schema: {error}"
     try:
-        return cast("_T", _salvage(fields, cls))
+        return cast("_T", _fit(fields, cls))
     except _UnfitError:
         raise ProtocolError(reason, body=data, status=status) from None
 
 
-def _salvage(value: Any, kind: Any) -> Any:
-    """Convert *value* to *kind*, leaving out the fields that do not fit."""
+def _fit(value: Any, kind: Any) -> Any:
+    """Convert *value* to *kind*, dropping optional fields that do not fit."""
     try:
-        fit = msgspec.convert(value, kind, strict=False)
+        fitted = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError:
         pass
     else:
-        if not isinstance(fit, Decimal) or fit.is_finite():
-            return fit
+        if not isinstance(fitted, Decimal) or fitted.is_finite():
+            return fitted
     if get_origin(kind) in {Union, UnionType}:
         for option in get_args(kind):
             try:
-                return _salvage(value, option)
+                return _fit(value, option)
             except _UnfitError:
                 continue
     elif get_origin(kind) is list and isinstance(value, list):
         (item,) = get_args(kind)
-        return [_salvage(entry, item) for entry in cast("list[Any]", value)]
+        return [_fit(entry, item) for entry in cast("list[Any]", value)]
     elif isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
-        return _salvage_struct(cast("dict[str, Any]", value), kind)
+        return _fit_struct(cast("dict[str, Any]", value), kind)
     elif kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     elif kind is str and isinstance(value, list):
@@ -76,21 +82,23 @@ def _salvage(value: Any, kind: Any) -> Any:
     raise _UnfitError
 
 
-def _salvage_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
+def _fit_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
     kept: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
         found = value.get(field.encode_name)
         if found is None or (found in ("", {}, False) and field.encode_name == "tool_calls"):
             continue
-        if field.name == "arguments" and not isinstance(found, str):  # a value, not its text
+        if field.name == "arguments" and not isinstance(
+            found, str
+        ):  # the arguments themselves, not their JSON text
             try:
                 found = msgspec.json.encode(found).decode()
             except RecursionError:
                 raise _UnfitError from None
         try:
-            kept[field.name] = _salvage(found, field.type)
+            kept[field.name] = _fit(found, field.type)
         except _UnfitError:
-            if field.encode_name in _PRECIOUS or field.required:
+            if field.encode_name in _ESSENTIAL or field.required:
                 raise
     try:
         return kind(**kept)
@@ -99,12 +107,12 @@ def _salvage_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
 
 
 def _joined(parts: list[Any]) -> str:
-    """Join the texts of *parts*: some servers answer in parts, as requests may be written."""
-    told = [
+    """Join the texts of *parts*: some servers return content as a list of parts."""
+    found = [
         cast("dict[str, Any]", part).get("text") if isinstance(part, dict) else part
         for part in parts
     ]
-    texts = [text for text in told if isinstance(text, str)]
+    texts = [text for text in found if isinstance(text, str)]
     if parts and not texts:
         raise _UnfitError
     return "".join(texts)

@@ -1,4 +1,4 @@
-"""Content, history and system prompt -> the messages of a request."""
+"""Build the messages of a request from content, history and system prompt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from acechat.types import (
 __all__ = ["Content", "as_sendable", "function_of", "gather_messages"]
 
 Content: TypeAlias = str | ContentPart | Mapping[str, Any]
-"""A piece of what the user says now: text, an `image`, or a part as the API's own JSON."""
+"""Content of the user message: text, an `image`, or a content part as the API's JSON."""
 
 
 _MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
@@ -34,11 +34,16 @@ _MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 def gather_messages(
     content: Sequence[Content], *, messages: Iterable[MessageLike], system: str | None
 ) -> list[MessageLike]:
-    """Put together what is sent: the system's word, the history, what the user says now.
+    """Return the messages to send: system prompt, history, and one user message of *content*.
+
+    Args:
+        content: Text and parts of the user message; empty for none.
+        messages: The history, as structs or as the API's JSON.
+        system: The system prompt; None for none.
 
     Raises:
-        ConfigurationError: There is no message, or one of them has no role.
-        TypeError: Something is no message, or no part of one.
+        ConfigurationError: There is no message, or one has no role.
+        TypeError: A message or content part has another type.
     """
     if messages == () and system is None and content:
         return [user_message(content)]
@@ -46,39 +51,46 @@ def gather_messages(
     if system is not None:
         gathered.append(SystemMessage(content=system))
     if isinstance(messages, str | Mapping):
-        raise TypeError("messages= takes a list of messages; what is said now goes before it")
+        kind = type(cast("object", messages)).__name__
+        raise TypeError(
+            f"messages= must be a list of messages, not {kind}: "
+            "the content of one user message is a positional argument"
+        )
     gathered.extend(map(as_sendable, messages))
     if content:
         gathered.append(user_message(content))
     if not gathered or (system is not None and len(gathered) == 1):
-        raise ConfigurationError(
-            'there is no message to send: chat("Hello") or chat(messages=[...])'
-        )
+        raise ConfigurationError('no message to send: call chat("Hello") or chat(messages=[...])')
     return gathered
 
 
 def user_message(content: Sequence[Content]) -> UserMessage:
-    """Make one message of what the user says now."""
+    """Return the user message with *content*."""
     if len(content) == 1 and isinstance(content[0], str):
         return UserMessage(content=content[0])
-    return UserMessage(content=[_as_part(piece) for piece in content])
+    return UserMessage(content=[_as_part(item) for item in content])
 
 
-def _as_part(piece: object) -> ContentPart:
-    if isinstance(piece, str):
-        return TextPart(piece)
-    if isinstance(piece, TextPart | ImagePart):
-        return piece
-    if isinstance(piece, Mapping) and "type" in piece:
-        return cast("ContentPart", piece)  # the API's own JSON, sent as it is
-    a_message = isinstance(piece, (*_MESSAGES, Mapping))
-    hint = "a message goes into messages=[...]" if a_message else "use image(...) for pictures"
-    kind: str = type(cast("object", piece)).__name__
-    raise TypeError(f"what is said must be str or parts, not {kind}: {hint}")
+def _as_part(item: object) -> ContentPart:
+    if isinstance(item, str):
+        return TextPart(item)
+    if isinstance(item, TextPart | ImagePart):
+        return item
+    if isinstance(item, Mapping) and "type" in item:
+        return cast("ContentPart", item)  # the API's own JSON, sent unchanged
+    are_messages = isinstance(item, (*_MESSAGES, Mapping, list))
+    hint = "messages go to messages=[...]" if are_messages else "use image(...) for images"
+    kind: str = type(cast("object", item)).__name__
+    raise TypeError(f"content must be str or content parts, not {kind}: {hint}")
 
 
 def as_sendable(message: Any) -> MessageLike:
-    """Return *message* as the service takes it."""
+    """Return *message* in the form that the service accepts.
+
+    Raises:
+        ConfigurationError: It has no role.
+        TypeError: It is neither a message struct nor a mapping.
+    """
     if isinstance(message, AssistantMessage) and message.tool_calls:
         calls = [_as_sendable_call(call) for call in message.tool_calls]
         return msgspec.structs.replace(message, tool_calls=calls)
@@ -90,8 +102,8 @@ def as_sendable(message: Any) -> MessageLike:
     fields: Mapping[str, Any] = cast("Mapping[str, Any]", message)
     role = fields.get("role")
     if not isinstance(role, str) or not role:
-        raise ConfigurationError(f"a message has no role: {str(fields)[:80]}")
-    if role == "developer":  # Claude knows no such role (contract, 1.3)
+        raise ConfigurationError(f"message has no role: {str(fields)[:80]}")
+    if role == "developer":  # no Claude model supports it (docs/api.md#messages)
         return {**fields, "role": "system"}
     if fields.get("tool_calls"):
         return {**fields, "tool_calls": [_as_sendable_call(call) for call in fields["tool_calls"]]}
@@ -99,9 +111,10 @@ def as_sendable(message: Any) -> MessageLike:
 
 
 def _as_sendable_call(call: Any) -> Any:
-    """Make arguments an object: the service skips any others, and the call with them (1.3).
+    """Return *call* with arguments that are a JSON object.
 
-    Then the result answers a call that nobody made, and the model never hears what was wrong.
+    The service skips a call with any other (docs/api.md#messages). The tool's result would then
+    belong to no call, and the model would not learn of its error.
     """
     if isinstance(call, ToolCall):
         return call if is_object(call.function.arguments) else without_arguments(call)
@@ -109,14 +122,14 @@ def _as_sendable_call(call: Any) -> Any:
         return cast("object", call)
     entry = cast("Mapping[str, Any]", call)
     function = function_of(entry)
-    told: Any = function.get("arguments")
-    if not function or (isinstance(told, str) and is_object(told)):
+    given: Any = function.get("arguments")
+    if not function or (isinstance(given, str) and is_object(given)):
         return entry
-    sendable = encode(cast("dict[str, Any]", told)).decode() if isinstance(told, dict) else "{}"
+    sendable = encode(cast("dict[str, Any]", given)).decode() if isinstance(given, dict) else "{}"
     return {**entry, "function": {**function, "arguments": sendable}}
 
 
 def function_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the function of a tool or of a call; nothing where there is none."""
+    """Return the ``function`` object of a tool or tool call; empty if there is none."""
     function: Any = entry.get("function")
     return cast("Mapping[str, Any]", function) if isinstance(function, Mapping) else {}

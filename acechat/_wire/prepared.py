@@ -30,14 +30,14 @@ class PreparedRequest:
         self._token = token
 
     def json(self) -> dict[str, Any]:
-        """Return the body, decoded."""
+        """Return the decoded body."""
         return cast("dict[str, Any]", self.request.json())
 
     def curl(self) -> str:
-        """Return a command line that sends the request.
+        """Return a shell command that sends the request.
 
-        The token stands in it as ``$ACEDATACLOUD_API_TOKEN``, for the shell to fill in; as ``***``
-        where it is in a message or a header of your own, which stand in it as they are otherwise.
+        The token appears as ``$ACEDATACLOUD_API_TOKEN``, which the shell expands, and as ``***`` if
+        a message or a header of the caller contains it. All other content is included unchanged.
         """
         request, token = self.request, self._token
         lines = [

@@ -1,4 +1,4 @@
-"""Build the HTTP request of a chat from options and configuration."""
+"""Build the HTTP request of a chat from its options and the client's configuration."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ __all__ = [
     "build_request",
     "build_template",
     "reads_as_stream",
-    "thinks",
+    "uses_reasoning",
 ]
 
 
 class HTTPRequest(Struct, frozen=True, kw_only=True):
-    """One request, without the token and whatever else is the same for all."""
+    """One request, without the headers common to all requests (the token among them)."""
 
     method: str
     path: str
-    """After the API's root, with its slash."""
+    """Appended to the API's root URL; begins with a slash."""
 
     body: bytes | bytearray | None = None
-    """JSON; of a large request, a bytearray."""
+    """JSON, as a bytearray if it contains large images; None for a request without a body."""
 
     headers: dict[str, str] = {}
-    """Additional ones."""
+    """Additional headers of this request."""
 
     def json(self) -> Any:
-        """Return the body, decoded; None for a request without one."""
+        """Return the decoded body; None for a request without one."""
         return None if self.body is None else msgspec.json.decode(self.body)
 
     def with_json(self, fields: Mapping[str, Any]) -> HTTPRequest:
@@ -48,12 +48,12 @@ class HTTPRequest(Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, body=encode(fields))
 
     def with_headers(self, headers: Mapping[str, str]) -> HTTPRequest:
-        """Return a copy with more headers; they win."""
+        """Return a copy with additional *headers*, which replace those of the same name."""
         return msgspec.structs.replace(self, headers=self.headers | dict(headers))
 
 
 def build_request(path: str, body: Mapping[str, Any]) -> HTTPRequest:
-    """Write a request that posts *body* as JSON."""
+    """Build a POST request with the JSON of *body*."""
     return HTTPRequest(method="POST", path=path, body=encode(body))
 
 
@@ -63,40 +63,40 @@ _OPTIONS = ChatOptions.__optional_keys__
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
-_LONGEST_AT_ONCE = 4096
-"""Tokens that an answer may have and still come at once. Cloudflare gives up on a silent service
-after 100 s (524; contract, 6), in which a model that writes 128,000 tokens per hour, as Anthropic's
-own client assumes (https://github.com/anthropics/anthropic-sdk-python), writes 3,556."""
+_MAX_UNSTREAMED_TOKENS = 4096
+"""Maximum *max_tokens* of a completion that is not streamed internally. Proxies cut connections
+that are silent for 100 s (docs/api.md#long-calls). In that time a model writes 3,556 tokens at the
+rate of 128,000 per hour that https://github.com/anthropics/anthropic-sdk-python assumes."""
 
 
-_ALWAYS_THINKING = ("claude-fable-5", "claude-opus-5")
-"""How the names begin of models that think unless told otherwise (contract, 1.4)."""
+_REASONING_MODELS = ("claude-fable-5", "claude-opus-5")
+"""Prefixes of models that reason by default (docs/api.md#models)."""
 
 
-_MAKE_IT_THINK = ("reasoning_effort", "reasoning", "thinking")
+_REASONING_FIELDS = ("reasoning_effort", "reasoning", "thinking")
 
 
 class RequestTemplate(Struct, frozen=True):
-    """How an answer is asked for, whatever is said; requests of one run have it in common."""
+    """A chat request without its messages; shared by the requests of one run."""
 
     model: str
 
     fields: dict[str, Any]
-    """Of the request's body, all but *model* and *messages*; what stands here wins."""
+    """The other fields of the body. A *model* or *messages* in it replaces the one above."""
 
     stream: bool
-    """Whether the answer comes as a stream."""
+    """True to request a stream."""
 
     headers: dict[str, str]
     timeout: Timeout
     retries: RetryPolicy
 
     def request(self, messages: Sequence[MessageLike]) -> HTTPRequest:
-        """Write the request that says *messages*.
+        """Build the request with *messages*.
 
         Raises:
-            ConfigurationError: Something in it cannot be sent.
-            TypeError: Something in it is no JSON.
+            ConfigurationError: JSON cannot represent a number or text in it.
+            TypeError: JSON cannot represent an object in it.
         """
         body = {"model": self.model, "messages": messages} | self.fields
         return HTTPRequest(
@@ -104,7 +104,7 @@ class RequestTemplate(Struct, frozen=True):
         )
 
     def with_field(self, name: str, value: object) -> RequestTemplate:
-        """Return a copy with one field of the body told otherwise."""
+        """Return a copy with the field *name* of the body set to *value*."""
         return msgspec.structs.replace(self, fields=self.fields | {name: value})
 
 
@@ -140,12 +140,12 @@ def build_template(
     if extra_body:
         if "stream" in extra_body:
             raise ConfigurationError(
-                "extra_body must not hold 'stream': chat() and stream() set it"
+                "extra_body must not contain 'stream': call chat() or stream() instead"
             )
         fields.update(extra_body)
     if stream is None:
         stream = reads_as_stream(config.streaming, str(fields.get("model", model)), fields)
-        if stream:  # a plain answer always tells its usage; a stream may wait to be asked
+        if stream:  # a response that is not streamed always reports it
             fields = {"stream_options": {"include_usage": True}} | fields
     if stream:
         fields = {"stream": True} | fields
@@ -164,22 +164,22 @@ def build_template(
 
 
 def reads_as_stream(streaming: Streaming, model: str, options: Mapping[str, Any]) -> bool:
-    """Whether the answer of a `chat` is to come as a stream, which no idle gateway cuts.
+    """Return True if `chat` is to request a stream, whose connection no idle proxy cuts.
 
-    With ``"auto"``: if the model thinks before it writes, or may write for long.
+    With ``"auto"``: if the model reasons first, or *max_tokens* permits a long completion.
     """
     if streaming != "auto":
         return streaming == "always"
     limit = options.get("max_tokens") or options.get("max_completion_tokens") or 0
-    long = isinstance(limit, int | float) and limit > _LONGEST_AT_ONCE
-    return long or thinks(model, options)
+    long = isinstance(limit, int | float) and limit > _MAX_UNSTREAMED_TOKENS
+    return long or uses_reasoning(model, options)
 
 
-def thinks(model: str, options: Mapping[str, Any]) -> bool:
-    """Whether *model* thinks before it writes, as far as a request tells (contract, 1.2, 1.4)."""
-    if model.endswith("-thinking") or model.startswith(_ALWAYS_THINKING):
+def uses_reasoning(model: str, options: Mapping[str, Any]) -> bool:
+    """Return True if *model* reasons before it writes, judged by its name and *options*."""
+    if model.endswith("-thinking") or model.startswith(_REASONING_MODELS):
         return True
-    return bool(options) and any(options.get(name) is not None for name in _MAKE_IT_THINK)
+    return bool(options) and any(options.get(name) is not None for name in _REASONING_FIELDS)
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,7 +191,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
             checked[name] = value
     if "max_tokens" in checked and "max_completion_tokens" in checked:
         raise ConfigurationError(
-            "max_tokens and max_completion_tokens are two names for one limit: give max_tokens"
+            "max_tokens and max_completion_tokens set the same limit: pass max_tokens only"
         )
     if "tools" in checked and not isinstance(checked["tools"], msgspec.Raw):
         checked["tools"] = [as_sendable_tool(tool) for tool in checked["tools"]]
@@ -204,14 +204,14 @@ def _unknown_option(name: str) -> str:
     if name == "stream":
         return "chat() does not take stream=: call client.stream(...) instead"
     close = get_close_matches(name, _OPTIONS, 1)
-    hint = f"did you mean {close[0]!r}?" if close else "acechat knows no such option."
-    return f"unknown option {name!r}: {hint} Fields that acechat lacks go through extra_body="
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown option {name!r}: {hint}Other fields of the request go to extra_body="
 
 
 def as_sendable_tool(tool: Mapping[str, Any] | msgspec.Raw) -> Mapping[str, Any] | msgspec.Raw:
-    """Complete the JSON of a tool: the service drops one whose parameters are no object (1.2).
+    """Add missing ``parameters`` to the JSON of a tool, which the service would drop otherwise.
 
-    Functions are JSON already, by `acechat._tools.tool.write_functions`.
+    See docs/api.md#request-fields. Functions are JSON already (`acechat._tools.tool`).
     """
     if isinstance(tool, msgspec.Raw):
         return tool

@@ -1,13 +1,14 @@
-"""Server-sent events, without I/O: bytes cut anywhere → the data of whole events.
+"""Decode server-sent events from bytes split at any position, without I/O.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
-Lines end at LF, CR LF or CR and nowhere else: U+2028 and its kin, at which ``str.splitlines``
-splits, are text. Bytes stay bytes; who decodes them decides about broken UTF-8.
+Lines end at LF, CR LF or CR and nowhere else: U+2028 and the other characters at which
+``str.splitlines`` splits are text. Event data stays bytes; the consumer decodes it.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from io import BytesIO
 
 from acechat.errors import ProtocolError
@@ -20,8 +21,34 @@ _MAX_RETRY_DIGITS = 18
 _MAX_STRAY_LINES = 200
 
 
+class _State(Enum):
+    """The parser that reads the next bytes.
+
+    The fast path takes the form that chat services send, ``data: …`` LF LF per event, and splits
+    it with ``BytesIO.readlines``, in C. All other bytes go to the strict parser, which follows the
+    standard line by line.
+
+    Transitions, each after one call of `SSEDecoder.feed`::
+
+        BETWEEN_EVENTS -> IN_EVENT        the bytes end within an event of the usual form
+        IN_EVENT       -> BETWEEN_EVENTS  the event is complete
+        either         -> STRICT          a CR, or a line other than ``data: …``, arrived; the bytes
+                                          of the unfinished event are parsed again
+        STRICT         -> BETWEEN_EVENTS  no event or line is unfinished, no event id is set (it
+                                          applies to all later events), and no stray line was kept
+    """
+
+    BETWEEN_EVENTS = 0
+    IN_EVENT = 1
+    STRICT = 2
+
+
+# Names of the module: to look up a member in its class takes longer, for each read.
+_BETWEEN_EVENTS, _IN_EVENT, _STRICT = _State
+
+
 class Event(bytes):
-    """The data of an event that the strict parser found, with the rest of it.
+    """The data of an event from the strict parser, with its type and id.
 
     The fast path returns plain `bytes` instead: an event of type ``"message"`` without an id.
     """
@@ -31,60 +58,56 @@ class Event(bytes):
 
 
 class SSEDecoder:
-    """Feed it bytes as they arrive; get the data of each event that they complete.
-
-    Two ways through. Chat services write an event as one ``data: `` line and an empty one, both
-    ended by LF: such bytes are split by ``BytesIO.readlines``, in C. Whatever is not of that form
-    goes to the strict parser, until an event has ended and no id was set.
+    """Incremental decoder: `feed` takes bytes and returns the data of each completed event.
 
     Args:
-        max_event_bytes: The most bytes that one event may have.
+        max_event_bytes: Maximum size of one event, in bytes.
 
     Raises:
-        ProtocolError: An event is longer. The decoder is of no use after that.
+        ProtocolError: By `feed` and `unfinished`, if an event is longer. The decoder must not be
+            used after that.
     """
 
     __slots__ = ("_after_cr", "_begun", "_data", "_id", "_max", "_new_id", "_parts", "_size",
-                 "_stray", "_strict", "_tail", "_type", "last_event_id", "retry", "stray",
-                 "stray_after", "whole")  # fmt: skip
+                 "_state", "_stray_size", "_tail", "_type", "completed", "last_event_id", "retry",
+                 "stray", "stray_after")  # fmt: skip
 
     def __init__(self, max_event_bytes: int = 16 * 2**20) -> None:
         self.last_event_id = ""
         """The id of the last event that had one."""
 
         self.retry: int | None = None
-        """Milliseconds that the server last asked to wait before reconnecting."""
+        """The last reconnection time that the server sent, in milliseconds; None if none."""
 
         self.stray: list[bytes] = []
-        """Lines since a bare ``{``, which belong to no event: new-api writes its errors so."""
+        """Lines outside of events, from the first that begins with ``{``: some gateways send
+        errors as bare JSON (docs/api.md#streams)."""
 
         self.stray_after: list[int] = []
-        """For each of them, how many events of its read came before it."""
+        """For each stray line, the number of events of the same read before it."""
 
-        self.whole: list[bytes] = []
-        """What the last read held before an event that is too long."""
+        self.completed: list[bytes] = []
+        """Events of the last read by the strict parser, those before a too long event included."""
 
+        self._state = _BETWEEN_EVENTS
         self._max = max_event_bytes
-        self._parts: list[bytes] = []  # of an unfinished event (fast) or line (strict)
+        self._parts: list[bytes] = []  # of the unfinished event (IN_EVENT) or line (STRICT)
         self._size = 0  # bytes of the unfinished event
-        self._tail = 0  # bytes of its unfinished line (strict)
-        self._stray = 0  # bytes of the stray lines
-        self._strict = False
-        self._begun = False  # past the place where a BOM may stand
-        self._after_cr = False  # an LF that comes now belongs to a CR before it
+        self._tail = 0  # bytes of its unfinished line (STRICT)
+        self._stray_size = 0  # bytes of the stray lines
+        self._begun = False  # the first line was read: no BOM may follow
+        self._after_cr = False  # a CR ended the last read: an LF now belongs to it
         self._data: list[bytes] = []
         self._type = b""
         self._id = b""
         self._new_id = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next *data* and return the data of the events that are whole now."""
-        if self._strict:
-            return self._parse(data)
+        """Decode the next *data*; return the data of the events that it completes."""
         size = len(data)
-        # Exactly one event: what a live stream delivers per read.
+        # Exactly one event: the content of most reads of a live stream.
         if (
-            not self._parts
+            self._state is _BETWEEN_EVENTS
             and data[:6] == _PREFIX
             and data.find(b"\n") == size - 2
             and data[-1:] == b"\n"
@@ -93,20 +116,22 @@ class SSEDecoder:
         ):
             self._begun = True
             return [data[6:-2]]
-        return self._feed_many(data)
+        return self._parse(data) if self._state is _STRICT else self._feed_many(data)
 
     def _feed_many(self, data: bytes) -> list[bytes]:
+        """Decode any number of events of the usual form, or switch to the strict parser."""
         if b"\r" in data:
             return self._go_strict(data)
         end = data.rfind(b"\n\n") + 2
-        if end == 1:  # not found, unless it is cut in two
+        if end == 1:  # not found, unless two reads share it
             end = int(data[:1] == b"\n" and bool(self._parts) and self._parts[-1][-1:] == b"\n")
             if not end:
-                if self._size + len(data) > self._max or not self._may_go_on(data):
+                if self._size + len(data) > self._max or not self._may_continue(data):
                     return self._go_strict(data)
                 self._size += len(data)
                 if data:
                     self._parts.append(data)
+                    self._state = _IN_EVENT
                 return []
         if self._parts:
             block, rest = b"".join([*self._parts, data[:end]]), data[end:]
@@ -125,10 +150,11 @@ class SSEDecoder:
         self._begun = True
         self._parts = [rest] if rest else []
         self._size = len(rest)
+        self._state = _IN_EVENT if rest else _BETWEEN_EVENTS
         return events
 
-    def _may_go_on(self, data: bytes) -> bool:
-        """Whether the unfinished event may still be of the usual form with *data*."""
+    def _may_continue(self, data: bytes) -> bool:
+        """Return True if the unfinished event, with *data*, may still be of the usual form."""
         if not self._parts:
             return _may_begin(data)
         return not data or (self._parts[-1][-1:] != b"\n" and _is_one_line(data))
@@ -137,10 +163,11 @@ class SSEDecoder:
         data = b"".join([*self._parts, data])
         self._parts = []
         self._size = 0
-        self._strict = True
+        self._state = _STRICT
         return self._parse(data)
 
     def _parse(self, data: bytes) -> list[bytes]:
+        """Decode *data* line by line, as the standard defines it."""
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")
@@ -149,35 +176,28 @@ class SSEDecoder:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = data.split(b"\n")
         tail = lines.pop()
-        events = self.whole = []
-        for line in lines:
+        events = self.completed = []
+        for part in lines:
+            line = part
             if self._parts:
-                self._parts.append(line)
-                whole = b"".join(self._parts)
+                self._parts.append(part)
+                line = b"".join(self._parts)
                 self._parts = []
-            else:
-                whole = line
             self._tail = 0
             if not self._begun:
                 self._begun = True
-                whole = whole.removeprefix(_BOM)
-            if whole:
-                self._field(whole)
+                line = line.removeprefix(_BOM)
+            if line:
+                self._field(line)
             else:
                 self._dispatch(events)
         if tail:
             self._tail += len(tail)
             self._check(self._size + self._tail)
             self._parts.append(tail)
-        self._strict = bool(
-            self._parts
-            or self._data
-            or self._type
-            or self._id
-            or self.last_event_id
-            or self._after_cr
-            or self.stray
-        )
+        unfinished = self._parts or self._data or self._type or self._after_cr
+        if not (unfinished or self._id or self.last_event_id or self.stray):
+            self._state = _BETWEEN_EVENTS
         return events
 
     def _field(self, line: bytes) -> None:
@@ -200,17 +220,18 @@ class SSEDecoder:
             self._keep_stray(line)
 
     def _keep_stray(self, line: bytes) -> None:
-        """Keep a line that belongs to no event, unless there are too many: they are no event."""
+        """Keep a line outside of events, within limits: a page of HTML must not fill memory."""
         self._check(len(line))
-        size = self._stray + len(line)
+        size = self._stray_size + len(line)
         if len(self.stray) < _MAX_STRAY_LINES and size <= self._max:
             self.stray.append(line)
-            self.stray_after.append(len(self.whole))
-            self._stray = size
+            self.stray_after.append(len(self.completed))
+            self._stray_size = size
 
     def _dispatch(self, events: list[bytes]) -> None:
+        """End the event at an empty line, and append it to *events* if it has data."""
         self._size = 0
-        if self._new_id:  # an id holds for all events after it: decoded once, not for each
+        if self._new_id:  # an id applies to all later events: decoded once, not for each
             self._new_id = False
             self.last_event_id = self._id.decode(errors="replace")
         if self._data:
@@ -223,9 +244,9 @@ class SSEDecoder:
         self._type = b""
 
     def unfinished(self) -> bytes | None:
-        """Return the data of the event that the end of the stream cut off, None if there is none.
+        """Return the data of the event that the end of the stream truncated; None if none.
 
-        The standard drops such an event. Call this once, at the end.
+        The standard drops such an event. Call this once, at the end of the stream.
         """
         events = self._go_strict(b"" if self._after_cr else b"\n")
         self._dispatch(events)
@@ -233,13 +254,13 @@ class SSEDecoder:
 
     def _check(self, size: int) -> None:
         if size > self._max:
-            raise ProtocolError(f"an event of the stream is longer than {self._max} bytes")
+            raise ProtocolError(f"stream event is longer than {self._max} bytes (max_event_bytes)")
 
 
 def _may_begin(data: bytes) -> bool:
-    """Whether *data*, in which no event ends, may be how an event of the usual form begins.
+    """Return True if *data*, in which no event ends, may begin an event of the usual form.
 
-    The lines of anything else count at once: a bare error need not be followed by an empty one.
+    Any other line is parsed at once: a bare error may arrive without an empty line after it.
     """
     return data[:6] == _PREFIX[: len(data)] and _is_one_line(data)
 

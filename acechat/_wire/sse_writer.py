@@ -1,7 +1,7 @@
-"""A stream, told again to whoever reads it from us: events in, bytes out, without I/O.
+"""Encode a received stream as server-sent events for another reader, without I/O.
 
-What is written is what OpenAI's clients read: ``data: {…}``, an empty line, and ``data: [DONE]`` at
-the end of a whole answer.
+The format is that of OpenAI's API: ``data: {…}`` and an empty line per event, and ``data: [DONE]``
+at the end of a complete stream.
 """
 
 from __future__ import annotations
@@ -24,50 +24,55 @@ from acechat.errors import (
 __all__ = ["DONE", "KEEP_ALIVE", "encode_error", "encode_events", "headers_of"]
 
 DONE = b"data: [DONE]\n\n"
-"""Follows a whole answer, and nothing else."""
+"""Ends a complete stream, and only that."""
 
 KEEP_ALIVE = b": keep-alive\n\n"
-"""A comment, which readers skip."""
+"""A comment: SSE readers skip it, proxies see traffic."""
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",  # nginx would keep the events until it has a page full of them
+    "X-Accel-Buffering": "no",  # otherwise nginx buffers events until a page is full
 }
 
 
 def headers_of(trace_id: str | None) -> Mapping[str, str]:
-    """Return the headers of a response that tells a stream."""
+    """Return the headers of the event-stream response.
+
+    A *trace_id* that is not printable ASCII is left out.
+    """
     if trace_id and trace_id.isascii() and trace_id.isprintable():
         return {**_HEADERS, "X-Trace-Id": trace_id}
     return _HEADERS
 
 
 def encode_events(events: Iterable[bytes], token: Token) -> bytes:
-    """Return *events* as they go over the wire, each with the very data that came.
+    """Encode *events* with their data unchanged but for the token.
 
     Args:
-        events: The data of each.
-        token: Is taken out, should the service echo it.
+        events: The data of each event.
+        token: Masked in the output, in case the service echoes it.
     """
-    told = [b"data: %s\n\n" % data.replace(b"\n", b"\ndata: ") for data in events if data.strip()]
-    return token.redact(b"".join(told))
+    encoded = [
+        b"data: %s\n\n" % data.replace(b"\n", b"\ndata: ") for data in events if data.strip()
+    ]
+    return token.redact(b"".join(encoded))
 
 
 def encode_error(error: AceChatError) -> bytes:
-    """Return the event that tells *error*, in OpenAI's words.
+    """Encode *error* as an ``error`` event in OpenAI's format.
 
-    It holds the service's own sentence, code and trace id, and nothing of the bodies: they are
-    between the service and us.
+    It contains the service's message, code and trace id, but no part of the request or response
+    body, which may be confidential.
     """
-    told = {
+    fields = {
         "message": _message(error),
         "type": "upstream_error",
         "param": None,
         "code": _code(error),
         "trace_id": error.trace_id,
     }
-    return b"event: error\ndata: %s\n\n" % msgspec.json.encode({"error": told})
+    return b"event: error\ndata: %s\n\n" % msgspec.json.encode({"error": fields})
 
 
 def _message(error: AceChatError) -> str:

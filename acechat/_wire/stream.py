@@ -1,4 +1,7 @@
-"""One streamed completion without I/O: SSE bytes -> deltas, and the rules of its end."""
+"""Decode one streamed completion without I/O: SSE bytes -> deltas, and the end-of-stream rules.
+
+The format, its variants and the rules: docs/api.md#streams.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import msgspec
 
 from acechat._wire.accumulator import ChatCompletionAccumulator, as_chunk
-from acechat._wire.decode import UNREADABLE, decode_chunk, decode_plain_chunk
+from acechat._wire.decode import DECODE_ERRORS, decode_chunk, decode_plain_chunk
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.error_response import find_trace_id
 from acechat._wire.sse import SSEDecoder
@@ -19,20 +22,32 @@ __all__ = ["ChatStreamProtocol"]
 
 _DONE = b"[DONE]"
 
-
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 class ChatStreamProtocol:
-    """Feed bytes, get deltas, learn how it ended.
+    """Protocol of one stream: takes bytes of the body, returns deltas, and checks how it ends.
 
-    An error inside the stream does not hide what came before it: `receive_data` returns that, and
-    leaves the error in *failure*.
+    `receive_data` returns the deltas that precede an error and stores the error in *failure*, so
+    that content received in the same read is not lost.
+
+    The state is given by *done* and *failure*, of which at most one is set::
+
+        OPEN    neither   -> DONE    ``[DONE]``, also without its empty line at the end of the
+                                     body, or a completion that was not streamed
+                          -> FAILED  an error event or a bare error; data that cannot be decoded
+                                     or exceeds a limit; an end of the body before each choice
+                                     has a finish reason
+        DONE    *done*    final: later data is counted in *received* and otherwise ignored
+        FAILED  *failure* final: as above; `receive_eof` raises the error
+
+    A body that ends in OPEN after each choice has a finish reason is complete as well.
 
     Args:
         headers: Of the response, names in lower case.
-        max_event_bytes: The most bytes that one event may have, or several that say nothing.
-        max_response_bytes: The most bytes that all of it may have; None for no limit.
+        max_event_bytes: Maximum size in bytes of one event, and of consecutive events without
+            content.
+        max_response_bytes: Maximum size of the body in bytes; None for no limit.
     """
 
     __slots__ = ("_accumulator", "_events", "_headers", "_max_event_bytes", "_max_response_bytes",
@@ -46,28 +61,28 @@ class ChatStreamProtocol:
         max_response_bytes: int | None = None,
     ) -> None:
         self.done = False
-        """Whether ``[DONE]`` was seen; nothing that follows counts."""
+        """True once ``[DONE]`` was received."""
 
         self.failure: AceChatError | None = None
-        """What made the stream useless."""
+        """The error that ended the stream; None if there was none."""
 
         self.content = False
-        """Whether anything was said."""
+        """True once a delta with content arrived (text, reasoning, refusal or a tool call)."""
 
         self.received = 0
-        """Bytes."""
+        """Size in bytes of the data received."""
 
         self.chunks = 0
-        """Events that had data."""
+        """Number of events with data."""
 
         self.trace_id: str | None = find_trace_id({}, headers)
-        """What the service's support asks for."""
+        """Identifies the request to the service's support; None if not reported."""
 
         self.silent: list[bytes] = []
-        """Events that say nothing, since the last that did."""
+        """Events without content since the last one with content."""
 
-        self._strays = 0  # lines outside of events that were looked at
-        self._silent_size = 0  # bytes
+        self._strays = 0  # number of stray lines already checked for an error
+        self._silent_size = 0  # bytes of *silent*
         self._max_event_bytes = max_event_bytes
         self._max_response_bytes = max_response_bytes
         self._headers = headers
@@ -75,23 +90,23 @@ class ChatStreamProtocol:
         self._accumulator = ChatCompletionAccumulator()
 
     def receive_data(self, data: bytes) -> DeltaBatch:
-        """Take the next *data* of the body; return what it says.
+        """Decode the next *data* of the body; return its deltas.
 
-        Events that say nothing come with the next that does, or with the end.
+        Events without content are returned with the next event that has some, or at the end.
         """
         self.received += len(data)
         if self.done or self.failure is not None:
             return DeltaBatch([], [])
-        most = self._max_response_bytes
-        if most is not None and self.received > most:
-            self.failure = _too_long("the answer", most, "max_response_bytes")
+        limit = self._max_response_bytes
+        if limit is not None and self.received > limit:
+            self.failure = _too_long("response is", limit, "max_response_bytes")
             return DeltaBatch([], [])
         deltas: list[Delta] = []
         too_long: ProtocolError | None = None
         try:
             events = self._events.feed(data)
         except ProtocolError as error:
-            events, too_long = self._events.whole, error
+            events, too_long = self._events.completed, error
         if self._events.stray:
             events = self._add_around_strays(events, deltas)
         else:
@@ -111,20 +126,26 @@ class ChatStreamProtocol:
         self._silent_size += sum(map(len, events))
         if self._silent_size > self._max_event_bytes:
             limit = self._max_event_bytes
-            self.failure = self.failure or _too_long("what says nothing", limit, "max_event_bytes")
+            self.failure = self.failure or _too_long(
+                "consecutive events without content are", limit, "max_event_bytes"
+            )
 
     def _take_silent(self) -> list[bytes]:
         silent, self.silent, self._silent_size = self.silent, [], 0
         return silent
 
     def _add(self, events: list[bytes], deltas: list[Delta]) -> list[bytes]:
-        """Add *events* to what was told, and what they say to *deltas*; return those that count."""
+        """Accumulate *events* and append their deltas to *deltas*.
+
+        Returns:
+            The events before the end or failure of the stream.
+        """
         add = self._accumulator.add
         for event in events:
             chunk: ChatCompletionChunk | None
             try:
                 chunk = decode_plain_chunk(event)
-            except UNREADABLE:
+            except DECODE_ERRORS:
                 chunk = None
             if chunk is None or chunk.error is not None or not chunk.choices:
                 if event.strip() == _DONE:
@@ -139,24 +160,24 @@ class ChatStreamProtocol:
         return events
 
     def _add_around_strays(self, events: list[bytes], deltas: list[Delta]) -> list[bytes]:
-        """Add *events* as `_add` does, and read each new stray line where it stood among them.
+        """Do as `_add`, and check each new stray line at its position among *events*.
 
-        So it makes no difference whether the network cut them apart.
+        The result is thereby independent of where the network split the bytes.
         """
         counted: list[bytes] = []
         start = 0
         for number in range(self._strays, len(self._events.stray)):
-            place = self._events.stray_after[number]
-            counted += self._add(events[start:place], deltas)
-            start = place
+            position = self._events.stray_after[number]
+            counted += self._add(events[start:position], deltas)
+            start = position
             if not self.done and self.failure is None:
-                self._read_strays(number + 1)
+                self._check_strays(number + 1)
             if self.done or self.failure is not None:
                 return counted
         return counted + self._add(events[start:], deltas)
 
-    def _read_strays(self, count: int) -> None:
-        """Note what a bare JSON object says, if the first *count* lines make it whole (2.4)."""
+    def _check_strays(self, count: int) -> None:
+        """Fail if the first *count* stray lines are a complete JSON error (docs/api.md#streams)."""
         self._strays = count
         lines = self._events.stray[:count]
         if not lines[-1].rstrip().endswith(b"}"):
@@ -164,7 +185,7 @@ class ChatStreamProtocol:
         try:
             decode_chunk(b"\n".join(lines), self._headers)
         except ProtocolError:
-            return  # not whole yet
+            return  # not complete yet
         except AceChatError as error:
             self.failure = error
 
@@ -176,7 +197,7 @@ class ChatStreamProtocol:
             return None
 
     def receive_completion(self, completion: ChatCompletion) -> DeltaBatch:
-        """Take a whole answer, which some gateways send although a stream was asked for."""
+        """Accept a completion that was not streamed: some gateways ignore ``"stream": true``."""
         deltas: list[Delta] = []
         chunk = as_chunk(completion)
         event = _encoder.encode(chunk)
@@ -187,31 +208,31 @@ class ChatStreamProtocol:
         return DeltaBatch(deltas, [event])
 
     def receive_eof(self) -> DeltaBatch:
-        """Note that the body has ended, cleanly; return the last events, which say nothing.
+        """Check the stream at the end of its body; return the remaining events without content.
 
         Raises:
-            AceChatError: What made the stream useless, if that is known only now.
-            StreamTruncatedError: It ended before the answer did.
+            AceChatError: The stream failed, see *failure*.
+            StreamTruncatedError: The body ended before the completion did.
         """
         if self.failure is None and not self.done:
-            self.failure = self._find_cut()
+            self.failure = self._check_end()
         if self.failure is not None:
             raise self.failure
         return DeltaBatch([], self._take_silent())
 
-    def _find_cut(self) -> AceChatError | None:
-        """Look whether the answer is whole, now that nothing more comes; return what is wrong."""
+    def _check_end(self) -> AceChatError | None:
+        """Return the error of a stream that ended in OPEN; None if the completion is complete."""
         unfinished = self._events.unfinished()
         for number in range(self._strays, len(self._events.stray)):
-            self._read_strays(number + 1)
+            self._check_strays(number + 1)
             if self.failure is not None:
                 return self.failure
         if unfinished is not None and unfinished.strip() == _DONE:
-            # The source document prints the end without its blank line; nothing else gets mercy.
+            # The vendor's guide shows [DONE] without its empty line; other events must be complete.
             self.done = True
         elif self._events.stray:
             stray = b"\n".join(self._events.stray)
-            return ProtocolError("the stream ended in something that is no event", body=stray)
+            return ProtocolError("the stream ended with lines that belong to no event", body=stray)
         elif not self._accumulator.finished:
             return StreamTruncatedError(
                 "the stream ended", chunks=self.chunks, received=self.received
@@ -220,23 +241,22 @@ class ChatStreamProtocol:
 
     @property
     def usage(self) -> Usage | None:
-        """What the service told so far; it comes last."""
+        """The usage; None if not reported (so far: the service sends it last)."""
         return self._accumulator.usage
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the first choice ended; None before that."""
+        """The finish reason of the first choice; None before it ends."""
         return self._accumulator.finish_reason
 
     def completion(self) -> ChatCompletion:
-        """Return what was told so far."""
+        """Return the completion as received so far."""
         return self._accumulator.completion()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was told so far, fields included that acechat does not know."""
+        """Return the JSON of the completion so far, with fields that acechat does not know."""
         return self._accumulator.to_dict()
 
 
-def _too_long(what: str, most: int, limit: str) -> ProtocolError:
-    """Make the error of what would fill the memory."""
-    return ProtocolError(f"{what} is longer than {most} bytes ({limit})")
+def _too_long(subject: str, limit: int, setting: str) -> ProtocolError:
+    return ProtocolError(f"{subject} longer than {limit} bytes ({setting})")

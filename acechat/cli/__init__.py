@@ -1,4 +1,4 @@
-"""``acechat``, the command."""
+"""The ``acechat`` command."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _EXTRA = {"click", "markdown_it", "platformdirs", "prompt_toolkit", "rich"}
 def main() -> None:
     """Run the command line and exit.
 
-    Exit codes: 0; 1 the service or the network refused; 2 wrong usage; 130 Ctrl-C, 143 SIGTERM, 129
-    a terminal that was closed.
+    Exit codes: 0 success; 1 an error of the service, the network or the system; 2 wrong usage or
+    configuration; 130 Ctrl-C; 143 SIGTERM; 129 SIGHUP (the terminal was closed).
     """
     try:
         from acechat.cli.app import run

@@ -17,28 +17,27 @@ from acechat.cli.terminal.text import prepare_streams, silence
 
 __all__ = ["cli", "run"]
 
-_LATER = {
-    "chat": "Ask, or have a conversation.",
+_COMMANDS = {
+    "chat": "Send a prompt, or start a conversation.",
     "models": "List the models that the service offers.",
-    "doctor": "Find out why it does not work.",
+    "doctor": "Diagnose the installation, the token and the network.",
     "config": "Show and change settings.",
-    "emulate": "Run a service of acechat's own on localhost.",
-    "completion": "Make your shell complete acechat's words.",
+    "emulate": "Run the emulator on localhost.",
+    "completion": "Print the completion script of a shell.",
 }
-"""Commands in modules of their own, which are imported when they run, and what they do."""
+"""Short help of the commands; the module of each is imported when the command runs."""
 
-
-_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""A group without a command, which click before 8.2 does not call an error."""
+_NO_COMMAND: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""Raised for a group without a command; click before 8.2 has no such error."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; errors are one line on stderr."""
+    """Run one command and return its exit code; an error is one line on stderr."""
     prepare_streams()
     try:
         code: object = cli.main(list(arguments), prog_name="acechat", standalone_mode=False)
     except click.ClickException as error:
-        if isinstance(error, _HELP):
+        if isinstance(error, _NO_COMMAND):
             error.show()
         else:
             click.echo(explain_usage(error), err=True)
@@ -55,30 +54,30 @@ def run(arguments: Sequence[str]) -> int:
 def _fail(error: Exception, code: int) -> int:
     if isinstance(error, OSError) and error.errno in {errno.EPIPE, errno.EIO, errno.ENOSPC}:
         silence(sys.stdout)
-    if not isinstance(error, BrokenPipeError):  # `... | head -1` is no accident
+    if not isinstance(error, BrokenPipeError):  # `... | head -1` is normal use
         with suppress(OSError):  # the terminal was closed
             click.echo(explain(error), err=True)
     return code
 
 
-class _Commands(click.Group):
-    """Imports a command when it is run, not when it is listed."""
+class _LazyGroup(click.Group):
+    """Import the module of a command when it runs, not when the commands are listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_LATER, *super().list_commands(ctx)]
+        return [*_COMMANDS, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _LATER:
-            found: click.Command = getattr(
+        if cmd_name in _COMMANDS:
+            command: click.Command = getattr(
                 import_module(f"acechat.cli.commands.{cmd_name}"), cmd_name
             )
-            return found
+            return command
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        here = {name: command.get_short_help_str() for name, command in self.commands.items()}
+        imported = {name: command.get_short_help_str() for name, command in self.commands.items()}
         with formatter.section("Commands"):
-            formatter.write_dl(list((_LATER | here).items()))
+            formatter.write_dl(list((_COMMANDS | imported).items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -94,16 +93,16 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands,
+    cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  acechat chat --emulator "Hello"     try it, without a token
-  acechat config set token            keep your token
-  acechat chat "Hello"                ask Claude
-  acechat doctor                      when something does not work
+  acechat chat --emulator "Hello"     try it without a token
+  acechat config set token            store your token
+  acechat chat "Hello"                send a prompt to Claude
+  acechat doctor                      find the cause of a failure
 """,
 )
 @click.version_option(__version__, prog_name="acechat")
 def cli() -> None:
-    """Talk to Claude through AceData Cloud."""
+    """Chat with Claude through AceData Cloud."""

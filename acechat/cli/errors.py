@@ -1,4 +1,4 @@
-"""What a failure is to a person: one line that says what happened and what to do next."""
+"""Error messages: one line with the failure and the next step."""
 
 from __future__ import annotations
 
@@ -31,64 +31,64 @@ from acechat.cli.terminal.text import one_line
 __all__ = ["INTERRUPTED", "PLATFORM", "REFUSED", "WRONG", "advice", "explain", "explain_usage"]
 
 REFUSED, WRONG, INTERRUPTED = 1, 2, 130
-"""Exit codes: the service or the network said no; wrong usage; Ctrl-C."""
+"""Exit codes: a failed call; wrong usage or configuration; Ctrl-C."""
 
 PLATFORM = "https://platform.acedata.cloud"
 
-_NEXT: list[tuple[type[AceChatError], str]] = [  # the first that fits
+_NEXT_STEPS: list[tuple[type[AceChatError], str]] = [  # the first match counts
     (AuthenticationError, f"copy a token from {PLATFORM}, then: acechat config set token"),
     (TokenMismatchError, f"copy the token of Claude Chat Completion from {PLATFORM}"),
     (InsufficientBalanceError, f"top up at {PLATFORM}"),
     (PaymentRequiredError, f"top up at {PLATFORM}, or check the token: acechat doctor"),
-    (AccountDisabledError, f"write to the support at {PLATFORM}, with the trace"),
-    (ContentModerationError, "say it in other words"),
+    (AccountDisabledError, f"contact support at {PLATFORM} with the trace id"),
+    (ContentModerationError, "rephrase the prompt"),
     (NotFoundError, "acechat models lists the models; acechat config shows the base URL"),
-    (RequestTooLargeError, "send less, or smaller images"),
-    (BadRequestError, "correct what it names, or leave it out: acechat chat --help"),
-    (RateLimitError, "wait a little, then ask again"),
-    (ServerError, "ask again in a minute"),
-    (StreamTruncatedError, "ask again; what arrived is not the whole answer"),
+    (RequestTooLargeError, "send less text or smaller images"),
+    (BadRequestError, "correct or remove the named option: acechat chat --help"),
+    (RateLimitError, "wait a few seconds, then try again"),
+    (ServerError, "try again in a minute"),
+    (StreamTruncatedError, "try again; the response is incomplete"),
     (ConnectError, "acechat doctor"),
-    (RequestTimeoutError, "ask again; acechat doctor looks at the network"),
+    (RequestTimeoutError, "try again; acechat doctor checks the network"),
     (ProtocolError, "check the base URL: acechat config"),
     (TransportError, "acechat doctor"),
 ]
 
 
 def explain(error: Exception) -> str:
-    """Return what to print about *error*: one safe line, with code, trace id and what to do."""
-    said = one_line(_said(error)) or type(error).__name__
+    """Return one printable line: message, code, trace id and next step."""
+    message = one_line(_message(error)) or type(error).__name__
     trace_id = getattr(error, "trace_id", None)
-    if trace_id and not isinstance(error, APIError):  # an APIError shows its own
-        said += f" (trace {one_line(trace_id)})"
+    if trace_id and not isinstance(error, APIError):  # str() of an APIError includes it
+        message += f" (trace {one_line(trace_id)})"
     step = advice(error)
     return (
-        f"acechat: {said}{'' if said[-1] in '.!?' else '.'} Next: {step}"
+        f"acechat: {message}{'' if message[-1] in '.!?' else '.'} Next: {step}"
         if step
-        else f"acechat: {said}"
+        else f"acechat: {message}"
     )
 
 
 def explain_usage(error: click.ClickException) -> str:
-    """Return what to print about words that make no command: one line, too."""
-    said = one_line(error.format_message()).rstrip(".")
+    """Return one line to print for wrong usage: message and the command whose help to read."""
+    message = one_line(error.format_message()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     step = f" Next: {context.command_path} --help" if context else ""
-    return f"acechat: {said}{'' if said[-1:] in {'?', '!'} else '.'}{step}"
+    return f"acechat: {message}{'' if message[-1:] in {'?', '!'} else '.'}{step}"
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
 
 
 def advice(error: Exception) -> str | None:
-    """Return what to do next; None where the error says it itself."""
+    """Return the next step; None if there is none, or the message contains it."""
     if isinstance(error, RateLimitError) and error.retry_after:
-        return f"wait {error.retry_after:g} s, then ask again"
+        return f"wait {error.retry_after:g} s, then try again"
     if isinstance(error, RequestTimeoutError) and error.phase == "total":
-        return "give it more time: --timeout SECONDS"
+        return "set a longer limit: --timeout SECONDS"
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return "take another one: --port PORT"
-    return next((step for kind, step in _NEXT if isinstance(error, kind)), None)
+        return "choose another port: --port PORT"
+    return next((step for kind, step in _NEXT_STEPS if isinstance(error, kind)), None)

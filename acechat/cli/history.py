@@ -1,4 +1,4 @@
-"""Conversations on disk: the latest ones, and autosave while one goes on."""
+"""Conversations on disk: the latest ones, and autosave during a response."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Self, TypeAlias
 
 from acechat import AssistantMessage, AsyncConversation, ConfigurationError, Delta, UserMessage
 
-__all__ = ["Autosave", "HistoryFile", "Keep", "folder", "resume"]
+__all__ = ["Autosave", "HistoryFile", "SaveCallback", "folder", "resume"]
 
-_KEPT = 50
-"""Conversations; older ones are deleted."""
+_MAX_FILES = 50
+"""Number of conversations on disk; older ones are deleted."""
 
 
 def folder() -> Path:
-    """Return where they are: ``ACECHAT_STATE``, else the system's place for such files."""
+    """Return the folder of saved state: ``ACECHAT_STATE``, else the system's state folder."""
     if given := os.environ.get("ACECHAT_STATE"):
         return Path(given)
     from platformdirs import user_state_path
@@ -28,75 +28,86 @@ def folder() -> Path:
     return user_state_path("acechat", appauthor=False)
 
 
-def resume(talk: AsyncConversation) -> None:
-    """Let *talk* go on with the newest conversation; one that cannot be read is passed over.
+def resume(conversation: AsyncConversation) -> None:
+    """Load the most recently used conversation into *conversation*; skip unreadable files.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: No conversation can be read.
     """
     for path in reversed(_files()):
         with suppress(ConfigurationError, OSError):
-            talk.load(path)
+            conversation.load(path)
             return
-    raise ConfigurationError("there is no conversation to continue yet: acechat chat")
+    raise ConfigurationError("there is no conversation to continue. Next: start one: acechat chat")
 
 
 def _files() -> list[Path]:
-    """Return all, the one that was talked in last at the end; names tell when they began."""
-    return sorted((folder() / "conversations").glob("*.json"), key=_changed)
+    """Return all conversations, the most recently changed last; a name holds its start time."""
+    return sorted((folder() / "conversations").glob("*.json"), key=_modified)
 
 
-def _changed(path: Path) -> int:
+def _modified(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
-    except OSError:  # another terminal has just deleted it
+    except OSError:  # deleted by another process
         return 0
 
 
 class HistoryFile:
-    """Keeps one conversation, in a folder that only its owner can read.
+    """File of one conversation, in a folder that only its owner can read.
 
-    A conversation that is continued gets a file of its own: two terminals may continue one.
+    A continued conversation gets a new file, because two terminals may continue the same one.
     """
 
     def __init__(self) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         self._path = folder() / "conversations" / f"{stamp}-{os.getpid():07}.json"
 
-    def keep(self, talk: AsyncConversation) -> None:
-        """Write down how far *talk* is."""
+    def save(self, conversation: AsyncConversation) -> None:
+        """Write *conversation*, then delete the oldest files.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        talk.save(self._path)
-        for old in _files()[:-_KEPT]:
+        conversation.save(self._path)
+        for old in _files()[:-_MAX_FILES]:
             old.unlink(missing_ok=True)
 
 
-_OFTEN = 1.0
-"""Seconds."""
+_INTERVAL = 1.0
+"""Seconds between two automatic saves."""
 
-
-Keep: TypeAlias = Callable[[AsyncConversation], None]
-"""Writes down how far a conversation is."""
+SaveCallback: TypeAlias = Callable[[AsyncConversation], None]
+"""Saves the conversation that it is called with."""
 
 
 class Autosave:
-    """Keeps *talk* with *question* and what has arrived of its answer, once a second."""
+    """Save a conversation with its partial response once a second.
 
-    def __init__(self, talk: AsyncConversation, question: UserMessage, keep: Keep | None) -> None:
-        self._talk = talk
-        self._question = question
-        self._keep = keep
+    Args:
+        conversation: Without *prompt*.
+        prompt: The message whose response is being received.
+        save: Called with a copy of the conversation; None disables it.
+    """
+
+    def __init__(
+        self, conversation: AsyncConversation, prompt: UserMessage, save: SaveCallback | None
+    ) -> None:
+        self._conversation = conversation
+        self._prompt = prompt
+        self._save = save
         self._texts: list[str] = []
-        self._kept = 0
+        self._saved = 0  # number of texts
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, deltas: Sequence[Delta]) -> None:
-        """Note what has arrived."""
+        """Add received deltas to the partial response."""
         self._texts += [delta.content for delta in deltas if delta.content and delta.index == 0]
 
     def __enter__(self) -> Self:
-        if self._keep is not None:
-            self._timer = asyncio.get_running_loop().call_later(_OFTEN, self._tick, self._keep)
+        if self._save is not None:
+            self._timer = asyncio.get_running_loop().call_later(_INTERVAL, self._tick, self._save)
         return self
 
     def __exit__(
@@ -108,11 +119,11 @@ class Autosave:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _tick(self, keep: Keep) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_OFTEN, self._tick, keep)
-        if len(self._texts) > self._kept:
-            self._kept = len(self._texts)
-            so_far = self._talk.fork()
-            answer = AssistantMessage(content="".join(self._texts))
-            so_far.messages += [self._question, answer]
-            keep(so_far)
+    def _tick(self, save: SaveCallback) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_INTERVAL, self._tick, save)
+        if len(self._texts) > self._saved:
+            self._saved = len(self._texts)
+            partial = self._conversation.fork()
+            response = AssistantMessage(content="".join(self._texts))
+            partial.messages += [self._prompt, response]
+            save(partial)

@@ -1,4 +1,4 @@
-"""Options of a request on the command line, and what is known of models."""
+"""Request fields given by ``--option``, and the token limits of the known models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from acechat import ChatOptions
 
 __all__ = ["Limits", "complete_model", "complete_option", "limits_of", "read_options"]
 
-_OWN = {
+_HAS_FLAG = {
     "model": "--model",
     "system": "--system",
     "messages": "--load FILE",
@@ -23,30 +23,30 @@ _OWN = {
 }
 
 
-_FUNCTION: object = getattr(collections.abc, "Callable")  # noqa: B009 - else of a partial type
+_FUNCTION: object = getattr(collections.abc, "Callable")  # noqa: B009 - the attribute has a partial type
 
 
-_WORDS = [
+_TYPE_NAMES = [
     (dict, "a JSON object"),
-    (list, "a JSON list"),
+    (list, "a JSON array"),
     (float, "a number"),
-    (int, "a whole number"),
+    (int, "an integer"),
     (bool, "true or false"),
 ]
 
 
 def complete_option(_: object, __: object, incomplete: str) -> list[str]:
-    """Return the fields that begin so, for the shell."""
+    """Return the request fields that begin with *incomplete*, for shell completion."""
     return [f"{name}=" for name in ChatOptions.__annotations__ if name.startswith(incomplete)]
 
 
 def read_options(pairs: Iterable[str]) -> ChatOptions:
-    """Read what the command line says of the request.
+    """Parse ``KEY=VALUE`` pairs into request fields.
 
-    A value is JSON where the field is (``stop=["a","b"]``), and text where it is text.
+    A value is parsed as JSON if that fits the field's type (``stop=["a","b"]``), else as text.
 
     Raises:
-        click.BadParameter: There is no such field, or it cannot have that value.
+        click.BadParameter: A pair has no ``=``, an unknown field, or a value of a wrong type.
     """
     kinds = get_type_hints(ChatOptions)
     options: dict[str, Any] = {}
@@ -54,37 +54,37 @@ def read_options(pairs: Iterable[str]) -> ChatOptions:
         name, equals, value = pair.partition("=")
         name = name.strip().replace("-", "_")
         if not equals:
-            raise _wrong(f"{pair!r} is no KEY=VALUE: --option max_tokens=100")
+            raise _invalid(f"expected KEY=VALUE such as max_tokens=100, not {pair!r}")
         if name not in kinds:
-            raise _wrong(_unknown(name, kinds))
+            raise _invalid(_unknown(name, kinds))
         options[name] = _typed(name, value, _plain(kinds[name]))
     return cast("ChatOptions", options)
 
 
-def _wrong(reason: str) -> click.BadParameter:
+def _invalid(reason: str) -> click.BadParameter:
     return click.BadParameter(reason, param_hint="'--option'")
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    if name in _OWN:
-        return f"{name!r} has an option of its own: {_OWN[name]}"
+    if name in _HAS_FLAG:
+        return f"use {_HAS_FLAG[name]} instead of the field {name!r}"
     close = get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+    hint = f"did you mean {close[0]!r}?" if close else f"known fields: {', '.join(sorted(known))}"
     return f"unknown field {name!r}: {hint}"
 
 
 def _typed(name: str, value: str, kind: Any) -> Any:
     try:
         return msgspec.json.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeError):  # it is text, not JSON
+    except (msgspec.DecodeError, UnicodeError):  # the value is text, not JSON
         pass
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError:
-        wanted = " or ".join(word for type_, word in _WORDS if type_ in _parts(kind))
-        raise _wrong(f"{name} must be {wanted}, not {value!r}") from None
+        wanted = " or ".join(word for type_, word in _TYPE_NAMES if type_ in _parts(kind))
+        raise _invalid(f"{name} must be {wanted}, not {value!r}") from None
 
 
 def _parts(kind: Any) -> set[Any]:
@@ -97,13 +97,13 @@ def _is_function(kind: Any) -> bool:
 
 
 def _plain(kind: Any) -> Any:
-    """Return *kind* as msgspec can read it: it knows no union of two kinds of dict.
+    """Return *kind* as msgspec accepts it: a union may hold only one kind of dict.
 
-    The words of a Literal stay open, because the models' change faster than acechat.
+    A Literal becomes str, because the service adds values more often than acechat is released.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in {Union, types.UnionType}:
-        # A function, which Python code may give as a tool, cannot be typed on a command line.
+        # Functions are tools in Python code; no text describes one.
         plain, *more = [_plain(member) for member in arguments if not _is_function(member)]
         for member in more:
             plain = plain | member
@@ -120,13 +120,13 @@ def _plain(kind: Any) -> Any:
 
 
 class Limits(Struct, frozen=True):
-    """In tokens; None where nobody has said."""
+    """Token limits of a model; None if unknown."""
 
     context: int | None = None
-    """Of the request and the answer together."""
+    """Prompt and completion together."""
 
-    answer: int | None = None
-    """Of the longest answer."""
+    output: int | None = None
+    """Longest completion."""
 
 
 _UNKNOWN = Limits()
@@ -164,10 +164,10 @@ _BY_NAME = {name: limits for limits, names in _KNOWN.items() for name in names}
 
 
 def limits_of(model: str) -> Limits:
-    """Return the limits of *model*; `Limits()` for one that is newer than the list."""
+    """Return the limits of *model*; `Limits()` for a model that is not in the list."""
     return _BY_NAME.get(model, _UNKNOWN)
 
 
 def complete_model(_: object, __: object, incomplete: str) -> list[str]:
-    """Return the models that begin so, for the shell: it has no time to ask the service."""
+    """Return known models that begin with *incomplete*, for shell completion; sends no request."""
     return [name for name in _BY_NAME if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""One look at the network between here and the service, step by step, without a token."""
+"""Step-by-step check of the network path to the service; sends no token."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ from msgspec import Struct
 
 from acechat.cli.terminal.text import one_line
 
-__all__ = ["Finding", "Tell", "certificates", "probe", "proxy_for", "without_password"]
+__all__ = ["Finding", "ReportCallback", "certificates", "probe", "proxy_for", "without_password"]
 
 _T = TypeVar("_T")
 
-_LIMIT = 10.0
-"""Seconds that each step may take."""
+_STEP_TIMEOUT = 10.0
+"""Seconds per step."""
 
-_HEAD = 2**16
-"""Bytes of a head from which on it is none."""
+_MAX_HEAD = 2**16
+"""Bytes of a response head; a longer one is not HTTP."""
 
-_SKEW = 120.0
-"""Seconds from which on a clock is wrong: certificates begin to look expired, or not yet valid."""
+_MAX_SKEW = 120.0
+"""Seconds of clock skew; with more, certificates appear expired or not yet valid."""
 
-_NO_PROXY = "correct the proxy's address, in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or unset it"
+_NO_PROXY = "correct the proxy's address in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or unset it"
 _ASK_PROXY = (
-    "ask who runs the proxy; a name and a password go into its address: http://name:pw@host"
+    "ask the proxy's administrator; user and password go into its URL: http://user:password@host"
 )
 
 
 class Finding(Struct, frozen=True):
-    """What one step found."""
+    """Result of one step."""
 
     step: str
     good: bool
-    said: str
+    message: str
     seconds: float | None = None
-    """How long it took; None where that says nothing."""
+    """Duration; None if it is not measured."""
     todo: str = ""
-    """What to do where it is not good."""
+    """Next step for the user if *good* is False."""
 
 
-Tell = Callable[[Finding], None]
-_Places = list[tuple[str, int]]
+ReportCallback = Callable[[Finding], None]
+_Addresses = list[tuple[str, int]]
 
 
-class _Stopped(Exception):  # noqa: N818 - the finding before it says what was wrong
-    """No step can follow."""
+class _Stopped(Exception):  # noqa: N818 - the last finding holds the error
+    """A step failed; those that depend on it are skipped."""
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the environment's proxy for *url*, as the client chooses it; None for none."""
+    """Return the proxy URL that the client takes from the environment for *url*; None for none."""
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(f"{parts.hostname}:{parts.port}"):
         return None
@@ -70,95 +70,98 @@ def proxy_for(url: str) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """Return *url* as it may be shown."""
+    """Return *url* without user and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def certificates() -> Finding:
-    """Say whose certificates are trusted, and whether they are there."""
+    """Return the source of the trusted CA certificates, and whether it is readable."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if path := os.environ.get(name):
             folder = name == "SSL_CERT_DIR"
             try:
-                os.listdir(path) if folder else ssl.create_default_context(cafile=path)  # noqa: PTH208 - raises what it lacks
+                os.listdir(path) if folder else ssl.create_default_context(cafile=path)  # noqa: PTH208 - for its error
             except OSError as error:
-                said = f"{path} ({name}): {error.strerror or error}"
-                return Finding("CA", good=False, said=said, todo=f"correct or unset {name}")
-            return Finding("CA", good=True, said=f"{path} ({name})")
+                message = f"{path} ({name}): {error.strerror or error}"
+                return Finding("CA", good=False, message=message, todo=f"correct or unset {name}")
+            return Finding("CA", good=True, message=f"{path} ({name})")
     paths = ssl.get_default_verify_paths()
-    return Finding("CA", good=True, said=paths.cafile or paths.capath or "the system's")
+    return Finding("CA", good=True, message=paths.cafile or paths.capath or "the system's")
 
 
-def probe(url: str, tell: Tell, *, proxy: str | None) -> bool:
-    """Take the steps to *url* one by one, *tell* what each found; return whether all went well."""
+def probe(url: str, report: ReportCallback, *, proxy: str | None) -> bool:
+    """Check DNS, TCP, proxy, TLS, HTTP and clock; *report* each step; return True if all passed."""
     try:
         with ExitStack() as stack:
-            _travel(urlsplit(url), urlsplit(proxy) if proxy else None, tell, stack)
+            _check_path(urlsplit(url), urlsplit(proxy) if proxy else None, report, stack)
     except _Stopped:
         return False
     return True
 
 
-def _travel(service: SplitResult, proxy: SplitResult | None, tell: Tell, stack: ExitStack) -> None:
-    secure, named = service.scheme == "https", _credentials(proxy)
+def _check_path(
+    service: SplitResult, proxy: SplitResult | None, report: ReportCallback, stack: ExitStack
+) -> None:
+    secure, proxy_header = service.scheme == "https", _credentials(proxy)
     host, port = _address(service)
-    near, near_port = _address(proxy or service)
-    places = _take(
-        tell,
+    peer, peer_port = _address(proxy or service)
+    addresses = _run_step(
+        report,
         "DNS",
-        lambda: _look_up(near, near_port),
-        lambda found: f"{near} is {found[0][0]}",
-        todo=_NO_PROXY if proxy else "check the name, and the connection to the internet",
+        lambda: _look_up(peer, peer_port),
+        lambda found: f"{peer} is {found[0][0]}",
+        todo=_NO_PROXY if proxy else "check the host name and the internet connection",
     )
-    line = _take(
-        tell,
+    sock = _run_step(
+        report,
         "TCP",
-        lambda: _connect(places),
-        lambda _: f"{near}:{near_port}{' (the proxy)' if proxy else ''}",
-        todo=_NO_PROXY if proxy else "look for a firewall, or name your proxy in HTTPS_PROXY",
+        lambda: _connect(addresses),
+        lambda _: f"{peer}:{peer_port}{' (the proxy)' if proxy else ''}",
+        todo=_NO_PROXY if proxy else "check the firewall, or set HTTPS_PROXY to your proxy",
     )
-    stack.callback(line.close)
+    stack.callback(sock.close)
     if proxy and proxy.scheme == "https":
-        line = _secure(tell, "proxy's TLS", line, near, stack)
+        sock = _secure(report, "proxy's TLS", sock, peer, stack)
     if proxy and secure:
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        ask = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{named}\r\n"
-        _take(tell, "tunnel", lambda: _tunnel(line, ask), str, todo=_ASK_PROXY)
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        request = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{proxy_header}\r\n"
+        _run_step(report, "tunnel", lambda: _tunnel(sock, request), str, todo=_ASK_PROXY)
         if proxy.scheme == "https":
-            return  # what is inside of two layers of TLS, the client's own call will tell
+            return  # TLS inside of TLS is left to the client's call
     if secure:
-        line = _secure(tell, "TLS", line, host, stack)
-    plainly = proxy if not secure else None
-    target = service.geturl() if plainly else service.path or "/"
-    ask = f"HEAD {target} HTTP/1.1\r\nHost: {service.netloc}\r\nConnection: close\r\n"
-    ask += f"{named if plainly else ''}\r\n"
-    head = _take(
-        tell,
+        sock = _secure(report, "TLS", sock, host, stack)
+    plain_proxy = proxy if not secure else None
+    target = service.geturl() if plain_proxy else service.path or "/"
+    request = f"HEAD {target} HTTP/1.1\r\nHost: {service.netloc}\r\nConnection: close\r\n"
+    request += f"{proxy_header if plain_proxy else ''}\r\n"
+    head = _run_step(
+        report,
         "first byte",
-        lambda: _exchange(line, ask, refused="407" if plainly else ""),
-        lambda head: f"it answers ({' '.join(head.split()[:2])})",
-        todo=_ASK_PROXY if plainly else "no web server listens there: check the base URL",
+        lambda: _exchange(sock, request, rejected="407" if plain_proxy else ""),
+        lambda head: f"received ({' '.join(head.split()[:2])})",
+        todo=_ASK_PROXY if plain_proxy else "no HTTP server at this address: check the base URL",
     )
-    _check_clock(head, tell)
+    _check_clock(head, report)
 
 
-def _take(
-    tell: Tell,
+def _run_step(
+    report: ReportCallback,
     step: str,
-    do: Callable[[], _T],
-    say: Callable[[_T], str],
+    run: Callable[[], _T],
+    describe: Callable[[_T], str],
     *,
     todo: str | Callable[[Exception], str],
 ) -> _T:
-    began = time.monotonic()
+    started = time.monotonic()
     try:
-        result = do()
+        result = run()
     except (OSError, ValueError) as error:
         advice = todo if isinstance(todo, str) else todo(error)
-        tell(Finding(step, good=False, said=one_line(str(error)), todo=advice))
+        report(Finding(step, good=False, message=one_line(str(error)), todo=advice))
         raise _Stopped from None
-    tell(Finding(step, good=True, said=one_line(say(result)), seconds=time.monotonic() - began))
+    seconds = time.monotonic() - started
+    report(Finding(step, good=True, message=one_line(describe(result)), seconds=seconds))
     return result
 
 
@@ -166,58 +169,58 @@ def _address(url: SplitResult) -> tuple[str, int]:
     return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
 
 
-def _look_up(host: str, port: int) -> _Places:
-    """Find the addresses of *host*, in a thread that can be left: the system's call has no limit.
+def _look_up(host: str, port: int) -> _Addresses:
+    """Return the addresses of *host*, resolved in a daemon thread.
 
-    Ctrl-C would not interrupt that call, either.
+    getaddrinfo() has no timeout and cannot be interrupted by Ctrl-C; the thread can be abandoned.
     """
-    told: SimpleQueue[_Places | Exception] = SimpleQueue()
+    results: SimpleQueue[_Addresses | Exception] = SimpleQueue()
 
-    def ask() -> None:
+    def resolve() -> None:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, ValueError) as error:
-            told.put(error)
+            results.put(error)
         else:
-            told.put([(str(place[4][0]), port) for place in found])
+            results.put([(str(info[4][0]), port) for info in found])
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=resolve, daemon=True).start()
     try:
-        result = told.get(timeout=_LIMIT)
+        result = results.get(timeout=_STEP_TIMEOUT)
     except Empty:
-        raise TimeoutError(f"no answer in {_LIMIT:g} s") from None
+        raise TimeoutError(f"no DNS response within {_STEP_TIMEOUT:g} s") from None
     if isinstance(result, Exception):
         raise result
     return result
 
 
-def _connect(places: _Places) -> socket.socket:
-    """Connect to the first of *places* that answers; each has its share of the time."""
+def _connect(addresses: _Addresses) -> socket.socket:
+    """Connect to the first reachable address; each gets an equal share of the time."""
     failure: OSError | None = None
-    for place in places:
+    for address in addresses:
         try:
-            line = socket.create_connection(place, _LIMIT / len(places))
+            sock = socket.create_connection(address, _STEP_TIMEOUT / len(addresses))
         except OSError as error:
             failure = failure or error
         else:
-            line.settimeout(_LIMIT)
-            return line
-    raise failure or OSError("it has no address")
+            sock.settimeout(_STEP_TIMEOUT)
+            return sock
+    raise failure or OSError("the host has no address")
 
 
 def _secure(
-    tell: Tell, step: str, line: socket.socket, host: str, stack: ExitStack
+    report: ReportCallback, step: str, sock: socket.socket, host: str, stack: ExitStack
 ) -> socket.socket:
     context = ssl.create_default_context()
-    wrapped = _take(
-        tell,
+    wrapped = _run_step(
+        report,
         step,
-        lambda: context.wrap_socket(line, server_hostname=host),
+        lambda: context.wrap_socket(sock, server_hostname=host),
         _certificate,
         todo=lambda error: (
-            "SSL_CERT_FILE can name the certificates of a company's proxy"
+            "set SSL_CERT_FILE to the CA certificates of your company's proxy"
             if isinstance(error, ssl.SSLCertVerificationError)
-            else "there seems to be no TLS at that port: check https:// and the port"
+            else "the port does not seem to use TLS: check https:// and the port"
         ),
     )
     stack.callback(wrapped.close)
@@ -231,26 +234,26 @@ def _credentials(proxy: SplitResult | None) -> str:
     return f"Proxy-Authorization: Basic {b64encode(pair.encode()).decode()}\r\n"
 
 
-def _tunnel(line: socket.socket, ask: str) -> str:
-    status = _status(_exchange(line, ask))
+def _tunnel(sock: socket.socket, request: str) -> str:
+    status = _status(_exchange(sock, request))
     if status.split()[1:2] != ["200"]:
         raise OSError(status)
     return status
 
 
-def _exchange(line: socket.socket, ask: str, *, refused: str = "") -> str:
-    """Send *ask*; return the head of what comes back, unless its status is the *refused* one."""
-    until = time.monotonic() + _LIMIT
-    line.sendall(ask.encode("latin-1"))
+def _exchange(sock: socket.socket, request: str, *, rejected: str = "") -> str:
+    """Send *request* and return the response head; the status code *rejected* is an error."""
+    deadline = time.monotonic() + _STEP_TIMEOUT
+    sock.sendall(request.encode("latin-1"))
     head = b""
-    while b"\r\n\r\n" not in head and len(head) < _HEAD and (data := line.recv(4096)):
+    while b"\r\n\r\n" not in head and len(head) < _MAX_HEAD and (data := sock.recv(4096)):
         head += data
-        if time.monotonic() > until:
-            raise TimeoutError(f"no whole answer in {_LIMIT:g} s")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no complete response head within {_STEP_TIMEOUT:g} s")
     if not head.startswith(b"HTTP/"):
-        raise OSError(f"no HTTP came back, but {head[:40]!r}")
+        raise OSError(f"expected an HTTP response, got {head[:40]!r}")
     text = head.decode("latin-1")
-    if refused and _status(text).split()[1:2] == [refused]:
+    if rejected and _status(text).split()[1:2] == [rejected]:
         raise OSError(_status(text))
     return text
 
@@ -259,22 +262,21 @@ def _status(head: str) -> str:
     return head.partition("\r\n")[0]
 
 
-def _certificate(line: ssl.SSLSocket) -> str:
-    facts = cast("dict[str, Any]", line.getpeercert() or {})
-    issuer: dict[str, str] = dict(pair for pairs in facts.get("issuer", ()) for pair in pairs)
-    who = issuer.get("organizationName") or issuer.get("commonName") or "somebody"
-    return f"{line.version()}, certificate of {who} until {facts.get('notAfter', '?')}"
+def _certificate(sock: ssl.SSLSocket) -> str:
+    fields = cast("dict[str, Any]", sock.getpeercert() or {})
+    issuer: dict[str, str] = dict(pair for pairs in fields.get("issuer", ()) for pair in pairs)
+    name = issuer.get("organizationName") or issuer.get("commonName") or "?"
+    return f"{sock.version()}, certificate of {name} until {fields.get('notAfter', '?')}"
 
 
-def _check_clock(head: str, tell: Tell) -> None:
+def _check_clock(head: str, report: ReportCallback) -> None:
     dates = [line[5:] for line in head.split("\r\n") if line.lower().startswith("date:")]
     try:
-        there = parsedate_to_datetime(dates[0].strip()).timestamp()
+        server_time = parsedate_to_datetime(dates[0].strip()).timestamp()
     except (IndexError, ValueError):
-        return  # it does not say
-    off = time.time() - there
-    good = abs(off) < _SKEW
-    said = (
-        "right" if good else f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the service's"
-    )
-    tell(Finding("clock", good=good, said=said, todo="set this machine's clock"))
+        return  # no valid Date header
+    skew = time.time() - server_time
+    good = abs(skew) < _MAX_SKEW
+    direction = "ahead of" if skew > 0 else "behind"
+    message = "right" if good else f"{abs(skew):.0f} s {direction} the service's clock"
+    report(Finding("clock", good=good, message=message, todo="set this machine's clock"))

@@ -1,4 +1,4 @@
-"""Where the token is kept: in the system's keyring, else in a file that is private."""
+"""Storage of the token: the system keyring, else a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from typing import Any
 
 from acechat import ConfigurationError
 
-__all__ = ["forget", "from_keyring", "keep", "to_keyring"]
+__all__ = ["from_keyring", "remove", "store", "to_keyring"]
 
 _SERVICE, _NAME = "acechat", "token"
 
 
 def _keyring() -> Any:
-    """Return the package, None where it is not installed; it is no dependency."""
+    """Return the module keyring; None if it is not installed (it is optional)."""
     return import_module("keyring") if find_spec("keyring") else None
 
 
 def from_keyring() -> str | None:
-    """Return the token that the keyring has; None without one, or without a keyring."""
+    """Return the stored token; None if there is no token or no usable keyring."""
     keyring = _keyring()
     if keyring is None:
         return None
     try:
         token: str | None = keyring.get_password(_SERVICE, _NAME)
-    except keyring.errors.KeyringError:  # none on this machine, or it stays locked
+    except keyring.errors.KeyringError:  # no backend, or it stays locked
         return None
     return token
 
 
 def to_keyring(token: str | None) -> bool:
-    """Put *token* there, or take it away; return whether that could be done."""
+    """Store *token*, or delete the stored one for None; return False without a usable keyring."""
     keyring = _keyring()
     if keyring is None:
         return False
@@ -51,17 +51,18 @@ def to_keyring(token: str | None) -> bool:
     return True
 
 
-def keep(path: Path, name: str, value: object) -> None:
-    """Write one setting into the file, and leave the rest of it as it is.
+def store(path: Path, name: str, value: object) -> None:
+    """Write one setting into the TOML file; the rest of the file, with its comments, is unchanged.
 
     Raises:
-        ConfigurationError: The file is written in a way that this cannot change.
+        ConfigurationError: The file's syntax is too complex to be edited by line.
+        OSError: The file cannot be written.
     """
     _edit(path, name, value)
 
 
-def forget(path: Path, name: str) -> None:
-    """Take one setting out of the file; raises what `keep` does."""
+def remove(path: Path, name: str) -> None:
+    """Remove one setting from the file. Raises the same errors as `store`."""
     _edit(path, name, None)
 
 
@@ -70,33 +71,35 @@ def _edit(path: Path, name: str, value: object) -> None:
         text = path.read_text("utf-8")
     except FileNotFoundError:
         text = ""
-    wanted = {key: kept for key, kept in tomllib.loads(text).items() if key != name}
+    wanted = {key: old for key, old in tomllib.loads(text).items() if key != name}
     edited = re.sub(rf"(?m)^{name}\s*=.*\n?", "", text)
     if value is not None:
         wanted[name] = value
-        # A TOML string of one line is written as JSON writes it, but for DEL.
+        # A TOML basic string has the syntax of a JSON string; only DEL must be escaped, too.
         written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         edited = f"{name} = {written}\n{edited}"
     try:
-        done = tomllib.loads(edited)
+        result = tomllib.loads(edited)
     except tomllib.TOMLDecodeError:
-        done = None
-    if done != wanted:
-        raise ConfigurationError(f"{path} has a form of its own: change {name} there by hand")
+        result = None
+    if result != wanted:
+        raise ConfigurationError(
+            f"cannot edit {path} automatically. Next: change {name} there by hand"
+        )
     if edited != text:
         _write_private(path, edited)
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read; a crash leaves the old one or the new one."""
+    """Replace a file atomically; only its owner can read the new one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as file:
             file.write(text)
-        draft.replace(path)
+        temporary.replace(path)
     finally:
         with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
+            temporary.unlink()

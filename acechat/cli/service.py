@@ -1,4 +1,4 @@
-"""Whom to talk to: the real service, or the one of acechat's own."""
+"""The client of a command: connected to the service, or to an emulator in this process."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from msgspec.structs import replace
 from acechat import AsyncClient
 from acechat.cli.settings import Settings
 
-__all__ = ["client_for", "connect", "reachable", "service_options"]
+__all__ = ["client_for", "connect", "service_options", "target"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def service_options(command: _F) -> _F:
-    """Give *command* the options of all that talk to the service."""
-    where = click.option("--base-url", metavar="URL", help="Another address of the service.")
-    own = click.option("--emulator", is_flag=True, help="A service of acechat's own: no token.")
-    return where(own(command))
+    """Add ``--base-url`` and ``--emulator`` to *command*."""
+    base_url = click.option("--base-url", metavar="URL", help="Base URL of the service.")
+    emulator = click.option(
+        "--emulator", is_flag=True, help="Use the built-in emulator; needs no token."
+    )
+    return base_url(emulator(command))
 
 
 @contextmanager
-def reachable(settings: Settings, *, emulator: bool) -> Generator[Settings]:
-    """Return *settings*; for the *emulator* those that lead to it, as long as the block lasts."""
+def target(settings: Settings, *, emulator: bool) -> Generator[Settings]:
+    """Yield *settings*; with *emulator*, those of an emulator that runs until the block ends."""
     if not emulator:
         yield settings
         return
@@ -37,17 +39,21 @@ def reachable(settings: Settings, *, emulator: bool) -> Generator[Settings]:
 
 
 def client_for(settings: Settings) -> AsyncClient:
-    """Make the client that *settings* describe.
+    """Return a client with *settings*.
 
     Raises:
-        ConfigurationError: There is no token, or something in the settings cannot be used.
+        ConfigurationError: There is no token, or a setting is invalid.
     """
     return AsyncClient(settings.needed_token(), base_url=settings.base_url, proxy=settings.proxy)
 
 
 @asynccontextmanager
 async def connect(settings: Settings, *, emulator: bool) -> AsyncGenerator[AsyncClient]:
-    """Do both."""
-    with reachable(settings, emulator=emulator) as found:
-        async with client_for(found) as client:
+    """Yield a client for `target`; close both at the end of the block.
+
+    Raises:
+        ConfigurationError: There is no token, or a setting is invalid.
+    """
+    with target(settings, emulator=emulator) as resolved:
+        async with client_for(resolved) as client:
             yield client

@@ -1,4 +1,4 @@
-"""The conversation on a terminal: it outlives Ctrl-C, a failed answer, and a crash."""
+"""The conversation on a terminal; it survives Ctrl-C, a failed response and a crash."""
 
 from __future__ import annotations
 
@@ -28,114 +28,121 @@ from acechat.cli.turn import (
     DisplayOptions,
     UserInput,
     as_message,
-    as_said,
+    content_of,
+    pop_open_prompt,
     take_turn,
-    take_unanswered,
 )
 from acechat.cli.usage import UsageSummary
 
-__all__ = ["COMMANDS", "NO_ANSWER", "Session", "save"]
+__all__ = ["COMMANDS", "NO_RESPONSE", "Session", "save"]
 
-NO_ANSWER = "there is no answer yet"
+NO_RESPONSE = "there is no response to save yet"
 
-_SHOWN = 60
-"""Characters of a question that a note repeats."""
+_MAX_QUOTE = 60
+"""Characters of a prompt that are quoted in a notice."""
 
 Command: TypeAlias = "Callable[[Session, str], None]"
 
 
 class Session:
-    """A conversation, and what a person does to it.
+    """A conversation and the commands of its user.
 
     Args:
-        runner: Runs one turn at a time, and lets Ctrl-C end it alone.
-        talk: What was said so far.
-        manner: How to ask and to show.
-        memory: Where it is kept for a crash; None for nowhere.
-        images: What is to be shown with the first question.
+        runner: Runs one turn at a time; Ctrl-C cancels that turn only.
+        conversation: New, or loaded from a file.
+        options: Request fields and display.
+        history_file: The conversation is saved there; None: not saved.
+        images: Sent with the first prompt.
     """
 
     def __init__(
         self,
         runner: Runner,
-        talk: AsyncConversation,
-        manner: DisplayOptions,
-        memory: HistoryFile | None,
+        conversation: AsyncConversation,
+        options: DisplayOptions,
+        history_file: HistoryFile | None,
         images: Sequence[ImagePart] = (),
     ) -> None:
         self._runner = runner
-        self.talk = talk
-        self._manner = manner
-        self._memory = memory
-        self._images = list(images)  # for the next question
-        self._bill = UsageSummary()
+        self.conversation = conversation
+        self._options = options
+        self._history_file = history_file
+        self._images = list(images)  # for the next prompt
+        self._usage = UsageSummary()
         self.ended = False
-        self._unanswered = take_unanswered(talk)  # of which nothing is in the conversation
-        self._tell_where()
+        # The last prompt if it has no response; it is not in the conversation.
+        self._open_prompt = pop_open_prompt(conversation)
+        self._show_position()
 
     def receive(self, line: str) -> None:
-        """Do what the person typed."""
-        # The line editor gives a byte that is no UTF-8 as half a letter, which nothing can write.
+        """Run the command in *line*, or send it as a prompt."""
+        # The line editor decodes invalid UTF-8 to lone surrogates, which cannot be encoded.
         line = line.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
-        # A path or a comment that is pasted may begin with a slash, too.
+        # A pasted path or comment may begin with a slash, too.
         if _is_command(line):
-            self._obey(line)
+            self._run_command(line)
         elif line or self._images:
             if line.startswith("//") and _is_command(line[1:]):
                 line = line[1:]
-            said: list[str | ImagePart] = [line] if line else []
-            said += self._images
+            content: list[str | ImagePart] = [line] if line else []
+            content += self._images
             self._images = []
-            self.ask(said)
+            self.send(content)
 
-    def ask(self, said: UserInput, otherwise: AsyncConversation | None = None) -> None:
-        """Say *said*; if nothing comes of it, the conversation is as it was, or as *otherwise*."""
-        before = len(self.talk.messages)
-        self._unanswered = said
-        self._keep()
-        how = ""
+    def send(self, content: UserInput, fallback: AsyncConversation | None = None) -> None:
+        """Send *content* and show the response; an error is shown, not raised.
+
+        Args:
+            content: Content parts of the user message.
+            fallback: Replaces the conversation if no text is received; None: it stays unchanged.
+        """
+        before = len(self.conversation.messages)
+        self._open_prompt = content
+        self._autosave()
+        failure = ""
         try:
-            turn = take_turn(self.talk, said, self._manner, self._keep)
-            self._bill += self._runner.run(turn)
+            turn = take_turn(self.conversation, content, self._options, self._autosave)
+            self._usage += self._runner.run(turn)
         except KeyboardInterrupt:
-            how = "stopped"
+            failure = "stopped"
         except (AceChatError, TypeError) as error:
-            how = "failed"
+            failure = "failed"
             click.echo(explain(error), err=True)
-        finally:  # also when the terminal was closed, and nothing more can be shown
-            arrived = len(self.talk.messages) > before
-            if not arrived and otherwise is not None:
-                self.talk = otherwise
-            if arrived or otherwise is not None:
-                self._unanswered = None
-            self._keep()
-        if how and arrived:
-            note(f"({how}; what arrived is kept: /retry asks again, /undo forgets it)")
-        elif how:
-            note(f"({how} before an answer came: /retry asks again)")
+        finally:  # also after an OSError, because the terminal was closed
+            received = len(self.conversation.messages) > before
+            if not received and fallback is not None:
+                self.conversation = fallback
+            if received or fallback is not None:
+                self._open_prompt = None
+            self._autosave()
+        if failure and received:
+            note(f"({failure}; the partial response is kept: /retry sends again, /undo removes it)")
+        elif failure:
+            note(f"({failure} before any text was received: /retry sends again)")
 
-    def _keep(self, talk: AsyncConversation | None = None) -> None:
-        """Write down the conversation and a question without an answer; or *talk*."""
-        if self._memory is None:
+    def _autosave(self, conversation: AsyncConversation | None = None) -> None:
+        """Save *conversation*; None: the current one with its open prompt."""
+        if self._history_file is None:
             return
-        if talk is None:
-            talk = self.talk
-            if self._unanswered:
-                talk = talk.fork()
-                talk.messages.append(as_message(self._unanswered))
+        if conversation is None:
+            conversation = self.conversation
+            if self._open_prompt:
+                conversation = conversation.fork()
+                conversation.messages.append(as_message(self._open_prompt))
         try:
-            self._memory.keep(talk)
+            self._history_file.save(conversation)
         except OSError as error:
-            self._memory = None
-            note(f"(this conversation is not kept for --continue: {error})")
+            self._history_file = None
+            note(f"(cannot save this conversation for --continue: {error})")
 
-    def _obey(self, line: str) -> None:
+    def _run_command(self, line: str) -> None:
         name, *rest = line.split(maxsplit=1)
         if name not in COMMANDS:
             from difflib import get_close_matches
 
             close = get_close_matches(name, COMMANDS, 1)
-            note(f"there is no {name}: " + (f"did you mean {close[0]}?" if close else "see /help"))
+            hint = f"did you mean {close[0]}?" if close else "see /help"
+            note(f"unknown command {name}: {hint}")
             return
         try:
             COMMANDS[name][2](self, rest[0].strip("\"'") if rest else "")
@@ -143,108 +150,111 @@ class Session:
             click.echo(explain(error), err=True)
 
     def help(self, _: str) -> None:
-        """Say what one can type."""
-        for name, (argument, text, _do) in COMMANDS.items():
+        """List the commands and keys."""
+        for name, (argument, text, _run) in COMMANDS.items():
             click.echo(f"{f'{name} {argument}':<16} {text}")
         click.echo(
-            "Enter sends; Alt-Enter or \\ before Enter begins a new line; //help says /help."
+            "Enter sends; Alt-Enter or \\ before Enter begins a new line; //help sends /help."
         )
-        click.echo("Ctrl-C stops an answer; Ctrl-D ends the conversation.")
+        click.echo("Ctrl-C stops a response; Ctrl-D ends the conversation.")
 
     def undo(self, _: str) -> None:
-        """Forget the last turn."""
-        undone = [said for said in self.talk.undo() if isinstance(said, UserMessage)]
-        self._keep()
-        note(f"forgot: {_start(as_said(undone[0]))}" if undone else "there is nothing to undo")
+        """Remove the last prompt and its response."""
+        undone = [each for each in self.conversation.undo() if isinstance(each, UserMessage)]
+        self._autosave()
+        note(f"removed: {_quote(content_of(undone[0]))}" if undone else "there is nothing to undo")
 
     def retry(self, _: str) -> None:
-        """Ask the last question again."""
-        if self._unanswered:
-            self.ask(self._unanswered)
+        """Send the last prompt again."""
+        if self._open_prompt:
+            self.send(self._open_prompt)
             return
-        before = self.talk.fork()
-        undone = self.talk.undo()
+        before = self.conversation.fork()
+        undone = self.conversation.undo()
         if undone and isinstance(undone[0], UserMessage):
-            self.ask(as_said(undone[0]), otherwise=before)
+            self.send(content_of(undone[0]), fallback=before)
         else:
-            self.talk = before
-            note("there is nothing to ask again")
+            self.conversation = before
+            note("there is no prompt to send again")
 
     def save(self, path: str) -> None:
-        """Write the conversation, or its last answer, into a file."""
+        """Save the conversation, or the last response, to a file."""
         if not path:
-            note("where to? /save talk.json keeps the conversation, /save answer.md the answer")
+            note("missing FILE: /save talk.json saves the conversation, /save text.md the response")
             return
-        note(f"saved {path}" if save(self.talk, path) else NO_ANSWER)
+        note(f"saved {path}" if save(self.conversation, path) else NO_RESPONSE)
 
     def load(self, path: str) -> None:
-        """Go on with the conversation of a file."""
+        """Continue the conversation of a file."""
         if not path:
-            note("which one? /load talk.json")
+            note("missing FILE: /load talk.json")
             return
-        self.talk.load(Path(path).expanduser())
-        self._unanswered = take_unanswered(self.talk)
-        self._keep()
-        self._tell_where()
+        self.conversation.load(Path(path).expanduser())
+        self._open_prompt = pop_open_prompt(self.conversation)
+        self._autosave()
+        self._show_position()
 
     def model(self, name: str) -> None:
         """Show or change the model."""
-        self.talk.model = name or self.talk.model
-        note(f"model: {self.talk.model or DEFAULT_MODEL}")
+        self.conversation.model = name or self.conversation.model
+        note(f"model: {self.conversation.model or DEFAULT_MODEL}")
 
     def system(self, text: str) -> None:
-        """Show, change or take away the instructions."""
+        """Show, change or remove the system prompt."""
         if text:
-            self.talk.system = None if text == "-" else text
-        note(f"system: {self.talk.system or 'none'}")
+            self.conversation.system = None if text == "-" else text
+        note(f"system: {self.conversation.system or 'none'}")
 
     def image(self, path: str) -> None:
-        """Show an image with the next question."""
+        """Send an image with the next prompt."""
         if not path:
-            note("which one? /image cat.jpg, or a URL")
+            note("missing FILE or URL: /image cat.jpg")
             return
         web = path.startswith(("http://", "https://", "data:"))
         self._images.append(image(path if web else Path(path).expanduser()))
-        note(f"{len(self._images)} to be shown with your next question")
+        note(f"images of the next prompt: {len(self._images)}")
 
     def usage(self, _: str) -> None:
-        """Show what this session used."""
-        note(str(self._bill))
+        """Show the usage of this session."""
+        note(str(self._usage))
 
     def exit(self, _: str) -> None:
         """End the session."""
         self.ended = True
 
-    def _tell_where(self) -> None:
-        asked = [said for said in self.talk.messages if isinstance(said, UserMessage)]
-        if asked:
-            note(f"going on after {len(self.talk.messages)} messages: {_start(as_said(asked[-1]))}")
-        if self._unanswered:
-            note(f"not answered yet (/retry asks again): {_start(self._unanswered)}")
+    def _show_position(self) -> None:
+        messages = self.conversation.messages
+        prompts = [message for message in messages if isinstance(message, UserMessage)]
+        if prompts:
+            note(f"continuing after {len(messages)} messages: {_quote(content_of(prompts[-1]))}")
+        if self._open_prompt:
+            note(f"no response yet (/retry sends again): {_quote(self._open_prompt)}")
 
 
-def save(talk: AsyncConversation, path: str) -> bool:
-    """Write *talk* to a ``.json`` file, from which it can be loaded; to others, its last answer.
+def save(conversation: AsyncConversation, path: str) -> bool:
+    """Write *conversation* to a ``.json`` file; to any other file, the text of its last response.
 
     Returns:
-        Whether there was an answer to write; where not, the file is as it was.
+        True if the file was written; False, with the file unchanged, if there is no response.
 
     Raises:
         ConfigurationError: The file cannot be written.
     """
     target = Path(path).expanduser()
-    answers = [msgspec.to_builtins(message) for message in talk.messages]
-    texts = [said.get("content") for said in answers if said.get("role") == "assistant"]
+    messages = [msgspec.to_builtins(message) for message in conversation.messages]
+    texts = [each.get("content") for each in messages if each.get("role") == "assistant"]
     try:
         if target.suffix.lower() == ".json":
-            talk.save(target)
+            conversation.save(target)
         elif not texts or not texts[-1]:
             return False
         else:
             target.write_text(f"{clean(texts[-1])}\n", "utf-8")
-    except OSError as error:  # which may name a file beside it
+    except OSError as error:  # its filename may be that of a temporary file
         reason = error.strerror or error
-        raise ConfigurationError(f"cannot write {path!r}: {reason}. Next: name another") from None
+        raise ConfigurationError(
+            f"cannot write {path!r}: {reason}. Next: choose another file"
+        ) from None
     return True
 
 
@@ -253,24 +263,28 @@ def _is_command(line: str) -> bool:
     return word is not None and (word[0] in COMMANDS or "\n" not in line)
 
 
-def _start(said: UserInput) -> str:
-    """Return the beginning of what was said."""
+def _quote(content: UserInput) -> str:
+    """Return the beginning of *content*, on one line."""
     texts = [
-        part if isinstance(part, str) else getattr(part, "text", "(an image)") for part in said
+        part if isinstance(part, str) else getattr(part, "text", "(image)") for part in content
     ]
     text = one_line(" ".join(texts))
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return text if len(text) <= _MAX_QUOTE else f"{text[: _MAX_QUOTE - 3]}..."
 
 
 COMMANDS: dict[str, tuple[str, str, Command]] = {
-    "/help": ("", "this list", Session.help),
-    "/undo": ("", "forget the last question and its answer", Session.undo),
-    "/retry": ("", "ask the last question again", Session.retry),
-    "/save": ("FILE", "keep the conversation (.json) or the last answer (.md, ...)", Session.save),
-    "/load": ("FILE", "go on with a conversation that was saved", Session.load),
+    "/help": ("", "list the commands", Session.help),
+    "/undo": ("", "remove the last prompt and its response", Session.undo),
+    "/retry": ("", "send the last prompt again", Session.retry),
+    "/save": (
+        "FILE",
+        "save the conversation (.json) or the last response (.md, ...)",
+        Session.save,
+    ),
+    "/load": ("FILE", "continue a saved conversation", Session.load),
     "/model": ("[NAME]", "show or change the model", Session.model),
-    "/system": ("[TEXT]", "show or change the instructions; - for none", Session.system),
-    "/image": ("FILE|URL", "show an image with the next question", Session.image),
-    "/usage": ("", "what this session used", Session.usage),
-    "/exit": ("", "end", Session.exit),
+    "/system": ("[TEXT]", "show or change the system prompt; - removes it", Session.system),
+    "/image": ("FILE|URL", "send an image with the next prompt", Session.image),
+    "/usage": ("", "show the usage of this session", Session.usage),
+    "/exit": ("", "end the session", Session.exit),
 }

@@ -1,4 +1,4 @@
-"""Settings: the file's, the environment's, the command line's; the later win."""
+"""Settings, merged from the file < the environment < the command line."""
 
 from __future__ import annotations
 
@@ -28,32 +28,35 @@ __all__ = [
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What holds for one command; *sources* tells where each value comes from."""
+    """Settings of one command."""
 
     token: str | None = None
+    """None: no token is set, and every call fails."""
     base_url: str | None = None
+    """None: `DEFAULT_URL`."""
     model: str | None = None
     system: str | None = None
     timeout: float | None = None
-    """Seconds for a whole answer."""
+    """Seconds for one complete response; None: the client's default."""
     reasoning: bool = False
     usage: bool = False
     history: bool = True
-    """Whether what is said on a terminal is kept for ``--continue``."""
+    """Save conversations on a terminal for ``--continue``."""
     proxy: str | None = None
-    """None: the environment's. It is no setting of its own."""
+    """Proxy URL, '' for none; None: from the environment. Not a setting of the file."""
     sources: dict[str, str] = {}
+    """Name of a setting -> origin: a path, a variable, "keyring" or "command line"."""
 
     def needed_token(self) -> str:
         """Return the token.
 
         Raises:
-            ConfigurationError: There is none.
+            ConfigurationError: No token is set.
         """
         if self.token is None:
             raise ConfigurationError(
                 f"no API token. Next: copy one from {PLATFORM}, then: acechat config set token "
-                "(or set ACEDATACLOUD_API_TOKEN; or try without: --emulator)"
+                "(or set ACEDATACLOUD_API_TOKEN; --emulator needs no token)"
             )
         return self.token
 
@@ -68,11 +71,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     "usage": ("ACECHAT_USAGE",),
     "history": ("ACECHAT_HISTORY",),
 }
-"""The settings, and the variables that each is read from, the first one first."""
+"""Name of a setting -> its environment variables; the first one that is set counts."""
 
 DEFAULT_URL = "https://api.acedata.cloud"
 
-_KINDS: dict[str, tuple[Any, str]] = {
+_TYPES: dict[str, tuple[Any, str]] = {
     "timeout": (
         Annotated[float, Meta(gt=0, le=sys.float_info.max)],
         "a positive number of seconds",
@@ -81,31 +84,30 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "usage": (bool, "true or false"),
     "history": (bool, "true or false"),
 }
-"""What is no text, and how that is called."""
+"""Types of the settings that are not text, with their names for error messages."""
 
 
 def read(flags: Mapping[str, object] | None = None, *, emulator: bool = False) -> Settings:
-    """Return what holds now; a flag that is None was not given.
+    """Return the effective settings.
 
     Args:
-        flags: What the command line says, by the names of the settings.
-        emulator: Whether the answers come from acechat's own service, which takes nobody's token:
-            then the command line alone counts, so that a demonstration is the same everywhere.
+        flags: Values of the command line by setting; None for a flag that was not given.
+        emulator: Use the command line only. The emulator needs no token, and its output does not
+            depend on the user's settings.
 
     Raises:
-        ConfigurationError: A value cannot be used, or others may read a token in the file.
+        ConfigurationError: A value is invalid, or other users can read a token in the file.
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     layers: list[tuple[str, Mapping[str, object]]] = [("command line", flags or {})]
     if not emulator:
         layers[:0] = [(str(file_path()), read_file()), ("environment", _read_environment())]
-    for source, found in layers:
-        for name, value in found.items():
+    for source, layer in layers:
+        for name, value in layer.items():
             if value is not None:
                 values[name] = value
-                named = source == "environment"
-                sources[name] = _variable(name) if named else source
+                sources[name] = _variable(name) if source == "environment" else source
     if not emulator and "token" not in values:
         from acechat.cli.secrets import from_keyring
 
@@ -115,29 +117,29 @@ def read(flags: Mapping[str, object] | None = None, *, emulator: bool = False) -
 
 
 def parse(name: str, value: str) -> Any:
-    """Read the text *value* of a setting.
+    """Convert the text *value* to the type of the setting *name*.
 
     Raises:
-        ConfigurationError: The setting cannot have it.
+        ConfigurationError: The setting is unknown, or the value is invalid.
     """
     return _checked(name, value, name, strict=False)
 
 
-def check(**given: Any) -> None:
-    """Make a client with the arguments that were *given*, and throw it away.
+def check(**arguments: Any) -> None:
+    """Create a client with *arguments* and discard it.
 
     Raises:
-        ConfigurationError: One of them cannot work.
+        ConfigurationError: An argument is invalid.
     """
-    harmless: dict[str, Any] = {"api_token": "token", "base_url": "https://localhost", "proxy": ""}
-    AsyncClient(**(harmless | given))
+    valid: dict[str, Any] = {"api_token": "token", "base_url": "https://localhost", "proxy": ""}
+    AsyncClient(**(valid | arguments))
 
 
 def read_file() -> dict[str, Any]:
-    """Return what the file says; nothing where there is none.
+    """Return the settings of the file; empty if it does not exist.
 
     Raises:
-        ConfigurationError: It cannot be read, or it holds a token that others may read.
+        ConfigurationError: The file is unreadable or invalid, or other users can read its token.
     """
     path = file_path()
     try:
@@ -150,14 +152,14 @@ def read_file() -> dict[str, Any]:
     import tomllib
 
     try:
-        found = tomllib.loads(text)
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is no TOML: {error}") from None
-    if "token" in found and os.name != "nt" and path.stat().st_mode & 0o077:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+    if "token" in values and os.name != "nt" and path.stat().st_mode & 0o077:
         raise ConfigurationError(
-            f"{path} holds a token and others may read it. Next: chmod 600 '{path}'"
+            f"{path} contains a token and other users can read it. Next: chmod 600 '{path}'"
         )
-    return {name: _checked(name, value, f"{path}: {name}") for name, value in found.items()}
+    return {name: _checked(name, value, f"{path}: {name}") for name, value in values.items()}
 
 
 def _read_environment() -> dict[str, Any]:
@@ -169,7 +171,7 @@ def _read_environment() -> dict[str, Any]:
 
 
 def _variable(name: str) -> str:
-    """Return the variable that tells of a setting: of several, the first that says something."""
+    """Return the first environment variable of the setting that is not empty; '' if none."""
     return next((known for known in NAMES[name] if os.environ.get(known)), "")
 
 
@@ -178,22 +180,22 @@ def _checked(name: str, value: object, where: str, *, strict: bool = True) -> An
         from difflib import get_close_matches
 
         close = get_close_matches(name, NAMES, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(NAMES)}"
-        raise ConfigurationError(f"{where}: there is no such setting; {hint}")
-    kind, wanted = _KINDS.get(name, (str, "text"))
+        hint = f"did you mean {close[0]!r}?" if close else f"known settings: {', '.join(NAMES)}"
+        raise ConfigurationError(f"{where}: unknown setting; {hint}")
+    type_, expected = _TYPES.get(name, (str, "text"))
     try:
-        found: object = msgspec.convert(value, type=kind, strict=strict)
+        converted: object = msgspec.convert(value, type=type_, strict=strict)
     except msgspec.ValidationError:
-        shown = "something else" if name == "token" else repr(value)
-        raise ConfigurationError(f"{where} must be {wanted}, not {shown}") from None
-    # Python hands on bytes that are no text as halves of letters, which nothing can write.
-    if isinstance(found, str) and any("\ud800" <= letter <= "\udfff" for letter in found):
-        raise ConfigurationError(f"{where} is no text in {sys.getfilesystemencoding()}")
-    return found
+        shown = type(value).__name__ if name == "token" else repr(value)
+        raise ConfigurationError(f"{where} must be {expected}, not {shown}") from None
+    # Python decodes invalid bytes of arguments to lone surrogates, which cannot be encoded.
+    if isinstance(converted, str) and any("\ud800" <= char <= "\udfff" for char in converted):
+        raise ConfigurationError(f"{where} is not valid {sys.getfilesystemencoding()} text")
+    return converted
 
 
 def file_path() -> Path:
-    """Return where the file is: ``ACECHAT_CONFIG``, else the system's place for such files."""
+    """Return the path of the file: ``ACECHAT_CONFIG``, else in the system's config folder."""
     if given := os.environ.get("ACECHAT_CONFIG"):
         return Path(given)
     from platformdirs import user_config_path
@@ -202,5 +204,5 @@ def file_path() -> Path:
 
 
 def masked(token: str) -> str:
-    """Return *token* as it may be shown: its last four characters, if they tell little."""
+    """Return a printable form of *token*: its last four characters if it has 16 or more."""
     return f"***{token[-4:]}" if len(token) >= 16 else "***"  # noqa: PLR2004 - see Token.__repr__

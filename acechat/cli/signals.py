@@ -1,4 +1,4 @@
-"""What ends the command from outside: SIGTERM, and SIGHUP when its terminal is closed."""
+"""Signals that end the command: SIGTERM, and SIGHUP when its terminal is closed."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-__all__ = ["ending"]
+__all__ = ["graceful_exit"]
 
 
 @contextmanager
-def ending() -> Generator[Callable[[], bool]]:
-    """Let these signals stop what runs as Ctrl-C does, then exit; tell whether one has come.
+def graceful_exit() -> Generator[Callable[[], bool]]:
+    """Convert these signals to Ctrl-C inside of the block, then exit with 128 + signal number.
 
-    To exit at once would leave what had arrived unsaved, and the terminal as the line editor
-    needs it.
+    An immediate exit would lose the partial response and leave the terminal in the mode of the line
+    editor.
+
+    Yields:
+        A function that returns True once a signal has been received.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def stop(number: int, _: object) -> None:
-        came.append(number)
+        received.append(number)
         signal.raise_signal(signal.SIGINT)
 
-    found = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    available = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
     before = {
         number: signal.signal(number, stop)
-        for number in found
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN  # nohup's
+        for number in available
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN  # set by nohup
     }
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     except KeyboardInterrupt:
-        if not came:
+        if not received:
             raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        sys.exit(128 + came[0])
+    if received:
+        sys.exit(128 + received[0])

@@ -1,4 +1,4 @@
-"""One turn: a question, its answer while it is written, and what stays of both."""
+"""One turn: send a message, show the response while it arrives, update the conversation."""
 
 from __future__ import annotations
 
@@ -18,124 +18,156 @@ from acechat import (
     TextPart,
     UserMessage,
 )
-from acechat.cli.history import Autosave, Keep
+from acechat.cli.history import Autosave, SaveCallback
 from acechat.cli.terminal.json import show_json
 from acechat.cli.terminal.progress import Spinner
-from acechat.cli.terminal.writer import SILENT, note, notes_on, writer
+from acechat.cli.terminal.writer import SILENT, make_writer, note, notes_on
 from acechat.cli.usage import Stopwatch, UsageSummary
 
-__all__ = ["DisplayOptions", "UserInput", "as_message", "as_said", "take_turn", "take_unanswered"]
+__all__ = [
+    "DisplayOptions",
+    "UserInput",
+    "as_message",
+    "content_of",
+    "pop_open_prompt",
+    "take_turn",
+]
 
 UserInput: TypeAlias = Sequence[str | TextPart | ImagePart]
-"""What the user says at once."""
+"""Content parts of one user message."""
 
 
 class DisplayOptions(Struct, frozen=True, kw_only=True):
-    """How to ask, and how to show the answer."""
+    """Options of a turn: request fields, and how to show the response."""
 
     stream: bool = True
     json: bool = False
     reasoning: bool = False
     usage: bool = False
     timeout: float | None = None
-    """Seconds for the whole answer."""
+    """Seconds for the complete response; None: the client's default."""
     options: ChatOptions = {}
 
 
 async def take_turn(
-    talk: AsyncConversation, said: UserInput, manner: DisplayOptions, keep: Keep | None = None
+    conversation: AsyncConversation,
+    content: UserInput,
+    options: DisplayOptions,
+    save: SaveCallback | None = None,
 ) -> UsageSummary:
-    """Say *said*, show the answer, and return what it cost.
+    """Send *content*, show the response, and return its usage.
 
-    What had arrived of an answer that failed or was stopped becomes part of the conversation, too:
-    one can ask to go on. *keep* is called with it now and then before that.
+    The partial text of a failed or cancelled response is added to the conversation, so that the
+    model can be asked to go on.
+
+    Args:
+        conversation: The conversation to continue.
+        content: Content parts of the user message.
+        options: Request fields and display.
+        save: Called once a second with the conversation and the partial response; None: not saved.
+
+    Raises:
+        AceChatError: The call failed.
     """
     watch = Stopwatch()
     try:
-        with Spinner() as waiting:
-            if manner.stream:
-                with Autosave(talk, as_message(said), keep) as draft:
-                    answer = await _show_stream(talk, said, manner, watch, waiting, draft)
+        with Spinner() as spinner:
+            if options.stream:
+                with Autosave(conversation, as_message(content), save) as autosave:
+                    completion = await _show_stream(
+                        conversation, content, options, watch, spinner, autosave
+                    )
             else:
-                answer = await talk.send(*said, timeout=manner.timeout, **manner.options)
-            waiting.end()
-            if manner.json:
-                show_json(answer.to_dict(), sys.stdout)
-            elif not manner.stream:
-                _show_whole(answer, manner)
+                completion = await conversation.send(
+                    *content, timeout=options.timeout, **options.options
+                )
+            spinner.stop()
+            if options.json:
+                show_json(completion.to_dict(), sys.stdout)
+            elif not options.stream:
+                _show_complete(completion, options)
     except BaseException:
-        if talk.pending is not None and talk.pending.text:
-            talk.messages += [as_message(said), AssistantMessage(content=talk.pending.text)]
-        if manner.json and talk.pending is not None and talk.pending.choices:
-            show_json(talk.pending.to_dict(), sys.stdout)
+        pending = conversation.pending
+        if pending is not None and pending.text:
+            conversation.messages += [as_message(content), AssistantMessage(content=pending.text)]
+        if options.json and pending is not None and pending.choices:
+            show_json(pending.to_dict(), sys.stdout)
         raise
-    bill = UsageSummary.of(answer.usage, watch)
-    for text in notes_on(answer):
+    usage = UsageSummary.of(completion.usage, watch)
+    for text in notes_on(completion):
         note(text)
-    if manner.usage:
-        note(str(bill))
-    return bill
+    if options.usage:
+        note(str(usage))
+    return usage
 
 
 async def _show_stream(
-    talk: AsyncConversation,
-    said: UserInput,
-    manner: DisplayOptions,
+    conversation: AsyncConversation,
+    content: UserInput,
+    options: DisplayOptions,
     watch: Stopwatch,
-    waiting: Spinner,
-    draft: Autosave,
+    spinner: Spinner,
+    autosave: Autosave,
 ) -> ChatCompletion:
-    async with talk.stream(*said, timeout=manner.timeout, **manner.options) as stream:
-        show = SILENT if manner.json else writer(reasoning=manner.reasoning)
+    async with conversation.stream(*content, timeout=options.timeout, **options.options) as stream:
+        writer = SILENT if options.json else make_writer(reasoning=options.reasoning)
         try:
             while deltas := await stream.receive():
-                watch.note_first()
-                draft.add(deltas)
-                if shown := [delta for delta in deltas if _shows(delta, manner)]:
-                    waiting.end()
-                    show.show(shown)
-            show.show(_others(stream.completion))
+                watch.record_first()
+                autosave.add(deltas)
+                if visible := [delta for delta in deltas if _is_visible(delta, options)]:
+                    spinner.stop()
+                    writer.show(visible)
+            writer.show(_other_choices(stream.completion))
         finally:
-            waiting.end()
-            show.close()
+            spinner.stop()
+            writer.close()
     return stream.completion
 
 
-def _shows(delta: Delta, manner: DisplayOptions) -> bool:
-    """Whether *delta* is to be seen now; further choices are, after the first one."""
+def _is_visible(delta: Delta, options: DisplayOptions) -> bool:
+    """Return True for the first choice; the others are shown after it is complete."""
     text = delta.content or delta.refusal
-    return delta.index == 0 and bool(text or manner.reasoning)
+    return delta.index == 0 and bool(text or options.reasoning)
 
 
-def _others(answer: ChatCompletion) -> list[Delta]:
-    return [Delta(content=f"\n\n---\n\n{choice.message.content}") for choice in answer.choices[1:]]
+def _other_choices(completion: ChatCompletion) -> list[Delta]:
+    return [
+        Delta(content=f"\n\n---\n\n{choice.message.content}") for choice in completion.choices[1:]
+    ]
 
 
-def _show_whole(answer: ChatCompletion, manner: DisplayOptions) -> None:
-    show = writer(reasoning=manner.reasoning)
+def _show_complete(completion: ChatCompletion, options: DisplayOptions) -> None:
+    writer = make_writer(reasoning=options.reasoning)
     try:
-        message = answer.message
-        show.show([Delta(reasoning_content=message.reasoning_content)])
-        show.show([Delta(content=message.content, refusal=message.refusal), *_others(answer)])
+        message = completion.message
+        writer.show([Delta(reasoning_content=message.reasoning_content)])
+        writer.show(
+            [Delta(content=message.content, refusal=message.refusal), *_other_choices(completion)]
+        )
     finally:
-        show.close()
+        writer.close()
 
 
-def as_message(said: UserInput) -> UserMessage:
-    """Make the message that *said* is."""
-    if len(said) == 1 and isinstance(said[0], str):
-        return UserMessage(content=said[0])
-    return UserMessage(content=[TextPart(x) if isinstance(x, str) else x for x in said])
+def as_message(content: UserInput) -> UserMessage:
+    """Return a user message with *content*."""
+    if len(content) == 1 and isinstance(content[0], str):
+        return UserMessage(content=content[0])
+    return UserMessage(content=[TextPart(x) if isinstance(x, str) else x for x in content])
 
 
-def as_said(message: UserMessage) -> UserInput:
-    """Return what a message says, so that it can be said again."""
+def content_of(message: UserMessage) -> UserInput:
+    """Return the content parts of *message*, to be sent again."""
     return [message.content] if isinstance(message.content, str) else message.content
 
 
-def take_unanswered(talk: AsyncConversation) -> UserInput | None:
-    """Take a question off the end of *talk*: a crash came before its answer."""
-    if not (talk.messages and isinstance(last := talk.messages[-1], UserMessage)):
+def pop_open_prompt(conversation: AsyncConversation) -> UserInput | None:
+    """Remove the last message and return its content if it is a user message, else None.
+
+    A process that was killed leaves a prompt without its response.
+    """
+    messages = conversation.messages
+    if not (messages and isinstance(last := messages[-1], UserMessage)):
         return None
-    del talk.messages[-1]
-    return as_said(last)
+    del messages[-1]
+    return content_of(last)

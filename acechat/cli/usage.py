@@ -1,4 +1,4 @@
-"""What an answer cost: tokens, money when the service tells, and time."""
+"""Usage of a response: tokens, cost if reported, and time."""
 
 from __future__ import annotations
 
@@ -15,50 +15,52 @@ __all__ = ["Stopwatch", "UsageSummary"]
 
 _N = TypeVar("_N", int, Decimal)
 _MEASURABLE = 0.1
-"""Seconds of writing from which on tokens per second say something."""
+"""Seconds of output below which tokens per second are not meaningful."""
 
 
 class Stopwatch:
-    """Takes the times of one answer, in seconds from its making."""
+    """Measure one response, in seconds since this object was created."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self.first: float | None = None
-        """When the first of the answer, thoughts included, came; None where it came whole."""
+        """Time of the first delta, reasoning included; None without a stream."""
 
-    def note_first(self) -> None:
-        """Note that something of the answer has come."""
+    def record_first(self) -> None:
+        """Record the time of the first delta; later calls change nothing."""
         if self.first is None:
             self.first = self.elapsed
 
     @property
     def elapsed(self) -> float:
-        """Until now."""
-        return time.monotonic() - self._began
+        """Seconds until now."""
+        return time.monotonic() - self._started
 
 
 class UsageSummary(Struct, frozen=True):
-    """What one answer used, or several together."""
+    """Usage of one response, or the sum of several."""
 
-    answers: int = 0
+    responses: int = 0
     prompt: int | None = None
-    """Tokens of what was sent; None where the service did not say, as in all of these."""
+    """Prompt tokens; this and the following are None if not reported."""
     completion: int | None = None
+    """Completion tokens, reasoning included."""
     reasoning: int | None = None
-    """Of *completion*."""
+    """Reasoning tokens, a part of *completion*."""
     cost: Decimal | None = None
     currency: str = "credits"
     first: float | None = None
-    """Seconds to the first token; None for several answers."""
+    """Seconds to the first token; None without a stream, or for several responses."""
     seconds: float = 0.0
+    """Seconds in total."""
 
     @classmethod
     def of(cls, usage: Usage | None, watch: Stopwatch) -> UsageSummary:
-        """Make the bill of one answer, at its end."""
+        """Return the usage of one response that has just ended; *usage* is None if not reported."""
         usage = usage or Usage()
         details, cost = usage.completion_tokens_details, usage.cost
         return cls(
-            answers=1,
+            responses=1,
             prompt=usage.prompt_tokens,
             completion=usage.completion_tokens,
             reasoning=details.reasoning_tokens if details else None,
@@ -70,7 +72,7 @@ class UsageSummary(Struct, frozen=True):
 
     def __add__(self, other: UsageSummary) -> UsageSummary:
         return UsageSummary(
-            answers=self.answers + other.answers,
+            responses=self.responses + other.responses,
             prompt=_sum(self.prompt, other.prompt),
             completion=_sum(self.completion, other.completion),
             reasoning=_sum(self.reasoning, other.reasoning),
@@ -80,21 +82,21 @@ class UsageSummary(Struct, frozen=True):
         )
 
     def __str__(self) -> str:
-        said = [f"{self.answers} answers"] if self.answers != 1 else []
+        parts = [f"{self.responses} responses"] if self.responses != 1 else []
         if self.prompt is not None or self.completion is not None:
-            thought = f" ({self.reasoning:,} of them thoughts)" if self.reasoning else ""
-            said.append(
-                f"{_number(self.prompt)} tokens in, {_number(self.completion)} out{thought}"
+            reasoning = f" ({self.reasoning:,} of them reasoning)" if self.reasoning else ""
+            parts.append(
+                f"{_number(self.prompt)} tokens in, {_number(self.completion)} out{reasoning}"
             )
         if self.cost is not None:
-            said.append(f"{self.cost:.6g} {self.currency}")
+            parts.append(f"{self.cost:.6g} {self.currency}")
         if self.first is not None:
-            said.append(f"first token {self.first:.2f} s")
-        said.append(f"{self.seconds:.2f} s in all")
-        writing = self.seconds - (self.first or 0.0)
-        if self.completion and writing >= _MEASURABLE:
-            said.append(f"{self.completion / writing:,.0f} tokens/s")
-        return " | ".join(said)
+            parts.append(f"first token {self.first:.2f} s")
+        parts.append(f"{self.seconds:.2f} s total")
+        output = self.seconds - (self.first or 0.0)
+        if self.completion and output >= _MEASURABLE:
+            parts.append(f"{self.completion / output:,.0f} tokens/s")
+        return " | ".join(parts)
 
 
 def _sum(one: _N | None, other: _N | None) -> _N | None:

@@ -1,4 +1,4 @@
-"""The nouns of the wire: requests, completions, chunks, messages, usage."""
+"""Structs of the API: requests, messages, completions, chunks, usage, and results of runs."""
 
 from __future__ import annotations
 

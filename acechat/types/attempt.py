@@ -1,4 +1,4 @@
-"""One failed attempt of a call, and what was recorded of it."""
+"""One failed attempt of a call, and the protocol of its recording."""
 
 from __future__ import annotations
 
@@ -16,29 +16,37 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """One failed attempt of a call."""
 
     number: int
-    """1 for the first."""
+    """Position among the attempts of the call, from 1."""
 
     model: str = ""
-    """The model that was asked; empty where none was."""
+    """The requested model; empty for endpoints without one, such as ``GET /v1/models``."""
 
     started: float
-    """Seconds after the call began."""
+    """Seconds from the start of the call to that of the attempt."""
 
     elapsed: float
-    """Seconds that the attempt took."""
+    """Duration of the attempt, in seconds."""
 
     failure: str
-    """``"unsent"``, ``"refused"``, ``"lost"``, ``"timed_out"``, ``"partial"`` or ``"answered"``."""
+    """Class of the failure:
+
+    * ``"unsent"``: nothing was sent
+    * ``"refused"``: the service returned an error before any content
+    * ``"lost"``: the connection broke before any content
+    * ``"timed_out"``: sent, and the service may still be working on it
+    * ``"partial"``: a part of the response arrived
+    * ``"answered"``: the response was not valid, or the client was closed
+    """
 
     error: str
-    """What was raised, as text."""
+    """Type and text of the exception."""
 
     may_be_billed: bool
-    """Whether the service may have worked, and charged, for it."""
+    """Whether the service may have charged for the attempt."""
 
 
 class SavedExchanges(Protocol):
     """The recorded exchanges of a call."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write them to a file that only its owner may read."""
+        """Write the exchanges to the file *path*, readable by its owner only."""

@@ -1,4 +1,4 @@
-"""What observers are told: what happens to a call, and nothing that is said in it."""
+"""Events of a call, passed to observers. They contain no text of prompts or completions."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ __all__ = ["AttemptFailed", "CallEvent", "CallFailed", "CallFinished", "FirstTok
 
 
 class RequestSent(Struct, frozen=True, kw_only=True):
-    """An attempt is about to be written to the network; its turn has come."""
+    """An attempt is about to be written to the network, after any wait for a free slot."""
 
     call: int
-    """The number of the call, counted in this process; all events of one call share it."""
+    """Number of the call in this process, from 1; the same in all events of the call."""
 
     attempt: int
-    """1 for the first."""
+    """Number of the attempt, from 1."""
 
     elapsed: float
     """Seconds since the call began."""
 
     model: str
-    """The model that is asked; empty where none is, as in `AsyncClient.models`."""
+    """The requested model; empty for endpoints without one, as in `AsyncClient.models`."""
 
     method: str
+    """HTTP method."""
+
     path: str
-    """After the API's root."""
+    """Path relative to the base URL of the API."""
 
     request_bytes: int
+    """Size of the request body, in bytes."""
 
 
 class FirstToken(Struct, frozen=True, kw_only=True):
-    """The first content of a stream arrived; from here on nothing is sent again."""
+    """The first content of a stream arrived; the call is not retried from here on."""
 
     call: int
     attempt: int
@@ -47,7 +50,7 @@ class FirstToken(Struct, frozen=True, kw_only=True):
 
 
 class AttemptFailed(Struct, frozen=True, kw_only=True):
-    """One attempt failed; the call may go on."""
+    """An attempt failed; the call may continue with another one."""
 
     call: int
     attempt: int
@@ -55,7 +58,7 @@ class AttemptFailed(Struct, frozen=True, kw_only=True):
     """Seconds since the call began."""
 
     took: float
-    """Seconds that the attempt took."""
+    """Duration of the attempt, in seconds."""
 
     model: str
 
@@ -63,13 +66,13 @@ class AttemptFailed(Struct, frozen=True, kw_only=True):
     """As in `Attempt.failure`."""
 
     error: str
-    """The name of the error's class. Its text may quote what was said."""
+    """Class name of the exception. Its text is left out, because it may quote the prompt."""
 
     status: int | None
-    """HTTP status; None where there was none."""
+    """HTTP status; None if no response arrived."""
 
     code: str | None
-    """The service's word for it."""
+    """The service's error code; None if not reported."""
 
     trace_id: str | None
     may_be_billed: bool
@@ -79,37 +82,38 @@ class AttemptFailed(Struct, frozen=True, kw_only=True):
 
 
 class CallFinished(Struct, frozen=True, kw_only=True):
-    """The whole answer came. The last event of its call."""
+    """The complete response arrived. The last event of its call."""
 
     call: int
     attempts: int
-    """How many were made, the one that succeeded included."""
+    """Number of attempts, the successful one included."""
 
     elapsed: float
-    """Seconds that the call took."""
+    """Duration of the call, in seconds."""
 
     first_token: float | None
-    """Seconds until the first content of a stream; None for an answer that came at once."""
+    """Seconds until the first content of a stream; None for a response that was not streamed."""
 
     model: str
-    """The model that answered."""
+    """The model named in the response."""
 
     status: int | None
     trace_id: str | None
     finish_reason: FinishReason | None
     usage: Usage | None
-    """Tokens; None where the service does not tell."""
+    """Tokens used; None if not reported."""
 
     response_bytes: int
+    """Size of the response body, in bytes."""
 
     @property
     def cost(self) -> Cost | None:
-        """What the call was charged; None where the service does not tell."""
+        """The charge for the call; None if not reported."""
         return self.usage.cost if self.usage else None
 
 
 class CallFailed(Struct, frozen=True, kw_only=True):
-    """The call ended without a whole answer. The last event of its call."""
+    """The call ended without a complete response. The last event of its call."""
 
     call: int
     attempts: int
@@ -117,11 +121,11 @@ class CallFailed(Struct, frozen=True, kw_only=True):
     model: str
 
     failure: str
-    """As in `Attempt.failure`; ``"cancelled"`` if the caller left or was cancelled; ``"raised"``
-    for what acechat did not raise, such as an exception of a middleware."""
+    """As in `Attempt.failure`; ``"cancelled"`` if the caller was cancelled or closed the stream;
+    ``"raised"`` for exceptions that are not of acechat, such as those of a middleware."""
 
     error: str | None
-    """The name of the error's class; None if the caller left."""
+    """Class name of the exception; None if the caller closed the stream."""
 
     status: int | None
     code: str | None
@@ -132,4 +136,4 @@ class CallFailed(Struct, frozen=True, kw_only=True):
 
 
 CallEvent: TypeAlias = RequestSent | FirstToken | AttemptFailed | CallFinished | CallFailed
-"""One thing that happens to a call."""
+"""Any event of a call."""

@@ -1,6 +1,6 @@
-"""The public catalogue of models: what they can do and what they cost.
+"""The public catalogue of models, with their capabilities and prices.
 
-Source: the contract, 4.3.
+Format: docs/api.md#catalogue-and-account.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ __all__ = ["CatalogModel", "Pricing"]
 
 
 class Pricing(Struct, frozen=True, kw_only=True):
-    """Prices, in credits per *unit* of the model; None where the service names none."""
+    """Prices, in credits per `CatalogModel.unit`; None if not reported."""
 
     input_credits: Decimal | None = None
-    """Of what is sent."""
+    """Price of input."""
 
     output_credits: Decimal | None = None
-    """Of what is answered."""
+    """Price of output."""
 
     def __post_init__(self) -> None:
         drop_odd_amounts(self, "input_credits", "output_credits")
 
 
 class CatalogModel(Struct, frozen=True, kw_only=True):
-    """One model of the catalogue. What a call was really charged is `ChatCompletion.cost`."""
+    """One model of the catalogue. `ChatCompletion.cost` is the actual charge for a call."""
 
     id: str
-    """The name to give as *model*."""
+    """Value for *model*."""
 
     name: str | None = None
-    """The name for people."""
+    """Display name."""
 
     provider: str | None = None
 
@@ -43,9 +43,9 @@ class CatalogModel(Struct, frozen=True, kw_only=True):
     """``"chat"``."""
 
     unit: str | None = None
-    """What the prices are for, in the service's words."""
+    """Unit of the prices, as the service writes it."""
 
     capabilities: Any = None
-    """What the model can do, as the service writes it."""
+    """Capabilities, in the service's own JSON."""
 
     pricing: Pricing | None = None

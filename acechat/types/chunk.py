@@ -1,8 +1,8 @@
-"""One event of a stream, and the pieces of an answer in it.
+"""One chunk of a stream, and the deltas in it.
 
-Source: the contract, 2.4. ``gc=False``: a frozen struct that was decoded from JSON cannot be part
-of a cycle, and the collector need not look at the hundred thousand that a long stream makes
-(measured: half the time and a quarter of the collections when they are kept).
+Format: docs/api.md#streams. ``gc=False``: a frozen struct that was decoded from JSON cannot be part
+of a reference cycle, so the garbage collector need not scan the hundred thousand structs of a long
+stream (measured, when all are kept: half the time and a quarter of the collections).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class FunctionCallDelta(Struct, frozen=True, gc=False):
-    """A piece of a function call."""
+    """A fragment of a function call."""
 
     name: str | None = None
 
@@ -32,10 +32,10 @@ class FunctionCallDelta(Struct, frozen=True, gc=False):
 
 
 class ToolCallDelta(Struct, frozen=True, gc=False):
-    """A piece of a tool call.
+    """A fragment of a tool call.
 
-    A new *id* opens a call. *index* may collide between calls and need not start at 0 (contract,
-    2.4), so it only tells calls apart where there is no *id*.
+    A new *id* starts a call. *index* may be the same for two calls and need not start at 0
+    (docs/api.md#streams), so it only separates calls that have no *id*.
     """
 
     index: int | None = None
@@ -45,25 +45,25 @@ class ToolCallDelta(Struct, frozen=True, gc=False):
 
 
 class Delta(Struct, frozen=True, gc=False, omit_defaults=True):
-    """The next piece of an answer; ``str(delta)`` is its text."""
+    """The next fragment of a completion; ``str(delta)`` is its text."""
 
     content: str | None = None
-    """The next characters of the answer."""
+    """The next characters of the text."""
 
     role: str | None = None
 
     reasoning_content: str | None = None
-    """The next characters of the model's thoughts."""
+    """The next characters of the reasoning."""
 
     reasoning: str | None = None
-    """What some channels say instead of, or twice beside, *reasoning_content*."""
+    """Sent by some channels instead of *reasoning_content*, or as a copy of it."""
 
     tool_calls: list[ToolCallDelta] | None = None
     refusal: str | None = None
 
-    # Named otherwise in JSON: the choice around the delta tells it, whatever the delta says.
+    # Another name in JSON: the value is that of the enclosing choice, not a field of the delta.
     index: int = field(default=0, name="choice_index")
-    """Which choice this belongs to: 0 unless *n* choices were asked for."""
+    """Index of the choice; 0 unless *n* > 1 was requested."""
 
     def __str__(self) -> str:
         return self.content or ""
@@ -73,19 +73,19 @@ _NOTHING = Delta()
 
 
 class ChunkChoice(Struct, frozen=True, gc=False):
-    """The news about one choice."""
+    """The next fragment of one choice."""
 
     delta: Delta = _NOTHING
     index: int = 0
 
     finish_reason: str | None = None
-    """Why the choice ended; None while it goes on. See `acechat.types.FinishReason`."""
+    """Reason for the end of the choice, see `acechat.types.FinishReason`; None until then."""
 
     logprobs: Any = None
 
 
 class ChatCompletionChunk(Struct, frozen=True, gc=False):
-    """One event of a stream, as the service sent it."""
+    """One chunk of a stream, as sent by the service."""
 
     choices: list[ChunkChoice]
     """Empty in the chunk that carries the usage, the last one before ``[DONE]``."""
@@ -94,7 +94,7 @@ class ChatCompletionChunk(Struct, frozen=True, gc=False):
     object: str = "chat.completion.chunk"
 
     created: int | None = None
-    """When the answer began, in seconds since 1970."""
+    """Start of the completion, in seconds since 1970-01-01 UTC."""
 
     model: str = ""
     system_fingerprint: str | None = None
@@ -102,4 +102,4 @@ class ChatCompletionChunk(Struct, frozen=True, gc=False):
     usage: Usage | None = None
 
     error: Any = None
-    """What some gateways put beside *choices* when they fail; acechat raises it."""
+    """Error object that some gateways add beside *choices*; acechat raises it."""

@@ -1,4 +1,4 @@
-"""A whole answer, and how it came."""
+"""A complete response of the model, with the data of its HTTP response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from acechat.types.attempt import Attempt
 from acechat.types.messages import AssistantMessage, ToolCall
 from acechat.types.usage import Cost, Usage
 
-if TYPE_CHECKING:  # it has defaults only from Python 3.13 on; type checkers know it everywhere
+if TYPE_CHECKING:  # defaults of TypeVar need Python 3.13; type checkers know them everywhere
     from typing_extensions import TypeVar
 
     OutputT_co = TypeVar("OutputT_co", covariant=True, default=object)
@@ -35,46 +35,48 @@ __all__ = [
 FinishReason: TypeAlias = (
     Literal["stop", "length", "tool_calls", "content_filter", "function_call"] | str
 )
-"""Why a choice ended. A word that is not listed is passed on, not refused (contract, 2.1)."""
+"""Reason for the end of a choice. Other values are passed on as they are
+(docs/api.md#completions)."""
 
 _NO_MESSAGE = AssistantMessage()
 
 
 class ResponseInfo(Struct, frozen=True, kw_only=True):
-    """How an answer came: the part of it that is not the model's."""
+    """Data of the HTTP response of a completion."""
 
     status: int | None = None
-    """HTTP status. None for an answer that did not come over a network."""
+    """HTTP status; None for a completion that was not received over the network."""
 
     headers: dict[str, str] = {}
-    """Names in lower case."""
+    """Response headers, by name in lower case."""
 
     trace_id: str | None = None
-    """What the service's support asks for."""
+    """The service's id of the request, for its support; None if not reported."""
 
     elapsed: float = 0.0
-    """Seconds from the call to the end of the answer, waiting between attempts included."""
+    """Seconds from the call to the end of the response, waits between attempts included."""
 
     attempts: tuple[Attempt, ...] = ()
-    """The attempts that failed before this answer; empty when the first one succeeded."""
+    """The attempts that failed before this response; empty if the first one succeeded."""
 
 
 class Choice(Struct, frozen=True):
-    """One answer of the *n* that were asked for."""
+    """One of the *n* alternatives of a completion."""
 
     index: int = 0
     message: AssistantMessage = _NO_MESSAGE
 
     finish_reason: FinishReason | None = None
-    """None where the service did not say, and in the partial answer of a cut stream."""
+    """None if not reported, and in the partial completion of a truncated stream."""
 
     logprobs: Any = None
 
 
 class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
-    """A whole answer. Equal to another when the service said the same.
+    """A complete response of the model.
 
-    ``ChatCompletion[Plan]`` is one whose `output` is a ``Plan``.
+    Two are equal if their fields are; `response` and `output` are not compared.
+    ``ChatCompletion[Plan]`` has an `output` of the type ``Plan``.
     """
 
     choices: list[Choice]
@@ -82,73 +84,74 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
     object: str = "chat.completion"
 
     created: int | None = None
-    """When the answer began, in seconds since 1970."""
+    """Start of the completion, in seconds since 1970-01-01 UTC."""
 
     model: str = ""
-    """The model that answered, which may be a finer name than the one asked for."""
+    """The model that the service used; may be more specific than the requested name."""
 
     usage: Usage | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None
 
-    # What is not on the wire lives in __dict__ (see `note_origin`): it takes no part in ==, and no
-    # field of the service's can collide with it.
+    # Data that is not in the JSON is kept in __dict__ (see `note_origin`): it is ignored by ==, and
+    # cannot collide with a field of the service.
 
     @property
     def output(self) -> OutputT_co:
-        """The answer as a value of the *output_type* that was asked for; None if none was."""
+        """The text parsed as *output_type*; None if the call had none."""
         return cast("OutputT_co", self.__dict__.get("_output"))
 
     @property
     def response(self) -> ResponseInfo:
-        """Status, headers, seconds and attempts."""
+        """Status, headers, duration and failed attempts of the HTTP response."""
         return cast("ResponseInfo", self.__dict__.get("_response") or ResponseInfo())
 
     @property
     def trace_id(self) -> str | None:
-        """What the service's support asks for."""
+        """The service's id of the request, for its support; None if not reported."""
         return self.response.trace_id
 
     @property
     def message(self) -> AssistantMessage:
-        """The first choice's message; an empty one if there is no choice."""
+        """Message of the first choice; an empty one if there is no choice."""
         return self.choices[0].message if self.choices else _NO_MESSAGE
 
     @property
     def text(self) -> str:
-        """The first choice's text; empty where the model only calls tools."""
+        """Text of the first choice; empty if the model only calls tools."""
         return self.message.content or ""
 
     @property
     def reasoning(self) -> str | None:
-        """The first choice's thoughts; None where the model shows none."""
+        """Reasoning of the first choice; None if not reported."""
         return self.message.reasoning_content
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        """The tools that the first choice wants called."""
+        """Tool calls of the first choice; empty if there are none."""
         return self.message.tool_calls or []
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the first choice ended."""
+        """Reason for the end of the first choice; None if not reported."""
         return self.choices[0].finish_reason if self.choices else None
 
     @property
     def cost(self) -> Cost | None:
-        """What the answer was charged; None where the service does not tell, which is not 0."""
+        """The charge for the completion; None if not reported, which does not mean 0."""
         return self.usage.cost if self.usage else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field that the service sent, known to acechat or not.
+        """Return all fields that the service sent, unknown ones included, as JSON values.
 
         Raises:
-            ProtocolError: They are nested deeper than Python goes: a thousand levels on 3.11.
+            ProtocolError: The JSON is nested deeper than Python's recursion limit allows (about
+                1,000 levels on Python 3.11).
         """
         source: Callable[[], dict[str, Any]] | None = self.__dict__.get("_source")
         if source is not None:
             return source()
-        return cast("dict[str, Any]", msgspec.to_builtins(self))  # made by hand
+        return cast("dict[str, Any]", msgspec.to_builtins(self))  # not made by a client
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = tuple(getattr(self, name) for name in self.__struct_fields__)
@@ -158,17 +161,20 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
         return _rebuild(*self.__reduce__()[1])
 
     def _repr_markdown_(self) -> str:
-        """Show the answer in a notebook."""
+        """Return the text; notebooks render it as Markdown."""
         return self.text
 
 
 def note_origin(
     completion: ChatCompletion, response: ResponseInfo, source: Callable[[], dict[str, Any]]
 ) -> ChatCompletion:
-    """Note on *completion* how it came.
+    """Attach the HTTP response and the source of `to_dict` to *completion*, and return it.
 
-    *source* makes what its `to_dict` returns, or raises `ProtocolError`. It must not hold the
-    completion: what holds itself stays until the garbage collector comes, and the body with it.
+    Args:
+        completion: Any completion.
+        response: Its HTTP response.
+        source: Returns the value of `to_dict`, or raises `ProtocolError`. It must not refer to
+            *completion*: the reference cycle would keep the body until the next garbage collection.
     """
     notes = cast("dict[str, Any]", completion.__dict__)
     notes["_response"] = response
@@ -177,7 +183,7 @@ def note_origin(
 
 
 def note_output(completion: ChatCompletion, output: object) -> ChatCompletion[Any]:
-    """Note on *completion* what it says as a value."""
+    """Attach the parsed *output* to *completion*, and return it."""
     cast("dict[str, Any]", completion.__dict__)["_output"] = output
     return completion
 
@@ -192,6 +198,11 @@ class Model(Struct, frozen=True, kw_only=True):
     """One entry of ``GET /v1/models``."""
 
     id: str
+    """Value for *model*."""
+
     object: str = "model"
+
     created: int | None = None
+    """Seconds since 1970-01-01 UTC."""
+
     owned_by: str | None = None

@@ -1,7 +1,7 @@
-"""What is said: the messages of a conversation and the parts that one is made of.
+"""The messages of a conversation, and their parts.
 
-Source: the contract, 1.3. A message that the service sent can be appended to the history and sent
-back as it is.
+Format: docs/api.md#messages. A message received from the service can be appended to
+the history and sent back unchanged.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ __all__ = [
 ]
 
 _SHOWN = 64
-"""Characters of a URL that a repr shows: an image in a data URL has millions."""
+"""Characters of a URL shown in a repr: a data URL has millions."""
 
 
 class TextPart(Struct, frozen=True, tag_field="type", tag="text"):
-    """A piece of text beside images in one message."""
+    """Text beside images in one message."""
 
     text: str
 
 
 class ImageURL(Struct, frozen=True, omit_defaults=True):
-    """Where an image is, or the image itself as a data URL."""
+    """URL of an image, or its bytes as a data URL."""
 
     url: str
     """An ``https:`` URL, which the service downloads, or a ``data:`` URL with base64."""
 
     detail: str | None = None
-    """``"auto"``, ``"low"`` or ``"high"``; None leaves it to the service (``"auto"``)."""
+    """``"auto"``, ``"low"`` or ``"high"``; None for the service's default, ``"auto"``."""
 
     def __repr__(self) -> str:
         shown = self.url if len(self.url) <= _SHOWN else f"{self.url[:_SHOWN]}…"
@@ -57,23 +57,23 @@ class ImagePart(Struct, frozen=True, tag_field="type", tag="image_url"):
 
 
 ContentPart: TypeAlias = TextPart | ImagePart
-"""What one message may hold a list of."""
+"""Text or an image; the content of a message may be a list of these."""
 
 
 class FunctionCall(Struct, frozen=True):
-    """The function that the model wants called."""
+    """Name and arguments of a function that the model calls."""
 
     name: str = ""
 
     arguments: str = "{}"
-    """A JSON object, as text, as the model wrote it: validate before use."""
+    """A JSON object as text, as the model wrote it: validate before use."""
 
 
 class ToolCall(Struct, frozen=True):
-    """One call of a tool that the model asks for."""
+    """One tool call requested by the model."""
 
     id: str = ""
-    """What the `ToolMessage` with the result must name."""
+    """Value for `ToolMessage.tool_call_id` in the message with the result."""
 
     type: str = "function"
     function: FunctionCall = FunctionCall()
@@ -82,41 +82,42 @@ class ToolCall(Struct, frozen=True):
 class SystemMessage(
     Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="role", tag="system"
 ):
-    """Instructions that hold for the whole conversation."""
+    """The system prompt: instructions for the complete conversation."""
 
     content: str | list[ContentPart]
     name: str | None = None
 
     @property
     def role(self) -> Literal["system"]:
-        """Who speaks."""
+        """The author of the message."""
         return "system"
 
 
 class UserMessage(
     Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="role", tag="user"
 ):
-    """What the user says and shows."""
+    """A message of the user: text and images."""
 
     content: str | list[ContentPart]
     name: str | None = None
 
     @property
     def role(self) -> Literal["user"]:
-        """Who speaks."""
+        """The author of the message."""
         return "user"
 
 
 class AssistantMessage(
     Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="role", tag="assistant"
 ):
-    """What the model said: in a completion, or as history in a request."""
+    """A message of the model, in a completion or in the history of a request."""
 
     content: str | None = None
-    """The answer. None where the model only calls tools."""
+    """Text; None if the model only calls tools."""
 
     reasoning_content: str | None = None
-    """The thoughts of a thinking model, if it shows them (contract, 2.2 B)."""
+    """Reasoning, of models that return it (docs/api.md#completion-variants); None if not
+    reported."""
 
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
@@ -124,28 +125,28 @@ class AssistantMessage(
 
     @property
     def role(self) -> Literal["assistant"]:
-        """Who speaks."""
+        """The author of the message."""
         return "assistant"
 
 
 class ToolMessage(
     Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="role", tag="tool"
 ):
-    """The result of a tool that the model asked for."""
+    """The result of a tool call."""
 
     content: str | list[ContentPart]
 
     tool_call_id: str
-    """The `ToolCall.id` that this answers."""
+    """The `ToolCall.id` of the call."""
 
     @property
     def role(self) -> Literal["tool"]:
-        """Who speaks."""
+        """The author of the message."""
         return "tool"
 
 
 Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
-"""One entry of a conversation."""
+"""Any message of a conversation."""
 
 MessageLike: TypeAlias = Message | Mapping[str, Any]
-"""A message as a struct, or as the API's own JSON."""
+"""A message as a struct, or as a dict in the format of the API."""

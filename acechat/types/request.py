@@ -1,7 +1,7 @@
-"""What is asked: the 29 fields of a request (contract, 1.2).
+"""The 29 fields of a chat request (docs/api.md#request-fields).
 
-`ChatOptions` documents all of them that are not *model*, *messages* or *stream*, once, for every
-method that takes them. What has no effect on Claude says so; acechat sends it all the same.
+`ChatOptions` documents them once, except *model*, *messages* and *stream*, for all methods that
+accept them. Fields without effect on Claude are marked; acechat sends them all the same.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Function(TypedDict, total=False):
 
 
 class FunctionTool(TypedDict):
-    """A tool that the model may call; *parameters* is a JSON Schema of an object."""
+    """A tool that the model may call; its *parameters* are the JSON Schema of an object."""
 
     type: Literal["function"]
     function: _Function
@@ -57,7 +57,7 @@ class _JSONSchema(TypedDict, total=False):
 
 
 class ResponseFormat(TypedDict, total=False):
-    """The form of the answer. *json_schema* goes with the type of that name."""
+    """Format of the completion. *json_schema* belongs to the type ``"json_schema"``."""
 
     type: Required[Literal["text", "json_object", "json_schema"]]
     json_schema: _JSONSchema
@@ -67,23 +67,24 @@ class StreamOptions(TypedDict, total=False):
     """Options of a stream."""
 
     include_usage: bool
+    """Whether to send the usage in the last chunk."""
 
 
 class AudioOptions(TypedDict):
-    """How audio is to sound."""
+    """Voice and format of audio output."""
 
     voice: str
     format: str
 
 
 class Prediction(TypedDict):
-    """Text that the answer is expected to repeat."""
+    """Text that the completion is expected to repeat."""
 
     type: Literal["content"]
     content: str | Sequence[Mapping[str, str]]
 
 
-class _Place(TypedDict, total=False):
+class _Location(TypedDict, total=False):
     country: str
     region: str
     city: str
@@ -92,16 +93,17 @@ class _Place(TypedDict, total=False):
 
 class _UserLocation(TypedDict):
     type: Literal["approximate"]
-    approximate: _Place
+    approximate: _Location
 
 
 class WebSearchOptions(TypedDict, total=False):
-    """How the model may search the web; works for Claude (contract, 1.2)."""
+    """Options of web search, supported for Claude (docs/api.md#request-fields)."""
 
     search_context_size: Literal["low", "medium", "high"]
-    """How much it may read; ``"medium"`` if left out."""
+    """Amount of search results to read. Default: ``"medium"``."""
 
     user_location: _UserLocation
+    """Approximate location of the user, for local results."""
 
 
 ToolChoice: TypeAlias = Literal["none", "auto", "required"] | NamedTool
@@ -198,7 +200,7 @@ class ChatOptions(TypedDict, total=False):
 
 
 class ChatCompletionRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A whole request, as a server reads it: open where clients may send what nobody foresaw."""
+    """A complete request as read by a server; lenient, because clients may send unknown values."""
 
     model: str
     messages: list[dict[str, Any]]

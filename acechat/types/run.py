@@ -1,4 +1,4 @@
-"""What happens while a model calls tools: turns, results, and the events of a streamed run."""
+"""Results of a run, in which the model calls tools, and the events of a streamed run."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ __all__ = [
 
 
 class ToolResult(Struct, frozen=True, kw_only=True):
-    """What became of one call of a tool."""
+    """Result of one tool call."""
 
     call: ToolCall
     content: str
-    """What the model is told: what the tool returned, as text or JSON, or what went wrong."""
+    """Text sent to the model: the return value as text or JSON, or a description of the error."""
 
     images: tuple[ImagePart, ...] = ()
-    """The pictures that the tool returned; a user's message shows them to the model."""
+    """Images that the tool returned; they are sent to the model in a user message."""
 
     failed: bool = False
-    """Whether *content* says what went wrong."""
+    """Whether the tool failed, and *content* describes the error."""
 
     elapsed: float = 0.0
-    """Seconds that the call took, waiting for its turn included."""
+    """Duration of the call in seconds, the wait for a free slot included."""
 
     @property
     def message(self) -> ToolMessage:
-        """The result as it is sent."""
+        """The message that sends the result to the model."""
         return ToolMessage(content=self.content, tool_call_id=self.call.id)
 
 
 class Turn(Struct, frozen=True):
-    """One answer of the model, and the results of the tools that it called."""
+    """One completion of a run, and the results of its tool calls."""
 
     completion: ChatCompletion
 
@@ -57,59 +57,60 @@ class Turn(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """What the model said beside calling tools."""
+        """Text of the completion; may be empty if it calls tools."""
         return self.completion.text
 
 
 class RunResult(Struct, frozen=True):
-    """A run: all turns from the question to the answer."""
+    """All turns of a run, from the prompt to the final response."""
 
     turns: tuple[Turn, ...]
+    """In order; empty if the first turn of the run failed."""
 
     messages: tuple[MessageLike, ...]
-    """Everything that was said, but for the system's word; ``messages=`` of a call that goes on."""
+    """The complete history without the system prompt; pass it as ``messages=`` to continue."""
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.turns)
 
     @property
     def completion(self) -> ChatCompletion:
-        """The last answer."""
+        """The last completion; an empty one if there is no turn."""
         return self.turns[-1].completion if self.turns else ChatCompletion(choices=[])
 
     @property
     def text(self) -> str:
-        """The text of the last answer."""
+        """Text of the last completion."""
         return self.completion.text
 
     @property
     def usage(self) -> Usage | None:
-        """The sum over all turns; a figure is None if the service did not tell it for each."""
-        told = [turn.completion.usage for turn in self.turns]
-        known = [usage for usage in told if usage is not None]
-        return reduce(Usage.__add__, known) if known and len(known) == len(told) else None
+        """Sum over all turns; a field is None unless it was reported for each turn."""
+        usages = [turn.completion.usage for turn in self.turns]
+        known = [usage for usage in usages if usage is not None]
+        return reduce(Usage.__add__, known) if known and len(known) == len(usages) else None
 
     @property
     def cost(self) -> Cost | None:
-        """What all turns were charged; None if the service did not tell it for each."""
+        """The charge for all turns; None unless it was reported for each turn."""
         usage = self.usage
         return usage.cost if usage else None
 
 
 class ToolStarted(Struct, frozen=True):
-    """A tool is being called."""
+    """A tool call starts."""
 
     call: ToolCall
 
 
 class ToolFinished(Struct, frozen=True):
-    """A tool's call has ended, well or not."""
+    """A tool call ended, successfully or not."""
 
     result: ToolResult
 
 
 class TurnFinished(Struct, frozen=True):
-    """An answer is whole, and the tools that it called have ended."""
+    """A completion is complete, and its tool calls have ended."""
 
     turn: Turn
 
@@ -123,4 +124,4 @@ RunEvent: TypeAlias = (
     | TurnFinished
     | Finished
 )
-"""One thing that happens in a streamed run."""
+"""Any event of a streamed run."""

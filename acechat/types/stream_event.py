@@ -1,4 +1,4 @@
-"""What happens in a stream, as structs made for ``match``."""
+"""Events of a stream, as structs for ``match``."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ __all__ = ["Finished", "ReasoningDelta", "StreamEvent", "TextDelta"]
 
 
 class TextDelta(Struct, frozen=True, gc=False):
-    """The next characters of the answer."""
+    """The next characters of the text."""
 
     text: str
     index: int = 0
-    """Which choice: 0 unless *n* were asked for."""
+    """Index of the choice; 0 unless *n* > 1 was requested."""
 
 
 class ReasoningDelta(Struct, frozen=True, gc=False):
-    """The next characters of the model's thoughts."""
+    """The next characters of the reasoning."""
 
     text: str
     index: int = 0
-    """Which choice: 0 unless *n* were asked for."""
+    """Index of the choice; 0 unless *n* > 1 was requested."""
 
 
 class Finished(Struct, frozen=True):
-    """The whole answer came; nothing follows."""
+    """The completion is complete; the last event."""
 
     reason: FinishReason | None
-    """Why the first choice ended."""
+    """Reason for the end of the first choice; None if not reported."""
 
     usage: Usage | None
+    """Tokens used; None if not reported."""
 
 
 StreamEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | Finished
-"""One thing that happens in a stream."""
+"""Any event of a stream."""

@@ -1,7 +1,7 @@
-"""What a completion used: tokens, and money when the service tells.
+"""Tokens and cost of completions.
 
-Source: the contract, 2.3. Every field is optional, because the service's channels differ; None
-means that the service did not say, which is not the same as 0.
+Format: docs/api.md#usage-fields. All fields are optional, because the service's channels differ;
+None means that the value was not reported, which is not the same as 0.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _SUMS = Context(
     prec=60, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX,
     capitals=1, clamp=0, flags=[], traps=[],
 )  # fmt: skip
-"""Adds amounts, with nothing taken from the user's context, which may round or trap."""
+"""Context for sums of amounts: the user's own context may round or trap."""
 
 _DIGITS = 15
-"""Digits before the point that an amount of credits may have. More is a broken number, and a
-counted one would exhaust any budget."""
+"""Maximum number of digits before the decimal point of an amount. A larger amount is treated as
+malformed: counted, it would exhaust any budget."""
 
 
 def drop_odd_amounts(struct: Struct, *names: str) -> None:
-    """Set those of the fields *names* to None that hold no amount of money.
+    """Set the fields *names* to None if they are not a valid amount of money.
 
-    That is NaN, infinity, a negative number, or one of more than 15 digits before the point. The
-    completion that carries it is paid for and must not be lost, so nothing is raised.
+    Invalid: NaN, infinity, negative numbers, more than 15 digits before the decimal point. Nothing
+    is raised, because the completion with the amount is billed and must not be lost.
     """
     for name in names:
         amount = getattr(struct, name)
-        # None of these methods depends on the context; a comparison with NaN would.
+        # None of these methods depends on the decimal context; a comparison with NaN would.
         if isinstance(amount, Decimal) and not (
             amount.is_finite()
             and amount.adjusted() < _DIGITS
@@ -50,7 +50,7 @@ def drop_odd_amounts(struct: Struct, *names: str) -> None:
 
 
 class PromptTokensDetails(Struct, frozen=True, kw_only=True):
-    """Kinds of tokens in the prompt; each is a part of `Usage.prompt_tokens`."""
+    """Parts of `Usage.prompt_tokens`, in tokens; None if not reported."""
 
     cached_tokens: int | None = None
     """Read from the prompt cache."""
@@ -63,14 +63,14 @@ class PromptTokensDetails(Struct, frozen=True, kw_only=True):
 
 
 class CompletionTokensDetails(Struct, frozen=True, kw_only=True):
-    """Kinds of tokens in the answer; each is a part of `Usage.completion_tokens`."""
+    """Parts of `Usage.completion_tokens`, in tokens; None if not reported."""
 
     text_tokens: int | None = None
     audio_tokens: int | None = None
     image_tokens: int | None = None
 
     reasoning_tokens: int | None = None
-    """Spent on thinking. Some channels leave it out even where the model thought."""
+    """Reasoning. Some channels omit it even for models that reason."""
 
     accepted_prediction_tokens: int | None = None
     rejected_prediction_tokens: int | None = None
@@ -79,34 +79,34 @@ class CompletionTokensDetails(Struct, frozen=True, kw_only=True):
 class Cost(Struct, frozen=True, kw_only=True):
     """The charge for one call.
 
-    An amount that is no amount of money (NaN, infinity, negative, more than 15 digits before the
-    point) is None; `ChatCompletion.to_dict` has it as it was received.
+    A malformed amount (NaN, infinity, negative, more than 15 digits before the decimal point) is
+    None; `ChatCompletion.to_dict` returns it as received.
     """
 
     amount: Decimal | None = None
-    """Charged, in *currency*, after discounts."""
+    """The charge in *currency*, after discounts; None if not reported."""
 
     currency: str | None = None
-    """Credits, unless the service names another."""
+    """Name of the currency; credits if None."""
 
     list_amount: Decimal | None = None
-    """The price before discounts."""
+    """The price before discounts; None if not reported."""
 
     def __post_init__(self) -> None:
         drop_odd_amounts(self, "amount", "list_amount")
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """What a completion used, in tokens."""
+    """Tokens used by a completion; None if not reported."""
 
     prompt_tokens: int | None = None
-    """Tokens of everything sent, cached ones included."""
+    """Tokens of the prompt, cached ones included."""
 
     completion_tokens: int | None = None
-    """Tokens of the answer, reasoning included."""
+    """Tokens of the completion, reasoning included."""
 
     total_tokens: int | None = None
-    """As the service counts it; the sum of the two in all its samples."""
+    """As counted by the service; in all samples the sum of the two."""
 
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
@@ -125,10 +125,10 @@ class Usage(Struct, frozen=True, kw_only=True):
     usage_source: str | None = None
 
     cost: Cost | None = None
-    """What this call was charged, when the service tells."""
+    """The charge for the call; None if not reported."""
 
     def __add__(self, other: Usage) -> Usage:
-        """Return what both used together; what one of them does not tell is None."""
+        """Return the sum; fields that are None in either are None."""
         return Usage(**_sums(self, other))
 
 
@@ -142,7 +142,7 @@ def _sum(one: Any, other: Any) -> Any:
         if isinstance(one, Cost) and isinstance(other, Cost) and one.currency != other.currency:
             return None
         return type(one)(**_sums(one, other))
-    if isinstance(one, str):  # a unit, or who told
+    if isinstance(one, str):  # a unit, or the source of the figures
         return one if one == other else None
     if one is None or other is None:
         return None
@@ -153,29 +153,29 @@ _NOTHING = Decimal(0)
 
 
 class TotalUsage(Struct, frozen=True, kw_only=True):
-    """What several answers used and cost; `Meter.snapshot` returns one."""
+    """Tokens and cost of several completions; returned by `Meter.snapshot`."""
 
     calls: int = 0
-    """Answers that were counted."""
+    """Number of completions counted."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
 
     cost: Decimal | None = None
-    """What was charged, in *currency*; None while no answer told."""
+    """The sum of charges, in *currency*; None if no completion reported one."""
 
     currency: str | None = None
 
     uncounted: int = 0
-    """Completions whose tokens were not reported, or as a negative number."""
+    """Number of completions whose tokens were not reported, or as a negative number."""
 
     unpriced: int = 0
-    """Completions whose cost is not in *cost*: none was reported, or no amount of money (see
-    `Cost`), or one in another currency."""
+    """Number of completions whose cost is not in *cost*: not reported, malformed (see `Cost`), or
+    in another currency."""
 
     def plus(self, usage: Usage | None) -> TotalUsage:
-        """Return what it is with one more answer."""
+        """Return the total with one more completion; *usage* is None if not reported."""
         cost, currency, priced = self.cost, self.currency, False
         prompt = completion = 0
         total = None
@@ -185,12 +185,12 @@ class TotalUsage(Struct, frozen=True, kw_only=True):
             total = usage.total_tokens
             if total is not None and total < 0:
                 total = None
-            told = usage.cost
-            if told is not None and told.amount is not None:
-                priced = currency is None or told.currency is None or told.currency == currency
+            charge = usage.cost
+            if charge is not None and charge.amount is not None:
+                priced = currency is None or charge.currency is None or charge.currency == currency
                 if priced:
-                    cost = _SUMS.add(cost or _NOTHING, told.amount)
-                    currency = currency or told.currency
+                    cost = _SUMS.add(cost or _NOTHING, charge.amount)
+                    currency = currency or charge.currency
         return TotalUsage(
             calls=self.calls + 1,
             prompt_tokens=self.prompt_tokens + prompt,

@@ -1,7 +1,7 @@
-"""A server that sends whatever a test says, and a caller that asks in either colour.
+"""A server that sends the bytes of a test, and a client that is used async or sync.
 
-Every test that uses them ends with the law that nothing is left: no open connection on the server,
-no pending task, nothing that asyncio had to complain about.
+Every test that uses them ends with a check of leaks: no open connection on the server, no pending
+task, no complaint of asyncio.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import struct
 import subprocess
 import sys
 import textwrap
-import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from acechat import AceChatError, AsyncClient, Client, RetryPolicy, Timeout
+from benchmarks.conformance.raw_server import RawServer, reset
+from benchmarks.conformance.wire import chunk, head, http, sse
 
-# From 3.12 on, Python warns whoever forks a process with threads; these tests do it on purpose.
+# From 3.12 on, Python warns about a fork in a process with threads; these tests need it.
 PYTHON = (sys.executable, "-W", "ignore:This process:DeprecationWarning")
 TOKEN = "tok-secret-0123456789abcdef"
 HERE = Path(__file__).parent
@@ -54,7 +53,7 @@ class Wire:
     token = TOKEN
 
     def answer(self, text="Hello", **more):
-        """Make the JSON of a whole answer."""
+        """Return the JSON of a complete response."""
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
@@ -65,35 +64,23 @@ class Wire:
         }
 
     def http(self, body=b"", status="200 OK", kind="application/json", **headers):
-        """Make a response with a length; *body* may be JSON to be."""
+        """Return a response with ``Content-Length``; a *body* that is not bytes is sent as JSON."""
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
-        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
-        if kind:
-            lines.append(f"Content-Type: {kind}")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+        return http(body, status, kind, **headers)
+
+    head = staticmethod(head)
+    chunk = staticmethod(chunk)
+    sse = staticmethod(sse)
 
     def ok(self, text="Hello", **headers):
-        """Make a whole answer."""
+        """Return a complete response, as bytes."""
         return self.http(self.answer(text), **headers)
 
     def refusal(self, status="503 Service Unavailable", code="busy", **headers):
         """Make an error as AceData writes it."""
         error = {"code": code, "message": "not now"}
         return self.http({"success": False, "error": error, "trace_id": "t-1"}, status, **headers)
-
-    def head(self, kind="text/event-stream", status="200 OK", **headers):
-        """Make the head of a chunked response."""
-        lines = [f"HTTP/1.1 {status}", "Transfer-Encoding: chunked"]
-        if kind:
-            lines.append(f"Content-Type: {kind}")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode()
-
-    def chunk(self, data):
-        """Wrap *data* as one chunk; b"" is the last one."""
-        return b"%x\r\n%s\r\n" % (len(data), data)
 
     def delta(self, text=None, finish=None, index=0, **fields):
         """Make one event of a stream."""
@@ -105,16 +92,11 @@ class Wire:
     done = b"data: [DONE]\n\n"
 
     def events(self, *texts):
-        """Make the body of a whole stream."""
+        """Return the body of a complete stream."""
         return b"".join(map(self.delta, texts)) + self.delta(finish="stop") + self.done
 
-    def sse(self, body, *, end=True, kind="text/event-stream", **headers):
-        """Make a chunked response of *body*, with or without its last chunk."""
-        whole = self.head(kind, **headers) + (self.chunk(body) if body else b"")
-        return whole + (self.chunk(b"") if end else b"")
-
     def stream(self, *texts):
-        """Make a whole streamed answer."""
+        """Return a complete streamed response, as bytes."""
         return self.sse(self.events(*(texts or ("Hel", "lo"))))
 
 
@@ -123,127 +105,51 @@ def wire():
     return Wire()
 
 
-@dataclass
-class Received:
-    """A request, and the number of the connection that it came on."""
+class FaultServer(RawServer):
+    """Responds with ``await handler(reader, writer, number)``, or with *answers*.
 
-    connection: int
-    line: str
-    headers: dict[str, str]
-    body: bytes
-    at: float
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-
-@dataclass
-class FaultServer:
-    """Reads requests, and lets *handler* answer: ``await handler(reader, writer, number)``.
-
-    Without a handler the n-th request gets the n-th of *answers*, and the last one again after
-    that. Connections stay open until a handler closes them, or the client does.
+    Without a handler the n-th request gets the n-th of *answers*, and all further requests the
+    last one. Connections stay open until a handler or the client closes them.
     """
 
-    ssl: object = None
-    handler: object = None
-    answers: tuple[bytes, ...] = ()
-    on_connect: object = None
-    requests: list[Received] = field(default_factory=list)
-    connections: int = 0
-    open: set[int] = field(default_factory=set)
-    port: int = 0
+    reset = staticmethod(reset)
+
+    def __init__(self, ssl=None, handler=None, answers=(), on_connect=None):
+        super().__init__(ssl)
+        self.handler = handler
+        self.answers = answers
+        self.on_connect = on_connect
+        self.requests = []
 
     @property
     def url(self):
-        return f"{'https' if self.ssl else 'http'}://localhost:{self.port}"
+        return f"{'https' if self._ssl else 'http'}://localhost:{self.port}"
 
     def reply(self, *answers):
-        """Set what the requests are answered with."""
+        """Set the responses to the next requests."""
         self.answers = answers
 
     def gone(self, within=1.0):
-        """Whether the client closes all connections soon."""
+        """Return whether the client closes all connections within *within* seconds."""
         until = time.monotonic() + within
         while self.open and time.monotonic() < until:
             time.sleep(0.005)
         return not self.open
 
     def wait_for(self, requests, within=2.0):
-        """Wait until so many requests have come."""
+        """Wait until *requests* requests have arrived."""
         until = time.monotonic() + within
         while len(self.requests) < requests:
             assert time.monotonic() < until
             time.sleep(0.005)
 
-    @staticmethod
-    def reset(writer):
-        """Send RST, not FIN."""
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+    async def connected(self, reader, writer):
+        if self.on_connect is not None:
+            await self.on_connect(reader, writer)
 
-    def start(self):
-        ready = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(ready),))
-        self._thread.start()
-        ready.wait()
-
-    def stop(self):
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-
-    async def _serve(self, ready):
-        self._loop = asyncio.get_running_loop()
-        self._stopped = asyncio.Event()
-        self._tasks = set()
-        server = await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, ssl=self.ssl, backlog=1024
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        ready.set()
-        await self._stopped.wait()
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader, writer):
-        self._tasks.add(asyncio.current_task())
-        connection = self.connections = self.connections + 1
-        self.open.add(connection)
-        try:
-            if self.on_connect is not None:
-                await self.on_connect(reader, writer)
-            while not writer.is_closing():
-                received = await self._receive(reader, connection)
-                self.requests.append(received)
-                await self._answer(reader, writer, len(self.requests))
-        except (ConnectionError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass  # the client went away, or sent what nobody asked for
-        finally:
-            self.open.discard(connection)
-            writer.close()
-            with suppress(Exception):
-                await writer.wait_closed()
-            self._tasks.discard(asyncio.current_task())
-
-    async def _receive(self, reader, connection):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        line, *fields = head.split("\r\n")[:-2]
-        headers = {name.lower(): value for name, value in (one.split(": ", 1) for one in fields)}
-        if "chunked" in headers.get("transfer-encoding", ""):
-            body = b""
-            while size := int(await reader.readline(), 16):
-                body += await reader.readexactly(size)
-                await reader.readline()
-            await reader.readline()
-        else:
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-        return Received(connection, line, headers, body, time.monotonic())
-
-    async def _answer(self, reader, writer, number):
+    async def respond(self, request, reader, writer):
+        self.requests.append(request)
+        number = len(self.requests)
         if self.handler is not None:
             await self.handler(reader, writer, number)
         elif self.answers:
@@ -275,7 +181,7 @@ def server(make_server):
 
 @dataclass
 class Streamed:
-    """What a stream brought."""
+    """The content of a stream."""
 
     texts: list[str] = field(default_factory=list)
     completion: object = None
@@ -308,10 +214,10 @@ AT_ONCE = RetryPolicy(base_delay=0)
 
 
 class Ask:
-    """One client for one call, of the colour that the test is run in."""
+    """A client for one call, async or sync as the test's *mode*."""
 
-    def __init__(self, colour, url):
-        self.colour = colour
+    def __init__(self, mode, url):
+        self.mode = mode
         self.url = url
 
     def options(self, given):
@@ -324,14 +230,14 @@ class Ask:
         }
 
     def chat(self, *content, client_options=None, **options):
-        """Return the answer, or raise what the client raises."""
+        """Return the completion, or raise the error of the client."""
         return self.run("chat", *content, client_options=client_options, **options)
 
     def run(self, method, *content, client_options=None, **options):
         """Call any method."""
         settings = self.options(client_options or {})
         content = content or (("Hello",) if method == "chat" else ())
-        if self.colour == "blocking":
+        if self.mode == "blocking":
             with Client(**settings) as client:
                 return getattr(client, method)(*content, **options)
 
@@ -342,11 +248,11 @@ class Ask:
         return self.in_loop(call())
 
     def stream(self, *content, client_options=None, **options):
-        """Return what came, and the error that ended it."""
+        """Return the content that arrived, and the error that ended it."""
         settings = self.options(client_options or {})
         content = content or ("Hello",)
         got = Streamed()
-        if self.colour == "blocking":
+        if self.mode == "blocking":
             with Client(**settings) as client:
                 try:
                     with client.stream(*content, **options) as stream:
@@ -386,39 +292,39 @@ class Ask:
 
 
 @pytest.fixture(params=["async", "blocking"])
-def colour(request):
+def mode(request):
     return request.param
 
 
 @pytest.fixture
-def ask(colour, server):
-    return Ask(colour, server.url)
+def ask(mode, server):
+    return Ask(mode, server.url)
 
 
 @pytest.fixture
-def make_ask(colour):
-    return lambda url: Ask(colour, url)
+def make_ask(mode):
+    return lambda url: Ask(mode, url)
 
 
 class Kept:
-    """One client for several calls, of the colour that the test is run in."""
+    """A client for several calls, async or sync as the test's *mode*."""
 
-    def __init__(self, colour, settings):
-        self._run = asyncio.Runner().run if colour == "async" else None
+    def __init__(self, mode, settings):
+        self._run = asyncio.Runner().run if mode == "async" else None
         self._client = (AsyncClient if self._run else Client)(**settings)
 
     def chat(self, *content, **options):
-        """Return an answer."""
+        """Return a completion."""
         answer = self._client.chat(*content, **options)
         return self._run(answer) if self._run else answer
 
     def collect(self, *content, **options):
-        """Return an answer that was streamed."""
+        """Return a completion that was streamed."""
         answer = self._client.stream(*content, **options).collect()
         return self._run(answer) if self._run else answer
 
     def wait(self, seconds):
-        """Let the client see what happens on its connections meanwhile."""
+        """Give the client time to notice events on its connections."""
         if self._run:
             self._run(asyncio.sleep(seconds))
         else:
@@ -435,14 +341,14 @@ class Kept:
 
 @pytest.fixture
 def kept(ask):
-    client = Kept(ask.colour, ask.options({}))
+    client = Kept(ask.mode, ask.options({}))
     yield client
     client.close()
 
 
 @pytest.fixture
 def either(ask):
-    """What a call of either kind raises: ``either("stream")``."""
+    """Return the error of a call of either kind: ``either("stream")``."""
 
     def fails(method, **options):
         if method == "stream":

@@ -1,6 +1,6 @@
 """Services that relay a stream, one for each framework: real servers on real sockets.
 
-Each is a context manager that takes the settings of its client, and gives its own URL. They answer
+Each is a context manager that takes the settings of its client, and gives its own URL. They serve
 ``POST /v1/chat/completions``, so that clients of the API can read them.
 """
 
@@ -26,7 +26,7 @@ PATH = "/v1/chat/completions"
 
 
 def refusal(error):
-    """Return status and body of an answer that could not begin."""
+    """Return status and body of a response that could not begin."""
     status = error.status if isinstance(error, APIError) and error.status else 502
     told = {"code": getattr(error, "code", None) or "upstream", "message": str(error)}
     return status, {"error": told, "trace_id": error.trace_id}
@@ -37,7 +37,7 @@ def asked(body):
 
 
 async def relayed(stream, keep_alive, at_once):
-    """Return what a page is answered with: at once, or with a status for what fails soon."""
+    """Return the response to a page: at once, or an error status for an early failure."""
     relay = stream.sse(keep_alive=keep_alive)
     return relay if at_once else await relay
 
@@ -137,7 +137,7 @@ def _uvicorn(app, client):
         async with client:
             watcher = asyncio.create_task(stop())
             serving = asyncio.create_task(server._serve())
-            while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.005)
             port = server.servers[0].sockets[0].getsockname()[1]
             ready(port, asyncio.get_running_loop(), stopped)

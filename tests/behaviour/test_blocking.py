@@ -22,11 +22,11 @@ from acechat import (
     StreamInterruptedError,
     Timeout,
 )
-from acechat._sync import loop_thread as _portal
+from acechat._sync.event_loop_thread import EventLoopThread
 
 
 def streams_without_end(server, wire):
-    """Return a handler that answers calls whole, and streams with a word that nothing follows."""
+    """Return a handler that completes calls, and stalls streams after one delta."""
 
     async def handler(reader, writer, number):
         if server.requests[-1].json.get("stream"):
@@ -49,7 +49,7 @@ def settings(server, wire):
 
 @pytest.fixture
 def echo(server, wire):
-    """Answer each request with what it says."""
+    """Respond to each request with its own content."""
 
     async def handler(reader, writer, number):
         asked = server.requests[-1].json
@@ -114,7 +114,7 @@ def test_ctrl_c_ends_the_call_within_a_second(script, server, wire, call, begun)
         program.communicate()
 
 
-def test_ctrl_c_that_nobody_catches_ends_the_program(script, server):
+def test_uncaught_ctrl_c_ends_the_program(script, server):
     hold(server)
     program = script.start(
         """
@@ -146,7 +146,7 @@ def test_ctrl_c_that_nobody_catches_ends_the_program(script, server):
     ],
 )
 @pytest.mark.case("life-exit")
-def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server, wire, use):
+def test_a_program_without_close_exits_with_its_own_code(script, server, wire, use):
     # law 9
     server.handler = streams_without_end(server, wire)
     began = time.monotonic()
@@ -169,9 +169,7 @@ def test_a_program_that_forgets_to_close_exits_with_its_own_code(script, server,
 )
 @pytest.mark.parametrize("held", ["kept", "made there"])
 @pytest.mark.case("life-exit")
-def test_an_asyncio_program_that_forgets_to_close_exits_with_its_own_code(
-    script, server, wire, use, held
-):
+def test_an_asyncio_program_without_close_exits_with_its_own_code(script, server, wire, use, held):
     server.handler = streams_without_end(server, wire)
     made = "client = AsyncClient(TOKEN, base_url=URL)"
     done = script(
@@ -190,7 +188,7 @@ def test_an_asyncio_program_that_forgets_to_close_exits_with_its_own_code(
     assert (done.returncode, done.stderr) == (7, "")
 
 
-def test_an_exception_that_nobody_catches_is_all_that_is_shown(script, server, wire):
+def test_an_uncaught_exception_prints_only_its_traceback(script, server, wire):
     server.reply(wire.refusal("401 X", "invalid_token"))
     done = script(
         """
@@ -207,7 +205,7 @@ def test_an_exception_that_nobody_catches_is_all_that_is_shown(script, server, w
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
 @pytest.mark.case("life-fork")
-def test_parent_and_child_of_a_fork_have_connections_of_their_own(script, echo, kind):
+def test_parent_and_child_of_a_fork_have_separate_connections(script, echo, kind):
     done = script(
         f"""
         import asyncio, os, sys
@@ -244,7 +242,7 @@ def test_parent_and_child_of_a_fork_have_connections_of_their_own(script, echo, 
     assert by_text["parent"] == by_text["before"]
 
 
-def test_a_child_that_never_calls_exits_too(script, echo):
+def test_a_forked_child_without_calls_exits(script, echo):
     done = script(
         """
         import os, sys
@@ -262,7 +260,7 @@ def test_a_child_that_never_calls_exits_too(script, echo):
 
 
 @pytest.mark.parametrize("end", ["sys.exit(3)", "client.close(); sys.exit(3)", "stream.close()"])
-def test_a_child_does_not_disturb_the_stream_of_its_parent(script, server, wire, end):
+def test_a_forked_child_does_not_disturb_the_stream_of_its_parent(script, server, wire, end):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
         await writer.drain()
@@ -308,9 +306,7 @@ def test_a_pool_of_forked_processes_works(script, echo):
 
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
-def test_a_client_goes_to_a_spawned_process_without_its_token(
-    script, echo, wire, monkeypatch, kind
-):
+def test_a_client_sent_to_a_spawned_process_has_no_token(script, echo, wire, monkeypatch, kind):
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-of-the-environment")
     script(
         f"""
@@ -345,7 +341,7 @@ def test_a_pickled_client_holds_no_token(settings, wire, monkeypatch):
 
 
 @pytest.mark.case("life-in-loop")
-def test_it_works_inside_a_running_loop(echo, settings):
+def test_a_blocking_client_works_inside_a_running_loop(echo, settings):
     async def notebook():
         with Client(**settings) as client:
             said = client.chat("one").text
@@ -398,16 +394,14 @@ def test_close_in_another_thread_ends_the_call(server, wire, settings, method, b
     assert [type(failure) for failure in failures] == [ClientClosedError]
 
 
-def test_close_during_the_first_call_of_all_closes_what_that_call_starts(
-    server, settings, monkeypatch
-):
-    start, failures = _portal.EventLoopThread.start, []
+def test_close_during_the_first_call_ends_the_thread_of_that_call(server, settings, monkeypatch):
+    start, failures = EventLoopThread.start, []
 
     def slowly(running, owner):
         time.sleep(0.3)
         start(running, owner)
 
-    monkeypatch.setattr(_portal.EventLoopThread, "start", slowly)
+    monkeypatch.setattr(EventLoopThread, "start", slowly)
     hold(server)
     client = Client(**settings)
 
@@ -441,7 +435,7 @@ def test_close_never_leaves_a_thread_waiting(server, wire, settings):
                     client.stream("Hi").collect()
             except ClientClosedError:
                 stuck.append("fine")
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is shown
+            except BaseException as error:  # noqa: BLE001 - it is reported by the test
                 stuck.append(error)
 
         threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
@@ -454,7 +448,7 @@ def test_close_never_leaves_a_thread_waiting(server, wire, settings):
         assert stuck == ["fine"] * 3, (step, stuck)
 
 
-def test_partial_can_be_read_in_the_middle(server, wire, settings):
+def test_partial_can_be_read_during_a_stream(server, wire, settings):
     hold(server, wire.sse(wire.delta("Hel"), end=False))
     with Client(**settings) as client, client.stream("Hi") as stream:
         next(stream)
@@ -463,7 +457,7 @@ def test_partial_can_be_read_in_the_middle(server, wire, settings):
         assert stream.usage is None
 
 
-def test_a_reader_that_is_slow_makes_the_network_wait(server, wire, settings):
+def test_a_slow_reader_pauses_the_network_read(server, wire, settings):
     sent = 0
 
     async def handler(reader, writer, number):
@@ -487,7 +481,7 @@ def test_a_reader_that_is_slow_makes_the_network_wait(server, wire, settings):
 
 
 @pytest.mark.parametrize("token", ["t", "x", "token", "json", "text", "0"])
-def test_a_short_token_is_never_taken_for_a_word(server, wire, settings, token):
+def test_a_short_token_is_not_redacted_within_words(server, wire, settings, token):
     # Local servers take any token, and people write "token"
     server.reply(wire.ok(), wire.stream(), wire.http(b"", "204 X"))
     settings |= {"api_token": token}
@@ -500,18 +494,18 @@ def test_a_short_token_is_never_taken_for_a_word(server, wire, settings, token):
         client.chat("Hi", timeout=Timeout(first_token=0.1))
 
 
-def test_clients_that_are_dropped_close_their_connections_before_their_loops_end(server, wire):
+def test_dropped_clients_close_their_connections_before_their_loops_end(server, wire):
     server.reply(*[wire.ok()] * 20)
     for _ in range(20):  # the two happen in one moment
         assert Client(wire.token, base_url=server.url).chat("Hi").text == "Hello"
 
 
-# what a call raises
+# raised by a call
 
 
 @pytest.fixture
 def wants_a_tool(server, wire):
-    """Let the model call the tool ``leave``, whatever it is asked."""
+    """Let the model call the tool ``leave`` in every response."""
     call = {"id": "t-1", "type": "function", "function": {"name": "leave", "arguments": "{}"}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
@@ -545,7 +539,7 @@ LEAVING = """
         ('run_stream("Hello", tools=[leave_late]).collect()', -signal.SIGINT),
     ],
 )
-def test_what_ends_a_program_ends_it_from_within_a_call_too(script, wants_a_tool, use, code):
+def test_system_exit_in_a_call_ends_the_program(script, wants_a_tool, use, code):
     middleware = "[middleware]" if code == 3 else "[]"
     began = time.monotonic()
     done = script(LEAVING.replace("MIDDLEWARE", middleware).replace("USE", use), check=False)
@@ -554,7 +548,7 @@ def test_what_ends_a_program_ends_it_from_within_a_call_too(script, wants_a_tool
     assert time.monotonic() - began < 4
 
 
-def test_an_observer_does_not_end_a_program(script, server, wire):
+def test_system_exit_in_an_observer_does_not_end_the_program(script, server, wire):
     server.reply(wire.ok())
     done = script(
         """
@@ -571,7 +565,7 @@ def test_an_observer_does_not_end_a_program(script, server, wire):
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-def test_what_ends_one_call_ends_no_other(server, wire, settings, error):
+def test_an_exit_exception_ends_only_its_own_call(server, wire, settings, error):
     release = threading.Event()
 
     async def handler(reader, writer, number):
@@ -603,7 +597,7 @@ def test_what_ends_one_call_ends_no_other(server, wire, settings, error):
 
 
 @pytest.mark.parametrize("use", ["chat", "stream", "next", "close"])
-def test_a_loop_is_not_asked_to_wait_for_itself(echo, settings, use):
+def test_a_blocking_call_in_its_own_loop_is_rejected(echo, settings, use):
     failures = []
 
     def misuse(event):
@@ -658,7 +652,9 @@ def interrupted_after(monkeypatch, cls, name, when):
 
 
 @pytest.mark.parametrize("method", ["chat", "stream"])
-def test_ctrl_c_while_a_call_is_handed_over_cancels_it(server, wire, settings, monkeypatch, method):
+def test_ctrl_c_while_a_call_is_handed_to_the_loop_cancels_it(
+    server, wire, settings, monkeypatch, method
+):
     async def handler(reader, writer, number):
         if number == 1:
             writer.write(wire.ok())
@@ -701,13 +697,13 @@ def test_ctrl_c_while_the_loop_starts_or_ends_leaves_no_thread(echo, settings, m
 
 
 def in_threads(*works):
-    """Run each in a thread; return what they returned or raised."""
+    """Run each in a thread; return the values or exceptions."""
     results = [None] * len(works)
 
     def note(number, work):
         try:
             results[number] = work()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is shown
+        except BaseException as error:  # noqa: BLE001 - it is reported by the test
             results[number] = error
 
     threads = [threading.Thread(target=note, args=one, daemon=True) for one in enumerate(works)]
@@ -720,7 +716,7 @@ def in_threads(*works):
 
 
 @pytest.mark.parametrize("make", ["stream", "run_stream", "sse"])
-def test_threads_that_read_one_stream_all_learn_of_its_end(server, wire, settings, make):
+def test_all_threads_reading_one_stream_see_its_end(server, wire, settings, make):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
         await writer.drain()
@@ -739,7 +735,7 @@ def test_threads_that_read_one_stream_all_learn_of_its_end(server, wire, setting
             assert sorted(chain(*told)) == ["Hel", "lo"]
 
 
-def test_threads_that_read_one_stream_all_learn_of_its_failure(server, wire, settings):
+def test_all_threads_reading_one_stream_see_its_failure(server, wire, settings):
     hold(server, wire.sse(wire.delta("Hel"), end=False))
     settings |= {"timeout": Timeout(idle=0.2)}
     with Client(**settings) as client:
@@ -750,9 +746,7 @@ def test_threads_that_read_one_stream_all_learn_of_its_failure(server, wire, set
     assert failures[0].partial.text == "Hel"
 
 
-def test_threads_that_begin_one_stream_together_send_one_request(
-    server, wire, settings, monkeypatch
-):
+def test_threads_starting_one_stream_together_send_one_request(server, wire, settings, monkeypatch):
     server.reply(wire.stream(*"abcdef"))
     start = threading.Thread.start
 
@@ -771,7 +765,7 @@ def test_threads_that_begin_one_stream_together_send_one_request(
 
 
 @pytest.mark.parametrize("reads", [iter, lambda stream: iter(stream.receive, [])])
-def test_what_one_thread_has_not_read_yet_another_does_not_lose(server, wire, settings, reads):
+def test_deltas_left_by_one_thread_are_read_by_another(server, wire, settings, reads):
     first, both = threading.Event(), threading.Barrier(2)
 
     async def handler(reader, writer, number):
@@ -799,7 +793,7 @@ def test_what_one_thread_has_not_read_yet_another_does_not_lose(server, wire, se
 @pytest.mark.parametrize("make", ["stream", "run_stream"])
 @pytest.mark.parametrize("begun", [False, True], ids=["no head", "in the body"])
 @pytest.mark.case("life-close-during-stream")
-def test_a_stream_that_another_thread_closes_raises_what_it_had(
+def test_a_stream_closed_by_another_thread_raises_with_its_partial(
     server, wire, settings, make, begun
 ):
     hold(server, *([wire.sse(wire.delta("Hel"), end=False)] if begun else []))
@@ -818,7 +812,7 @@ def test_a_stream_that_another_thread_closes_raises_what_it_had(
         assert failure.partial.text == ("Hel" if begun else "")
 
 
-def test_a_run_that_another_thread_closes_during_a_tool_says_so(wants_a_tool, settings):
+def test_a_run_closed_by_another_thread_during_a_tool_raises_a_clear_error(wants_a_tool, settings):
     begun = threading.Event()
 
     async def leave():
@@ -836,7 +830,7 @@ def test_a_run_that_another_thread_closes_during_a_tool_says_so(wants_a_tool, se
     assert str(failure) == "the run was closed before its end"
 
 
-def test_a_relay_that_another_thread_closes_ends(server, wire, settings):
+def test_a_relay_closed_by_another_thread_ends(server, wire, settings):
     hold(server, wire.sse(wire.delta("Hel"), end=False))
     with Client(**settings) as client:
         relay = client.stream("Hello").sse()
@@ -850,24 +844,24 @@ def test_a_relay_that_another_thread_closes_ends(server, wire, settings):
         assert b"[DONE]" not in told
 
 
-def test_a_stream_that_is_closed_before_its_loop_got_to_it_does_not_wait(
+def test_a_stream_closed_before_its_call_began_in_the_loop_does_not_wait(
     echo, settings, monkeypatch
 ):
     with Client(**settings) as client:
         client.chat("Hello")
-        stream, begin = client.stream("Hello"), _portal.EventLoopThread.begin
+        stream, begin = client.stream("Hello"), EventLoopThread.begin
 
         def late(running, future, function):
             monkeypatch.undo()
             stream.close()
             begin(running, future, function)
 
-        monkeypatch.setattr(_portal.EventLoopThread, "begin", late)
+        monkeypatch.setattr(EventLoopThread, "begin", late)
         (failure,) = in_threads(lambda: next(stream))
     assert type(failure) is StreamInterruptedError
 
 
-def test_what_had_arrived_when_the_client_was_closed_can_be_read(server, wire, settings):
+def test_deltas_received_before_the_client_was_closed_can_be_read(server, wire, settings):
     async def handler(reader, writer, number):
         writer.write(wire.head())
         while not writer.is_closing():
@@ -928,7 +922,7 @@ LATE = "atexit.register(lambda: use(ask))"
     ],
 )
 @pytest.mark.case("life-exit")
-def test_a_client_that_is_used_while_the_interpreter_ends_answers_or_is_closed(
+def test_a_client_used_at_interpreter_exit_responds_or_is_closed(
     script, server, wire, before, after
 ):
     server.handler = streams_without_end(server, wire)

@@ -22,20 +22,20 @@ HTML = b"<html><head><title>502 Bad Gateway</title></head><body>%s</body></html>
 
 @BOTH
 @pytest.mark.case("body-html-502", "body-html-502-stream")
-def test_a_gateways_page_becomes_a_short_message(either, server, wire, method):
+def test_an_html_page_of_a_gateway_becomes_a_short_message(either, server, wire, method):
     server.reply(
         wire.http(HTML, "502 Bad Gateway", "text/html", Server="cloudflare", CF_RAY="abc-FRA")
     )
     error = either(method)
     assert isinstance(error, ServerError)
-    assert str(error) == ("HTTP 502: 502 Bad Gateway (a page of HTML from cloudflare, ray abc-FRA)")
+    assert str(error) == ("HTTP 502: 502 Bad Gateway (HTML page from cloudflare, ray abc-FRA)")
     assert error.body == HTML
     assert len(server.requests) == 3
 
 
 @BOTH
 @pytest.mark.case("body-html-200", "body-html-200-stream", "stream-html")
-def test_a_page_is_no_answer(either, server, wire, method):
+def test_an_html_page_with_status_200_is_an_error(either, server, wire, method):
     server.reply(wire.http(HTML, kind="text/html; charset=utf-8"))
     error = either(method)
     assert isinstance(error, ProtocolError)
@@ -53,7 +53,7 @@ def test_a_page_is_no_answer(either, server, wire, method):
     ],
 )
 @pytest.mark.case("body-200-error", "body-200-error-stream")
-def test_a_refusal_may_come_as_a_success(either, server, wire, method, body):
+def test_an_error_body_with_status_200_is_an_error(either, server, wire, method, body):
     server.reply(wire.http(body))
     error = either(method)
     assert isinstance(error, InsufficientBalanceError)
@@ -63,7 +63,7 @@ def test_a_refusal_may_come_as_a_success(either, server, wire, method, body):
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8"])
 @pytest.mark.case("body-json-instead-of-stream")
-def test_a_whole_answer_to_a_stream_request_is_streamed(ask, server, wire, kind):
+def test_a_complete_response_to_a_stream_request_is_streamed(ask, server, wire, kind):
     server.reply(wire.ok().replace(b"application/json", kind.encode()))
     got = ask.stream()
     assert (got.error, got.text, got.completion.text) == (None, "Hello", "Hello")
@@ -74,7 +74,7 @@ def test_a_whole_answer_to_a_stream_request_is_streamed(ask, server, wire, kind)
 @pytest.mark.parametrize(
     "kind", ["text/event-stream", "text/event-stream; charset=utf-8", "Text/Event-Stream"]
 )
-def test_a_stream_to_a_plain_request_is_collected(ask, server, wire, kind):
+def test_a_stream_in_response_to_a_plain_request_is_collected(ask, server, wire, kind):
     server.reply(wire.sse(wire.events("Hel", "lo"), kind=kind))
     assert ask.chat().text == "Hello"
 
@@ -106,7 +106,7 @@ def test_a_stream_to_a_plain_request_is_collected(ask, server, wire, kind):
         pytest.param("\ufeff{}".encode("utf-16"), id="utf-16"),
     ],
 )
-def test_json_that_is_no_answer_is_an_error(either, server, wire, method, body):
+def test_json_other_than_a_completion_is_an_error(either, server, wire, method, body):
     server.reply(wire.http(body))
     error = either(method)
     assert isinstance(error, ProtocolError)
@@ -117,7 +117,7 @@ def test_json_that_is_no_answer_is_an_error(either, server, wire, method, body):
 
 @BOTH
 @pytest.mark.case("body-204")
-def test_no_content_is_an_error(either, server, method):
+def test_a_response_without_content_is_an_error(either, server, method):
     server.reply(b"HTTP/1.1 204 No Content\r\n\r\n")
     assert isinstance(either(method), ProtocolError)
 
@@ -129,7 +129,7 @@ def test_every_2xx_is_a_success(ask, server, wire, status):
 
 
 @pytest.mark.case("body-dup-keys")
-def test_of_two_equal_keys_the_last_one_counts(ask, server, wire):
+def test_the_last_of_duplicate_keys_wins(ask, server, wire):
     body = b'{"choices": [{"message": {"content": "a", "content": "b"}}]}'
     server.reply(wire.http(body))
     assert ask.chat().text == "b"
@@ -148,7 +148,7 @@ def test_of_two_equal_keys_the_last_one_counts(ask, server, wire):
     ],
 )
 @pytest.mark.case("body-unknown-enum")
-def test_an_answer_is_never_lost_for_a_field_that_does_not_fit(ask, server, wire, more):
+def test_a_field_of_an_unexpected_type_does_not_lose_the_completion(ask, server, wire, more):
     body = b'{"choices": [{"message": {"content": "Hello"}, "finish_reason": "pause_turn"}], %s}'
     server.reply(wire.http(body % more))
     reply = ask.chat()
@@ -157,7 +157,7 @@ def test_an_answer_is_never_lost_for_a_field_that_does_not_fit(ask, server, wire
 
 @pytest.mark.parametrize("kind", ["text/plain", None, "x", "application/octet-stream"])
 @pytest.mark.case("body-wrong-ct", "body-no-ct")
-def test_the_content_type_of_a_plain_answer_does_not_matter(ask, server, wire, kind):
+def test_the_content_type_of_a_complete_response_is_ignored(ask, server, wire, kind):
     server.reply(wire.ok().replace(b"application/json", kind.encode()) if kind else b"")
     if kind is None:
         server.reply(wire.http(wire.answer(), kind=None))
@@ -198,7 +198,7 @@ def test_the_content_type_of_a_plain_answer_does_not_matter(ask, server, wire, k
         pytest.param("999 X", "text/plain", b"x", APIError, "x", id="999"),
     ],
 )  # fmt: skip
-def test_every_form_of_refusal_is_understood(
+def test_every_form_of_error_body_is_parsed(
     either, server, wire, method, status, kind, body, cls, said
 ):
     server.reply(wire.http(body, status, kind))
@@ -212,7 +212,7 @@ def test_every_form_of_refusal_is_understood(
 @BOTH
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 @pytest.mark.case("body-nan-out")
-def test_what_json_cannot_hold_is_not_sent(either, server, method, number):
+def test_values_without_a_json_form_are_rejected_before_sending(either, server, method, number):
     for options in ({"temperature": number}, {"extra_body": {"x": [{"y": number}]}}):
         assert isinstance(either(method, **options), ConfigurationError)
     assert server.connections == 0
@@ -220,19 +220,19 @@ def test_what_json_cannot_hold_is_not_sent(either, server, method, number):
 
 @BOTH
 @pytest.mark.case("body-lone-surrogate")
-def test_half_a_character_is_not_sent(either, server, method):
+def test_lone_surrogates_are_rejected_before_sending(either, server, method):
     assert isinstance(either(method, system="\ud83d"), ConfigurationError)
     assert server.connections == 0
 
 
 @pytest.mark.parametrize("name", ["X-Trace-Id", "X-Request-Id", "X-Oneapi-Request-Id"])
-def test_a_trace_id_is_found_in_the_headers(ask, server, wire, name):
+def test_the_trace_id_is_read_from_the_headers(ask, server, wire, name):
     server.reply(wire.ok(**{name.replace("-", "_"): "t-7"}), wire.http(b"x", "400 X"))
     reply = ask.chat()
     assert reply.trace_id == "t-7"
 
 
-def test_every_error_that_came_over_the_wire_is_one_of_ours(either, server, wire):
+def test_every_failure_on_the_wire_raises_an_acechat_error(either, server, wire):
     for status in range(200, 1000, 37):
         server.reply(wire.http(b"\0\1", f"{status} X", None))
         assert isinstance(either("chat", retries=1), AceChatError)

@@ -1,4 +1,4 @@
-"""The table of cases is bound to tests: none without one, and in both colours where it matters.
+"""Every case of the table has a test, async and sync where both are affected.
 
 A test is bound to a case by ``@pytest.mark.case("retry-429", ...)``, or by a parameter of that id.
 """
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 TABLE = json.loads((HERE.parent / "data" / "client_cases.json").read_text(encoding="utf-8"))
 CASES = {case["id"]: case for case in TABLE["cases"]}
 
-ONE_COLOUR = {
+ONE_MODE = {
     "life-cancel": "only a task can be cancelled; Ctrl-C is its twin, in test_blocking.py",
     "life-break": "the asyncio half of life-break-sync",
     "life-break-sync": "the blocking half of life-break",
@@ -41,9 +41,9 @@ DIFFERENT = {
     "sec-newline": "taken off; the table would accept a refusal",
     "sec-repr": "a client pickles without its token; the table would accept a refusal",
 }
-"""Where the table leaves a choice, or the design decides otherwise: what acechat does."""
+"""Cases in which the table leaves a choice, or the design deviates: the behaviour of acechat."""
 
-COLOURS = {"AsyncClient": "async", "Client": "blocking"}
+MODES = {"AsyncClient": "async", "Client": "blocking"}
 
 COLLECT = """
 import functools, inspect, json, pathlib, re, sys, pytest
@@ -57,7 +57,7 @@ class Told:
                 "test": item.nodeid,
                 "marks": [id for mark in item.iter_markers("case") for id in mark.args],
                 "parameters": call._idlist if call else [],
-                "colour": call and call.params.get("colour"),
+                "mode": call and call.params.get("mode"),
                 "kinds": [kind for kind in ("AsyncClient", "Client")
                           if re.search(rf"\\b{kind}\\(", getsource(item.function))
                           or call and kind in [getattr(one, "__name__", one)
@@ -77,7 +77,7 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("case table")]
 
 @pytest.fixture(scope="module")
 def bound(tmp_path_factory):
-    """Return the colours of the tests of each case."""
+    """Return the modes (async, blocking) of the tests of each case."""
     told = tmp_path_factory.mktemp("cases") / "told.json"
     subprocess.run(
         [sys.executable, "-c", COLLECT, told, HERE],
@@ -88,10 +88,10 @@ def bound(tmp_path_factory):
     tests = defaultdict(set)
     for test in json.loads(told.read_text()):
         parameters = [one for given in test["parameters"] for one in given.split(",")]
-        # a test that makes a client says of which colour; the others leave it to `ask`
-        colours = {COLOURS[kind] for kind in test["kinds"]} or {test["colour"]}
+        # a test that creates a client has a fixed mode; the others use that of `ask`
+        modes = {MODES[kind] for kind in test["kinds"]} or {test["mode"]}
         for case in {*test["marks"], *CASES.keys() & {*parameters}}:
-            tests[case] |= colours
+            tests[case] |= modes
     return tests
 
 
@@ -100,25 +100,25 @@ def test_every_case_has_a_test(bound):
     assert not unbound, unbound
 
 
-def test_no_test_names_a_case_that_does_not_exist(bound):
+def test_no_test_names_an_unknown_case(bound):
     unknown = sorted(bound.keys() - CASES.keys())
     assert not unknown, unknown
 
 
-def test_every_case_is_tested_in_both_colours(bound):
+def test_every_case_is_tested_async_and_sync(bound):
     lacking = {
         case: sorted(filter(None, bound[case]))
         for case in CASES
-        if not bound[case] >= {"async", "blocking"} and case not in ONE_COLOUR
+        if not bound[case] >= {"async", "blocking"} and case not in ONE_MODE
     }
     assert not lacking, sorted(lacking.items())
 
 
-def test_exceptions_are_of_cases_that_exist():
-    assert {*ONE_COLOUR, *DIFFERENT} <= CASES.keys()
+def test_exceptions_refer_to_known_cases():
+    assert {*ONE_MODE, *DIFFERENT} <= CASES.keys()
 
 
-def test_the_copy_is_the_table(root):
+def test_the_copy_equals_the_table(root):
     original = root.parent / "shared" / "design" / "client_cases.json"
     if not original.exists():
         pytest.skip(f"{original} is not here")

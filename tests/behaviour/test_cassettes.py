@@ -1,4 +1,4 @@
-"""What went wrong once goes wrong again: recorded over a socket, replayed over a socket."""
+"""Failures that were recorded over a socket are replayed over a socket."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DETAILS = ("status", "code", "chunks", "received", "phase", "ending", "body", "r
 
 
 def parts_of(wire):
-    """What a server sends, in writes with a pause after each; the last word says how it ends."""
+    """The writes of a server, with a pause after each; the last item is the kind of end."""
     gzipped = gzip.compress(wire.events("Hel", "lo"))
     zipper = zlib.compressobj(wbits=31)
     half = zipper.compress(wire.delta("Hel")) + zipper.flush(zlib.Z_SYNC_FLUSH)
@@ -122,17 +122,17 @@ def misbehave(server, wire, name):
 
 
 def on_time(here, there):
-    """Whether it came when it had come; a machine that is busy makes it late, never early."""
+    """Return True if it came no earlier than recorded; on a busy machine it comes late."""
     return -0.01 < here - there < 1
 
 
 class Outcome:
-    """One call, its end, and what is left of it in a cassette."""
+    """One call, its end, and its recording in a cassette."""
 
-    def __init__(self, colour, url, path, method, **options):
+    def __init__(self, mode, url, path, method, **options):
         self.texts, self.reply, self.error = [], None, None
         settings = {"api_token": "tok-secret-0123456789abcdef", "base_url": url, **ONCE, **options}
-        if colour == "async":
+        if mode == "async":
             asyncio.run(self._ask(settings, method, path))
         else:
             self._block(settings, method, path)
@@ -174,7 +174,7 @@ class Outcome:
 
     @property
     def facts(self):
-        """What must not differ; the words about broken bytes name the bytes, so they may."""
+        """The facts that a replay must repeat. Messages about malformed bytes may differ."""
         error, reply = self.error, self.reply
         (exchange,) = self.saved
         return {
@@ -186,7 +186,7 @@ class Outcome:
             "answer": reply and reply.to_dict(),
             "kind": reply and reply.response.headers.get("content-type"),
             "status": exchange.head and exchange.head.status,
-            "bytes": b"".join(piece.data for piece in exchange.pieces),
+            "bytes": b"".join(piece.data for piece in exchange.chunks),
             "end": exchange.end.how,
             "request": (exchange.request.method, exchange.request.path, exchange.request.body),
         }  # fmt: skip
@@ -194,21 +194,21 @@ class Outcome:
 
 @pytest.mark.parametrize("method", ["chat", "stream"])
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_was_recorded_happens_again(server, wire, colour, tmp_path, method, name):
+def test_a_replay_repeats_the_recorded_outcome(server, wire, mode, tmp_path, method, name):
     misbehave(server, wire, name)
     limits = IMPATIENT if name in HANGS else {}
-    first = Outcome(colour, server.url, tmp_path / "first.acecast", method, **limits)
+    first = Outcome(mode, server.url, tmp_path / "first.acecast", method, **limits)
 
     for speed in (1, inf):
         with Service(replay=tmp_path / "first.acecast", speed=speed) as service:
-            again = Outcome(colour, service.url, tmp_path / "again.acecast", method, **limits)
+            again = Outcome(mode, service.url, tmp_path / "again.acecast", method, **limits)
         assert again.facts == first.facts
         if speed == 1:
             (here,), (there,) = again.saved, first.saved
             assert here.end.how in {"timeout", "closed"} or on_time(here.end.at, there.end.at)
 
 
-def test_the_faults_are_what_their_names_say(server, wire, tmp_path):
+def test_each_fault_has_the_effect_of_its_name(server, wire, tmp_path):
     ends = {}
     for name in FAULTS:
         misbehave(server, wire, name)
@@ -228,7 +228,7 @@ def test_the_faults_are_what_their_names_say(server, wire, tmp_path):
     assert ends["error-event"] == (ends["error-event"][0], "closed")
 
 
-def test_the_rhythm_of_a_stream_is_kept(server, wire, colour, tmp_path):
+def test_the_timing_of_a_stream_is_replayed(server, wire, mode, tmp_path):
     pauses = [0.2, 0.5, 0.3]
 
     async def handler(reader, writer, number):
@@ -240,44 +240,44 @@ def test_the_rhythm_of_a_stream_is_kept(server, wire, colour, tmp_path):
 
     server.handler = handler
     options = {"timeout": 15}
-    first = Outcome(colour, server.url, tmp_path / "1.acecast", "stream", **options)
+    first = Outcome(mode, server.url, tmp_path / "1.acecast", "stream", **options)
     with Service(replay=tmp_path / "1.acecast") as service:
-        again = Outcome(colour, service.url, tmp_path / "2.acecast", "stream", **options)
+        again = Outcome(mode, service.url, tmp_path / "2.acecast", "stream", **options)
     with Service(replay=tmp_path / "1.acecast", speed=10) as service:
-        fast = Outcome(colour, service.url, tmp_path / "3.acecast", "stream", **options)
+        fast = Outcome(mode, service.url, tmp_path / "3.acecast", "stream", **options)
 
-    there = [piece.at for piece in first.saved[0].pieces]
-    here = [piece.at for piece in again.saved[0].pieces]
+    there = [piece.at for piece in first.saved[0].chunks]
+    here = [piece.at for piece in again.saved[0].chunks]
     assert all(map(on_time, here, there))
-    assert [p.data for p in again.saved[0].pieces] == [p.data for p in first.saved[0].pieces]
+    assert [p.data for p in again.saved[0].chunks] == [p.data for p in first.saved[0].chunks]
     assert there[-1] > sum(pauses)
     assert fast.saved[0].end.at < there[-1]
 
 
-def test_retries_are_recorded_and_replayed_one_by_one(server, wire, colour, tmp_path):
+def test_retries_are_recorded_and_replayed_one_by_one(server, wire, mode, tmp_path):
     server.reply(wire.refusal(), wire.refusal("500 X", "api_error"), wire.stream())
     options = {"retries": 3}
-    first = Outcome(colour, server.url, tmp_path / "1.acecast", "stream", **options)
+    first = Outcome(mode, server.url, tmp_path / "1.acecast", "stream", **options)
     assert [one.head.status for one in first.saved] == [503, 500, 200]
     assert [one.request.attempt for one in first.saved] == [1, 2, 3]
     assert first.saved[2].request.at > first.saved[1].request.at > 0
 
     with Service(replay=tmp_path / "1.acecast", speed=inf) as service:
-        again = Outcome(colour, service.url, tmp_path / "2.acecast", "stream", **options)
+        again = Outcome(mode, service.url, tmp_path / "2.acecast", "stream", **options)
         assert len(service.requests) == 3
 
     assert again.reply == first.reply
     assert [attempt.failure for attempt in again.reply.response.attempts] == ["refused", "refused"]
 
 
-def test_a_failure_after_retries_replays_all_of_them(server, wire, colour, tmp_path):
+def test_a_failure_after_retries_replays_all_of_them(server, wire, mode, tmp_path):
     server.reply(wire.refusal(), wire.refusal("529 X", "overloaded"))
     options = {"retries": 2}
-    first = Outcome(colour, server.url, tmp_path / "1.acecast", "chat", **options)
+    first = Outcome(mode, server.url, tmp_path / "1.acecast", "chat", **options)
     assert len(first.error.cassette.exchanges) == len(first.error.attempts) == 2
 
     with Service(replay=tmp_path / "1.acecast", speed=inf) as service:
-        again = Outcome(colour, service.url, tmp_path / "2.acecast", "chat", **options)
+        again = Outcome(mode, service.url, tmp_path / "2.acecast", "chat", **options)
 
     assert str(again.error) == str(first.error)
     assert [one.error for one in again.error.attempts] == [
@@ -285,17 +285,17 @@ def test_a_failure_after_retries_replays_all_of_them(server, wire, colour, tmp_p
     ]
 
 
-def test_what_never_was_sent_is_in_the_cassette_but_cannot_be_played(colour, tmp_path, unused_port):
+def test_an_unsent_request_is_recorded_and_not_replayable(mode, tmp_path, unused_port):
     path = tmp_path / "x.acecast"
-    outcome = Outcome(colour, f"http://127.0.0.1:{unused_port}", path, "chat")
+    outcome = Outcome(mode, f"http://127.0.0.1:{unused_port}", path, "chat")
 
     assert isinstance(outcome.error, ConnectError)
     assert outcome.saved[0].end.how == "unsent"
-    with pytest.raises(ConfigurationError, match="nothing was sent"):
+    with pytest.raises(ConfigurationError, match="no request in it was sent"):
         Service(replay=path)
 
 
-def test_the_token_is_in_no_cassette(server, wire, colour, tmp_path):
+def test_the_token_is_in_no_cassette(server, wire, mode, tmp_path):
     echo = f'{{"error": {{"code": "bad", "message": "you sent {wire.token}"}}}}'.encode()
     half = len(echo) - 30
     server.handler = None
@@ -312,12 +312,12 @@ def test_the_token_is_in_no_cassette(server, wire, colour, tmp_path):
     server.handler = handler
     path = tmp_path / "x.acecast"
     headers = {"X-Api-Key": "another-secret", "X-Team": "blue"}
-    outcome = Outcome(colour, server.url, path, "chat", headers=headers)
+    outcome = Outcome(mode, server.url, path, "chat", headers=headers)
 
     (exchange,) = outcome.saved
     assert wire.token in server.requests[0].headers["authorization"]
-    assert sum(len(piece.data) for piece in exchange.pieces) == len(echo)
-    assert b"you sent ***" in b"".join(piece.data for piece in exchange.pieces)
+    assert sum(len(piece.data) for piece in exchange.chunks) == len(echo)
+    assert b"you sent ***" in b"".join(piece.data for piece in exchange.chunks)
     assert exchange.request.headers == {"X-Api-Key": "***", "X-Team": "blue"}
     assert exchange.head.headers["set-cookie"] == "***"
     for secret in (wire.token, wire.token[:12], wire.token[-12:], "another-secret", "3cr3t"):
@@ -325,7 +325,7 @@ def test_the_token_is_in_no_cassette(server, wire, colour, tmp_path):
         assert secret.encode() not in pickle.dumps(outcome.error)
 
 
-def test_a_cassette_is_its_owners_alone(server, wire, ask, tmp_path):
+def test_only_the_owner_can_read_a_cassette(server, wire, ask, tmp_path):
     server.reply(wire.refusal())
     error = failing(ask)
     path = tmp_path / "x.acecast"
@@ -357,8 +357,8 @@ def test_a_recording_survives_pickling_and_copying(server, wire, ask, tmp_path):
         assert Cassette.load(tmp_path / "again.acecast") == error.cassette
 
 
-@pytest.mark.parametrize("colour", ["async", "blocking"])
-def test_record_bytes_0_records_nothing(server, wire, make_ask, colour, tmp_path):
+@pytest.mark.parametrize("mode", ["async", "blocking"])
+def test_record_bytes_0_records_nothing(server, wire, make_ask, mode, tmp_path):
     server.reply(wire.refusal())
     error = failing(make_ask(server.url), client_options={"max_record_bytes": 0})
 
@@ -370,7 +370,7 @@ def test_record_bytes_0_records_nothing(server, wire, make_ask, colour, tmp_path
 
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
-def test_a_client_that_asked_nothing_has_nothing_to_save(kind, tmp_path):
+def test_a_client_without_calls_has_nothing_to_save(kind, tmp_path):
     with pytest.raises(RuntimeError, match="nothing was asked yet"):
         kind("t-1").save_cassette(tmp_path / "x.acecast")
 
@@ -382,25 +382,25 @@ def test_a_configuration_error_has_nothing_to_save(tmp_path):
         caught.value.save(tmp_path / "x.acecast")
 
 
-def test_the_beginning_and_the_end_of_a_long_answer_are_kept(server, wire, ask, tmp_path):
+def test_the_start_and_the_end_of_a_long_response_are_kept(server, wire, ask, tmp_path):
     body = b"".join(wire.delta(f"word{number} ") for number in range(2000))
     server.reply(wire.sse(body, end=True))
     got = ask.stream(client_options={"max_record_bytes": 20_000})
     (exchange,) = got.error.cassette.exchanges
 
-    kept = [piece.data for piece in exchange.pieces]
-    (gap,) = (at for at, piece in enumerate(exchange.pieces) if piece.dropped)
+    kept = [piece.data for piece in exchange.chunks]
+    (gap,) = (at for at, piece in enumerate(exchange.chunks) if piece.dropped)
     head, tail = b"".join(kept[:gap]), b"".join(kept[gap:])
     assert body.startswith(head)
     assert body.endswith(tail)
-    assert len(head) + exchange.pieces[gap].dropped + len(tail) == len(body)
+    assert len(head) + exchange.chunks[gap].dropped + len(tail) == len(body)
     assert 14_000 < len(head) + len(tail) + len(exchange.request.body) <= 20_000
     got.error.save(tmp_path / "x.acecast")
-    with pytest.raises(ConfigurationError, match="bytes of an answer were dropped"):
+    with pytest.raises(ConfigurationError, match="bytes of a response were dropped"):
         Service(replay=tmp_path / "x.acecast")
 
 
-def test_a_picture_larger_than_the_recording_is_kept_in_part_and_recognised(
+def test_an_image_larger_than_the_recording_is_truncated_and_still_matched(
     server, wire, make_ask, tmp_path
 ):
     server.reply(wire.refusal())
@@ -421,7 +421,7 @@ def test_a_picture_larger_than_the_recording_is_kept_in_part_and_recognised(
         assert str(ask_about(service.url, picture)) == str(first)
 
 
-def test_a_stream_under_way_can_be_saved(server, wire, tmp_path):
+def test_a_stream_in_progress_can_be_saved(server, wire, tmp_path):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
         await reader.read()
@@ -433,7 +433,7 @@ def test_a_stream_under_way_can_be_saved(server, wire, tmp_path):
         client.save_cassette(tmp_path / "x.acecast")
 
     (exchange,) = Cassette.load(tmp_path / "x.acecast").exchanges
-    assert exchange.pieces[0].data == wire.delta("Hel")
+    assert exchange.chunks[0].data == wire.delta("Hel")
     assert exchange.end is None
 
 
@@ -475,6 +475,6 @@ def test_every_kind_of_call_is_recorded(server, wire, ask, method, tmp_path):
 
     (exchange,) = caught.value.cassette.exchanges
     assert exchange.request.path.startswith("/v1/m")
-    assert exchange.pieces[0].data == b"[]"
+    assert exchange.chunks[0].data == b"[]"
     assert exchange.end.error.startswith("ProtocolError")
     assert len(caught.value.attempts) == 1

@@ -1,4 +1,4 @@
-"""Turns over the wire: whole or not at all."""
+"""Turns over the wire are added to the history completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def settings(server, wire):
 
 
 @pytest.fixture
-def talk(colour, settings):
-    """Run steps with a conversation of either colour: ``talk(step, …)``, each a function of it."""
+def talk(mode, settings):
+    """Run steps with a conversation, async or sync: ``talk(step, …)``, each a function of it."""
 
     def run(*steps, **options):
-        if colour == "blocking":
+        if mode == "blocking":
             with Client(**settings) as client:
                 conversation = client.conversation(**options)
                 for step in steps:
@@ -99,7 +99,7 @@ def stream(said, raises=None):
     return step
 
 
-def test_each_turn_sends_all_that_was_said(talk, server, wire):
+def test_each_turn_sends_the_history(talk, server, wire):
     server.reply(wire.ok("one"), wire.stream("two"), wire.ok("three"))
     conversation = talk(send("1"), stream("2"), send("3"), system="Be short.")
     assert texts(conversation) == ["1", "one", "2", "two", "3", "three"]
@@ -107,7 +107,7 @@ def test_each_turn_sends_all_that_was_said(talk, server, wire):
     assert sent == ["Be short.", "1", "one", "2", "two", "3"]
 
 
-def test_a_turn_that_fails_changes_nothing(talk, server, wire):
+def test_a_failed_turn_leaves_the_history_unchanged(talk, server, wire):
     server.reply(wire.refusal("500 X", "api_error"))
     conversation = talk(send("1", ServerError))
     assert texts(conversation) == []
@@ -117,19 +117,19 @@ def test_a_turn_that_fails_changes_nothing(talk, server, wire):
     assert conversation.pending.text == "Hel"
 
 
-def test_a_turn_may_be_said_again_after_it_failed(talk, server, wire):
+def test_a_failed_turn_can_be_sent_again(talk, server, wire):
     server.reply(wire.sse(wire.delta("Hel")), wire.ok("one"))
     conversation = talk(stream("1", StreamTruncatedError), send("1"))
     assert texts(conversation) == ["1", "one"]
     assert conversation.pending is None
 
 
-def test_a_turn_that_was_retried_counts_once(talk, server, wire):
+def test_a_retried_turn_is_added_once(talk, server, wire):
     server.reply(wire.refusal(), wire.sse(b""), wire.stream("one"))
     assert texts(talk(stream("1"))) == ["1", "one"]
 
 
-def test_a_cancelled_turn_changes_nothing(server, wire, settings):
+def test_a_cancelled_turn_leaves_the_history_unchanged(server, wire, settings):
     async def handler(reader, writer, number):
         if number == 1:
             await reader.read()
@@ -151,7 +151,7 @@ def test_a_cancelled_turn_changes_nothing(server, wire, settings):
 
 
 @pytest.mark.parametrize("how", ["block", "break", "unread"])
-def test_a_stream_that_is_left_changes_nothing(server, wire, settings, how):
+def test_an_unfinished_stream_leaves_the_history_unchanged(server, wire, settings, how):
     async def handler(reader, writer, number):
         if number == 1 and how != "unread":
             writer.write(wire.sse(wire.delta("Hel"), end=False))
@@ -167,14 +167,14 @@ def test_a_stream_that_is_left_changes_nothing(server, wire, settings, how):
                 next(reading)
         elif how == "break":
             with pytest.warns(ResourceWarning, match="with client.stream"):
-                next(conversation.stream("1"))  # what a loop that breaks leaves
+                next(conversation.stream("1"))  # the warning of a broken loop
         else:
             conversation.stream("1")
         conversation.send("2")
         assert texts(conversation) == ["2", "two"]
 
 
-def test_two_turns_at_a_time_are_refused(server, wire, settings):
+def test_concurrent_turns_are_rejected(server, wire, settings):
     server.reply(wire.ok("one"))
 
     async def go():
@@ -193,7 +193,7 @@ def test_two_turns_at_a_time_are_refused(server, wire, settings):
     assert len(server.requests) == 1
 
 
-def test_a_stream_that_is_closed_while_it_is_read_ends_its_own_turn_only(server, wire, settings):
+def test_closing_a_stream_while_it_is_read_ends_only_its_own_turn(server, wire, settings):
     async def handler(reader, writer, number):
         if number == 1:
             writer.write(wire.sse(wire.delta("Hel"), end=False))
@@ -219,7 +219,7 @@ def test_a_stream_that_is_closed_while_it_is_read_ends_its_own_turn_only(server,
     assert asyncio.run(go()) == ["2", "two"]
 
 
-def test_a_fork_goes_on_alone(talk, server, wire):
+def test_a_fork_is_independent(talk, server, wire):
     server.reply(wire.ok("one"), wire.ok("two"), wire.ok("three"))
     forks = []
 
@@ -232,8 +232,8 @@ def test_a_fork_goes_on_alone(talk, server, wire):
     assert texts(forks[0]) == ["1", "one", "2", "two"]
 
 
-@pytest.mark.leaves("blocking calls")  # save and load are for small files, and say so
-def test_a_saved_conversation_goes_on(talk, server, wire, tmp_path):
+@pytest.mark.leaves("blocking calls")  # save and load are for small files, as documented
+def test_a_saved_conversation_can_be_continued(talk, server, wire, tmp_path):
     server.reply(wire.ok("one"))
     path = tmp_path / "talk.json"
     talk(send("1")).save(path)
@@ -242,7 +242,7 @@ def test_a_saved_conversation_goes_on(talk, server, wire, tmp_path):
     assert texts(conversation) == ["1", "one", "2", "two"]
 
 
-def test_a_closed_client_ends_the_turn(settings):
+def test_closing_the_client_ends_the_turn(settings):
     client = Client(**settings)
     conversation = client.conversation()
     client.close()
@@ -254,7 +254,7 @@ def test_a_closed_client_ends_the_turn(settings):
     assert conversation.messages == []
 
 
-def test_a_message_may_be_taken_over_from_an_answer(ask, server, wire):
+def test_the_message_of_a_completion_can_be_sent(ask, server, wire):
     server.reply(wire.ok("one"), wire.ok("two"))
     first = ask.chat("1")
     ask.chat("2", messages=[UserMessage(content="1"), first.message])

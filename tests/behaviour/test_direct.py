@@ -16,9 +16,9 @@ from acechat._http import direct as _direct
 
 @pytest.fixture
 def early_bird(wire):
-    """Serve whoever connects: answer after the head of a request, and read no more of it.
+    """Serve all clients: respond after the head of a request, without reading its body.
 
-    It yields its URL and the connections that it got.
+    Yields its URL and the connections that were made.
     """
     connections = []
 
@@ -49,9 +49,7 @@ def early_bird(wire):
 
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
-def test_an_answer_that_comes_before_the_request_was_read_is_an_answer(
-    early_bird, wire, kind, monkeypatch
-):
+def test_a_response_before_the_request_was_read_is_accepted(early_bird, wire, kind, monkeypatch):
     url, connections = early_bird
 
     def write_into_a_narrow_pipe(transport, data):  # as a slow network is
@@ -75,7 +73,7 @@ def test_an_answer_that_comes_before_the_request_was_read_is_an_answer(
     assert len(connections) == 2, "what was not written would come before the next request"
 
 
-def test_what_a_request_says_wins_over_what_all_say(server, wire):
+def test_headers_of_a_request_override_default_headers(server, wire):
     server.reply(wire.ok())
 
     with Client(wire.token, base_url=server.url, headers={"x-team": "blue"}) as client:
@@ -92,7 +90,7 @@ def test_what_a_request_says_wins_over_what_all_say(server, wire):
         assert headers["host"] == f"localhost:{server.port}"
 
 
-def test_a_header_is_told_once(make_server, wire):
+def test_no_header_is_sent_twice(make_server, wire):
     heads = []
 
     async def note(reader, writer):
@@ -107,7 +105,7 @@ def test_a_header_is_told_once(make_server, wire):
     assert sorted(names) == sorted({*names})
 
 
-def test_a_middleware_that_makes_paths_of_its_own_costs_no_memory(server, wire):
+def test_request_paths_of_a_middleware_use_bounded_memory(server, wire):
     server.reply(wire.ok())
 
     async def number(request, call_next):

@@ -1,7 +1,7 @@
-"""Everything that can be written is searched for the token: each error class, each way of writing.
+"""No text that acechat can write contains the token: each error class, each writer.
 
-A way of writing is a function of `WRITERS`, which takes what `Happened` and returns or yields text.
-Whoever adds one (a cassette, a report) adds a function here, and it is tried on all failures.
+A writer is a function of `WRITERS`, which takes a `Happened` and returns or yields text. A new
+kind of output (a cassette, a report) needs a function here, which is tried on all failures.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ NEVER_RAISED_HERE = {
 
 
 def writes(function):
-    """Try this way of writing on all failures."""
+    """Add a writer, which is tried on all failures."""
     WRITERS[function.__name__] = function
     return function
 
 
 @dataclass
 class Happened:
-    """One failure, and all that was told while it happened."""
+    """One failure, and all that was logged and reported meanwhile."""
 
     error: AceChatError
     client: object
@@ -112,7 +112,7 @@ def richs_traceback_with_locals(happened):
     for stack in trace.stacks:
         stack.frames = [frame for frame in stack.frames if "/tests/" not in frame.filename]
     console = Console(file=io.StringIO(), width=500)
-    with mock.patch.object(Traceback, "_guess_lexer", return_value="text"):  # colours take long
+    with mock.patch.object(Traceback, "_guess_lexer", return_value="text"):  # both modes take long
         console.print(Traceback(trace, show_locals=True, locals_max_string=None))
     yield console.file.getvalue()
 
@@ -142,7 +142,7 @@ def the_client(happened):
     yield from (repr(happened.client), str(happened.client), repr(vars(happened.client)))
 
 
-# ---- the failures, one for each class at least; what the service sends echoes the token
+# ---- the failures, at least one for each class; the service echoes the token
 
 
 def refused(status, code="x"):
@@ -234,7 +234,7 @@ fails(errors.ToolError, sent(calls_a_tool), methods=("run",), tools=[fall], rais
 
 @pytest.fixture
 def all_logs():
-    """All that anybody logs, at DEBUG, as a formatter shows it."""
+    """All log records, at DEBUG, as a formatter shows them."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s %(args)s"))
@@ -251,7 +251,7 @@ def all_logs():
 
 @pytest.fixture
 def happen(ask, server, wire, all_logs):
-    """Let a failure happen; return what `Happened`."""
+    """Make a failure happen; return it as a `Happened`."""
 
     def run(method, cls, set_up, options):
         set_up(server, wire)
@@ -260,7 +260,7 @@ def happen(ask, server, wire, all_logs):
         settings |= {key: options.pop(key) for key in ("base_url", "budget") if key in options}
         close_first = options.pop("close_first", False)
         calls = options.pop("after", 0) + 1
-        client = (AsyncClient if ask.colour == "async" else Client)(**settings)
+        client = (AsyncClient if ask.mode == "async" else Client)(**settings)
 
         async def call():
             if close_first:
@@ -287,7 +287,7 @@ def happen(ask, server, wire, all_logs):
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             with pytest.raises(cls) as caught:
-                asyncio.run(call(), debug=True) if ask.colour == "async" else wait()
+                asyncio.run(call(), debug=True) if ask.mode == "async" else wait()
         return Happened(
             caught.value, client, all_logs.getvalue(), [str(one.message) for one in warned]
         )
@@ -300,9 +300,9 @@ def happen(ask, server, wire, all_logs):
     ("failure", "method"),
     [(name, way) for name, (_, _, ways, _) in FAILURES.items() for way in ways],
 )
-def test_nothing_that_is_written_holds_the_token(happen, wire, monkeypatch, failure, method):
+def test_no_written_text_holds_the_token(happen, wire, monkeypatch, failure, method):
     cls, set_up, _, options = FAILURES[failure]
-    # what a client unpickles with is not what it was made with
+    # an unpickled client has another token
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-of-the-environment")
     happened = happen(method, cls, set_up, options)
     leaks = {
@@ -314,13 +314,13 @@ def test_nothing_that_is_written_holds_the_token(happen, wire, monkeypatch, fail
     assert not leaks
 
 
-def test_every_error_class_is_tried():
+def test_every_error_class_is_covered():
     tried = {cls.__name__ for cls, *_ in FAILURES.values()}
     assert set(errors.__all__) - NEVER_RAISED_HERE == tried
 
 
 @pytest.mark.leaves("blocking calls")  # as above
-def test_a_writer_that_leaks_is_noticed(happen, wire):
+def test_a_leaking_writer_is_detected(happen, wire):
     happened = happen("chat", errors.AuthenticationError, refused("401 No"), {})
     happened.error.add_note(f"asked with {wire.token}")
     assert any(wire.token in one for one in text(happened))
@@ -348,7 +348,7 @@ def test_the_command_line_does_not_show_the_token(server, wire, monkeypatch, fai
 
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
-def test_what_the_emulator_recorded_does_not_show_the_token(acechat_service, kind):
+def test_requests_recorded_by_the_emulator_do_not_show_the_token(acechat_service, kind):
     settings = {"base_url": acechat_service.url, "api_token": acechat_service.token, "proxy": ""}
 
     async def call():
@@ -368,7 +368,7 @@ def test_what_the_emulator_recorded_does_not_show_the_token(acechat_service, kin
 
 @pytest.mark.parametrize("size", [10, 1_100_000], ids=["small", "large"])
 @pytest.mark.parametrize("way", ["cancel", "wait_for", "timeout"])
-def test_a_call_that_the_caller_ends_shows_no_token_in_its_traceback(server, wire, way, size):
+def test_an_interrupted_call_shows_no_token_in_its_traceback(server, wire, way, size):
     async def silent(reader, writer, number):
         await reader.read()
 

@@ -52,7 +52,7 @@ def send_and_close(server, *pieces, reset=False):
         pytest.param(lambda wire, whole: whole[:9], id="inside-status-line"),
     ],
 )
-def test_what_is_cut_is_an_error(either, server, wire, method, cut, reset):
+def test_a_truncated_response_is_an_error(either, server, wire, method, cut, reset):
     whole = wire.ok() if method == "chat" else wire.sse(wire.delta("Hello" * 9))
     send_and_close(server, cut(wire, whole), reset=reset)
     assert isinstance(either(method, **ONCE), TransportError)
@@ -83,15 +83,15 @@ def test_what_is_cut_is_an_error(either, server, wire, method, cut, reset):
         pytest.param(b"HTTP/1.1 200 OK\r\nX: \0\r\n\r\n", id="nul-in-header"),
     ],
 )
-def test_what_is_no_http_is_an_error(either, server, method, sent):
+def test_invalid_http_is_an_error(either, server, method, sent):
     send_and_close(server, sent)
     assert isinstance(either(method, **ONCE), (TransportError, ProtocolError))
     assert len(server.requests) == 1
 
 
 @pytest.mark.case("net-cl-long")
-def test_more_than_the_length_says_is_never_another_answer(server, wire, kept):
-    # What comes together with the answer makes aiohttp drop both: test_bounds.py.
+def test_bytes_beyond_content_length_are_never_another_response(server, wire, kept):
+    # Bytes in the packet of the response make aiohttp drop both: test_bounds.py.
     async def handler(reader, writer, number):
         if number > 1:
             writer.write(wire.ok("second"))
@@ -109,12 +109,12 @@ def test_more_than_the_length_says_is_never_another_answer(server, wire, kept):
 
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["together", "while-idle"])
 @pytest.mark.case("net-two-responses")
-def test_bytes_that_nobody_asked_for_are_no_answer(server, wire, kept, pause):
+def test_unsolicited_bytes_are_never_a_response(server, wire, kept, pause):
     async def handler(reader, writer, number):
         if number > 1:
             writer.write(wire.ok("second"))
             return
-        # In one packet: what comes after the next request was sent nobody can tell apart.
+        # In one packet: bytes that arrive after the next request look like its response.
         writer.write(wire.ok("first") + (b"" if pause else wire.ok("unasked")))
         if pause:
             await writer.drain()
@@ -127,7 +127,7 @@ def test_bytes_that_nobody_asked_for_are_no_answer(server, wire, kept, pause):
     assert kept.chat("2").text == "second"
 
 
-def test_bytes_after_a_stream_are_no_answer(server, wire, kept):
+def test_bytes_after_a_stream_are_never_a_response(server, wire, kept):
     server.reply(wire.stream("first") + wire.ok("unasked"), wire.ok("second"))
     assert kept.collect("1").text == "first"
     assert kept.chat("2").text == "second"
@@ -142,7 +142,7 @@ def test_bytes_after_a_stream_are_no_answer(server, wire, kept):
         pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n", id="102"),
     ],
 )
-def test_what_comes_before_the_answer_is_skipped(ask, server, wire, method, before):
+def test_interim_responses_are_skipped(ask, server, wire, method, before):
     server.reply(before + (wire.ok() if method == "chat" else wire.stream()))
     if method == "chat":
         assert ask.chat().text == "Hello"
@@ -151,7 +151,7 @@ def test_what_comes_before_the_answer_is_skipped(ask, server, wire, method, befo
 
 
 @pytest.mark.case("net-100-forever")
-def test_the_limit_ends_an_endless_100_continue(either, server):
+def test_the_timeout_ends_an_endless_100_continue(either, server):
     async def handler(reader, writer, number):
         while not writer.is_closing():
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 20)
@@ -192,7 +192,7 @@ def test_one_huge_header_is_an_error(either, server):
 @pytest.mark.parametrize(
     "version", ["HTTP/1.0 200 OK\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n"]
 )
-def test_a_body_may_end_with_the_connection(ask, server, wire, method, version):
+def test_a_body_may_be_close_delimited(ask, server, wire, method, version):
     kind = "text/event-stream" if method == "stream" else "application/json"
     body = wire.events("Hello") if method == "stream" else wire.ok().partition(b"\r\n\r\n")[2]
     send_and_close(server, f"{version}Content-Type: {kind}\r\n\r\n".encode(), body)
@@ -202,7 +202,7 @@ def test_a_body_may_end_with_the_connection(ask, server, wire, method, version):
         assert ask.stream().completion.text == "Hello"
 
 
-def test_a_body_that_ends_with_the_connection_may_be_cut(either, server, wire):
+def test_a_close_delimited_body_may_be_truncated(either, server, wire):
     body = wire.ok().partition(b"\r\n\r\n")[2][:-9]
     send_and_close(server, b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body)
     assert isinstance(either("chat", **ONCE), ProtocolError)
@@ -217,7 +217,7 @@ def test_connection_close_is_obeyed(server, wire, kept):
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 @pytest.mark.case("enc-gzip", "enc-deflate")
-def test_compressed_answers_are_read(ask, server, wire, encoding):
+def test_compressed_responses_are_read(ask, server, wire, encoding):
     body = wire.ok().partition(b"\r\n\r\n")[2]
     body = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
     server.reply(wire.http(body, Content_Encoding=encoding))
@@ -225,7 +225,7 @@ def test_compressed_answers_are_read(ask, server, wire, encoding):
 
 
 @pytest.mark.case("enc-br-zstd")
-def test_only_what_can_be_read_is_asked_for(ask, server, wire):
+def test_only_supported_encodings_are_accepted(ask, server, wire):
     server.reply(wire.ok())
     ask.chat()
     offered = server.requests[0].headers["accept-encoding"].replace(" ", "").split(",")
@@ -233,7 +233,7 @@ def test_only_what_can_be_read_is_asked_for(ask, server, wire):
 
 
 @pytest.mark.case("enc-gzip-sse")
-def test_a_compressed_stream_is_read_as_it_comes(server, wire, ask):
+def test_a_compressed_stream_is_read_as_it_arrives(server, wire, ask):
     go_on = asyncio.Event()
 
     async def handler(reader, writer, number):
@@ -248,7 +248,7 @@ def test_a_compressed_stream_is_read_as_it_comes(server, wire, ask):
         writer.write(piece(wire.events("lo")) + wire.chunk(squeeze.flush()) + wire.chunk(b""))
 
     server.handler = handler
-    if ask.colour == "blocking":
+    if ask.mode == "blocking":
         with Client(**ask.options({})) as client, client.stream("Hi") as stream:
             assert str(next(stream)) == "Hel"
             server._loop.call_soon_threadsafe(go_on.set)
@@ -266,8 +266,8 @@ def test_a_compressed_stream_is_read_as_it_comes(server, wire, ask):
 
 @BOTH
 @pytest.mark.case("enc-gzip-truncated")
-def test_compressed_bytes_that_are_cut_are_an_error(either, server, wire, method):
-    # The length is that of what was sent
+def test_a_truncated_compressed_body_is_an_error(either, server, wire, method):
+    # The length is that of the bytes sent
     kind = "application/json" if method == "chat" else "text/event-stream"
     body = wire.ok().partition(b"\r\n\r\n")[2] if method == "chat" else wire.events("Hello" * 50)
     cut = gzip.compress(body, mtime=0)[:-30]
@@ -276,20 +276,20 @@ def test_compressed_bytes_that_are_cut_are_an_error(either, server, wire, method
 
 
 @BOTH
-def test_what_is_not_compressed_as_it_says_is_an_error(either, server, wire, method):
+def test_a_wrong_content_encoding_is_an_error(either, server, wire, method):
     kind = "application/json" if method == "chat" else "text/event-stream"
     server.reply(wire.http(b"this is no gzip at all", kind=kind, Content_Encoding="gzip"))
     assert isinstance(either(method, **ONCE), (TransportError, ProtocolError))
 
 
 @pytest.mark.case("enc-unknown")
-def test_an_unknown_encoding_gives_no_garbage(either, server, wire):
+def test_an_unknown_encoding_is_an_error(either, server, wire):
     server.reply(wire.http(b"\1\2\3", Content_Encoding="x-unknown"))
     assert isinstance(either("chat", **ONCE), (TransportError, ProtocolError))
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd"])
-def test_an_encoding_that_was_not_asked_for_gives_no_garbage(either, server, wire, encoding):
+def test_an_unrequested_encoding_is_an_error(either, server, wire, encoding):
     server.reply(wire.http(b"\1\2\3\4", Content_Encoding=encoding))
     assert isinstance(either("chat", **ONCE), (TransportError, ProtocolError))
 
@@ -340,11 +340,13 @@ BOMB = """
         ),
     ],
 )
-def test_a_bomb_is_stopped_early(script, server, wire, colour, status, kind, body, call, raised):
+def test_a_decompression_bomb_is_stopped_early(
+    script, server, wire, mode, status, kind, body, call, raised
+):
     body = gzip.compress(body % (b" " * 100 * 2**20), 6)
     server.reply(wire.http(body, status, kind, Content_Encoding="gzip"))
     method = 'client.chat("Hi")' if call == "chat" else 'client.stream("Hi").collect()'
-    done = script(BOMB.replace("METHOD", method).replace("COLOUR", colour))
+    done = script(BOMB.replace("METHOD", method).replace("COLOUR", mode))
     assert done.stdout.startswith(raised)
 
 
@@ -362,7 +364,9 @@ def test_a_bomb_is_stopped_early(script, server, wire, colour, status, kind, bod
         pytest.param("text/event-stream", b"data: ", b"x" * 4096, "chat", id="sse-for-json"),
     ],
 )
-def test_what_never_ends_is_stopped_at_a_size(either, server, wire, kind, first, piece, method):
+def test_an_endless_body_is_stopped_at_the_size_limit(
+    either, server, wire, kind, first, piece, method
+):
     async def handler(reader, writer, number):
         writer.write(wire.head(kind) + wire.chunk(first) if first else wire.head(kind))
         while not writer.is_closing():
@@ -376,7 +380,7 @@ def test_what_never_ends_is_stopped_at_a_size(either, server, wire, kind, first,
     assert len(error.body) <= 500
 
 
-def test_an_endless_error_is_kept_short(either, server, wire):
+def test_an_endless_error_body_is_truncated(either, server, wire):
     async def handler(reader, writer, number):
         writer.write(wire.head("text/plain", "400 Bad Request"))
         while not writer.is_closing():
@@ -406,7 +410,7 @@ REDIRECTS = [
 @BOTH
 @pytest.mark.parametrize(("status", "target"), REDIRECTS)
 @pytest.mark.case("redir-stream")
-def test_a_redirection_is_an_error_that_names_its_target(
+def test_a_redirect_is_an_error_with_its_target(
     either, server, make_server, wire, method, status, target
 ):
     other = make_server()
@@ -427,15 +431,15 @@ def test_cookies_are_neither_kept_nor_sent(server, wire, kept):
     assert not any("cookie" in request.headers for request in server.requests)
 
 
-def test_a_large_request_arrives_whole(ask, server, wire):
+def test_a_large_request_arrives_completely(ask, server, wire):
     server.reply(wire.ok())
     ask.chat("x" * 3_000_000)
     (request,) = server.requests
     assert len(request.json["messages"][0]["content"]) == 3_000_000
 
 
-def test_an_answer_that_comes_before_the_request_was_read_counts(make_server, make_ask, wire):
-    # nginx answers 413 after the head, and closes
+def test_an_early_response_to_a_large_request_is_accepted(make_server, make_ask, wire):
+    # nginx sends 413 after the head, and closes
     async def early(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(wire.http(b"<html><title>413</title>", "413 Too Large", "text/html"))
@@ -450,7 +454,7 @@ def test_an_answer_that_comes_before_the_request_was_read_counts(make_server, ma
 
 @pytest.mark.parametrize("method", ["chat", "stream"])
 @pytest.mark.case("net-two-responses")
-def test_what_arrived_while_the_loop_stood_still_is_no_answer(server, wire, method):
+def test_bytes_received_while_the_loop_was_blocked_are_never_a_response(server, wire, method):
     # The loop could not see the bytes before the next request
     async def handler(reader, writer, number):
         if number > 1:

@@ -1,4 +1,4 @@
-"""Ctrl-C at every bytecode of a waiting caller, and exceptions in all that the loop's thread runs.
+"""Ctrl-C at every bytecode of a waiting caller, and exceptions in every step of the loop's thread.
 
 A trace function raises KeyboardInterrupt where a signal handler could, so that no luck is needed.
 """
@@ -15,11 +15,15 @@ from functools import partial
 import pytest
 
 from acechat import AceChatError, Client, ClientClosedError, StreamInterruptedError
-from acechat._sync import delta_queue as _pipe
-from acechat._sync import loop_thread as _portal
+from acechat._sync import delta_queue, event_loop_thread, latch, loop_thread, thread_call
+from acechat._sync.delta_queue import DeltaQueue
+from acechat._sync.event_loop_thread import EventLoopThread
 from acechat.emulator import ok
 
-FILES = {_portal.__file__, _pipe.__file__}
+MODULES = [delta_queue, event_loop_thread, latch, loop_thread, thread_call]
+FILES = {module.__file__ for module in MODULES}
+"""The modules at whose bytecodes Ctrl-C comes."""
+
 WITHIN = 5.0
 """Seconds after which a test counts a call as one that hangs; most take milliseconds."""
 
@@ -79,7 +83,7 @@ class Interrupt:
         self.raised = False
 
     def __call__(self, frame, event, arg):
-        # Python itself swallows what is raised in a finalizer.
+        # Python itself swallows exceptions in a finalizer.
         if frame.f_code.co_filename not in FILES or _called_by(frame, "__del__"):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
@@ -105,7 +109,7 @@ def _called_by(frame, name):
 def interrupted(action, client, at):
     """Run *action* and interrupt it; return False if it ended before its *at*-th bytecode.
 
-    In a thread of its own: CPython may keep an exception current in a thread whose trace function
+    In a new thread: CPython may keep an exception current in a thread whose trace function
     raises in the middle of an exception handler.
     """
     interrupt = Interrupt(at)
@@ -122,9 +126,7 @@ def interrupted(action, client, at):
 
 @pytest.mark.parametrize("action", [chat, stream, run])
 @pytest.mark.parametrize("first", [True, False], ids=["first-call", "later-call"])
-def test_a_call_that_is_interrupted_at_any_bytecode_leaves_a_client_that_works(
-    settings, action, first
-):
+def test_a_call_interrupted_at_any_bytecode_leaves_a_usable_client(settings, action, first):
     client = Client(**settings)
     at = 0
     while True:
@@ -142,7 +144,7 @@ def test_a_call_that_is_interrupted_at_any_bytecode_leaves_a_client_that_works(
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
-def test_close_that_is_interrupted_at_any_bytecode_can_be_called_again(settings, used):
+def test_close_interrupted_at_any_bytecode_can_be_repeated(settings, used):
     at = 0
     while True:
         client = Client(**settings)
@@ -197,15 +199,15 @@ def fail_task(self, call, function):
 
 
 BROKEN = {
-    "begin": (_portal.EventLoopThread, "_begin", fail),
-    "task": (_portal.EventLoopThread, "_call", fail_task),
-    "no task": (_portal.EventLoopThread, "_call", fail),
-    "end of a task": (_portal.EventLoopThread, "_end_task", fail),
-    "cancel": (_portal.EventLoopThread, "_cancel", fail),
-    "serve": (_portal.EventLoopThread, "_serve", fail),
-    "loop": (_portal, "loop_factory", fail),
-    "pump": (_pipe.DeltaQueue, "_fill", fail),
-    "item of the queue": (_pipe.DeltaQueue, "_put", fail),
+    "begin": (EventLoopThread, "_begin", fail),
+    "task": (EventLoopThread, "_call", fail_task),
+    "no task": (EventLoopThread, "_call", fail),
+    "end of a task": (EventLoopThread, "_end_task", fail),
+    "cancel": (EventLoopThread, "_cancel", fail),
+    "serve": (EventLoopThread, "_serve", fail),
+    "loop": (event_loop_thread, "loop_factory", fail),
+    "pump": (DeltaQueue, "_fill", fail),
+    "item of the queue": (DeltaQueue, "_put", fail),
     "create_task": (asyncio.BaseEventLoop, "create_task", fail_closing),
     "call_soon_threadsafe": (asyncio.BaseEventLoop, "call_soon_threadsafe", fail),
     "getaddrinfo": (asyncio.BaseEventLoop, "getaddrinfo", fail),
@@ -220,11 +222,11 @@ BROKEN = {
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_what_fails_in_the_thread_of_the_loop_reaches_the_caller(
+def test_exceptions_in_the_loop_thread_reach_the_caller(
     settings, monkeypatch, action, broken, started
 ):
     client = Client(**settings)
-    monkeypatch.setattr(_portal, "loop_factory", lambda: asyncio.SelectorEventLoop)
+    monkeypatch.setattr(event_loop_thread, "loop_factory", lambda: asyncio.SelectorEventLoop)
     if started:
         chat(client)
     with monkeypatch.context() as patch:
@@ -299,7 +301,7 @@ def test_a_stream_closed_by_another_thread_is_interrupted_or_at_its_end(settings
     assert StreamInterruptedError in outcomes
 
 
-def test_a_tool_that_cannot_be_cancelled_does_not_hold_close(service, settings):
+def test_an_uncancellable_tool_does_not_delay_close(service, settings):
     hold = threading.Event()
 
     async def stubborn() -> str:

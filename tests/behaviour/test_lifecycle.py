@@ -36,7 +36,7 @@ def settings(server, wire):
 
 
 def hold(server, *pieces):
-    """Send *pieces*, and then nothing until the client goes away."""
+    """Send *pieces*, and then nothing until the client disconnects."""
 
     async def handler(reader, writer, number):
         for piece in pieces:
@@ -52,14 +52,14 @@ def begun(wire):
 
 
 async def until(condition, within=2.0):
-    """Wait for what happens in the server's thread."""
+    """Wait until a condition holds in the server's thread."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - an event of another loop
             await asyncio.sleep(0.005)
 
 
 async def read_one(stream):
-    """Leave the loop over a stream that nobody holds."""
+    """Break a loop over a stream without another reference."""
     async for _ in stream:
         break
 
@@ -68,7 +68,7 @@ async def read_one(stream):
 
 
 @pytest.mark.parametrize("last", ["at once", "late"])
-def test_connections_are_used_again_after_answers_and_streams(server, wire, settings, last):
+def test_connections_are_reused_after_responses_and_streams(server, wire, settings, last):
     async def handler(reader, writer, number):
         if not server.requests[-1].json.get("stream"):
             writer.write(wire.ok())
@@ -88,13 +88,13 @@ def test_connections_are_used_again_after_answers_and_streams(server, wire, sett
     assert {request.connection for request in server.requests} == {1}
 
 
-def test_connections_are_used_again_after_refusals(ask, server, wire):
+def test_connections_are_reused_after_error_responses(ask, server, wire):
     server.reply(wire.refusal(), wire.refusal("429 X", "x"), wire.ok())
     ask.chat()
     assert server.connections == 1
 
 
-def test_connections_are_used_again_by_a_copy(server, wire, settings):  # with_options
+def test_connections_are_shared_with_copies(server, wire, settings):  # with_options
     server.reply(wire.ok())
     with Client(**settings) as client:
         client.chat("Hello")
@@ -111,10 +111,14 @@ def test_closing_a_copy_closes_the_original(server, wire, settings):
         client.chat("Hello")
 
 
-@pytest.mark.parametrize("end", ["fin", "rst-on-reuse", "fin-on-reuse"])
+@pytest.mark.parametrize(
+    ("end", "lost"),
+    [("fin", []), ("rst-on-reuse", [("lost", True)]), ("fin-on-reuse", [("lost", True)])],
+)
 @pytest.mark.parametrize("method", ["chat", "stream"])
 @pytest.mark.case("retry-stale-keepalive", "retry-stale-fin")
-def test_a_kept_connection_that_died_is_replaced_for_free(server, wire, kept, end, method):
+def test_a_stale_connection_is_replaced(server, wire, kept, end, lost, method):
+    # On reuse, the service has read the request: test_lost.py.
     seen = {}
 
     async def handler(reader, writer, number):
@@ -134,14 +138,15 @@ def test_a_kept_connection_that_died_is_replaced_for_free(server, wire, kept, en
     kept.wait(0.05)
     reply = (kept.chat if method == "chat" else kept.collect)("2", retries=2)
     assert reply.text == "Hello"
-    assert reply.response.attempts == ()
+    attempts = reply.response.attempts
+    assert [(one.failure, one.may_be_billed) for one in attempts] == lost
     assert server.connections == 2
 
 
-@pytest.mark.parametrize(("colour", "at_once"), [("async", 1000), ("blocking", 200)])
+@pytest.mark.parametrize(("mode", "at_once"), [("async", 1000), ("blocking", 200)])
 @pytest.mark.case("life-1000")
-def test_1000_calls_run_at_once(server, wire, settings, colour, at_once):
-    # The table gives them 2 s. That all are under way together says the same on a busy machine:
+def test_1000_calls_run_concurrently(server, wire, settings, mode, at_once):
+    # The table gives them 2 s. On a busy machine, that all are in progress together shows the same:
     # there is no hidden limit of 100. Callers that wait need a thread each, so they are fewer.
     waiting = asyncio.Event()
 
@@ -163,11 +168,11 @@ def test_1000_calls_run_at_once(server, wire, settings, colour, at_once):
         with Client(**settings) as client, ThreadPoolExecutor(at_once) as pool:
             return {reply.text for reply in pool.map(client.chat, map(str, range(at_once)))}
 
-    assert (asyncio.run(crowd()) if colour == "async" else threads()) == {"Hello"}
+    assert (asyncio.run(crowd()) if mode == "async" else threads()) == {"Hello"}
 
 
 @pytest.mark.parametrize("kind", ["chat", "stream", "failing", "cancelled"])
-def test_never_more_than_max_concurrency(server, wire, settings, kind):
+def test_max_concurrency_is_never_exceeded(server, wire, settings, kind):
     running = most = 0
 
     async def handler(reader, writer, number):
@@ -202,7 +207,7 @@ def test_never_more_than_max_concurrency(server, wire, settings, kind):
     assert most <= (12 if kind == "cancelled" else 3)
 
 
-def test_streams_that_were_left_give_their_turn_back(server, wire, settings):
+def test_abandoned_streams_release_their_slot(server, wire, settings):
     async def handler(reader, writer, number):
         writer.write(begun(wire) if number <= 3 else wire.ok())
 
@@ -263,7 +268,7 @@ def test_a_loop_that_ends_closes_the_connections_of_a_stream(server, wire, setti
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may warn
 @pytest.mark.leaves("tasks")  # its closing, which the end of the loop overtakes
-def test_a_client_that_is_dropped_leaves_nothing(server, wire, settings):
+def test_a_dropped_client_leaves_no_connection(server, wire, settings):
     server.reply(wire.ok())
 
     async def drop():
@@ -277,7 +282,7 @@ def test_a_client_that_is_dropped_leaves_nothing(server, wire, settings):
 
 
 @pytest.mark.leaves("tasks")  # the loop may end before the pool has closed, and closes it itself
-def test_a_blocking_client_that_is_dropped_leaves_nothing(server, wire, settings):
+def test_a_dropped_blocking_client_leaves_no_connection_or_thread(server, wire, settings):
     server.reply(wire.ok())
     client = Client(**settings)
     client.chat("Hello")
@@ -314,7 +319,7 @@ def test_a_cancelled_call_closes_its_connection(server, wire, settings, method, 
     assert len(server.requests) == 1
 
 
-def test_a_call_that_is_cancelled_while_it_waits_to_retry_ends_at_once(server, wire, settings):
+def test_a_call_cancelled_during_its_retry_delay_ends_at_once(server, wire, settings):
     server.reply(wire.refusal(Retry_After="5"))
 
     async def cancel():
@@ -329,7 +334,7 @@ def test_a_call_that_is_cancelled_while_it_waits_to_retry_ends_at_once(server, w
     asyncio.run(cancel())
 
 
-def test_a_timeout_of_the_callers_own_stays_a_timeout(server, settings):
+def test_an_asyncio_timeout_of_the_caller_stays_a_timeout(server, settings):
     hold(server)
 
     async def wait():
@@ -343,8 +348,8 @@ def test_a_timeout_of_the_callers_own_stays_a_timeout(server, settings):
     asyncio.run(wait())
 
 
-def test_a_cancelled_upload_that_nobody_reads_is_dropped(make_server, settings, wire):
-    # close() of a transport waits until the peer has read what it never will
+def test_a_cancelled_upload_closes_its_connection(make_server, settings, wire):
+    # close() of a transport waits until the peer has read everything, which it never does
     async def deaf(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.pause_reading()
@@ -375,7 +380,7 @@ def test_a_cancelled_upload_that_nobody_reads_is_dropped(make_server, settings, 
 
 
 @pytest.mark.case("life-break")
-def test_a_block_that_is_left_closes_the_connection(server, wire, settings):
+def test_leaving_the_block_closes_the_connection(server, wire, settings):
     hold(server, begun(wire))
 
     async def leave():
@@ -391,7 +396,7 @@ def test_a_block_that_is_left_closes_the_connection(server, wire, settings):
     asyncio.run(leave())
 
 
-def test_a_loop_that_breaks_closes_the_connection_and_warns(server, wire, settings):
+def test_breaking_a_loop_closes_the_connection_and_warns(server, wire, settings):
     hold(server, begun(wire))
 
     async def leave():
@@ -404,7 +409,7 @@ def test_a_loop_that_breaks_closes_the_connection_and_warns(server, wire, settin
 
 
 @pytest.mark.case("life-break-sync")
-def test_a_blocking_block_that_is_left_closes_the_connection(server, wire, settings):
+def test_leaving_a_blocking_block_closes_the_connection(server, wire, settings):
     hold(server, begun(wire))
     with Client(**settings) as client:
         with client.stream("Hi") as stream:
@@ -416,16 +421,16 @@ def test_a_blocking_block_that_is_left_closes_the_connection(server, wire, setti
             _ = stream.completion
 
 
-def test_a_blocking_loop_that_breaks_closes_the_connection_and_warns(server, wire, settings):
+def test_breaking_a_blocking_loop_closes_the_connection_and_warns(server, wire, settings):
     hold(server, begun(wire))
     with Client(**settings) as client:
         with pytest.warns(ResourceWarning, match="with client.stream"):
-            next(iter(client.stream("Hi")))  # what a loop that breaks leaves
+            next(iter(client.stream("Hi")))  # the warning of a broken loop
         assert server.gone(0.5)
 
 
 @pytest.mark.parametrize("view", ["text", "chunks", "events"])
-def test_a_view_that_is_left_closes_the_connection(server, wire, settings, view):
+def test_leaving_a_view_closes_the_connection(server, wire, settings, view):
     hold(server, begun(wire))
     with Client(**settings) as client:
         with pytest.warns(ResourceWarning, match="with client.stream"):
@@ -433,14 +438,14 @@ def test_a_view_that_is_left_closes_the_connection(server, wire, settings, view)
         assert server.gone(0.5)
 
 
-def test_a_whole_stream_never_warns(server, wire, settings):
+def test_a_complete_stream_never_warns(server, wire, settings):
     server.reply(wire.stream())
     with Client(**settings) as client:
         for _ in range(150):
             assert "".join(map(str, client.stream("Hi"))) == "Hello"
 
 
-def test_a_stream_that_nobody_reads_sends_nothing(server, settings):
+def test_an_unread_stream_sends_nothing(server, settings):
     with Client(**settings) as client:
         client.stream("Hi")
         client.stream("Hi").close()
@@ -472,7 +477,7 @@ def test_closing_a_stream_ends_the_read_of_another_task(server, wire, settings):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_closing_a_stream_twice_is_closing_it_once(server, wire, settings, when):
+def test_a_stream_may_be_closed_twice(server, wire, settings, when):
     server.reply(wire.stream())
     with Client(**settings) as client:
         stream = client.stream("Hi")
@@ -509,7 +514,7 @@ def deltas_received(stream):
 
 @pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize("rest", [iter, deltas_received, ChatStream.text])
-def test_a_blocking_stream_that_is_closed_ends_well_only_after_all_of_it(
+def test_a_closed_blocking_stream_ends_without_error_only_if_complete(
     server, wire, settings, rest, complete
 ):
     in_many_reads(server, wire, complete=complete)
@@ -532,7 +537,7 @@ def test_a_blocking_stream_that_is_closed_ends_well_only_after_all_of_it(
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_a_stream_that_is_closed_ends_well_only_after_all_of_it(server, wire, settings, complete):
+def test_a_closed_stream_ends_without_error_only_if_complete(server, wire, settings, complete):
     body = wire.delta("Hel") + wire.delta("lo") + (wire.done if complete else b"")
     hold(server, wire.sse(body, end=False))
 
@@ -607,7 +612,7 @@ def test_closing_the_client_ends_its_streams(server, wire, settings):
 
 
 @pytest.mark.case("life-use-after-close")
-def test_a_closed_client_says_so(server, wire, settings):
+def test_a_closed_client_raises_client_closed_error(server, wire, settings):
     server.reply(wire.ok())
     client = Client(**settings)
     client.chat("Hello")
@@ -628,19 +633,19 @@ def test_a_closed_client_says_so(server, wire, settings):
     asyncio.run(use())
 
 
-def test_a_client_that_was_never_used_can_be_closed(settings):
+def test_an_unused_client_can_be_closed(settings):
     Client(**settings).close()
     asyncio.run(AsyncClient(**settings).aclose())
 
 
-# ---- what errors leave
+# ---- errors leave no resources behind
 
 
 @pytest.mark.parametrize("method", ["chat", "stream"])
 @pytest.mark.parametrize(
     "fault", ["refusal", "cut", "reset", "html", "stall", "bad-json", "garbage", "100s"]
 )
-def test_no_failure_leaves_anything(ask, server, wire, method, fault):  # law 14
+def test_failures_leave_no_connections_or_tasks(ask, server, wire, method, fault):  # law 14
     head, stream = wire.head(), method == "stream"
 
     async def handler(reader, writer, number):
@@ -671,21 +676,21 @@ def test_no_failure_leaves_anything(ask, server, wire, method, fault):  # law 14
             call = session.stream("Hi").collect() if stream else session.chat("Hi")
             with pytest.raises(AceChatError):
                 await call
-            # A refusal leaves an idle connection, which serves the next call.
+            # An error response leaves an idle connection, which serves the next call.
             await until(lambda: not server.open or fault in {"refusal", "bad-json", "html"}, 1)
             gc.collect()
             await asyncio.sleep(0)
             assert asyncio.all_tasks() == {asyncio.current_task()}
         assert not complaints
 
-    if ask.colour == "async":
+    if ask.mode == "async":
         asyncio.run(run())
     else:
         with Client(**client) as session, pytest.raises(AceChatError):
             session.stream("Hi").collect() if stream else session.chat("Hi")
 
 
-def test_what_failed_is_forgotten(server, wire, settings):
+def test_failed_calls_are_not_kept_alive(server, wire, settings):
     # aiohttp raises one object for all connections that it closes, with the frames of each time
     hold(server, wire.head())
 
@@ -702,7 +707,7 @@ def test_what_failed_is_forgotten(server, wire, settings):
 
 
 @pytest.mark.case("sec-pickle-exc")
-def test_errors_of_the_wire_survive_pickling(ask, server, wire):
+def test_transport_errors_can_be_pickled(ask, server, wire):
     for sent in (wire.refusal("400 X", "x"), wire.sse(wire.delta("Hi")), wire.http(b"{")):
         server.reply(sent)
         error = ask.stream().error
@@ -712,7 +717,7 @@ def test_errors_of_the_wire_survive_pickling(ask, server, wire):
         assert copy.partial == error.partial
 
 
-def test_a_session_of_the_callers_own_is_used_and_left_open(server, wire, settings):
+def test_a_session_of_the_caller_is_used_and_not_closed(server, wire, settings):
     import aiohttp
 
     server.reply(wire.ok(), wire.refusal("401 X", "invalid_token"))
@@ -730,7 +735,7 @@ def test_a_session_of_the_callers_own_is_used_and_left_open(server, wire, settin
     assert server.requests[0].headers["authorization"] == f"Bearer {wire.token}"
 
 
-def test_a_transport_error_is_not_raised_for_a_service_that_answered(ask, server, wire):
+def test_a_response_before_a_broken_upload_is_not_a_transport_error(ask, server, wire):
     server.reply(wire.refusal("400 X", "x"))
     with pytest.raises(AceChatError) as caught:
         ask.chat()
@@ -739,7 +744,7 @@ def test_a_transport_error_is_not_raised_for_a_service_that_answered(ask, server
     assert caught.value.__context__ is None
 
 
-def test_closing_in_the_moment_that_a_limit_passes_is_quiet(server, settings):
+def test_closing_at_the_moment_of_a_timeout_logs_nothing(server, settings):
     hold(server)
 
     async def close_in_time():
@@ -759,7 +764,7 @@ def test_closing_in_the_moment_that_a_limit_passes_is_quiet(server, settings):
 
 
 @pytest.mark.parametrize("method", ["chat", "collect"])
-def test_an_answer_that_is_let_go_is_gone_without_the_garbage_collector(kept, server, wire, method):
+def test_a_dropped_completion_is_freed_without_the_garbage_collector(kept, server, wire, method):
     server.reply(*[wire.ok() if method == "chat" else wire.stream()] * 4)
     ask = getattr(kept, method)
     ask("Hello")

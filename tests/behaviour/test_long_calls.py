@@ -1,4 +1,4 @@
-"""`chat` on a stream, and models that take over, in both colours."""
+"""`chat` on an internal stream, and fallback models, async and sync."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def asking(make_ask, acechat_service):
         ("always", "claude-sonnet-4-20250514", {}, True),
     ],
 )
-def test_what_thinks_or_writes_for_long_rides_on_a_stream(streaming, model, options, rides):
+def test_auto_streams_reasoning_models_and_long_outputs(streaming, model, options, rides):
     assert reads_as_stream(streaming, model, options) is rides
 
 
@@ -70,7 +70,7 @@ def test_what_thinks_or_writes_for_long_rides_on_a_stream(streaming, model, opti
         ok("Hi", cost=0.25),
     ],
 )
-def test_the_answer_is_the_same_however_it_travels(asking, acechat_service, answer):
+def test_the_completion_is_the_same_with_and_without_streaming(asking, acechat_service, answer):
     acechat_service.script(answer, answer)
 
     plain, ridden = (asking(client_options={"streaming": how}) for how in ("never", "always"))
@@ -83,7 +83,7 @@ def test_the_answer_is_the_same_however_it_travels(asking, acechat_service, answ
 
 
 @pytest.mark.parametrize("wish", [None, {"include_usage": False}])
-def test_a_call_on_a_stream_asks_for_the_usage_unless_told_otherwise(asking, acechat_service, wish):
+def test_an_internal_stream_requests_usage_by_default(asking, acechat_service, wish):
     options = {} if wish is None else {"stream_options": wish}
 
     asking(client_options={"streaming": "always"}, **options)
@@ -91,7 +91,7 @@ def test_a_call_on_a_stream_asks_for_the_usage_unless_told_otherwise(asking, ace
     assert acechat_service.requests[0].json["stream_options"] == (wish or {"include_usage": True})
 
 
-def test_auto_decides_by_the_request(asking, acechat_service):
+def test_auto_depends_on_the_request(asking, acechat_service):
     asking()
     asking(max_tokens=32_000)
     asking(client_options={"model": "claude-sonnet-4-20250514-thinking"})
@@ -111,13 +111,13 @@ def test_auto_decides_by_the_request(asking, acechat_service):
     ],
     ids=str,
 )
-def test_auto_reads_the_extra_body_too(asking, acechat_service, extra):
+def test_auto_considers_extra_body(asking, acechat_service, extra):
     asking(extra_body=extra)
 
     assert acechat_service.requests[0].json["stream"] is True
 
 
-def test_a_ride_is_retried_like_any_call(asking, acechat_service):
+def test_an_internal_stream_is_retried_like_a_plain_call(asking, acechat_service):
     acechat_service.script(fail(503), ok("Hi"))
 
     reply = asking(client_options={"streaming": "always"})
@@ -126,7 +126,7 @@ def test_a_ride_is_retried_like_any_call(asking, acechat_service):
     assert [tried.failure for tried in reply.response.attempts] == ["refused"]
 
 
-def test_another_way_to_travel_is_refused(asking):
+def test_an_invalid_streaming_value_is_rejected(asking):
     with pytest.raises(ConfigurationError, match="streaming must be"):
         asking(client_options={"streaming": "horse"})
 
@@ -137,7 +137,7 @@ OTHERS = ["claude-haiku-4-5-20251001", "claude-opus-4-20250514"]
 
 
 @BOTH
-def test_another_model_takes_over_when_one_stays_overloaded(asking, acechat_service, method):
+def test_a_fallback_model_is_used_when_a_model_stays_overloaded(asking, acechat_service, method):
     acechat_service.script(fail(503), fail(500, "busy"), fail(529, "overloaded_error"), ok("Hi"))
 
     reply = asking(method, client_options={"fallback_models": OTHERS}, temperature=0.5)
@@ -152,7 +152,7 @@ def test_another_model_takes_over_when_one_stays_overloaded(asking, acechat_serv
 
 @BOTH
 @pytest.mark.parametrize("refusal", [fail(500), fail(529), fail(503, "api_error")])
-def test_an_api_error_is_an_overload(asking, acechat_service, method, refusal):
+def test_an_api_error_code_counts_as_overload(asking, acechat_service, method, refusal):
     """The rate limits of the service's upstream channels arrive as ``500 api_error``."""
     acechat_service.script(refusal, refusal, ok("Hi"))
     twice = {"fallback_models": OTHERS, "retries": RetryPolicy(max_attempts=2, base_delay=0)}
@@ -166,7 +166,7 @@ def test_an_api_error_is_an_overload(asking, acechat_service, method, refusal):
 
 @BOTH
 @pytest.mark.parametrize("code", ["bad_response", "timeout", "news"])
-def test_another_failure_of_the_service_is_none(asking, acechat_service, method, code):
+def test_other_service_errors_are_no_overload(asking, acechat_service, method, code):
     acechat_service.script(fail(500, code), ok("Hi"))
     once = {"fallback_models": OTHERS, "retries": RetryPolicy(max_attempts=1)}
 
@@ -176,7 +176,7 @@ def test_another_failure_of_the_service_is_none(asking, acechat_service, method,
 
 
 @BOTH
-def test_when_all_are_overloaded_the_error_names_them(asking, acechat_service, method):
+def test_when_all_models_are_overloaded_the_error_names_them(asking, acechat_service, method):
     acechat_service.script(*[fail(503)] * 3)
     once = {"fallback_models": OTHERS, "retries": RetryPolicy(max_attempts=1)}
 
@@ -198,7 +198,7 @@ def test_each_model_has_retries_of_its_own(asking, acechat_service):
     assert reply.model == OTHERS[1]
 
 
-def test_no_model_takes_over_for_another_failure(asking, acechat_service):
+def test_other_failures_use_no_fallback_model(asking, acechat_service):
     acechat_service.script(fail(401))
 
     with pytest.raises(AuthenticationError):
@@ -206,7 +206,7 @@ def test_no_model_takes_over_for_another_failure(asking, acechat_service):
     assert len(acechat_service.requests) == 1
 
 
-def test_nobody_takes_over_unless_asked(asking, acechat_service):
+def test_without_fallback_models_the_error_is_raised(asking, acechat_service):
     acechat_service.script(*[fail(503)] * 3)
 
     with pytest.raises(OverloadedError):
@@ -214,7 +214,7 @@ def test_nobody_takes_over_unless_asked(asking, acechat_service):
     assert len(acechat_service.requests) == 3
 
 
-def test_nobody_takes_over_after_the_total_has_passed(asking, acechat_service):
+def test_no_fallback_model_is_tried_after_the_total_timeout(asking, acechat_service):
     acechat_service.script(fail(503, retry_after=100), ok("Hi"))
 
     reply = asking(client_options={"fallback_models": OTHERS}, timeout=5)
@@ -223,16 +223,16 @@ def test_nobody_takes_over_after_the_total_has_passed(asking, acechat_service):
 
 
 @pytest.mark.parametrize("models", ["claude-opus-4-20250514", [5], [""]])
-def test_what_is_no_list_of_models_is_refused(asking, models):
+def test_invalid_fallback_models_are_rejected(asking, models):
     with pytest.raises(ConfigurationError, match="model"):
         asking(client_options={"fallback_models": models})
 
 
-# answers of a type
+# completions with an output type
 
 
 @pytest.mark.parametrize("streaming", ["never", "always"])
-def test_an_answer_of_another_type_is_asked_for_again_however_it_travels(
+def test_a_mismatched_output_is_requested_again_with_every_streaming_mode(
     asking, acechat_service, streaming
 ):
     wrong, right = (ok(text, cost=0.5) for text in ("none", "[1, 2]"))
@@ -254,7 +254,7 @@ def test_an_answer_of_another_type_is_asked_for_again_however_it_travels(
     assert not any(isinstance(event, CallFailed) for event in events)
 
 
-def test_both_answers_are_counted_and_both_count_to_the_budget(acechat_service):
+def test_both_completions_count_towards_usage_and_budget(acechat_service):
     acechat_service.script(ok("none", cost=0.5), ok("[1]", cost=0.25), ok("none", cost=0.5))
     with Client(TOKEN, base_url=acechat_service.url, budget=Budget(credits=1)) as client:
         output = Output(list[int], strategy="prompt")
@@ -267,6 +267,6 @@ def test_both_answers_are_counted_and_both_count_to_the_budget(acechat_service):
     assert len(acechat_service.requests) == 3
 
 
-def test_a_request_for_a_type_can_be_looked_at(acechat_service):
+def test_a_request_with_an_output_type_can_be_prepared(acechat_service):
     with Client(TOKEN, base_url=acechat_service.url) as client:
         assert client.prepare("Hello", output_type=list[int]).json()["tools"]

@@ -1,4 +1,4 @@
-"""Functions between a call and the network: once per attempt, in both colours."""
+"""Functions between a call and the network: once per attempt, async and sync."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 @pytest.fixture
 def through(ask):
-    """Ask in one of two ways through *middleware*; return the text."""
+    """Send one call through *middleware*, async or sync; return the text."""
 
     def run(method, *middleware, max_concurrency=None, **options):
         settings = {"middleware": middleware, "max_concurrency": max_concurrency}
@@ -40,7 +40,7 @@ def through(ask):
 
 
 def answer(server, wire):
-    """Answer as asked: whole, or as a stream."""
+    """Respond as requested: complete, or as a stream."""
 
     async def handler(reader, writer, number):
         streamed = server.requests[-1].json.get("stream")
@@ -54,7 +54,7 @@ async def as_it_is(request, call_next):
 
 
 @BOTH
-def test_a_middleware_that_hands_on_changes_nothing(through, server, wire, method):
+def test_a_middleware_that_forwards_changes_nothing(through, server, wire, method):
     answer(server, wire)
 
     assert through(method, as_it_is, as_it_is) == "Hello"
@@ -62,7 +62,7 @@ def test_a_middleware_that_hands_on_changes_nothing(through, server, wire, metho
 
 
 @BOTH
-def test_it_sees_the_request_without_the_token(through, server, wire, method):
+def test_a_middleware_sees_the_request_without_the_token(through, server, wire, method):
     answer(server, wire)
     seen = []
 
@@ -80,7 +80,7 @@ def test_it_sees_the_request_without_the_token(through, server, wire, method):
 
 
 @BOTH
-def test_it_may_change_the_request(through, server, wire, method):
+def test_a_middleware_may_change_the_request(through, server, wire, method):
     answer(server, wire)
 
     async def change(request, call_next):
@@ -94,7 +94,7 @@ def test_it_may_change_the_request(through, server, wire, method):
 
 
 @BOTH
-def test_it_cannot_change_who_asks(through, server, wire, method):
+def test_a_middleware_cannot_change_the_authorization(through, server, wire, method):
     async def change(request, call_next):
         return await call_next(request.with_headers({"Authorization": "Bearer mine"}))
 
@@ -105,7 +105,7 @@ def test_it_cannot_change_who_asks(through, server, wire, method):
 
 @BOTH
 @pytest.mark.parametrize("kind", ["json", "events"])
-def test_it_may_answer_itself(through, server, wire, method, kind):
+def test_a_middleware_may_respond_itself(through, server, wire, method, kind):
     async def know(request, call_next):
         if kind == "json":
             return HTTPResponse(json.dumps(wire.answer("I know")).encode())
@@ -116,7 +116,7 @@ def test_it_may_answer_itself(through, server, wire, method, kind):
 
 
 @BOTH
-def test_it_may_refuse_and_that_is_retried_like_any_refusal(through, server, wire, method):
+def test_an_error_response_of_a_middleware_is_retried(through, server, wire, method):
     answer(server, wire)
     times = []
 
@@ -131,7 +131,7 @@ def test_it_may_refuse_and_that_is_retried_like_any_refusal(through, server, wir
 
 
 @BOTH
-def test_it_runs_once_per_attempt(through, server, wire, method):
+def test_a_middleware_runs_once_per_attempt(through, server, wire, method):
     server.reply(wire.refusal())
     seen = []
 
@@ -146,7 +146,7 @@ def test_it_runs_once_per_attempt(through, server, wire, method):
 
 
 @BOTH
-def test_it_may_read_the_answer_and_hand_it_on(through, server, wire, method):
+def test_a_middleware_may_read_the_response_and_return_it(through, server, wire, method):
     answer(server, wire)
     read = []
 
@@ -161,7 +161,7 @@ def test_it_may_read_the_answer_and_hand_it_on(through, server, wire, method):
 
 
 @BOTH
-def test_what_was_kept_answers_again(through, server, wire, method):
+def test_a_stored_response_can_be_returned_again(through, server, wire, method):
     answer(server, wire)
     kept = {}
 
@@ -178,7 +178,7 @@ def test_what_was_kept_answers_again(through, server, wire, method):
 
 
 @BOTH
-def test_the_first_is_the_outermost(through, server, wire, method):
+def test_the_first_middleware_is_the_outermost(through, server, wire, method):
     answer(server, wire)
     order = []
 
@@ -197,7 +197,7 @@ def test_the_first_is_the_outermost(through, server, wire, method):
 
 
 @BOTH
-def test_it_may_ask_twice_and_leaves_nothing_open(through, server, wire, method):
+def test_a_middleware_may_send_twice_and_leaves_no_connection_open(through, server, wire, method):
     answer(server, wire)
 
     async def twice(request, call_next):
@@ -209,7 +209,7 @@ def test_it_may_ask_twice_and_leaves_nothing_open(through, server, wire, method)
 
 
 @BOTH
-def test_it_may_ask_twice_where_there_is_one_turn_for_all(through, server, wire, method):
+def test_a_middleware_may_send_twice_with_one_slot(through, server, wire, method):
     answer(server, wire)
 
     async def twice(request, call_next):
@@ -222,7 +222,7 @@ def test_it_may_ask_twice_where_there_is_one_turn_for_all(through, server, wire,
 
 @BOTH
 @pytest.mark.parametrize("way", ["handed on", "read late"])
-def test_an_answer_that_it_did_not_read_ends_when_it_asks_again(through, server, wire, method, way):
+def test_an_unread_response_is_closed_by_the_next_send(through, server, wire, method, way):
     answer(server, wire)
 
     async def first_of_two(request, call_next):
@@ -239,7 +239,7 @@ def test_an_answer_that_it_did_not_read_ends_when_it_asks_again(through, server,
 
 
 @BOTH
-def test_an_answer_that_it_read_survives_another(through, server, wire, method):
+def test_a_read_response_survives_the_next_send(through, server, wire, method):
     answer(server, wire)
 
     async def first_of_two(request, call_next):
@@ -253,7 +253,7 @@ def test_an_answer_that_it_read_survives_another(through, server, wire, method):
 
 
 @BOTH
-def test_an_answer_that_is_being_read_survives_another(through, server, wire, method):
+def test_a_response_being_read_survives_the_next_send(through, server, wire, method):
     whole = {"chat": wire.ok(), "stream": wire.stream("Hel", "lo")}[method]
     both_sent = asyncio.Event()
 
@@ -280,7 +280,7 @@ def test_an_answer_that_is_being_read_survives_another(through, server, wire, me
 
 
 @BOTH
-def test_one_of_two_that_it_asked_for_at_once_may_answer(through, server, wire, method):
+def test_either_of_two_concurrent_responses_may_be_returned(through, server, wire, method):
     answer(server, wire)
 
     async def race(request, call_next):
@@ -292,7 +292,9 @@ def test_one_of_two_that_it_asked_for_at_once_may_answer(through, server, wire, 
 
 
 @BOTH
-def test_what_it_raises_is_raised_and_leaves_nothing_open(through, server, wire, method):
+def test_an_exception_of_a_middleware_is_raised_and_leaves_no_connection_open(
+    through, server, wire, method
+):
     answer(server, wire)
 
     async def broken(request, call_next):
@@ -306,7 +308,7 @@ def test_what_it_raises_is_raised_and_leaves_nothing_open(through, server, wire,
 
 
 @BOTH
-def test_an_answer_that_is_none_is_an_error_of_the_middleware(through, server, wire, method):
+def test_an_invalid_response_of_a_middleware_is_an_error(through, server, wire, method):
     answer(server, wire)
 
     async def forgetful(request, call_next):
@@ -316,7 +318,7 @@ def test_an_answer_that_is_none_is_an_error_of_the_middleware(through, server, w
         through(method, forgetful)
 
 
-def test_a_stream_that_it_cuts_is_truncated(through, server, wire):
+def test_a_stream_shortened_by_a_middleware_is_truncated(through, server, wire):
     async def cut(request, call_next):
         return HTTPResponse(wire.delta("Hel"), headers={"Content-Type": "text/event-stream"})
 
@@ -326,7 +328,7 @@ def test_a_stream_that_it_cuts_is_truncated(through, server, wire):
 
 
 @BOTH
-def test_an_echo_of_the_token_is_not_shown_to_it(through, server, wire, method):
+def test_an_echoed_token_is_not_shown_to_a_middleware(through, server, wire, method):
     echo = wire.http({"error": {"message": f"bad token {wire.token}"}}, "400 X", X_Echo=wire.token)
     server.reply(echo)
     seen = []
@@ -362,7 +364,7 @@ class Asynchronous:
     "one",
     ["print", Plain(), Plain().method, partial(Plain()), lambda _, __: HTTPResponse(b"{}")],
 )
-def test_what_is_no_middleware_is_refused(one):
+def test_an_invalid_middleware_is_rejected(one):
     with pytest.raises(TypeError, match="async def"):
         AsyncClient("t-0123456789", middleware=[one])
 
@@ -371,13 +373,13 @@ def test_what_is_no_middleware_is_refused(one):
 @pytest.mark.parametrize(
     "one", [Asynchronous(), Asynchronous().method, partial(as_it_is), partial(Asynchronous())]
 )
-def test_whatever_is_asynchronous_is_one(through, server, wire, method, one):
+def test_every_async_callable_is_a_middleware(through, server, wire, method, one):
     answer(server, wire)
 
     assert through(method, one) == "Hello"
 
 
-def test_what_nobody_can_look_into_is_taken_at_its_word():
+def test_a_callable_without_an_inspectable_type_is_accepted():
     AsyncClient("t-0123456789", middleware=[AsyncMock(), print])
 
 

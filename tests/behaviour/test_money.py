@@ -1,4 +1,4 @@
-"""What calls cost, what they may cost, and the catalogue, in both colours."""
+"""Cost, budgets and the catalogue, async and sync."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 
 @pytest.fixture
-def client(colour, acechat_service):
-    """Make a client whose methods block, in either colour."""
+def client(mode, acechat_service):
+    """Return a client whose methods block, async or sync."""
     made = []
 
     def make(**options):
         settings = {"base_url": acechat_service.url, **options}
-        if colour == "blocking":
+        if mode == "blocking":
             made.append(Client(TOKEN, **settings))
             return made[-1]
         return Awaited(AsyncClient(TOKEN, **settings))
@@ -75,7 +75,7 @@ def answer(client, method):
 
 
 @BOTH
-def test_an_answer_says_what_it_cost(client, acechat_service, method):
+def test_a_completion_has_its_cost(client, acechat_service, method):
     acechat_service.script(ok("Hi", cost=0.00125))
 
     reply = answer(client(), method)
@@ -85,12 +85,12 @@ def test_an_answer_says_what_it_cost(client, acechat_service, method):
 
 
 @BOTH
-def test_an_answer_that_does_not_say_it_cost_nobody_knows_what(client, method):
+def test_a_completion_without_a_reported_cost_has_cost_none(client, method):
     assert answer(client(), method).cost is None
 
 
 @BOTH
-def test_the_meter_adds_up(client, acechat_service, method):
+def test_the_meter_sums_all_calls(client, acechat_service, method):
     acechat_service.script(ok("Hi", cost=0.1), ok("Hi", cost=0.2), ok("Hi"))
     one = client()
 
@@ -109,7 +109,7 @@ def test_copies_share_the_meter(acechat_service):
 
 
 @BOTH
-def test_what_failed_does_not_count(client, acechat_service, method):
+def test_failed_calls_do_not_count(client, acechat_service, method):
     acechat_service.script(fail(401), ok("Hi"))
     one = client()
     with pytest.raises(AceChatError):
@@ -120,10 +120,10 @@ def test_what_failed_does_not_count(client, acechat_service, method):
     assert one.meter.calls == 1
 
 
-def test_a_conversation_has_a_meter_of_its_own(acechat_service, colour):
+def test_a_conversation_has_its_own_meter(acechat_service, mode):
     acechat_service.script(ok("a", cost=1), ok("b", cost=2), ok("c", cost=4))
     settings = {"base_url": acechat_service.url}
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(TOKEN, **settings) as client:
             talk = client.conversation()
             talk.send("one")
@@ -148,7 +148,7 @@ def test_a_conversation_has_a_meter_of_its_own(acechat_service, colour):
     assert (client.meter.calls, client.meter.cost) == (3, 7)
 
 
-def test_a_turn_that_was_cut_before_its_usage_does_not_count(acechat_service):
+def test_a_turn_truncated_before_its_usage_does_not_count(acechat_service):
     acechat_service.script(cut(after=4, of=ok("one two three")))
     with Client(TOKEN, base_url=acechat_service.url) as client:
         talk = client.conversation()
@@ -160,7 +160,7 @@ def test_a_turn_that_was_cut_before_its_usage_does_not_count(acechat_service):
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
 @pytest.mark.parametrize("end", ["cut", "left"])
-def test_a_cut_answer_whose_usage_was_told_counts_once(kind, end, server, wire):
+def test_a_truncated_completion_with_reported_usage_counts_once(kind, end, server, wire):
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
     async def handler(reader, writer, number):
@@ -199,12 +199,12 @@ def test_a_cut_answer_whose_usage_was_told_counts_once(kind, end, server, wire):
 
 
 @pytest.fixture
-def in_a_conversation(colour, acechat_service):
-    """Return what takes a turn that asks for an int, with all that may fail, and both meters."""
+def in_a_conversation(mode, acechat_service):
+    """Return a function that sends a turn with output type int, and both meters."""
 
     def turn(model):
         settings = {"base_url": acechat_service.url, "retries": 1, "timeout": 1, "model": model}
-        if colour == "blocking":
+        if mode == "blocking":
             with Client(TOKEN, **settings) as client:
                 talk = client.conversation()
                 with suppress(AceChatError):
@@ -242,7 +242,7 @@ SILENT = raw(b'{"choices": [{"message": {"content": "1"}}]}', content_type="appl
     ids=["refused", "empty", "cut", "late", "misfit", "fits", "fits and does not tell"],
 )
 @pytest.mark.parametrize("model", ["claude-sonnet-4-20250514", "claude-opus-4-20250514-thinking"])
-def test_an_answer_that_was_asked_for_again_counts_whatever_came_of_it(
+def test_a_structured_call_counts_every_request_in_success_and_failure(
     in_a_conversation, acechat_service, second, calls, model
 ):
     acechat_service.script(MISFIT, second)
@@ -256,7 +256,7 @@ def test_an_answer_that_was_asked_for_again_counts_whatever_came_of_it(
     assert len(acechat_service.requests) == 2
 
 
-def test_a_cancelled_turn_counts_the_answer_before(acechat_service):
+def test_a_cancelled_turn_counts_its_earlier_completion(acechat_service):
     acechat_service.script(MISFIT, stall(5, of=ok(json=1)))
 
     async def converse():
@@ -291,7 +291,7 @@ def test_a_call_after_the_budget_is_reached_is_not_sent(client, acechat_service,
 
 
 @BOTH
-def test_a_call_that_is_refused_leaves_the_record_of_the_one_before(
+def test_a_call_over_budget_keeps_the_recording_of_the_previous_call(
     client, acechat_service, method, tmp_path
 ):
     acechat_service.script(ok("Hi", usage={"total_tokens": 10}))
@@ -306,7 +306,7 @@ def test_a_call_that_is_refused_leaves_the_record_of_the_one_before(
     assert (tmp_path / "after.acecast").read_text() == (tmp_path / "before.acecast").read_text()
 
 
-def test_after_a_reset_the_budget_is_whole_again(client, acechat_service):
+def test_a_reset_restores_the_complete_budget(client, acechat_service):
     one = client(budget=Budget(tokens=1))
     one.chat("Hello")
     one.meter.reset()
@@ -314,7 +314,7 @@ def test_after_a_reset_the_budget_is_whole_again(client, acechat_service):
     assert one.chat("Hello").text
 
 
-def test_counting_and_models_are_free_whatever_was_spent(acechat_service):
+def test_counting_and_models_ignore_the_budget(acechat_service):
     with Client(TOKEN, base_url=acechat_service.url, budget=Budget(tokens=1)) as client:
         client.chat("Hello")
 
@@ -334,13 +334,13 @@ def as_type(content_type):
     return change
 
 
-def crowd(colour, service, size, method="chat", *, last=True, **options):
-    """Ask *size* times at once; return what became of each, and the client's last word.
+def crowd(mode, service, size, method="chat", *, last=True, **options):
+    """Make *size* calls at once; return their outcomes, and a last completion.
 
-    That is an answer that it gives when its budget is whole again; None unless *last*.
+    The last completion is requested after a reset of the budget; None unless *last*.
     """
     settings = {"base_url": service.url, "timeout": 5, **options}
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(TOKEN, **settings) as client:
 
             def ask():
@@ -373,12 +373,12 @@ def crowd(colour, service, size, method="chat", *, last=True, **options):
 
 
 @BOTH
-def test_who_waits_for_a_turn_while_the_budget_is_reached_sends_nothing(
-    colour, acechat_service, method
+def test_a_call_waiting_for_a_slot_is_not_sent_once_the_budget_is_reached(
+    mode, acechat_service, method
 ):
     events = []
     got, after = crowd(
-        colour,
+        mode,
         acechat_service,
         10,
         method,
@@ -390,7 +390,7 @@ def test_who_waits_for_a_turn_while_the_budget_is_reached_sends_nothing(
     refused = [one for one in got if isinstance(one, BudgetExceededError)]
     assert len(refused) == 9
     assert all(error.attempts == () for error in refused)
-    assert after.text  # all turns were given back
+    assert after.text  # all slots were released
     assert len(acechat_service.requests) == 2
     failed = [event for event in events if isinstance(event, CallFailed)]
     assert not any(event.may_be_billed or event.attempts for event in failed)
@@ -450,12 +450,12 @@ SLOW = [
 
 @BOTH
 @pytest.mark.parametrize("between", SLOW, ids=lambda one: one.__name__)
-def test_a_slow_middleware_passes_the_budget_by_one_call_at_most(
-    colour, acechat_service, method, between
+def test_a_slow_middleware_exceeds_the_budget_by_one_call_at_most(
+    mode, acechat_service, method, between
 ):
     acechat_service.script(*[ok("Hi", usage=PAID)] * 30)
     crowd(
-        colour,
+        mode,
         acechat_service,
         12,
         method,
@@ -470,8 +470,8 @@ def test_a_slow_middleware_passes_the_budget_by_one_call_at_most(
 
 
 @BOTH
-def test_a_cut_answer_that_a_middleware_has_read_counts_at_once(colour, server, wire, method):
-    """It had reported its usage before it was cut."""
+def test_a_truncated_completion_read_by_a_middleware_counts_at_once(mode, server, wire, method):
+    """It had reported its usage before it was truncated."""
 
     async def handler(reader, writer, number):
         body = wire.delta("Hel", usage=PAID) + wire.delta("lo")
@@ -479,7 +479,7 @@ def test_a_cut_answer_that_a_middleware_has_read_counts_at_once(colour, server, 
 
     server.handler = handler
     got, _ = crowd(
-        colour,
+        mode,
         server,
         6,
         method,
@@ -496,7 +496,7 @@ def test_a_cut_answer_that_a_middleware_has_read_counts_at_once(colour, server, 
 
 @BOTH
 @pytest.mark.parametrize("content_type", ["text/event-stream", "text/plain"])
-def test_a_completion_is_counted_once_whatever_a_middleware_does(
+def test_a_completion_is_counted_once_with_any_middleware(
     client, acechat_service, method, content_type
 ):
     async def waits_unread_twice(request, call_next):
@@ -535,7 +535,7 @@ def test_a_completion_is_counted_once_whatever_a_middleware_does(
         acechat_service.script()
 
 
-def test_a_middleware_may_use_the_client_after_it_has_read(acechat_service):
+def test_a_middleware_may_use_the_client_after_reading_the_response(acechat_service):
     """With one slot for all, that would wait for itself if the slot were kept."""
 
     async def main():
@@ -561,7 +561,7 @@ def test_a_middleware_may_use_the_client_after_it_has_read(acechat_service):
 
 @pytest.mark.parametrize("way", ["chat", "stream", "conversation", "run", "run_stream"])
 @pytest.mark.parametrize("amount", ["1e999999999", "-1e999999999", "-1", '"sNaN"', '"inf"'])
-def test_an_impossible_cost_loses_no_answer(acechat_service, colour, way, amount):
+def test_an_invalid_cost_does_not_lose_the_completion(acechat_service, mode, way, amount):
     body = (
         f'{{"usage": {{"total_tokens": 5, "cost": {{"amount": {amount}}}}},'
         '"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
@@ -582,7 +582,7 @@ def test_an_impossible_cost_loses_no_answer(acechat_service, colour, way, amount
         async with AsyncClient(TOKEN, **options) as client:
             return [await ask(client) for _ in range(2)], client.meter.snapshot()
 
-    if colour == "async":
+    if mode == "async":
         got, spent = asyncio.run(main())
     else:
         with Client(TOKEN, **options) as client:
@@ -592,10 +592,12 @@ def test_an_impossible_cost_loses_no_answer(acechat_service, colour, way, amount
     assert (spent.calls, spent.unpriced, spent.cost, spent.total_tokens) == (2, 2, None, 10)
 
 
-def test_who_waits_for_the_rate_limit_meanwhile_neither(colour, acechat_service, monkeypatch):
+def test_a_call_waiting_for_the_rate_limit_is_not_sent_once_the_budget_is_reached(
+    mode, acechat_service, monkeypatch
+):
     monkeypatch.setattr("acechat._policy.rate_limiter._WINDOW", 0.3)
     got, after = crowd(
-        colour,
+        mode,
         acechat_service,
         3,
         budget=Budget(tokens=5),
@@ -607,9 +609,9 @@ def test_who_waits_for_the_rate_limit_meanwhile_neither(colour, acechat_service,
     assert len(acechat_service.requests) == 2
 
 
-def test_what_is_under_way_passes_the_budget_by_no_more_than_itself(colour, acechat_service):
+def test_calls_in_progress_exceed_the_budget_by_their_own_cost_at_most(mode, acechat_service):
     acechat_service.script(*[pace(0.3, of=ok("Hi", usage={"total_tokens": 10}))] * 2)
-    got, _ = crowd(colour, acechat_service, 6, budget=Budget(tokens=1), max_concurrency=2)
+    got, _ = crowd(mode, acechat_service, 6, budget=Budget(tokens=1), max_concurrency=2)
 
     spent = [one.usage.total_tokens for one in got if not isinstance(one, Exception)]
     assert spent == [10, 10]
@@ -620,8 +622,8 @@ def test_what_is_under_way_passes_the_budget_by_no_more_than_itself(colour, acec
     params=["async run", "async turns", "async run_stream", "blocking run", "blocking run_stream"]
 )
 def run(request, acechat_service):
-    """Run a tool until the model answers, in several ways; return the turns."""
-    colour, way = request.param.split()
+    """Run a tool until the model stops, with several methods; return the turns."""
+    mode, way = request.param.split()
 
     def add(a: int, b: int) -> int:
         return a + b
@@ -635,7 +637,7 @@ def run(request, acechat_service):
 
     def go(client_options=None, **options):
         settings = client_options or {}
-        if colour == "async":
+        if mode == "async":
             return asyncio.run(main(settings, options))
         with Client(TOKEN, base_url=acechat_service.url, **settings) as client:
             if way == "run":
@@ -651,7 +653,7 @@ def adds(tokens, amount):
 
 
 @pytest.mark.parametrize("budget", [Budget(tokens=20), Budget(credits=0.2)])
-def test_a_run_ends_at_its_budget_and_tells_what_had_happened(run, acechat_service, budget):
+def test_a_run_over_budget_raises_with_its_turns(run, acechat_service, budget):
     acechat_service.script(adds(10, 0.1), adds(10, 0.1), ok("never"))
 
     with pytest.raises(BudgetExceededError, match=r"is used up: .* were spent") as caught:
@@ -664,20 +666,20 @@ def test_a_run_ends_at_its_budget_and_tells_what_had_happened(run, acechat_servi
     assert caught.value.attempts == ()
 
 
-def test_a_run_within_its_budget_ends_with_its_answer(run, acechat_service):
+def test_a_run_within_its_budget_returns_its_completion(run, acechat_service):
     acechat_service.script(adds(10, 0.1), adds(9, 0.05), ok("3", usage={"total_tokens": 100}))
 
     assert run(budget=Budget(tokens=20, credits=0.2))[-1].text == "3"
 
 
-def test_the_budget_of_a_run_does_not_count_what_came_before(run, acechat_service):
+def test_the_budget_of_a_run_does_not_count_earlier_calls(run, acechat_service):
     acechat_service.script(adds(10, 0.1), ok("3"), adds(10, 0.1), ok("3"))
 
     for _ in range(2):
         assert run(budget=Budget(tokens=11))[-1].text == "3"
 
 
-def test_the_budget_of_its_client_ends_a_run_too(run, acechat_service):
+def test_the_budget_of_the_client_ends_a_run(run, acechat_service):
     acechat_service.script(adds(10, 0.1), ok("never"))
 
     with pytest.raises(BudgetExceededError) as caught:
@@ -687,7 +689,7 @@ def test_the_budget_of_its_client_ends_a_run_too(run, acechat_service):
     assert len(caught.value.run.turns) == 1
 
 
-def test_a_budget_and_a_rate_limit_travel_with_their_client(monkeypatch):
+def test_a_pickled_client_keeps_its_budget_and_rate_limit(monkeypatch):
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "token")
     made = Client(budget=Budget(tokens=5), rate_limit=RateLimit(requests_per_minute=9))
 
@@ -699,7 +701,7 @@ def test_a_budget_and_a_rate_limit_travel_with_their_client(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_forked_child_can_count(script, server, wire):
+def test_a_forked_child_can_use_the_meter(script, server, wire):
     server.reply(wire.ok())
     done = script(
         """
@@ -725,7 +727,7 @@ def test_a_forked_child_can_count(script, server, wire):
 # the catalogue
 
 
-def test_the_catalogue_tells_prices(client):
+def test_the_catalogue_has_prices(client):
     models = {model.id: model for model in client().catalog()}
 
     assert list(models) == list(MODELS)
@@ -734,7 +736,7 @@ def test_the_catalogue_tells_prices(client):
     assert (sonnet.modality, sonnet.unit) == ("chat", "1M tokens")
 
 
-def test_the_catalogue_is_asked_without_token_headers_or_middleware(client, acechat_service):
+def test_the_catalogue_is_requested_without_token_headers_or_middleware(client, acechat_service):
     async def never(request, call_next):
         raise AssertionError
 
@@ -749,7 +751,7 @@ def test_the_catalogue_is_asked_without_token_headers_or_middleware(client, acec
     assert len(events) == 2
 
 
-def test_a_gateway_without_a_catalogue_says_so(server, wire, make_ask):
+def test_a_gateway_without_a_catalogue_raises_a_clear_error(server, wire, make_ask):
     error = {"error": {"code": "no_api", "message": "no"}}
     server.reply(wire.http(error, "404 Not Found"))
 

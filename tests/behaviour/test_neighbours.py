@@ -1,4 +1,4 @@
-"""Programs in which other packages have changed how threads and event loops work.
+"""Programs in which other packages have changed threads and event loops.
 
 Each uses every kind of call of the blocking client within a time limit. `nox -s neighbours`
 installs the packages; elsewhere the programs whose package is missing are skipped.
@@ -263,7 +263,7 @@ PROGRAMS = {
         "async x",
     ),
 }
-"""The packages that a program needs, the program, and the words that it prints, sorted."""
+"""The packages of a program, the program, and its output, sorted."""
 
 NEEDS_312 = {
     "eager tasks, by policy": """
@@ -310,7 +310,7 @@ def need(*packages):
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a program beside a service; return its words, sorted."""
+    """Run a program beside a service; return its output, sorted."""
 
     def run(program, *, python=()):
         path = tmp_path / "program.py"
@@ -332,7 +332,7 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_ends(run, name):
+def test_a_program_with_other_libraries_exits(run, name):
     packages, program, output = PROGRAMS[name]
     need(*packages)
 
@@ -341,7 +341,7 @@ def test_a_program_ends(run, name):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 @pytest.mark.parametrize("name", NEEDS_312)
-def test_a_program_with_eager_tasks_ends(run, name):
+def test_a_program_with_eager_tasks_exits(run, name):
     words = run(NEEDS_312[name], python=["-W", "ignore::DeprecationWarning"])
 
     assert set(words.split()) == {"async", "x"}

@@ -1,4 +1,4 @@
-"""What observers and the log are told about calls, in both colours, over real sockets."""
+"""Events for observers and log records, async and sync, over real sockets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 @pytest.fixture
 def watched(make_ask, acechat_service):
-    """Ask the emulator with an observer; return the events."""
+    """Call the emulator with an observer; return the events."""
     asking = make_ask(acechat_service.url)
 
     def run(method, *content, observers=None, **options):
@@ -51,7 +51,7 @@ def kinds(events):
     return [type(event) for event in events]
 
 
-def test_a_call_tells_that_it_was_sent_and_how_it_ended(watched):
+def test_a_call_reports_its_start_and_end(watched):
     sent, finished = watched("chat", "Hello")
 
     assert (sent.attempt, sent.model, sent.method) == (1, "claude-sonnet-4-20250514", "POST")
@@ -68,7 +68,7 @@ def test_a_call_tells_that_it_was_sent_and_how_it_ended(watched):
     assert finished.cost is None
 
 
-def test_a_stream_tells_of_its_first_token(watched):
+def test_a_stream_reports_its_first_token(watched):
     sent, first, finished = watched("stream", "Hello")
 
     assert kinds([sent, first, finished]) == [RequestSent, FirstToken, CallFinished]
@@ -77,7 +77,7 @@ def test_a_stream_tells_of_its_first_token(watched):
     assert finished.usage.total_tokens == 6
 
 
-def test_the_cost_is_told_when_the_service_tells(watched, acechat_service):
+def test_the_cost_is_reported_if_known(watched, acechat_service):
     cost = {"amount": 0.0012, "currency": "credits"}
     acechat_service.script(ok("Hi", usage={"total_tokens": 3, "cost": cost}))
 
@@ -87,7 +87,7 @@ def test_the_cost_is_told_when_the_service_tells(watched, acechat_service):
 
 
 @BOTH
-def test_a_failed_attempt_is_told_and_so_is_the_wait(watched, acechat_service, method):
+def test_failed_attempts_and_retry_delays_are_reported(watched, acechat_service, method):
     acechat_service.script(fail(429, retry_after=0.01))
 
     events = watched(method)
@@ -106,7 +106,7 @@ def test_a_failed_attempt_is_told_and_so_is_the_wait(watched, acechat_service, m
 
 
 @BOTH
-def test_a_call_that_fails_tells_so_once(watched, acechat_service, method):
+def test_a_failed_call_is_reported_once(watched, acechat_service, method):
     acechat_service.script(fail(401))
 
     sent, failed, ended = watched(method)
@@ -117,7 +117,7 @@ def test_a_call_that_fails_tells_so_once(watched, acechat_service, method):
     assert (ended.attempts, ended.failure, ended.may_be_billed) == (1, "refused", False)
 
 
-def test_a_stream_that_is_cut_may_be_billed(watched, acechat_service):
+def test_a_truncated_stream_may_be_billed(watched, acechat_service):
     acechat_service.script(cut(after=4, of=ok("one two three four")))
 
     events = watched("stream")
@@ -126,12 +126,12 @@ def test_a_stream_that_is_cut_may_be_billed(watched, acechat_service):
     assert (events[-1].failure, events[-1].may_be_billed) == ("partial", True)
 
 
-def test_a_stream_that_nobody_reads_to_its_end_was_cancelled(acechat_service, colour):
+def test_an_unfinished_stream_is_reported_as_cancelled(acechat_service, mode):
     events = []
     settings = {"api_token": TOKEN, "base_url": acechat_service.url, "observers": [events.append]}
     acechat_service.script(stall(5, after=4, of=ok("one two three four")))
 
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(**settings) as client, client.stream("Hello") as stream:
             next(stream)
     else:
@@ -152,7 +152,7 @@ async def _dropped(client):
         break
 
 
-def test_a_stream_that_was_dropped_was_cancelled(acechat_service):
+def test_a_dropped_stream_is_reported_as_cancelled(acechat_service):
     events = []
     acechat_service.script(stall(5, after=4, of=ok("one two three four")))
 
@@ -170,7 +170,7 @@ def test_a_stream_that_was_dropped_was_cancelled(acechat_service):
     assert kinds(events) == [RequestSent, FirstToken, CallFailed]
 
 
-def test_a_call_that_was_cancelled_while_it_waited_for_its_turn_is_not_billed(acechat_service):
+def test_a_call_cancelled_while_waiting_for_a_slot_is_not_billed(acechat_service):
     events = []
 
     async def leave():
@@ -194,7 +194,7 @@ def test_a_call_that_was_cancelled_while_it_waited_for_its_turn_is_not_billed(ac
     assert (under_way.failure, under_way.may_be_billed) == ("cancelled", True)
 
 
-def test_a_cancelled_call_says_that_it_may_be_billed(acechat_service):
+def test_a_cancelled_call_may_be_billed(acechat_service):
     events = []
     acechat_service.script(stall(5, after=0, of=ok("never")))
 
@@ -211,7 +211,7 @@ def test_a_cancelled_call_says_that_it_may_be_billed(acechat_service):
     assert (events[-1].failure, events[-1].may_be_billed) == ("cancelled", True)
 
 
-def test_a_stream_that_was_never_read_tells_nothing(acechat_service):
+def test_an_unread_stream_reports_nothing(acechat_service):
     events = []
 
     async def main():
@@ -225,7 +225,7 @@ def test_a_stream_that_was_never_read_tells_nothing(acechat_service):
     assert events == []
 
 
-def test_other_questions_are_told_too(make_ask, acechat_service):
+def test_other_kinds_of_calls_are_reported(make_ask, acechat_service):
     events = []
 
     make_ask(acechat_service.url).run(
@@ -238,7 +238,7 @@ def test_other_questions_are_told_too(make_ask, acechat_service):
 
 
 @BOTH
-def test_no_event_holds_what_is_said_or_the_token(watched, acechat_service, method):
+def test_no_event_holds_content_or_the_token(watched, acechat_service, method):
     body = f'{{"error": {{"code": "x", "message": "{SECRET} {TOKEN}"}}}}'
     acechat_service.script(fail(500, body=body), ok(SECRET))
 
@@ -281,7 +281,7 @@ def test_copies_have_the_same_observers(acechat_service):
 
 @pytest.mark.parametrize("cls", [AsyncClient, Client])
 @pytest.mark.parametrize("name", ["observers", "middleware"])
-def test_a_client_with_functions_of_the_callers_does_not_pickle(cls, name):
+def test_a_client_with_observers_does_not_pickle(cls, name):
     client = cls("token", **{name: [print]})
 
     with pytest.raises(TypeError, match=f"{name}="):
@@ -289,7 +289,7 @@ def test_a_client_with_functions_of_the_callers_does_not_pickle(cls, name):
 
 
 @pytest.mark.parametrize("cls", [AsyncClient, Client])
-def test_what_is_no_observer_is_refused(cls):
+def test_an_invalid_observer_is_rejected(cls):
     async def observer(event):
         """Would never be awaited."""
 
@@ -305,7 +305,7 @@ def test_what_is_no_observer_is_refused(cls):
 # the log
 
 
-def test_the_log_says_at_debug_what_happens(make_ask, acechat_service, caplog):
+def test_calls_are_logged_at_debug(make_ask, acechat_service, caplog):
     caplog.set_level(logging.DEBUG, "acechat")
 
     make_ask(acechat_service.url).chat(SECRET, client_options={"api_token": TOKEN})
@@ -319,9 +319,7 @@ def test_the_log_says_at_debug_what_happens(make_ask, acechat_service, caplog):
     assert TOKEN not in caplog.text
 
 
-def test_the_log_says_nothing_of_a_call_that_goes_well_unless_asked(
-    make_ask, acechat_service, caplog
-):
+def test_successful_calls_are_not_logged_above_debug(make_ask, acechat_service, caplog):
     caplog.set_level(logging.INFO, "acechat")
 
     make_ask(acechat_service.url).chat(client_options={"api_token": TOKEN})
@@ -329,7 +327,7 @@ def test_the_log_says_nothing_of_a_call_that_goes_well_unless_asked(
     assert not [record for record in caplog.records if record.name == "acechat"]
 
 
-def test_a_retry_is_information(make_ask, acechat_service, caplog):
+def test_a_retry_is_logged_at_info(make_ask, acechat_service, caplog):
     caplog.set_level(logging.INFO, "acechat")
     acechat_service.script(fail(503))
 
@@ -340,7 +338,7 @@ def test_a_retry_is_information(make_ask, acechat_service, caplog):
     assert "AttemptFailed" in record.getMessage()
 
 
-def test_a_retry_that_may_cost_twice_is_a_warning(make_ask, server, wire, caplog):
+def test_a_retry_that_may_be_billed_twice_is_logged_as_a_warning(make_ask, server, wire, caplog):
     caplog.set_level(logging.INFO, "acechat")
     numbers = itertools.count(1)
 
@@ -359,7 +357,7 @@ def test_a_retry_that_may_cost_twice_is_a_warning(make_ask, server, wire, caplog
     assert "may_be_billed=True" in record.getMessage()
 
 
-def test_a_program_that_configured_no_log_hears_nothing(script, server, wire):
+def test_without_logging_configuration_no_output_is_written(script, server, wire):
     server.reply(wire.refusal(), wire.ok())
 
     done = script("""
@@ -371,10 +369,10 @@ def test_a_program_that_configured_no_log_hears_nothing(script, server, wire):
     assert (done.stdout, done.stderr) == ("Hello\n", "")
 
 
-# nobody watches
+# no observer
 
 
-def test_without_an_observer_a_call_that_goes_well_makes_no_event(
+def test_without_an_observer_a_successful_call_creates_no_event(
     make_ask, acechat_service, monkeypatch
 ):
     made = []
@@ -387,7 +385,7 @@ def test_without_an_observer_a_call_that_goes_well_makes_no_event(
     assert made == []
 
 
-def test_a_call_that_was_refused_here_tells_nothing(acechat_service):
+def test_a_call_rejected_before_sending_reports_nothing(acechat_service):
     events = []
     with (
         Client(TOKEN, base_url=acechat_service.url, observers=[events.append]) as client,
@@ -398,7 +396,7 @@ def test_a_call_that_was_refused_here_tells_nothing(acechat_service):
     assert events == []
 
 
-def test_observers_hear_of_the_last_attempt_with_the_policy_used_up(acechat_service):
+def test_observers_receive_the_last_attempt_when_retries_are_used_up(acechat_service):
     events = []
     acechat_service.script(fail(429), fail(429))
     with (

@@ -1,4 +1,4 @@
-"""A type asked for and answered with, over the wire, in both colours."""
+"""Structured output over the wire, async and sync."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ REFUSED = "Thinking may not be enabled when tool_choice forces tool use."
 
 
 class Caller:
-    """A client of either colour, for one call."""
+    """A client, async or sync, for one call."""
 
-    def __init__(self, colour, service):
-        self.blocking = colour == "blocking"
+    def __init__(self, mode, service):
+        self.blocking = mode == "blocking"
         self.settings = {
             "api_token": service.token,
             "base_url": service.url,
@@ -74,7 +74,7 @@ class Caller:
         return asyncio.run(go())
 
     def partials(self, **options):
-        """Return what was seen, the answer, and the error in its place."""
+        """Return the partials, the completion, and the error."""
         seen = []
         try:
             answer = self._blocking(seen, options) if self.blocking else self._async(seen, options)
@@ -100,7 +100,7 @@ class Caller:
         return asyncio.run(go())
 
     def turns(self, *, stream=False):
-        """Return a conversation after a turn that answered with a Plan, and one in words."""
+        """Return a conversation after a turn with a Plan and a turn with text."""
         if self.blocking:
             with Client(**self.settings) as client:
                 talk = client.conversation()
@@ -125,8 +125,8 @@ class Caller:
 
 
 @pytest.fixture
-def caller(colour, acechat_service):
-    return Caller(colour, acechat_service)
+def caller(mode, acechat_service):
+    return Caller(mode, acechat_service)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def caller(colour, acechat_service):
     ids=str,
 )
 @pytest.mark.parametrize("model", ["claude-opus-4-20250514", THINKING])
-def test_the_reply_has_a_value_of_the_type(caller, acechat_service, kind, told, model):
+def test_the_output_has_the_requested_type(caller, acechat_service, kind, told, model):
     json = told.model_dump() if isinstance(told, Model) else told
     acechat_service.script(ok(json=json), ok(json=json))
     reply = caller.chat(output_type=kind, model=model)
@@ -153,18 +153,18 @@ def test_the_reply_has_a_value_of_the_type(caller, acechat_service, kind, told, 
     assert type(reply.output) is type(told)
 
 
-def test_what_nobody_scripted_fits_as_well(caller):
+def test_an_unscripted_completion_matches_the_type(caller):
     assert caller.chat(output_type=Plan).output == Plan("", 1)
 
 
 @pytest.mark.parametrize("strategy", ["auto", "json_schema", "prompt"])
-def test_every_way_to_ask_finds_json_in_a_fence(caller, acechat_service, strategy):
+def test_every_strategy_accepts_json_in_a_code_fence(caller, acechat_service, strategy):
     text = f"Here:\n```json\n{msgspec.json.encode(GOOD).decode()}\n```\nEnjoy {{it}}!"
     acechat_service.script(ok(text))
     assert caller.chat(output_type=Output(Plan, strategy=strategy)).output == PLAN
 
 
-def test_response_format_is_not_read_by_claude_and_the_second_answer_fits(caller, acechat_service):
+def test_an_ignored_response_format_is_corrected_by_a_second_request(caller, acechat_service):
     acechat_service.script(ok("A picnic, of course."), ok(json=GOOD))
     reply = caller.chat(output_type=Output(Plan, strategy="json_schema"))
     first, second = (request.json for request in acechat_service.requests)
@@ -173,7 +173,7 @@ def test_response_format_is_not_read_by_claude_and_the_second_answer_fits(caller
     assert reply.output == PLAN
 
 
-def test_an_answer_that_does_not_fit_is_asked_for_again_and_counted(caller, acechat_service):
+def test_a_mismatched_completion_is_requested_again_and_counted(caller, acechat_service):
     usages = [{"prompt_tokens": 5, "completion_tokens": n, "total_tokens": 5 + n} for n in (2, 3)]
     acechat_service.script(ok(json=BAD, usage=usages[0]), ok(json=GOOD, usage=usages[1]))
     reply = caller.chat(output_type=Plan)
@@ -186,7 +186,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_again_and_counted(caller, acec
 
 
 @pytest.mark.parametrize("reasks", [0, 1, 2])
-def test_the_last_answer_that_does_not_fit_is_an_error(caller, acechat_service, reasks):
+def test_the_last_mismatched_completion_raises_an_error(caller, acechat_service, reasks):
     acechat_service.script(*[ok(json=BAD)] * 5)
     with pytest.raises(OutputError) as caught:
         caller.chat(output_type=Output(Plan, retries=reasks))
@@ -198,15 +198,17 @@ def test_the_last_answer_that_does_not_fit_is_an_error(caller, acechat_service, 
     assert len(error.attempts) == len(acechat_service.requests) == 1 + reasks
 
 
-def test_an_answer_that_was_cut_at_max_tokens_is_not_asked_for_again(caller, acechat_service):
+def test_a_completion_truncated_at_max_tokens_is_not_requested_again(caller, acechat_service):
     acechat_service.script(ok('{"title": "Pic', finish_reason="length"))
-    with pytest.raises(OutputError, match="cut at max_tokens"):
+    with pytest.raises(OutputError, match="truncated at max_tokens"):
         caller.chat(output_type=Plan)
     assert len(acechat_service.requests) == 1
 
 
 @pytest.mark.parametrize("way", ["chat", "partials"])
-def test_an_answer_that_was_cut_before_it_began_is_no_empty_one(caller, acechat_service, way):
+def test_a_completion_truncated_before_its_value_is_not_an_empty_value(
+    caller, acechat_service, way
+):
     acechat_service.script(ok(tool_calls=[("answer", "")], finish_reason="length"))
     if way == "chat":
         with pytest.raises(OutputError) as caught:
@@ -215,7 +217,7 @@ def test_an_answer_that_was_cut_before_it_began_is_no_empty_one(caller, acechat_
     else:
         _, _, error = caller.partials(output_type=Options)
     assert type(error) is OutputError
-    assert error.message == "it was cut at max_tokens"
+    assert error.message == "truncated at max_tokens"
     assert error.text == ""
     assert len(acechat_service.requests) == 1
 
@@ -229,14 +231,14 @@ def test_each_exchange_has_its_own_attempts(caller, acechat_service):
     assert [attempt.number for attempt in reply.response.attempts] == [1, 2, 3, 4, 5]
 
 
-def test_a_refusal_while_asking_again_is_raised(caller, acechat_service):
+def test_an_error_response_to_the_second_request_is_raised(caller, acechat_service):
     acechat_service.script(ok(json=BAD), *[fail(500)] * 3)
     with pytest.raises(ServerError) as caught:
         caller.chat(output_type=Plan)
     assert [attempt.failure for attempt in caught.value.attempts] == ["answered", *["refused"] * 3]
 
 
-def test_the_total_limit_is_that_of_all_exchanges(caller, acechat_service):
+def test_the_total_limit_covers_all_exchanges(caller, acechat_service):
     acechat_service.script(*[stall(0.3, of=ok(json=BAD))] * 3)
     with pytest.raises(RequestTimeoutError) as caught:
         caller.chat(output_type=Output(Plan, retries=9), timeout=0.5)
@@ -245,7 +247,7 @@ def test_the_total_limit_is_that_of_all_exchanges(caller, acechat_service):
 
 
 @pytest.mark.parametrize("way", ["chat", "partials"])
-def test_a_model_that_turns_out_to_think_is_asked_in_words(caller, acechat_service, way):
+def test_a_model_found_to_reason_is_asked_with_a_prompt(caller, acechat_service, way):
     acechat_service.script(fail(400, message=REFUSED), ok(json=GOOD))
     got = getattr(caller, way)(output_type=Plan)
     reply = got if way == "chat" else got[1]
@@ -255,7 +257,7 @@ def test_a_model_that_turns_out_to_think_is_asked_in_words(caller, acechat_servi
     assert "tool_choice" not in second
 
 
-def test_another_bad_request_is_not_sent_again(caller, acechat_service):
+def test_other_bad_requests_are_not_sent_again(caller, acechat_service):
     acechat_service.script(fail(400, message="model is invalid."))
     with pytest.raises(BadRequestError, match="model is invalid"):
         caller.chat(output_type=Plan)
@@ -263,14 +265,14 @@ def test_another_bad_request_is_not_sent_again(caller, acechat_service):
 
 
 def test_tools_and_an_output_type_are_refused_before_anything_is_sent(caller, acechat_service):
-    with pytest.raises(ConfigurationError, match="output_type= sets tools itself"):
+    with pytest.raises(ConfigurationError, match="output_type= and tools= cannot be combined"):
         caller.chat(output_type=Plan, tools=[{"type": "function", "function": {"name": "f"}}])
     assert acechat_service.requests == []
 
 
 @pytest.mark.parametrize("model", ["claude-opus-4-20250514", THINKING])
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-def test_partials_grow_by_what_is_finished(caller, acechat_service, model, size):
+def test_partials_grow_by_finished_values(caller, acechat_service, model, size):
     acechat_service.script(split(bytes=size, of=ok(json=GOOD)))
     seen, answer, error = caller.partials(output_type=Plan, model=model)
     assert error is None
@@ -291,7 +293,7 @@ def test_partials_of_a_list_are_the_list(caller, acechat_service):
 
 @pytest.mark.parametrize("told", [GOOD, {"value": GOOD}], ids=["bare", "wrapped"])
 @pytest.mark.parametrize("kind", [Plan | None, Plan | list[int]], ids=str)
-def test_partials_of_a_union_are_its_object_however_it_is_told(caller, acechat_service, kind, told):
+def test_partials_of_a_union_are_its_object_bare_and_wrapped(caller, acechat_service, kind, told):
     acechat_service.script(split(bytes=7, of=ok(tool_calls=[("answer", told)])))
     seen, answer, error = caller.partials(output_type=kind)
     assert error is None
@@ -311,9 +313,7 @@ def test_partials_of_a_union_are_its_object_however_it_is_told(caller, acechat_s
     ],
     ids=str,
 )
-def test_the_emulator_tells_the_tool_what_its_schema_asks_for(
-    caller, acechat_service, kind, told, sent
-):
+def test_the_emulator_fills_the_schema_of_the_tool(caller, acechat_service, kind, told, sent):
     acechat_service.script(ok(json=told))
     try:
         reply = caller.chat(output_type=Output(kind, retries=0))
@@ -323,7 +323,7 @@ def test_the_emulator_tells_the_tool_what_its_schema_asks_for(
     assert msgspec.json.decode(call["function"]["arguments"]) == sent
 
 
-def test_a_stream_whose_whole_does_not_fit_raises_at_its_end(caller, acechat_service):
+def test_a_mismatched_stream_raises_at_its_end(caller, acechat_service):
     acechat_service.script(ok(json=BAD))
     seen, _, error = caller.partials(output_type=Plan)
     assert seen[-1] == BAD
@@ -334,7 +334,7 @@ def test_a_stream_whose_whole_does_not_fit_raises_at_its_end(caller, acechat_ser
     assert len(acechat_service.requests) == 1
 
 
-def test_a_cut_stream_shows_what_had_come_and_raises(caller, acechat_service):
+def test_a_truncated_stream_yields_its_partials_and_raises(caller, acechat_service):
     acechat_service.script(cut(after=3, of=ok('{"title": "Picnic", "days": 2}')))
     seen, _, error = caller.partials(output_type=Plan)
     assert type(error) is StreamTruncatedError
@@ -349,7 +349,9 @@ def test_partials_need_no_type(caller, acechat_service):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_conversation_remembers_the_answer_and_not_the_tool(caller, acechat_service, stream):
+def test_a_conversation_keeps_the_completion_without_the_output_tool(
+    caller, acechat_service, stream
+):
     answers = [ok(json=GOOD)] if stream else [ok(json=BAD), ok(json=GOOD)]
     acechat_service.script(*answers, ok("Bye"))
     talk = caller.turns(stream=stream)

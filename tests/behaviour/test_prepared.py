@@ -25,7 +25,7 @@ def client(request, acechat_service):
         made.close()
 
 
-def test_it_is_what_chat_would_send(client, acechat_service):
+def test_a_prepared_request_equals_the_request_of_chat(client, acechat_service):
     prepared = client.prepare("Hello", system="Be brief.", max_tokens=5, extra_body={"top_k": 3})
 
     assert prepared.json() == {
@@ -53,19 +53,17 @@ def test_it_is_what_chat_would_send(client, acechat_service):
     ids=str,
 )
 @pytest.mark.parametrize("streaming", ["auto", "always", "never"])
-def test_it_is_what_chat_sends_though_that_may_be_a_stream(
-    make_ask, acechat_service, streaming, options
-):
+def test_a_prepared_request_streams_where_chat_does(make_ask, acechat_service, streaming, options):
     asking = make_ask(acechat_service.url)
     settings = {"api_token": acechat_service.token, "streaming": streaming}
     asking.chat("Count to 3", client_options=settings, **options)
-    kind = Client if asking.colour == "blocking" else AsyncClient
+    kind = Client if asking.mode == "blocking" else AsyncClient
     prepared = kind(base_url=acechat_service.url, **settings).prepare("Count to 3", **options)
 
     assert prepared.request.body == acechat_service.requests[0].body
 
 
-def test_it_shows_no_token(client, acechat_service):
+def test_a_prepared_request_shows_no_token(client, acechat_service):
     prepared = client.prepare("Hello")
 
     shown = repr(prepared) + prepared.curl() + repr(prepared.request)
@@ -78,7 +76,7 @@ AWKWARD_TOKEN = "an'awkward-token"
 
 @pytest.mark.parametrize("token", ["emulated-token", AWKWARD_TOKEN])
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
-def test_its_command_shows_no_token_wherever_the_caller_put_it(kind, token):
+def test_the_curl_command_shows_no_token(kind, token):
     made = kind(token, base_url="http://localhost/v1", headers={"X-Team": token})
     prepared = made.prepare(f"I am {token}.", system=token, extra_headers={"X-Key": f"k {token}"})
     shown = shlex.split(prepared.curl())
@@ -87,11 +85,11 @@ def test_its_command_shows_no_token_wherever_the_caller_put_it(kind, token):
     assert {"X-Team: ***", "X-Key: k ***"} <= set(shown)
     assert json.loads(shown[-1])["messages"][1]["content"] == "I am ***."
     assert token not in repr(prepared)
-    assert prepared.json()["messages"][1]["content"] == f"I am {token}."  # it is what is sent
+    assert prepared.json()["messages"][1]["content"] == f"I am {token}."  # the request that is sent
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
-def test_real_curl_sends_it(client, acechat_service):
+def test_curl_sends_the_prepared_request(client, acechat_service):
     prepared = client.prepare(AWKWARD, extra_headers={"X-More": "a b"})
 
     done = subprocess.run(
@@ -108,11 +106,11 @@ def test_real_curl_sends_it(client, acechat_service):
     assert received.headers["x-more"] == "a b"
 
 
-def test_tokens_of_its_messages_are_counted(make_ask, acechat_service):
+def test_the_tokens_of_a_prepared_request_can_be_counted(make_ask, acechat_service):
     asking = make_ask(acechat_service.url)
     options = asking.options({"api_token": acechat_service.token})
 
-    if asking.colour == "blocking":
+    if asking.mode == "blocking":
         with Client(**options) as client:
             messages = client.prepare("one two three", system="four").json()["messages"]
             counted = client.count_tokens(messages=messages)
@@ -128,14 +126,14 @@ def test_tokens_of_its_messages_are_counted(make_ask, acechat_service):
     assert counted == 4
 
 
-def test_it_refuses_what_chat_refuses(client):
+def test_prepare_rejects_the_same_arguments_as_chat(client):
     with pytest.raises(ConfigurationError):
         client.prepare()
     with pytest.raises(TypeError, match="max_tokens"):
         client.prepare("Hello", max_token=3)
 
 
-def test_it_takes_limits_too(client):
+def test_a_prepared_request_has_the_timeout_and_retries_of_its_call(client):
     prepared = client.prepare("Hello", timeout=Timeout(total=3), retries=1)
 
     assert prepared.json()["messages"]

@@ -11,11 +11,12 @@ import pytest
 import trustme
 
 from acechat import ConfigurationError, ConnectError, RequestTimeoutError, Timeout
+from acechat._http import read_proxy
 
 
 @pytest.fixture
 def make_proxy(make_server):
-    """Start a proxy that notes what it is asked: ``proxy.asked`` holds (line, headers)."""
+    """Start a proxy that records its requests: ``proxy.asked`` holds (line, headers)."""
 
     def make(refuse=b""):
         asked = []
@@ -77,7 +78,7 @@ def secure(make_server, wire):
     return server, trusting
 
 
-def test_a_proxy_may_be_given(ask, server, proxy, wire):
+def test_the_proxy_argument_is_used(ask, server, proxy, wire):
     server.reply(wire.ok())
     assert ask.chat(client_options={"proxy": proxy.url}).text == "Hello"
     ((line, _),) = proxy.asked
@@ -102,14 +103,14 @@ def test_a_stream_goes_through_a_tunnel(make_ask, secure, proxy, wire):
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 @pytest.mark.case("proxy-env")
-def test_the_environments_proxy_is_used(ask, server, proxy, wire, monkeypatch, name):
+def test_the_proxy_of_the_environment_is_used(ask, server, proxy, wire, monkeypatch, name):
     server.reply(wire.ok())
     monkeypatch.setenv(name, proxy.url)
     ask.chat()
     assert len(proxy.asked) == 1
 
 
-def test_the_environments_proxy_for_https_is_used(make_ask, secure, proxy, monkeypatch):
+def test_the_https_proxy_of_the_environment_is_used(make_ask, secure, proxy, monkeypatch):
     server, trusting = secure
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -126,7 +127,7 @@ def test_no_proxy_is_obeyed(ask, server, proxy, wire, monkeypatch, value):
     assert proxy.asked == []
 
 
-def test_no_proxy_may_name_a_port(ask, server, proxy, wire, monkeypatch):
+def test_no_proxy_may_contain_a_port(ask, server, proxy, wire, monkeypatch):
     server.reply(wire.ok())
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", f"localhost:{server.port}")
@@ -134,14 +135,57 @@ def test_no_proxy_may_name_a_port(ask, server, proxy, wire, monkeypatch):
     assert proxy.asked == []
 
 
-def test_an_empty_proxy_is_none(ask, server, proxy, wire, monkeypatch):
+NO_PROXY = [
+    # As curl reads it.
+    ("http://127.0.0.1:8", "localhost,127.0.0.0/8,::1/128", True),
+    ("http://[::1]:8", "localhost,127.0.0.0/8,::1/128", True),
+    ("http://[::1]:8", "[::1]", True),
+    ("http://[::1]:8", "0:0:0:0:0:0:0:1", True),
+    ("http://[fd00::7]:8", "fd00::/8", True),
+    ("http://[fd00::7]:8", "fe80::/10", False),
+    ("http://10.1.2.3:8", "10.0.0.0/8", True),
+    ("http://10.1.2.3:8", "10.9.9.9/8", True),
+    ("http://11.1.2.3:8", "10.0.0.0/8", False),
+    ("http://10.1.2.3:8", "2.3", False),
+    ("http://10.1.2.3:8", "10.0.0.0/99", False),
+    ("http://a.example.com", "example.com", True),
+    ("http://a.example.com", ".example.com", True),
+    ("http://a.example.com", "example.com.", True),
+    ("http://a.example.com.", "EXAMPLE.com", True),
+    ("http://A.EXAMPLE.com", "example.com", True),
+    ("http://example.com", ".example.com", True),
+    ("http://anexample.com", "example.com", False),
+    ("http://a.example.com", "x y\texample.com", True),
+    ("http://a.example.com", " ,, ", False),
+    ("http://a.example.com", "*", True),
+    ("http://a.example.com", "x, *", True),
+    # curl knows no ports and no wildcards, but others do.
+    ("http://a.example.com", "*.example.com", True),
+    ("http://a.test:80", "*.example.com", False),
+    ("http://a.test:81", "a.test:81", True),
+    ("http://a.test:82", "a.test:81", False),
+    ("http://[::1]:81", "[::1]:81", True),
+    ("http://[::1]:82", "[::1]:81", False),
+    ("http://127.0.0.1:81", "127.0.0.0/8:81", True),
+]
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize(("url", "excluded", "direct"), NO_PROXY)
+def test_no_proxy_is_interpreted_as_by_curl(monkeypatch, name, url, excluded, direct):
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv(name, excluded)
+    assert (read_proxy(None, f"{url}/v1") is None) is direct
+
+
+def test_an_empty_proxy_disables_proxies(ask, server, proxy, wire, monkeypatch):
     server.reply(wire.ok())
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     ask.chat(client_options={"proxy": ""})
     assert proxy.asked == []
 
 
-def test_the_environment_is_read_when_the_client_is_made(server, proxy, wire, monkeypatch):
+def test_the_environment_is_read_when_the_client_is_created(server, proxy, wire, monkeypatch):
     from acechat import Client
 
     server.reply(wire.ok())
@@ -178,7 +222,7 @@ def test_a_proxy_gets_its_credentials_and_the_service_does_not(
     assert target.requests[0].headers["authorization"] == f"Bearer {wire.token}"
 
 
-def test_a_proxys_password_is_shown_nowhere(make_ask, unused_port, caplog):
+def test_the_proxy_password_is_never_shown(make_ask, unused_port, caplog):
     import traceback
 
     from acechat import Client
@@ -195,7 +239,7 @@ def test_a_proxys_password_is_shown_nowhere(make_ask, unused_port, caplog):
     assert "pass-word-1" not in told
 
 
-def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(wire):
+def test_an_unusable_proxy_is_rejected_without_showing_its_password(wire):
     from acechat import AsyncClient
 
     with pytest.raises(ConfigurationError, match="http://") as caught:
@@ -206,7 +250,7 @@ def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(wire):
 @pytest.mark.parametrize(
     ("status", "attempts"), [("407 Who?", 1), ("403 No", 1), ("502 Bad", 3), ("503 Busy", 3)]
 )
-def test_a_proxy_that_refuses_the_tunnel_is_told(make_ask, secure, make_proxy, status, attempts):
+def test_a_refused_tunnel_raises_a_clear_error(make_ask, secure, make_proxy, status, attempts):
     server, trusting = secure
     proxy = make_proxy(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
     with pytest.raises(ConnectError, match=f"proxy.*{status[:3]}") as caught:
@@ -215,7 +259,7 @@ def test_a_proxy_that_refuses_the_tunnel_is_told(make_ask, secure, make_proxy, s
     assert server.connections == 0
 
 
-def test_a_proxy_that_does_not_answer_is_a_limit_of_connecting(make_ask, secure, make_server):
+def test_an_unresponsive_proxy_raises_a_connect_timeout(make_ask, secure, make_server):
     async def silent(reader, writer):
         await reader.read()
 
@@ -229,7 +273,7 @@ def test_a_proxy_that_does_not_answer_is_a_limit_of_connecting(make_ask, secure,
     assert time.monotonic() - began < 1.3
 
 
-def test_a_certificate_is_checked_through_a_tunnel_too(make_ask, secure, proxy):
+def test_certificates_are_checked_through_a_tunnel(make_ask, secure, proxy):
     with pytest.raises(ConnectError, match="certificate") as caught:
         make_ask(secure[0].url).chat(client_options={"proxy": proxy.url})
     assert caught.value.final

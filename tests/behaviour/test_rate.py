@@ -1,4 +1,4 @@
-"""The rate limit that all callers of a client share, in both colours, over real sockets."""
+"""The rate limit shared by all calls of a client, async and sync, over real sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = "emulated-token"
 
 @pytest.fixture
 def shorter_minutes(monkeypatch):
-    """Let a minute last 0.6 s."""
+    """Shorten a minute to 0.6 s."""
     monkeypatch.setattr("acechat._policy.rate_limiter._WINDOW", 0.6)
 
 
@@ -34,12 +34,12 @@ def gaps(service):
     return [after - before for before, after in itertools.pairwise(times)]
 
 
-def test_callers_of_all_copies_wait_for_their_turn(acechat_service, colour, shorter_minutes):
+def test_copies_of_a_client_share_the_rate_limit(acechat_service, mode, shorter_minutes):
     settings = {
         "base_url": acechat_service.url,
         "rate_limit": RateLimit(requests_per_minute=2),
     }
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(TOKEN, **settings) as client:
             copy = client.with_options(retries=1)
             work = [
@@ -63,7 +63,7 @@ def test_callers_of_all_copies_wait_for_their_turn(acechat_service, colour, shor
     assert times[3] - times[0] > 0.4
 
 
-def test_the_first_to_come_is_the_first_to_go(acechat_service, shorter_minutes):
+def test_waiting_calls_are_sent_in_order(acechat_service, shorter_minutes):
     async def main():
         async with AsyncClient(
             TOKEN, base_url=acechat_service.url, rate_limit=RateLimit(requests_per_minute=1)
@@ -76,7 +76,7 @@ def test_the_first_to_come_is_the_first_to_go(acechat_service, shorter_minutes):
     assert said == ["0", "1", "2", "3"]
 
 
-def test_who_is_cancelled_while_waiting_takes_no_turn(acechat_service, shorter_minutes):
+def test_a_call_cancelled_while_waiting_takes_no_slot(acechat_service, shorter_minutes):
     async def main():
         async with AsyncClient(
             TOKEN, base_url=acechat_service.url, rate_limit=RateLimit(requests_per_minute=1)
@@ -98,7 +98,7 @@ def test_who_is_cancelled_while_waiting_takes_no_turn(acechat_service, shorter_m
     assert waited < 5
 
 
-def test_waiting_counts_to_the_total_alone(make_ask, acechat_service):
+def test_waiting_counts_towards_the_total_only(make_ask, acechat_service):
     limits = {"api_token": TOKEN, "rate_limit": RateLimit(requests_per_minute=1)}
     patient = Timeout(total=0.3, connect=0.1, first_token=0.1, idle=0.1)
 
@@ -115,7 +115,7 @@ def test_waiting_counts_to_the_total_alone(make_ask, acechat_service):
     assert len(acechat_service.requests) == 1
 
 
-def test_closing_the_client_ends_the_waiting(acechat_service):
+def test_closing_the_client_ends_waiting_calls(acechat_service):
     async def main():
         client = AsyncClient(
             TOKEN, base_url=acechat_service.url, rate_limit=RateLimit(requests_per_minute=1)
@@ -130,7 +130,7 @@ def test_closing_the_client_ends_the_waiting(acechat_service):
     asyncio.run(main())
 
 
-def test_retry_after_holds_back_all_callers(acechat_service):
+def test_retry_after_delays_all_calls(acechat_service):
     acechat_service.script(fail(429, retry_after=0.5), ok("one"), ok("two"))
 
     async def main():
@@ -160,7 +160,7 @@ def test_retry_after_holds_back_all_callers(acechat_service):
     ],
     ids=["busy", "500", "429", "503", "529", "502 api_error", "event", "in a success"],
 )
-def test_a_busy_service_is_asked_half_as_often(acechat_service, refusal):
+def test_an_overload_halves_the_request_rate(acechat_service, refusal):
     acechat_service.script(*[ok("x")] * 5, refusal, *[ok("x")] * 10)
 
     async def main():
@@ -181,7 +181,7 @@ def test_a_busy_service_is_asked_half_as_often(acechat_service, refusal):
 
 
 @pytest.mark.parametrize("code", ["bad_response", "timeout", "news"])
-def test_a_service_that_failed_otherwise_is_asked_as_often(acechat_service, code):
+def test_other_failures_keep_the_request_rate(acechat_service, code):
     acechat_service.script(fail(500, code), ok("x"))
 
     async def main():
@@ -197,7 +197,7 @@ def test_a_service_that_failed_otherwise_is_asked_as_often(acechat_service, code
     assert asyncio.run(main()) == 400
 
 
-def test_tokens_per_minute_hold_back_who_comes_later(acechat_service, shorter_minutes):
+def test_tokens_per_minute_delay_later_calls(acechat_service, shorter_minutes):
     acechat_service.script(*[ok("x", usage={"total_tokens": 100})] * 3)
 
     async def main():
@@ -213,7 +213,7 @@ def test_tokens_per_minute_hold_back_who_comes_later(acechat_service, shorter_mi
 
 
 @pytest.mark.parametrize("method", ["chat", "stream"])
-def test_nobody_is_counted_as_under_way_after_the_end(acechat_service, method):
+def test_no_call_counts_as_in_progress_after_its_end(acechat_service, method):
     left = stall(5, after=4, of=ok("one two three"))
     acechat_service.script(ok("x"), fail(401), fail(503), ok("y"), left)
 
@@ -243,7 +243,7 @@ def test_nobody_is_counted_as_under_way_after_the_end(acechat_service, method):
     assert asyncio.run(main()) == 0
 
 
-def test_what_is_free_does_not_wait(acechat_service):
+def test_free_calls_do_not_wait(acechat_service):
     with Client(
         TOKEN, base_url=acechat_service.url, rate_limit=RateLimit(requests_per_minute=1)
     ) as client:
@@ -253,7 +253,7 @@ def test_what_is_free_does_not_wait(acechat_service):
         assert client.count_tokens("Hello") == 1
 
 
-def test_one_client_in_one_loop_after_another(acechat_service, shorter_minutes):
+def test_one_client_works_in_successive_loops(acechat_service, shorter_minutes):
     client = AsyncClient(
         TOKEN, base_url=acechat_service.url, rate_limit=RateLimit(requests_per_minute=2)
     )

@@ -1,4 +1,4 @@
-"""Who reads what arrives: one task each, of its own answer alone."""
+"""One task at a time reads a stream, and each reads its own response only."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from acechat._sync import delta_queue as _pipe
 
 @pytest.fixture
 def on_one_connection(server, wire):
-    """Serve two streams on one connection: the first comes whole, the second breaks.
+    """Serve two streams on one connection: the first is complete, the second breaks.
 
-    Each goes on when it is told to.
+    Each continues when its event is set.
     """
     parts = [threading.Event(), threading.Event()]
 
@@ -46,16 +46,16 @@ def on_one_connection(server, wire):
     return parts
 
 
-def test_an_answer_gets_nothing_of_the_next_one_on_its_connection(server, wire, on_one_connection):
+def test_responses_on_one_connection_are_not_mixed(server, wire, on_one_connection):
     async def tell(number):
         on_one_connection[number - 1].set()
-        await asyncio.sleep(0.2)  # it arrives while nobody reads
+        await asyncio.sleep(0.2)  # it arrives while no task reads
 
     async def read():
         async with AsyncClient(wire.token, base_url=server.url, retries=1) as client:
             slow, next_one = client.stream("1"), client.stream("2")
             texts = [str(await anext(slow))]
-            await tell(1)  # whole: the connection is free
+            await tell(1)  # complete: the connection is free
             texts.append(str(await anext(next_one)))
             await tell(2)
             texts += [str(delta) async for delta in slow]
@@ -73,9 +73,7 @@ def test_an_answer_gets_nothing_of_the_next_one_on_its_connection(server, wire, 
 
 @pytest.mark.parametrize("own", [False, True], ids=["", "in a session of the caller's"])
 @pytest.mark.parametrize("begun", [False, True], ids=["while it opens", "while it flows"])
-def test_a_second_task_that_reads_a_stream_is_told_so_and_the_first_reads_on(
-    server, wire, begun, own
-):
+def test_a_second_reading_task_gets_an_error_and_the_first_continues(server, wire, begun, own):
     async def handler(reader, writer, number):
         await asyncio.sleep(0.2)
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
@@ -105,9 +103,7 @@ def test_a_second_task_that_reads_a_stream_is_told_so_and_the_first_reads_on(
 
 
 @pytest.mark.parametrize("way", ["connects", "waits for its turn", "waits for the head"])
-def test_a_stream_that_is_closed_while_another_task_opens_it_ends_for_that_task(
-    server, wire, black_hole, way
-):
+def test_closing_a_stream_ends_the_task_that_opens_it(server, wire, black_hole, way):
     went_on = []
 
     async def handler(reader, writer, number):
@@ -141,7 +137,7 @@ def test_a_stream_that_is_closed_while_another_task_opens_it_ends_for_that_task(
     assert len(went_on) == 1
 
 
-def test_a_task_that_is_cancelled_while_another_closes_its_stream_is_cancelled(server, wire):
+def test_a_task_cancelled_while_another_closes_its_stream_is_cancelled(server, wire):
     async def handler(reader, writer, number):
         await reader.read()  # until the client leaves
 
@@ -160,9 +156,7 @@ def test_a_task_that_is_cancelled_while_another_closes_its_stream_is_cancelled(s
 
 
 @pytest.mark.parametrize("who", ["another task", "itself"])
-def test_a_task_whose_middleware_goes_on_after_the_stream_was_closed_is_not_left_cancelled(
-    server, wire, who
-):
+def test_a_task_whose_middleware_continues_after_aclose_is_uncancelled(server, wire, who):
     async def handler(reader, writer, number):
         if who == "another task" and number == 1:
             await reader.read()
@@ -201,7 +195,7 @@ def test_a_task_whose_middleware_goes_on_after_the_stream_was_closed_is_not_left
 
 
 @pytest.mark.timeout(60)
-def test_limits_that_pass_in_several_loops_at_once_end_every_read(server, wire):
+def test_simultaneous_timeouts_in_several_loops_end_every_read(server, wire):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
         await reader.read()
@@ -230,7 +224,7 @@ def test_limits_that_pass_in_several_loops_at_once_end_every_read(server, wire):
     assert len(ended) == 240
 
 
-def test_a_blocking_stream_that_another_thread_closes_while_it_opens_ends(server, wire):
+def test_a_blocking_stream_closed_by_another_thread_while_opening_ends(server, wire):
     async def handler(reader, writer, number):
         await reader.read()  # until the client leaves
 
@@ -248,7 +242,7 @@ def test_a_blocking_stream_that_another_thread_closes_while_it_opens_ends(server
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
-def test_the_last_words_and_the_end_may_come_together(ask, server, wire, whole):
+def test_the_last_delta_and_the_end_may_arrive_together(ask, server, wire, whole):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
         await writer.drain()
@@ -263,7 +257,7 @@ def test_the_last_words_and_the_end_may_come_together(ask, server, wire, whole):
     assert type(got.error) is (type(None) if whole else StreamTruncatedError)
 
 
-def test_a_reader_that_waits_long_keeps_the_network_waiting(server, wire, monkeypatch):
+def test_a_paused_reader_pauses_the_network_read(server, wire, monkeypatch):
     monkeypatch.setattr(_pipe, "_HIGH", 8)
     written = []
 

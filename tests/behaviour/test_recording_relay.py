@@ -1,4 +1,4 @@
-"""The recording relay: what passes through is unchanged, and written down without the token."""
+"""The recording relay forwards bytes unchanged, and records them without the token."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def relay(server, path):
 
 @contextmanager
 def recorded(service, path):
-    """Make a client that talks to *service* through a relay."""
+    """Return a client of *service* through a relay."""
     with relay(service, path) as between, Client(service.token, base_url=between.url) as client:
         yield client
 
 
-def test_a_stream_passes_as_it_arrives_and_replays_the_same(server, wire, make_ask, path):
+def test_a_stream_is_forwarded_as_it_arrives_and_replays_identically(server, wire, make_ask, path):
     async def handler(reader, writer, number):
         writer.write(wire.head(X_Request_Id="r-1"))
         for text in ("Hel", "lo"):
@@ -64,8 +64,8 @@ def test_a_stream_passes_as_it_arrives_and_replays_the_same(server, wire, make_a
     assert first.texts == ["Hel", "lo", "!"]
     assert again.completion == first.completion
     assert first.completion.trace_id == again.completion.trace_id == "r-1"
-    assert [piece.data for piece in exchange.pieces[:2]] == [wire.delta("Hel"), wire.delta("lo")]
-    assert 0.05 < exchange.pieces[1].at - exchange.pieces[0].at < 1
+    assert [piece.data for piece in exchange.chunks[:2]] == [wire.delta("Hel"), wire.delta("lo")]
+    assert 0.05 < exchange.chunks[1].at - exchange.chunks[0].at < 1
     assert exchange.end.how == "clean"
 
 
@@ -82,7 +82,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_pass_and_replay(server, wire, make_ask, path, fault):
+def test_faults_are_forwarded_and_replayed(server, wire, make_ask, path, fault):
     async def handler(reader, writer, number):
         if fault == "refused":
             writer.write(wire.refusal())
@@ -116,7 +116,7 @@ def test_faults_pass_and_replay(server, wire, make_ask, path, fault):
     assert [type(one.partial) for one in (first.error, again.error)].count(type(None)) in {0, 2}
 
 
-def test_retries_are_appended_and_a_second_run_too(acechat_service, make_ask, path):
+def test_retries_and_later_runs_are_appended(acechat_service, make_ask, path):
     acechat_service.script(fail(503), ok("One"), ok("Two"))
     for _ in range(2):
         with recorded(acechat_service, path) as client:
@@ -142,7 +142,7 @@ def test_the_token_reaches_the_service_and_not_the_cassette(server, wire, make_a
     assert wire.token.encode() not in path.read_bytes()
 
 
-def test_an_upstream_that_is_not_there_is_told(make_ask, unused_port, path):
+def test_an_unreachable_upstream_is_reported(make_ask, unused_port, path):
     with Service(record=path, upstream=f"http://127.0.0.1:{unused_port}") as service:
         error = make_ask(service.url).stream(**ONCE).error
 
@@ -151,7 +151,7 @@ def test_an_upstream_that_is_not_there_is_told(make_ask, unused_port, path):
     assert Cassette.load(path).exchanges[0].end.how == "unsent"
 
 
-def test_a_client_that_goes_away_is_written_down(server, wire, path):
+def test_a_disconnected_client_is_recorded(server, wire, path):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
         await reader.read()
@@ -168,7 +168,7 @@ def test_a_client_that_goes_away_is_written_down(server, wire, path):
     assert exchange.end.how == "closed"
 
 
-def test_a_request_that_was_not_recorded_is_told_what_differs(acechat_service, path):
+def test_an_unrecorded_request_is_rejected_with_the_difference(acechat_service, path):
     with recorded(acechat_service, path) as client:
         client.chat("Hello")
     with Service(replay=path) as service, Client("any", base_url=service.url) as client:
@@ -179,13 +179,13 @@ def test_a_request_that_was_not_recorded_is_told_what_differs(acechat_service, p
         with pytest.raises(Exception, match="the method is GET, recorded was POST"):
             client.models()
         assert client.chat("Hello").text.startswith("You said")
-        with pytest.raises(Exception, match="all 1 of the cassette's answers were given"):
+        with pytest.raises(Exception, match="all 1 responses of the cassette were used"):
             client.chat("Hello")
         service.reset()
         assert client.chat("Hello").text.startswith("You said")
 
 
-def test_requests_may_come_in_another_order(acechat_service, path):
+def test_requests_match_in_any_order(acechat_service, path):
     with recorded(acechat_service, path) as client:
         said = [client.chat(text).text for text in ("One", "Two")] + [len(client.models())]
     with Service(replay=path) as service, Client("any", base_url=service.url) as client:
@@ -202,15 +202,15 @@ def test_requests_may_come_in_another_order(acechat_service, path):
         {"record": "x", "upstream": "http://x", "replay": "y"},
     ],
 )
-def test_options_that_contradict_each_other_are_refused(options):
+def test_contradictory_options_are_rejected(options):
     with pytest.raises(ConfigurationError, match="record= and upstream="):
         Service(**options)
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan")])
-def test_a_speed_is_above_0(speed, acechat_service, path):
+def test_a_speed_of_0_is_rejected(speed, acechat_service, path):
     Cassette(()).save(path)
-    with pytest.raises(ConfigurationError, match="speed must be a number above 0"):
+    with pytest.raises(ConfigurationError, match="speed must be greater than 0"):
         Service(replay=path, speed=speed)
 
 
@@ -256,10 +256,10 @@ def test_the_command_records_and_replays(acechat_service, make_ask, path, step):
     [
         (["--record", "x"], "--record FILE goes with --upstream URL"),
         (["--replay", "nowhere.acecast"], "nowhere.acecast"),
-        (["--replay", os.devnull], "holds no cassette: it is empty"),
+        (["--replay", os.devnull], "is not a cassette: the file is empty"),
     ],
 )
-def test_the_command_says_what_is_wrong(options, complaint):
+def test_the_command_reports_errors(options, complaint):
     done = subprocess.run(
         [*COMMAND, "emulate", *options], capture_output=True, text=True, check=False, timeout=30
     )

@@ -1,4 +1,4 @@
-"""Streams that are passed on: through real servers, to clients that were never told of acechat."""
+"""Streams relayed by real servers to clients other than acechat."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def reader(url):
 
 
 def post(url, **options):
-    """Ask as a page would; return the connection's socket and the response."""
+    """Send the request of a page; return the socket and the response."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     body = json.dumps({"messages": ONE, "stream": True})
     connection.request("POST", relays.PATH, body, {"Content-Type": "application/json"}, **options)
@@ -96,7 +96,7 @@ def read(url):
 
 
 def leave(service, connection, response, how="shutdown"):
-    """Close the page while the service still answers; return whether it notices in a second."""
+    """Close the page during a response; return whether the service notices within a second."""
     assert service.connections
     if how == "reset":
         page = connection.sock or response.fp.raw._sock
@@ -114,7 +114,7 @@ def closed_within(service, seconds):
     return not service.connections
 
 
-def test_a_page_gets_the_events_and_the_end(url, acechat_service):
+def test_a_page_receives_the_events_and_done(url, acechat_service):
     acechat_service.script(ok("Hello big world"))
     response, body = read(url)
 
@@ -127,7 +127,7 @@ def test_a_page_gets_the_events_and_the_end(url, acechat_service):
     assert events[-2:] == ["data: [DONE]", ""]
 
 
-def test_every_byte_of_every_event_is_the_services(url, acechat_service):
+def test_the_data_of_every_event_is_relayed_unchanged(url, acechat_service):
     acechat_service.script(ok("Hello"), ok("Hello"))
     direct = http.client.HTTPConnection(urlsplit(acechat_service.url).netloc)
     headers = {"Authorization": f"Bearer {acechat_service.token}"}
@@ -152,7 +152,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("step", ANSWERS.values(), ids=ANSWERS)
-def test_another_acechat_reads_the_same_answer(reader, acechat_service, step):
+def test_an_acechat_client_reads_the_same_completion_from_a_relay(reader, acechat_service, step):
     if step is not None:
         acechat_service.script(step, step)
     with Client(acechat_service.token, base_url=acechat_service.url, proxy="") as direct:
@@ -180,7 +180,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("step", "kind", "code"), FAULTS.values(), ids=FAULTS)
-def test_a_failure_in_the_middle_is_told_as_what_it_is(url, acechat_service, step, kind, code):
+def test_a_failure_within_the_stream_is_sent_as_an_error_event(
+    url, acechat_service, step, kind, code
+):
     acechat_service.script(step)
     _, body = read(url)
 
@@ -194,7 +196,7 @@ def test_a_failure_in_the_middle_is_told_as_what_it_is(url, acechat_service, ste
 
 
 @pytest.mark.parametrize(("step", "kind", "code"), FAULTS.values(), ids=FAULTS)
-def test_another_acechat_gets_the_failure_and_the_partial_text(
+def test_an_acechat_client_receives_the_failure_and_the_partial_text(
     reader, acechat_service, step, kind, code
 ):
     acechat_service.script(step)
@@ -216,7 +218,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("step", "status"), REFUSALS.values(), ids=REFUSALS)
-def test_what_fails_before_the_first_word_can_be_answered_with_a_status(
+def test_a_failure_before_the_first_content_can_become_an_error_status(
     url, acechat_service, step, status
 ):
     acechat_service.script(step)
@@ -227,7 +229,7 @@ def test_what_fails_before_the_first_word_can_be_answered_with_a_status(
 
 
 @pytest.mark.parametrize("how", ["shutdown", "reset"])
-def test_a_page_that_is_left_ends_the_request_to_the_service(url, acechat_service, how):
+def test_a_disconnected_page_ends_the_request_to_the_service(url, acechat_service, how):
     acechat_service.script(SLOW)
     connection, response = post(url)
     response.read(200)
@@ -239,7 +241,7 @@ ASYNCHRONOUS = pytest.mark.parametrize("name", ["aiohttp", "starlette", "fastapi
 
 
 @ASYNCHRONOUS
-def test_a_page_that_is_left_while_the_model_thinks_does_so_too(name, start, acechat_service):
+def test_a_page_disconnected_during_reasoning_ends_the_request(name, start, acechat_service):
     url = start(name, **upstream(acechat_service, timeout=Timeout(idle=30)))
     acechat_service.script(stall(20, after=4, of=LONG))
     connection, response = post(url)
@@ -251,7 +253,9 @@ def test_a_page_that_is_left_while_the_model_thinks_does_so_too(name, start, ace
 
 @ASYNCHRONOUS
 @pytest.mark.parametrize("way", [{"keep_alive": 0.5}, {"at_once": True}], ids=["soon", "at once"])
-def test_a_page_that_is_left_before_the_first_word_does_so_too(name, start, acechat_service, way):
+def test_a_page_disconnected_before_the_first_content_ends_the_request(
+    name, start, acechat_service, way
+):
     url = start(name, **upstream(acechat_service, timeout=Timeout(first_token=30)), **way)
     acechat_service.script(stall(20, of=LONG))
     page = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
@@ -267,7 +271,7 @@ def test_a_page_that_is_left_before_the_first_word_does_so_too(name, start, acec
 
 @ASYNCHRONOUS
 @pytest.mark.parametrize("at_once", [False, True])
-def test_a_page_hears_of_the_answer_before_its_first_word(name, start, acechat_service, at_once):
+def test_the_page_response_begins_before_the_first_content(name, start, acechat_service, at_once):
     url = start(name, keep_alive=0.2, at_once=at_once, **upstream(acechat_service))
     acechat_service.script(stall(0.7, of=ok("Hello")))
     began = time.monotonic()
@@ -281,7 +285,7 @@ def test_a_page_hears_of_the_answer_before_its_first_word(name, start, acechat_s
 
 
 @ASYNCHRONOUS
-def test_a_page_that_was_answered_at_once_is_told_of_a_refusal(name, start, acechat_service):
+def test_a_page_response_begun_at_once_receives_the_error_event(name, start, acechat_service):
     url = start(name, at_once=True, **upstream(acechat_service))
     acechat_service.script(fail(401))
     response, body = read(url)
@@ -291,8 +295,8 @@ def test_a_page_that_was_answered_at_once_is_told_of_a_refusal(name, start, acec
     assert b"invalid_token" in body
 
 
-def test_a_service_that_stops_reading_is_not_flooded(url, acechat_service):
-    """Back pressure: an answer of 40 MB waits in the network, not in the relay's memory."""
+def test_a_slow_page_pauses_the_network_read(url, acechat_service):
+    """Back pressure: a response of 40 MB waits in the network, not in the relay's memory."""
     acechat_service.script(ok(["x" * 10_000] * 4_000))
     connection, response = post(url)
     response.read(200)
@@ -301,7 +305,7 @@ def test_a_service_that_stops_reading_is_not_flooded(url, acechat_service):
     assert leave(acechat_service, connection, response)
 
 
-def test_a_reader_that_cancels_leaves_nothing_behind(url, acechat_service):
+def test_a_cancelled_reader_leaves_no_tasks_or_connections(url, acechat_service):
     acechat_service.script(SLOW)
 
     async def read_some():
@@ -337,7 +341,7 @@ def test_silence_is_filled_with_comments(client, acechat_service):
     assert told[-1] == b"data: [DONE]\n\n"
 
 
-def test_without_keep_alive_there_are_none(client, acechat_service):
+def test_without_keep_alive_no_comments_are_sent(client, acechat_service):
     acechat_service.script(stall(0.3, after=4, of=ok("Hello")))
 
     async def relayed():
@@ -348,14 +352,14 @@ def test_without_keep_alive_there_are_none(client, acechat_service):
 
 
 @pytest.mark.parametrize("keep_alive", [0, -1.0])
-def test_comments_without_a_pause_are_refused(client, acechat_service, keep_alive):
+def test_a_keep_alive_of_0_is_rejected(client, acechat_service, keep_alive):
     with pytest.raises(ConfigurationError, match="above 0"):
         client.stream(messages=ONE).sse(keep_alive=keep_alive)
 
     assert acechat_service.requests == []
 
 
-def test_what_fails_first_is_told_where_nobody_waited_for_it(client, acechat_service):
+def test_a_first_failure_is_sent_as_an_event_without_await(client, acechat_service):
     acechat_service.script(fail(401))
 
     async def relayed():
@@ -371,7 +375,7 @@ def test_what_fails_first_is_told_where_nobody_waited_for_it(client, acechat_ser
     assert told.startswith(b"event: error\n")
 
 
-def test_what_fails_first_is_raised_to_who_waits(client, acechat_service):
+def test_a_first_failure_is_raised_by_await(client, acechat_service):
     acechat_service.script(fail(401))
 
     async def relayed():
@@ -386,7 +390,7 @@ def test_what_fails_first_is_raised_to_who_waits(client, acechat_service):
     assert len(acechat_service.requests) == 1
 
 
-def test_nobody_waits_for_the_first_word_longer_than_for_a_comment(client, acechat_service):
+def test_await_returns_at_the_first_comment(client, acechat_service):
     acechat_service.script(stall(20, of=ok("Hello")))
 
     async def relayed():
@@ -402,7 +406,7 @@ def test_nobody_waits_for_the_first_word_longer_than_for_a_comment(client, acech
     asyncio.run(relayed())
 
 
-def test_without_comments_everybody_waits_for_the_first_word(client, acechat_service):
+def test_without_comments_await_returns_at_the_first_content(client, acechat_service):
     acechat_service.script(stall(0.3, of=ok("Hello")))
 
     async def relayed():
@@ -414,7 +418,7 @@ def test_without_comments_everybody_waits_for_the_first_word(client, acechat_ser
     assert asyncio.run(relayed()).startswith(b"data: {")
 
 
-def test_a_relay_that_is_closed_before_it_is_read_tells_nothing(client):
+def test_a_relay_closed_before_it_is_read_sends_nothing(client):
     async def relayed():
         async with client:
             relay = await client.stream(messages=ONE).sse()
@@ -424,7 +428,7 @@ def test_a_relay_that_is_closed_before_it_is_read_tells_nothing(client):
     assert asyncio.run(relayed()) == b""
 
 
-def test_what_fails_after_a_comment_is_told_because_the_status_is_gone(client, acechat_service):
+def test_a_failure_after_a_comment_is_sent_as_an_event(client, acechat_service):
     acechat_service.script(stall(0.3, of=fail(401)))
 
     async def relayed():
@@ -438,7 +442,7 @@ def test_what_fails_after_a_comment_is_told_because_the_status_is_gone(client, a
     assert b"invalid_token" in told[-1]
 
 
-def test_the_stream_knows_how_it_ended(client, acechat_service):
+def test_the_stream_of_a_relay_has_its_completion_or_error(client, acechat_service):
     acechat_service.script(ok("Hello"), cut(after=4, of=LONG))
 
     async def relayed():
@@ -457,7 +461,7 @@ def test_the_stream_knows_how_it_ended(client, acechat_service):
     asyncio.run(relayed())
 
 
-def test_a_turn_of_a_conversation_counts_when_its_relay_ended(client, acechat_service):
+def test_a_turn_is_added_when_its_relay_has_ended(client, acechat_service):
     async def relayed():
         async with client:
             talk = client.conversation()
@@ -469,30 +473,30 @@ def test_a_turn_of_a_conversation_counts_when_its_relay_ended(client, acechat_se
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_only_a_whole_answer_can_be_relayed(client, acechat_service, opened):
+def test_only_an_unread_stream_can_be_relayed(client, acechat_service, opened):
     async def relayed():
         async with client, client.stream(messages=ONE) as stream:
             if opened:
                 await anext(aiter(stream))
             else:
                 stream.sse()
-            with pytest.raises(RuntimeError, match="before anything is read"):
+            with pytest.raises(RuntimeError, match="before the first read"):
                 stream.sse()
 
     asyncio.run(relayed())
 
 
-def test_a_blocking_one_neither(acechat_service):
+def test_only_an_unread_blocking_stream_can_be_relayed(acechat_service):
     with Client(**upstream(acechat_service), proxy="") as client:
         stream = client.stream(messages=ONE)
         next(iter(stream))
-        with pytest.raises(RuntimeError, match="before anything is read"):
+        with pytest.raises(RuntimeError, match="before the first read"):
             stream.sse()
         stream.close()
 
 
 @pytest.mark.parametrize("with_block", [False, True])
-def test_a_blocking_relay_tells_the_same(acechat_service, with_block):
+def test_a_blocking_relay_sends_the_same_bytes(acechat_service, with_block):
     with Client(**upstream(acechat_service), proxy="") as client:
         stream = client.stream(messages=ONE)
         if with_block:
@@ -505,7 +509,7 @@ def test_a_blocking_relay_tells_the_same(acechat_service, with_block):
         assert stream.completion == client.chat(messages=ONE)
 
 
-def test_a_relay_that_is_dropped_closes_the_connection_without_a_warning(client, acechat_service):
+def test_a_dropped_relay_closes_the_connection_without_a_warning(client, acechat_service):
     acechat_service.script(SLOW, stall(20, after=4, of=LONG))
 
     async def relayed():
@@ -526,7 +530,9 @@ def test_a_relay_that_is_dropped_closes_the_connection_without_a_warning(client,
 
 
 @pytest.mark.parametrize("keep_alive", [None, 15], ids=["", "with comments"])
-def test_a_relay_that_another_task_closes_says_that_it_was(client, acechat_service, keep_alive):
+def test_a_relay_closed_by_another_task_raises_stream_interrupted(
+    client, acechat_service, keep_alive
+):
     acechat_service.script(stall(20, of=ok("Hello")))
 
     async def relayed():
@@ -545,7 +551,7 @@ def test_a_relay_that_another_task_closes_says_that_it_was(client, acechat_servi
     assert end == b""
 
 
-def test_a_relay_that_is_closed_ends(client, acechat_service):
+def test_a_closed_relay_ends(client, acechat_service):
     acechat_service.script(SLOW)
 
     async def relayed():
@@ -560,7 +566,7 @@ def test_a_relay_that_is_closed_ends(client, acechat_service):
     asyncio.run(relayed())
 
 
-def test_a_relay_that_is_cancelled_closes_the_connection(client, acechat_service):
+def test_a_cancelled_relay_closes_the_connection(client, acechat_service):
     acechat_service.script(stall(20, after=4, of=LONG))
 
     async def relayed():
@@ -581,7 +587,7 @@ def test_a_relay_that_is_cancelled_closes_the_connection(client, acechat_service
     asyncio.run(relayed())
 
 
-def test_a_whole_answer_instead_of_a_stream_is_relayed_as_one(server, wire):
+def test_a_complete_response_is_relayed_as_a_stream(server, wire):
     server.reply(wire.ok("Hello"))
 
     async def relayed():
@@ -596,7 +602,7 @@ def test_a_whole_answer_instead_of_a_stream_is_relayed_as_one(server, wire):
     assert b"Hello" in told[0]
 
 
-def test_a_retry_that_nobody_sees_is_not_told(server, wire):
+def test_a_retry_before_the_first_content_is_not_relayed(server, wire):
     broken = wire.sse(wire.delta("") + b'data: {"error": {"code": "busy", "message": "x"}}\n\n')
     server.reply(broken, wire.stream("Hello"))
 
@@ -609,7 +615,7 @@ def test_a_retry_that_nobody_sees_is_not_told(server, wire):
     assert len(server.requests) == 2
 
 
-def test_no_token_is_told_to_the_page(server, wire):
+def test_the_token_is_not_relayed(server, wire):
     secret = wire.token
     error = b'data: {"error": {"code": "x", "message": "bad token %s"}}\n\n' % secret.encode()
     server.reply(wire.sse(wire.delta("Hello", debug=secret) + error))
@@ -624,7 +630,7 @@ def test_no_token_is_told_to_the_page(server, wire):
     assert b"bad token ***" in told
 
 
-def test_every_limit_holds_while_comments_are_sent(client, acechat_service):
+def test_every_timeout_applies_while_comments_are_sent(client, acechat_service):
     acechat_service.script(stall(20, of=ok("Hello")), stall(20, after=4, of=LONG))
     impatient = Timeout(first_token=0.3, idle=0.3)
 

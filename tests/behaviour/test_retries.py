@@ -1,4 +1,4 @@
-"""What is sent again, when, and what never is. Marks name the cases of the table."""
+"""Which failures are retried, and when. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def whole(wire, method):
 
 
 def after_each(server, wire, *faults):
-    """Answer with *faults*, functions of the writer, and then well."""
+    """Respond with *faults*, functions of the writer, and then successfully."""
 
     async def handler(reader, writer, number):
         if number <= len(faults):
@@ -72,7 +72,7 @@ def after_each(server, wire, *faults):
         pytest.param("530 Origin DNS", "x", id="530"),
     ],
 )
-def test_what_may_succeed_later_is_sent_again(ask, server, wire, method, status, code):
+def test_transient_errors_are_retried(ask, server, wire, method, status, code):
     server.reply(wire.refusal(status, code), whole(wire, method))
     assert succeed(ask, method) == "Hello"
     assert len(server.requests) == 2
@@ -92,7 +92,7 @@ def test_what_may_succeed_later_is_sent_again(ask, server, wire, method, status,
         "422 Unprocessable",
     ],
 )
-def test_what_will_not_succeed_is_sent_once(either, server, wire, method, status):
+def test_permanent_errors_are_not_retried(either, server, wire, method, status):
     server.reply(wire.refusal(status, "x"))
     assert either(method).status == int(status[:3])
     assert len(server.requests) == 1
@@ -107,7 +107,7 @@ def test_a_wrong_token_is_an_authentication_error(ask, server, wire):
 
 @BOTH
 @pytest.mark.case("retry-500-exhausted")
-def test_the_last_error_tells_all_attempts(either, server, wire, method):
+def test_the_last_error_lists_all_attempts(either, server, wire, method):
     server.reply(wire.refusal("500 Internal Server Error", "api_error"))
     error = either(method)
     assert isinstance(error, ServerError)
@@ -117,7 +117,7 @@ def test_the_last_error_tells_all_attempts(either, server, wire, method):
     assert len(server.requests) == 3
 
 
-def test_a_success_tells_the_attempts_before_it(ask, server, wire):
+def test_a_success_lists_the_earlier_attempts(ask, server, wire):
     server.reply(wire.refusal(), wire.ok())
     (attempt,) = ask.chat().response.attempts
     assert "503" in attempt.error
@@ -139,7 +139,7 @@ def test_one_attempt_is_one_request(either, server, wire, method, fault):
 
 @pytest.mark.parametrize("attempts", [0, -1, True, 1.5, "3"])
 @pytest.mark.case("retry-zero")
-def test_a_wrong_number_of_attempts_is_refused_at_once(attempts):
+def test_an_invalid_number_of_attempts_is_rejected_at_once(attempts):
     with pytest.raises(ConfigurationError):
         RetryPolicy(max_attempts=attempts)
 
@@ -153,7 +153,7 @@ def test_a_wrong_number_of_attempts_is_refused_at_once(attempts):
         pytest.param({"retry_after_ms": "300", "Retry_After": "60"}, 0.3, id="retry-after-ms"),
     ],
 )
-def test_the_service_says_when_to_come_back(ask, server, wire, method, headers, least):
+def test_retry_after_sets_the_delay(ask, server, wire, method, headers, least):
     server.reply(wire.refusal("429 Slow", "x", **headers), whole(wire, method))
     assert succeed(ask, method) == "Hello"
     first, second = server.requests
@@ -161,7 +161,7 @@ def test_the_service_says_when_to_come_back(ask, server, wire, method, headers, 
 
 
 @pytest.mark.case("retry-after-date")
-def test_the_service_may_say_it_as_a_date(ask, server, wire):
+def test_retry_after_may_be_a_date(ask, server, wire):
     date = email.utils.formatdate(time.time() + 2, usegmt=True)
     server.reply(wire.refusal("429 Slow", "x", Retry_After=date), wire.ok())
     ask.chat()
@@ -185,7 +185,7 @@ def test_the_service_may_say_it_as_a_date(ask, server, wire):
         pytest.param("", id="empty"),
     ],
 )
-def test_nonsense_about_when_is_ignored(ask, server, wire, value):
+def test_an_invalid_retry_after_is_ignored(ask, server, wire, value):
     server.reply(wire.refusal("429 Slow", "x", Retry_After=value), wire.ok())
     assert ask.chat().text == "Hello"
     first, second = server.requests
@@ -194,7 +194,7 @@ def test_nonsense_about_when_is_ignored(ask, server, wire, value):
 
 @BOTH
 @pytest.mark.case("retry-after-huge")
-def test_a_wait_that_is_too_long_is_told_instead(either, server, wire, method):
+def test_a_retry_after_above_the_maximum_raises_the_error(either, server, wire, method):
     server.reply(wire.refusal("429 Slow", "x", Retry_After="86400"))
     error = either(method)
     assert isinstance(error, RateLimitError)
@@ -203,7 +203,7 @@ def test_a_wait_that_is_too_long_is_told_instead(either, server, wire, method):
 
 
 @BOTH
-def test_a_wait_beyond_the_total_is_told_at_once(either, server, wire, method):
+def test_a_retry_after_beyond_the_total_raises_the_error_at_once(either, server, wire, method):
     server.reply(wire.refusal("429 Slow", "x", Retry_After="30"))
     began = time.monotonic()
     assert isinstance(either(method, timeout=5), RateLimitError)
@@ -211,13 +211,13 @@ def test_a_wait_beyond_the_total_is_told_at_once(either, server, wire, method):
 
 
 @pytest.mark.case("x-should-retry-true")
-def test_the_service_may_say_that_a_400_is_worth_it(ask, server, wire):
+def test_the_service_can_mark_a_400_as_retryable(ask, server, wire):
     server.reply(wire.refusal("400 Bad Request", "x", x_should_retry="true"), wire.ok())
     assert ask.chat().text == "Hello"
 
 
 @pytest.mark.case("x-should-retry-false")
-def test_the_service_may_say_that_a_500_is_not(ask, server, wire):
+def test_the_service_can_mark_a_500_as_final(ask, server, wire):
     server.reply(wire.refusal("500 Error", "x", x_should_retry="false"))
     with pytest.raises(ServerError):
         ask.chat()
@@ -227,7 +227,7 @@ def test_the_service_may_say_that_a_500_is_not(ask, server, wire):
 @BOTH
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("code", [*_BY_CODE, "news"])
-def test_a_401_or_403_is_sent_once_whatever_its_code(either, server, wire, method, status, code):
+def test_401_and_403_are_never_retried(either, server, wire, method, status, code):
     server.reply(wire.refusal(f"{status} No", code, x_should_retry="true", Retry_After="0"))
 
     error = either(method, client_options={"fallback_models": ["claude-opus-4-20250514"]})
@@ -258,7 +258,7 @@ def test_a_401_or_403_is_sent_once_whatever_its_code(either, server, wire, metho
         (529, OverloadedError),
     ],
 )
-def test_a_status_of_the_emulator_gives_the_class_that_documents_it(
+def test_each_emulated_status_raises_its_documented_class(
     make_ask, acechat_service, method, status, cls
 ):
     acechat_service.script(fail(status))
@@ -284,7 +284,7 @@ def test_a_status_of_the_emulator_gives_the_class_that_documents_it(
     "retry-reset-before-headers-stream",
     "retry-close-stream",
 )
-def test_a_connection_that_breaks_before_the_answer_is_retried(ask, server, wire, method, fault):
+def test_a_connection_broken_before_the_response_is_retried(ask, server, wire, method, fault):
     broken = server.reset if fault == "reset" else lambda writer: writer.close()
     after_each(server, wire, broken, broken)
     assert succeed(ask, method) == "Hello"
@@ -292,7 +292,7 @@ def test_a_connection_that_breaks_before_the_answer_is_retried(ask, server, wire
 
 
 @BOTH
-def test_a_connection_that_always_breaks_is_an_error_that_tells_the_bill(either, server, method):
+def test_the_error_of_broken_connections_reports_possible_billing(either, server, method):
     async def handler(reader, writer, number):
         server.reset(writer)
 
@@ -303,7 +303,7 @@ def test_a_connection_that_always_breaks_is_an_error_that_tells_the_bill(either,
     assert all(attempt.may_be_billed for attempt in error.attempts)
 
 
-def test_a_stream_that_ends_before_its_first_content_is_begun_again(ask, server, wire):
+def test_a_stream_that_ends_before_its_first_content_is_retried(ask, server, wire):
     role = wire.delta("", index=0)
     error = b'data: {"error": {"code": "busy", "message": "later"}}\n\n'
     server.reply(wire.sse(role), wire.sse(role + error), wire.stream())
@@ -313,7 +313,7 @@ def test_a_stream_that_ends_before_its_first_content_is_begun_again(ask, server,
 
 
 @pytest.mark.case("retry-never-midstream")
-def test_a_stream_that_said_something_is_never_begun_again(ask, server, wire):
+def test_a_stream_with_content_is_never_retried(ask, server, wire):
     busy = b'data: {"error": {"code": "busy", "message": "later"}}\n\n'
     server.reply(wire.sse(wire.delta("Hel") + wire.delta("lo") + busy))
     got = ask.stream()
@@ -333,7 +333,7 @@ def test_a_final_error_before_the_first_content_is_not_retried(ask, server, wire
 
 @BOTH
 @pytest.mark.case("retry-refused")
-def test_nobody_listens(make_ask, method, unused_port):
+def test_a_refused_connection_is_retried_and_raised(make_ask, method, unused_port):
     ask = make_ask(f"http://127.0.0.1:{unused_port}")
     if method == "chat":
         with pytest.raises(ConnectError) as caught:
@@ -347,7 +347,7 @@ def test_nobody_listens(make_ask, method, unused_port):
 
 
 @pytest.mark.case("retry-dns")
-def test_a_host_that_does_not_exist_is_named(make_ask):
+def test_the_error_of_an_unknown_host_names_it(make_ask):
     with pytest.raises(ConnectError, match=r"nowhere\.invalid"):
         make_ask("http://nowhere.invalid").chat()
 
@@ -356,14 +356,14 @@ def test_a_host_that_does_not_exist_is_named(make_ask):
 @pytest.mark.parametrize(
     "body", [b"<html>Hello</html>", b"{", b"null", b""], ids=["html", "cut", "null", "empty"]
 )
-def test_a_success_that_is_no_answer_is_not_sent_again(either, server, wire, method, body):
+def test_a_malformed_success_is_not_retried(either, server, wire, method, body):
     server.reply(wire.http(body, kind="text/html" if b"<" in body else "application/json"))
     assert isinstance(either(method), ProtocolError)
     assert len(server.requests) == 1
 
 
-def test_a_plain_answer_that_was_cut_is_not_sent_again(ask, server, wire):
-    # The table says "retryable"; design.md, section 4: it was answered, so it is not sent again.
+def test_a_truncated_complete_response_is_not_retried(ask, server, wire):
+    # "retryable" in the table, but a request with a response is not sent again.
     async def handler(reader, writer, number):
         writer.write(wire.ok()[:-10])
         writer.close()
@@ -375,16 +375,14 @@ def test_a_plain_answer_that_was_cut_is_not_sent_again(ask, server, wire):
     assert len(server.requests) == 1
 
 
-def test_a_plain_call_that_was_answered_by_a_stream_that_was_cut_is_not_sent_again(
-    ask, server, wire
-):
+def test_a_truncated_stream_in_response_to_a_plain_call_is_not_retried(ask, server, wire):
     server.reply(wire.sse(wire.delta("Hel")))
     with pytest.raises(StreamTruncatedError):
         ask.chat()
     assert len(server.requests) == 1
 
 
-def test_a_refusal_in_a_success_is_a_refusal(ask, server, wire):
+def test_an_error_body_in_a_success_is_retried_like_an_error(ask, server, wire):
     busy = wire.http({"success": False, "error": {"code": "busy", "message": "later"}})
     server.reply(busy, wire.ok())
     assert ask.chat().text == "Hello"
@@ -398,7 +396,7 @@ def test_a_timeout_is_not_retried(either, server, wire, method):
 
 
 @BOTH
-def test_a_timeout_is_retried_on_request(ask, server, wire, method):
+def test_a_timeout_is_retried_if_the_policy_allows(ask, server, wire, method):
     async def handler(reader, writer, number):
         if number == 2:
             writer.write(whole(wire, method))
@@ -415,7 +413,7 @@ def test_a_timeout_is_retried_on_request(ask, server, wire, method):
     assert len(server.requests) == 2
 
 
-def test_the_total_is_never_retried(either, server):
+def test_a_total_timeout_is_never_retried(either, server):
     retries = RetryPolicy(base_delay=0, retry_timeouts=True)
     error = either("chat", timeout=0.25, retries=retries)
     assert (error.phase, len(server.requests)) == ("total", 1)
@@ -431,7 +429,7 @@ def test_backoff_grows(ask, server, wire):
 
 
 @pytest.mark.parametrize("method", ["models", "count_tokens"])
-def test_the_other_calls_are_retried_too(ask, server, wire, method):
+def test_other_kinds_of_calls_are_retried(ask, server, wire, method):
     good = {"data": [{"id": "m"}], "input_tokens": 3}
     server.reply(wire.refusal(), wire.http(good))
     content = ("Hello",) if method == "count_tokens" else ()

@@ -1,4 +1,4 @@
-"""The token is shown to nobody: law 11, over the wire. Marks name the cases of the table."""
+"""The token is never shown: law 11, over the wire. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from acechat import AceChatError, AsyncClient, Client, ConfigurationError, RetryPolicy, Timeout
 
-COLOURS = pytest.mark.parametrize("kind", [AsyncClient, Client])
+MODES = pytest.mark.parametrize("kind", [AsyncClient, Client])
 BOTH = pytest.mark.parametrize("method", ["chat", "stream"])
 
 
@@ -102,7 +102,7 @@ def deep(value, token, depth=6, seen=None):
 @BOTH
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.case("sec-reflected", "sec-exc-attrs", "sec-exc-chain")
-def test_what_the_service_echoes_is_not_shown(either, server, wire, method, kind, caplog):
+def test_an_echoed_token_is_not_shown(either, server, wire, method, kind, caplog):
     caplog.set_level(logging.DEBUG)
     server.reply(echoes(wire)[kind])
     error = either(method, timeout=Timeout(first_token=0.5, idle=0.3))
@@ -113,7 +113,7 @@ def test_what_the_service_echoes_is_not_shown(either, server, wire, method, kind
 
 @BOTH
 @pytest.mark.parametrize("fault", ["refused", "reset", "cut", "stall", "total", "closed", "dns"])
-def test_what_breaks_shows_no_token(ask, server, wire, unused_port, method, fault, caplog):
+def test_failures_show_no_token(ask, server, wire, unused_port, method, fault, caplog):
     caplog.set_level(logging.DEBUG)
     logging.getLogger("asyncio").setLevel(logging.DEBUG)
     options = {"timeout": Timeout(first_token=0.2, total=0.4 if fault == "total" else None)}
@@ -152,7 +152,7 @@ def test_what_breaks_shows_no_token(ask, server, wire, unused_port, method, faul
             return client.chat("Hi") if method == "chat" else client.stream("Hi").collect()
 
     with pytest.raises(AceChatError) as caught:
-        asyncio.run(run(), debug=True) if ask.colour == "async" else block()
+        asyncio.run(run(), debug=True) if ask.mode == "async" else block()
     assert not leaks(caught.value, wire.token)
     assert not deep(caught.value, wire.token)
     assert wire.token not in caplog.text
@@ -168,19 +168,19 @@ def test_a_success_logs_neither_token_nor_prompt(ask, server, wire, method, capl
     assert "my-private-prompt" not in caplog.text
 
 
-def test_a_reply_does_not_hold_the_token(ask, server, wire):
+def test_a_completion_does_not_hold_the_token(ask, server, wire):
     server.reply(wire.ok(X_Echo=f"Bearer {wire.token}"))
     reply = ask.chat()
     assert reply.response.headers["x-echo"] == "Bearer ***"
     assert not deep(reply, wire.token)
 
 
-def test_a_reply_after_a_failure_does_not_hold_the_token(ask, server, wire):
+def test_a_completion_after_a_failure_does_not_hold_the_token(ask, server, wire):
     server.reply(echoes(wire)["everywhere"], wire.ok())
     assert not deep(ask.chat().response, wire.token)
 
 
-@COLOURS
+@MODES
 @pytest.mark.case("sec-repr")
 def test_a_client_does_not_show_its_token(kind, wire, monkeypatch):
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "tok-of-the-environment")
@@ -200,8 +200,8 @@ def test_a_client_does_not_show_its_token(kind, wire, monkeypatch):
         pytest.param("platform-v1-secret", id="platform"),
     ],
 )
-@COLOURS
-def test_a_token_that_cannot_be_one_is_refused_without_showing_it(kind, token):
+@MODES
+def test_an_invalid_token_is_rejected_without_showing_it(kind, token):
     with pytest.raises(ConfigurationError) as caught:
         kind(token)
     assert token not in str(caught.value)
@@ -210,15 +210,15 @@ def test_a_token_that_cannot_be_one_is_refused_without_showing_it(kind, token):
 
 @pytest.mark.parametrize("token", ["", "  ", "Bearer ", "\n"])
 @pytest.mark.case("sec-empty")
-@COLOURS
-def test_an_empty_token_is_refused_with_the_name_of_its_variable(kind, token):
+@MODES
+def test_an_empty_token_is_rejected_with_the_name_of_its_variable(kind, token):
     with pytest.raises(ConfigurationError, match="ACEDATACLOUD_API_TOKEN"):
         kind(token)
 
 
 @pytest.mark.parametrize("written", ["{}\n", "  {}\r\n", "Bearer {}", "bearer {}\n"])
 @pytest.mark.case("sec-newline")
-def test_what_was_pasted_around_a_token_is_taken_off(ask, server, wire, written):
+def test_characters_pasted_around_a_token_are_removed(ask, server, wire, written):
     server.reply(wire.ok())
     ask.chat(client_options={"api_token": written.format(wire.token)})
     assert server.requests[0].headers["authorization"] == f"Bearer {wire.token}"
@@ -238,7 +238,7 @@ def test_what_was_pasted_around_a_token_is_taken_off(ask, server, wire, written)
     ],
 )
 @pytest.mark.case("sec-header-crlf")
-def test_headers_that_change_the_request_are_refused(either, server, method, headers):
+def test_headers_that_change_the_request_are_rejected(either, server, method, headers):
     assert isinstance(either(method, extra_headers=headers), ConfigurationError)
     for kind in (AsyncClient, Client):
         with pytest.raises(ConfigurationError):
@@ -246,7 +246,7 @@ def test_headers_that_change_the_request_are_refused(either, server, method, hea
     assert server.connections == 0
 
 
-def test_a_traceback_that_nobody_caught_shows_no_token(script, server, wire):
+def test_an_uncaught_traceback_shows_no_token(script, server, wire):
     server.reply(echoes(wire)["everywhere"])
     done = script(
         """
@@ -265,7 +265,7 @@ def test_a_traceback_that_nobody_caught_shows_no_token(script, server, wire):
     assert wire.token not in done.stderr
 
 
-def test_retries_do_not_collect_what_was_echoed(either, server, wire):
+def test_retries_do_not_collect_echoed_tokens(either, server, wire):
     server.reply(echoes(wire)["everywhere"])
     error = either("chat", retries=RetryPolicy(max_attempts=4, base_delay=0))
     assert len(error.attempts) == 4

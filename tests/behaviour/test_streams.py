@@ -1,4 +1,4 @@
-"""How streams end, and what they are made of. Marks name the cases of the table."""
+"""The encodings and ends of streams. Marks name the cases of the table."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CUTS = {
 
 
 @pytest.mark.parametrize("make", CUTS.values(), ids=CUTS)
-def test_a_stream_that_ends_too_early_is_an_error(ask, server, wire, make):
+def test_a_stream_that_ends_early_raises_an_error(ask, server, wire, make):
     server.reply(make(wire))
     got = ask.stream()
     assert type(got.error) is StreamTruncatedError
@@ -68,7 +68,7 @@ def test_a_stream_that_ends_too_early_is_an_error(ask, server, wire, make):
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["stream-cut-fin", "stream-cut-rst"])
-def test_a_stream_whose_connection_breaks_is_an_error(ask, server, wire, reset):
+def test_a_broken_connection_in_a_stream_raises_an_error(ask, server, wire, reset):
     end_with(server, wire.sse(wire.delta("Hello"), end=False), reset=reset)
     got = ask.stream()
     assert type(got.error) is StreamInterruptedError
@@ -77,7 +77,7 @@ def test_a_stream_whose_connection_breaks_is_an_error(ask, server, wire, reset):
     assert len(server.requests) == 1
 
 
-def test_what_arrived_before_a_cut_is_delivered_though_nobody_was_reading(server, wire):
+def test_content_received_before_a_break_is_delivered_to_a_later_reader(server, wire):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))
         await writer.drain()
@@ -90,7 +90,7 @@ def test_what_arrived_before_a_cut_is_delivered_though_nobody_was_reading(server
         async with AsyncClient(wire.token, base_url=server.url, **ONCE) as client:
             stream = client.stream("Hello")
             first = str(await anext(stream))
-            await asyncio.sleep(0.4)  # meanwhile the rest arrives, and the connection is cut
+            await asyncio.sleep(0.4)  # meanwhile the rest arrives, and the connection breaks
             second = str(await anext(stream))
             with pytest.raises(StreamInterruptedError) as caught:
                 await anext(stream)
@@ -102,13 +102,13 @@ def test_what_arrived_before_a_cut_is_delivered_though_nobody_was_reading(server
 
 
 @pytest.mark.case("stream-cut-close-delimited")
-def test_a_stream_that_ends_with_the_connection_may_be_cut(ask, server, wire):
+def test_a_close_delimited_stream_may_be_truncated(ask, server, wire):
     head = b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
     end_with(server, head + wire.delta("Hello"))
     assert type(ask.stream().error) is StreamTruncatedError
 
 
-def test_even_after_its_finish_reason_a_break_is_an_error(ask, server, wire):
+def test_a_break_after_the_finish_reason_raises_an_error(ask, server, wire):
     whole = wire.delta("Hello") + wire.delta(finish="stop")
     end_with(server, wire.sse(whole, end=False), reset=True)
     got = ask.stream()
@@ -118,7 +118,7 @@ def test_even_after_its_finish_reason_a_break_is_an_error(ask, server, wire):
 
 @pytest.mark.parametrize("method", ["stream", "chat"])
 @pytest.mark.case("body-empty-stream")
-def test_an_empty_stream_is_an_error(either, server, wire, method):
+def test_an_empty_stream_raises_an_error(either, server, wire, method):
     server.reply(wire.sse(b""))
     assert isinstance(either(method, **ONCE), StreamTruncatedError)
 
@@ -137,7 +137,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("make", ENDS.values(), ids=ENDS)
-def test_a_stream_that_proves_its_end_is_whole(ask, server, wire, make):
+def test_a_stream_that_proves_its_end_is_complete(ask, server, wire, make):
     server.reply(wire.sse(make(wire)))
     got = ask.stream()
     assert got.error is None
@@ -145,7 +145,7 @@ def test_a_stream_that_proves_its_end_is_whole(ask, server, wire, make):
 
 
 @pytest.mark.case("stream-only-done")
-def test_a_stream_of_done_alone_is_an_empty_answer(ask, server, wire):
+def test_a_stream_of_done_alone_is_an_empty_completion(ask, server, wire):
     server.reply(wire.sse(wire.done))
     got = ask.stream()
     assert (got.error, got.texts, got.completion.choices) == (None, [], [])
@@ -180,9 +180,7 @@ ERRORS = {
 
 @pytest.mark.parametrize(("event", "cls"), ERRORS.values(), ids=ERRORS)
 @pytest.mark.parametrize("apart", [False, True], ids=["same-packet", "own-packet"])
-def test_an_error_inside_a_stream_is_raised_after_what_came_before(
-    ask, server, wire, event, cls, apart
-):
+def test_an_error_event_is_raised_after_the_content_before_it(ask, server, wire, event, cls, apart):
     async def handler(reader, writer, number):
         writer.write(wire.head())
         if apart:
@@ -201,7 +199,7 @@ def test_an_error_inside_a_stream_is_raised_after_what_came_before(
     assert len(server.requests) == 1
 
 
-def test_an_error_inside_a_stream_has_the_services_facts(ask, server, wire):
+def test_an_error_event_keeps_the_fields_of_the_service(ask, server, wire):
     server.reply(wire.sse(wire.delta("Hello") + ERRORS["stream-error-ace"][0]))
     error = ask.stream().error
     assert (error.code, error.message, error.trace_id) == ("used_up", "no money", "t-1")
@@ -223,7 +221,7 @@ def test_an_error_inside_a_stream_has_the_services_facts(ask, server, wire):
         pytest.param(b"data: " + b"[" * 100_000 + b"\n\n", id="deep"),
     ],
 )  # fmt: skip
-def test_an_event_that_is_none_is_an_error(ask, server, wire, event):
+def test_an_invalid_event_raises_an_error(ask, server, wire, event):
     server.reply(wire.sse(wire.delta("Hello") + event + wire.delta("never") + wire.done))
     got = ask.stream()
     assert type(got.error) is ProtocolError
@@ -260,7 +258,7 @@ FORMS = {
 
 @pytest.mark.parametrize("make", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("size", [1, 0], ids=["stream-split", "at-once"])
-def test_every_form_of_a_stream_is_read(ask, server, wire, make, size):
+def test_every_encoding_of_a_stream_is_read(ask, server, wire, make, size):
     body = make(wire)
     if size:
         pieces = [wire.chunk(body[at : at + size]) for at in range(0, len(body), size)]
@@ -272,7 +270,7 @@ def test_every_form_of_a_stream_is_read(ask, server, wire, make, size):
     assert got.completion.text == "Hello"
 
 
-def test_every_cut_of_the_network_is_the_same_to_a_reader(ask, server, wire):
+def test_network_chunk_boundaries_do_not_change_the_deltas(ask, server, wire):
     body = wire.events("Gr", "\u00fc\u2028\u0085\U0001f600")
 
     async def handler(reader, writer, number):
@@ -288,7 +286,7 @@ def test_every_cut_of_the_network_is_the_same_to_a_reader(ask, server, wire):
 
 
 @pytest.mark.case("stream-u2028")
-def test_line_separators_in_a_text_are_text(ask, server, wire):
+def test_unicode_line_separators_stay_in_the_text(ask, server, wire):
     text = "a\u2028b\u2029c\u0085d\x0b"
     event = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
     body = b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n" + wire.done
@@ -305,13 +303,13 @@ def test_line_separators_in_a_text_are_text(ask, server, wire):
         "Text/Event-Stream ; charset=UTF-8",
     ],
 )
-def test_the_content_type_of_a_stream_may_be_odd(ask, server, wire, kind):
+def test_unusual_spellings_of_the_event_stream_type_are_accepted(ask, server, wire, kind):
     server.reply(wire.sse(wire.events("Hello"), kind=kind))
     assert ask.stream().completion.text == "Hello"
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain"])
-def test_a_whole_answer_of_no_type_is_an_error_not_an_empty_stream(ask, server, wire, kind):
+def test_a_complete_body_without_a_content_type_is_not_read_as_a_stream(ask, server, wire, kind):
     server.reply(wire.http(wire.answer(), kind=kind))
     got = ask.stream()
     assert isinstance(got.error, ProtocolError)
@@ -320,7 +318,7 @@ def test_a_whole_answer_of_no_type_is_an_error_not_an_empty_stream(ask, server, 
 
 
 @pytest.mark.parametrize("kind", ["text/html", "application/octet-stream", "image/png", "x"])
-def test_a_stream_of_another_type_is_an_error(ask, server, wire, kind):
+def test_another_content_type_raises_an_error(ask, server, wire, kind):
     server.reply(wire.sse(wire.events("Hello"), kind=kind))
     got = ask.stream()
     assert isinstance(got.error, ProtocolError)
@@ -331,7 +329,7 @@ def test_a_stream_of_another_type_is_an_error(ask, server, wire, kind):
 @pytest.mark.parametrize(
     "place", ["own chunk", "with finish", "after finish with choice", "in every chunk"]
 )
-def test_the_usage_is_found_wherever_it_is(ask, server, wire, place):
+def test_usage_is_found_at_every_position(ask, server, wire, place):
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
     event = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
     body = {
@@ -349,7 +347,7 @@ def test_the_usage_is_found_wherever_it_is(ask, server, wire, place):
     assert got.completion.finish_reason == "stop"
 
 
-def test_the_end_may_come_late(ask, server, wire):
+def test_a_late_end_of_stream_is_accepted(ask, server, wire):
     async def handler(reader, writer, number):
         writer.write(wire.sse(wire.delta("Hello") + wire.delta(finish="stop"), end=False))
         await writer.drain()
@@ -363,7 +361,7 @@ def test_the_end_may_come_late(ask, server, wire):
     assert ask.stream().completion.text == "Hello"
 
 
-def test_a_stream_whose_last_chunk_is_a_little_late_keeps_its_connection(server, wire, make_ask):
+def test_a_slightly_late_last_chunk_keeps_the_connection(server, wire, make_ask):
     async def handler(reader, writer, number):
         writer.write(wire.sse(wire.events("Hello"), end=False))
         await writer.drain()
@@ -378,7 +376,7 @@ def test_a_stream_whose_last_chunk_is_a_little_late_keeps_its_connection(server,
     assert {request.connection for request in server.requests} == {1}
 
 
-def test_several_choices_are_told_apart(ask, server, wire):
+def test_choices_are_separated_by_index(ask, server, wire):
     body = wire.delta("a", index=0) + wire.delta("b", index=1) + wire.delta("A", index=0)
     body += wire.delta(finish="stop", index=1) + wire.delta(finish="length", index=0)
     server.reply(wire.sse(body))
@@ -387,7 +385,7 @@ def test_several_choices_are_told_apart(ask, server, wire):
     assert [choice.message.content for choice in got.completion.choices] == ["aA", "b"]
 
 
-def test_what_is_read_after_an_error_is_the_error(server, wire, make_ask):
+def test_a_read_after_an_error_raises_it_again(server, wire, make_ask):
     server.reply(wire.sse(wire.delta("Hello")))
     with Client(**make_ask(server.url).options({})) as client:
         stream = client.stream("Hi")
@@ -399,7 +397,7 @@ def test_what_is_read_after_an_error_is_the_error(server, wire, make_ask):
             _ = stream.completion
 
 
-def test_what_is_read_after_the_end_is_nothing(server, wire, make_ask):
+def test_a_read_after_the_end_returns_nothing(server, wire, make_ask):
     server.reply(wire.stream())
     with Client(**make_ask(server.url).options({})) as client:
         stream = client.stream("Hi")

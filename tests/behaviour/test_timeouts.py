@@ -43,7 +43,7 @@ def send_and_wait(server, *pieces, pause=0.0):
 
 
 def drip(server, first, piece, pause=0.05):
-    """Send *first*, and then *piece* for ever."""
+    """Send *first*, and then *piece* without end."""
 
     async def handler(reader, writer, number):
         writer.write(first)
@@ -57,7 +57,7 @@ def drip(server, first, piece, pause=0.05):
 
 @BOTH
 @pytest.mark.case("to-headers", "to-headers-stream")
-def test_no_headers_come(times_out, server, method):
+def test_missing_headers_reach_a_timeout(times_out, server, method):
     send_and_wait(server)
     error = times_out(method, "first_token")
     assert error.attempts[0].failure == "timed_out"
@@ -65,39 +65,39 @@ def test_no_headers_come(times_out, server, method):
 
 
 @BOTH
-def test_headers_come_and_no_body(times_out, server, wire, method):
+def test_a_missing_body_reaches_a_timeout(times_out, server, wire, method):
     kind = "application/json" if method == "chat" else "text/event-stream"
     send_and_wait(server, wire.head(kind))
     times_out(method, "first_token")
 
 
 @pytest.mark.case("to-body")
-def test_the_body_stops_half_way(times_out, server, wire):
+def test_a_stalled_body_reaches_a_timeout(times_out, server, wire):
     send_and_wait(server, wire.ok()[:-20])
     times_out("chat", "idle")
 
 
 @pytest.mark.case("to-midstream")
-def test_a_stream_stops(times_out, server, wire):  # law 13
+def test_a_stalled_stream_reaches_a_timeout(times_out, server, wire):  # law 13
     send_and_wait(server, wire.sse(wire.delta("Hel") + wire.delta("lo"), end=False))
     error = times_out("stream", "idle")
     assert error.partial.text == "Hello"
     assert len(server.requests) == 1
 
 
-def test_a_stream_stops_inside_an_event(times_out, server, wire):
+def test_a_stream_stalled_inside_an_event_reaches_a_timeout(times_out, server, wire):
     send_and_wait(server, wire.sse(wire.delta("Hel") + wire.delta("lo")[:-9], end=False))
     assert times_out("stream", "idle").partial.text == "Hel"
 
 
-def test_a_refusal_whose_reason_stops_still_counts(either, server, wire):
+def test_an_error_response_with_a_stalled_body_keeps_its_status(either, server, wire):
     send_and_wait(server, wire.refusal("400 Bad Request", "x")[:-5])
     assert either("chat", timeout=SHORT).status == 400
 
 
 @BOTH
 @pytest.mark.case("to-slow-loris-body")
-def test_the_total_ends_a_drip_of_body(times_out, server, wire, method):
+def test_the_total_limit_ends_a_slow_body(times_out, server, wire, method):
     kind = "application/json" if method == "chat" else "text/event-stream"
     drip(server, wire.head(kind), wire.chunk(b" " if method == "chat" else b":"))
     times_out(method, "total", Timeout(total=0.4))
@@ -105,23 +105,23 @@ def test_the_total_ends_a_drip_of_body(times_out, server, wire, method):
 
 @BOTH
 @pytest.mark.case("to-slow-headers")
-def test_the_total_ends_a_drip_of_headers(times_out, server, method):
+def test_the_total_limit_ends_slow_headers(times_out, server, method):
     drip(server, b"HTTP/1.1 200 OK\r\nX: ", b"x")
     times_out(method, "total", Timeout(total=0.4))
 
 
 @BOTH
-def test_the_first_token_limit_ends_a_drip_of_headers(times_out, server, method):
+def test_the_first_token_limit_ends_slow_headers(times_out, server, method):
     drip(server, b"HTTP/1.1 200 OK\r\nX: ", b"x")
     times_out(method, "first_token")
 
 
-def test_the_total_holds_while_content_flows(times_out, server, wire):
+def test_the_total_limit_applies_while_content_arrives(times_out, server, wire):
     drip(server, wire.head(), wire.chunk(wire.delta("x")), pause=0.01)
     assert times_out("stream", "total", Timeout(total=0.4)).partial.text.startswith("xxx")
 
 
-def test_the_total_holds_in_a_flood(times_out, server, wire):
+def test_the_total_limit_applies_to_a_flood_of_events(times_out, server, wire):
     drip(server, wire.head(), wire.chunk(wire.delta("x") * 500), pause=0)
     times_out("stream", "total", Timeout(total=0.4))
 
@@ -141,14 +141,14 @@ def test_the_total_holds_in_a_flood(times_out, server, wire):
 )
 @pytest.mark.parametrize("begun", [False, True], ids=["before", "after"])
 @pytest.mark.case("to-pings-only")
-def test_heartbeats_are_no_answer(times_out, server, wire, begun, beat):  # law 13
+def test_heartbeats_do_not_count_as_content(times_out, server, wire, begun, beat):  # law 13
     first = wire.chunk(wire.delta("Hel")) if begun else b""
     drip(server, wire.head() + first, wire.chunk(beat))
     error = times_out("stream", "idle" if begun else "first_token")
     assert error.partial.text == ("Hel" if begun else "")
 
 
-def test_reasoning_is_content(ask, server, wire):
+def test_reasoning_counts_as_content(ask, server, wire):
     thought = {"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]}
     import json
 
@@ -160,14 +160,14 @@ def test_reasoning_is_content(ask, server, wire):
     assert got.completion.reasoning == "hm" * 6
 
 
-def test_a_slow_reader_is_no_slow_service(make_ask, server, wire, colour):
+def test_a_slow_reader_does_not_reach_a_timeout(make_ask, server, wire, mode):
     from acechat import AsyncClient, Client
 
     body = b"".join(wire.chunk(wire.delta(letter)) for letter in "Hello")
     body += wire.chunk(wire.delta(finish="stop") + wire.done) + wire.chunk(b"")
     server.reply(wire.head() + body)
     options = make_ask(server.url).options({"timeout": Timeout(idle=0.2, first_token=1)})
-    if colour == "blocking":
+    if mode == "blocking":
         with Client(**options) as client, client.stream("Hello") as stream:
             for _ in stream:
                 time.sleep(0.1)
@@ -184,7 +184,7 @@ def test_a_slow_reader_is_no_slow_service(make_ask, server, wire, colour):
 
 
 @pytest.mark.case("to-done-open-socket")
-def test_a_stream_ends_at_done_though_the_connection_stays(ask, server, wire):
+def test_a_stream_ends_at_done_on_an_open_connection(ask, server, wire):
     send_and_wait(server, wire.sse(wire.events("Hello"), end=False))
     began = time.monotonic()
     got = ask.stream()
@@ -193,7 +193,7 @@ def test_a_stream_ends_at_done_though_the_connection_stays(ask, server, wire):
     assert server.gone()
 
 
-def test_after_done_the_connection_is_dropped_though_the_client_stays(server, wire, make_ask):
+def test_after_done_an_unfinished_connection_is_closed(server, wire, make_ask):
     from acechat import Client
 
     send_and_wait(server, wire.sse(wire.events("Hello"), end=False))
@@ -203,7 +203,7 @@ def test_after_done_the_connection_is_dropped_though_the_client_stays(server, wi
 
 
 @pytest.mark.case("to-connect")
-def test_connecting_has_a_limit_of_its_own(make_ask, black_hole):
+def test_connecting_has_its_own_limit(make_ask, black_hole):
     began = time.monotonic()
     with pytest.raises(RequestTimeoutError) as caught:
         make_ask(black_hole).chat(timeout=Timeout(connect=0.3), retries=2)
@@ -213,13 +213,13 @@ def test_connecting_has_a_limit_of_its_own(make_ask, black_hole):
     assert 0.5 < time.monotonic() - began < 1.5
 
 
-def test_the_total_ends_connecting_too(make_ask, black_hole):
+def test_the_total_limit_ends_connecting(make_ask, black_hole):
     with pytest.raises(RequestTimeoutError) as caught:
         make_ask(black_hole).chat(timeout=Timeout(connect=5, total=0.3))
     assert caught.value.phase == "total"
 
 
-def test_tls_belongs_to_connecting(make_ask, make_server):
+def test_the_tls_handshake_counts_as_connecting(make_ask, make_server):
     async def silent(reader, writer):
         await reader.read()
 
@@ -231,7 +231,7 @@ def test_tls_belongs_to_connecting(make_ask, make_server):
     assert caught.value.phase == "connect"
 
 
-def test_the_total_ends_the_waiting_between_attempts(either, server, wire):
+def test_the_total_limit_ends_the_delay_between_attempts(either, server, wire):
     server.reply(wire.refusal("503 Busy", "busy", Retry_After="0.2"))
     began = time.monotonic()
     error = either("chat", timeout=0.7, retries=RetryPolicy(max_attempts=20))
@@ -252,7 +252,7 @@ def test_the_total_ends_the_waiting_between_attempts(either, server, wire):
         pytest.param(b"5\nabcde\n", id="lf-only"),
     ],
 )
-def test_a_chunk_that_is_none_ends_the_call(either, server, wire, method, broken):
+def test_a_malformed_chunk_ends_the_call(either, server, wire, method, broken):
     kind = "application/json" if method == "chat" else "text/event-stream"
     first = b'{"id": ' if method == "chat" else wire.delta("Hel")
 
@@ -271,7 +271,7 @@ def test_a_chunk_that_is_none_ends_the_call(either, server, wire, method, broken
     assert len(server.requests) == 1
 
 
-def test_a_chunk_that_is_none_from_the_start_ends_the_call(either, server, wire):
+def test_a_malformed_first_chunk_ends_the_call(either, server, wire):
     server.reply(wire.head() + b"zz\r\nx\r\n")
     began = time.monotonic()
     either("stream", timeout=SHORT)
@@ -279,7 +279,7 @@ def test_a_chunk_that_is_none_from_the_start_ends_the_call(either, server, wire)
 
 
 @pytest.mark.case("to-pool")
-def test_waiting_for_a_turn_counts_in_the_total_only(make_ask, server, wire, colour):
+def test_waiting_for_a_slot_counts_towards_the_total_only(make_ask, server, wire, mode):
     from acechat import AsyncClient, Client
 
     async def handler(reader, writer, number):
@@ -289,7 +289,7 @@ def test_waiting_for_a_turn_counts_in_the_total_only(make_ask, server, wire, col
     server.handler = handler
     options = make_ask(server.url).options({"max_concurrency": 1, "retries": 1})
 
-    limits = Timeout(connect=0.8, first_token=0.8, idle=0.8)  # three turns take 0.9 s
+    limits = Timeout(connect=0.8, first_token=0.8, idle=0.8)  # three calls take 0.9 s
 
     async def crowd():
         async with AsyncClient(**options) as client:
@@ -304,13 +304,13 @@ def test_waiting_for_a_turn_counts_in_the_total_only(make_ask, server, wire, col
             hasty = pool.submit(client.chat, "Hello", timeout=Timeout(total=0.2))
             return [one.exception() or one.result() for one in (*patient, hasty)]
 
-    *served, hasty = threads() if colour == "blocking" else asyncio.run(crowd())
+    *served, hasty = threads() if mode == "blocking" else asyncio.run(crowd())
     assert [reply.text for reply in served] == ["Hello"] * 3
     assert hasty.phase == "total"
     assert len(server.requests) == 3
 
 
-def test_a_limit_that_passes_while_waiting_for_a_turn_frees_nothing_else(make_ask, server, wire):
+def test_a_timeout_while_waiting_for_a_slot_frees_no_other_slot(make_ask, server, wire):
     from acechat import AsyncClient
 
     server.reply(wire.ok())
@@ -327,6 +327,6 @@ def test_a_limit_that_passes_while_waiting_for_a_turn_frees_nothing_else(make_as
     assert asyncio.run(many()) == ["Hello"] * 4
 
 
-def test_a_refused_connection_is_no_timeout(make_ask, unused_port):
+def test_a_refused_connection_is_not_a_timeout(make_ask, unused_port):
     with pytest.raises(ConnectError):
         make_ask(f"http://127.0.0.1:{unused_port}").chat(timeout=SHORT)

@@ -1,4 +1,4 @@
-"""`run` and `run_stream`: the model calls tools until it answers, and what goes wrong meanwhile."""
+"""`run` and `run_stream`: tool calls, turns, events and failures."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def add(a: int, b: int) -> int:
 
 
 def runner(kind, url, token):
-    """Return what runs to the end in one of the four ways; no task may be left behind."""
-    colour, _, stream = kind.partition(" ")
+    """Return a function that runs to the end with one of four methods; no task may remain."""
+    mode, _, stream = kind.partition(" ")
     settings = {"base_url": url, "api_token": token, "retries": 1}
 
     async def asynchronous(*content, **options):
@@ -63,7 +63,7 @@ def runner(kind, url, token):
 
     def run(*content, **options):
         content = content or ("Umbrella?",)
-        if colour == "async":
+        if mode == "async":
             return asyncio.run(asynchronous(*content, **options))
         with Client(**settings) as client:
             if stream:
@@ -88,8 +88,8 @@ def results(result):
     return [(one.content, one.failed) for turn in result for one in turn.results]
 
 
-class TestARun:
-    def test_it_calls_what_the_model_asks_for_until_it_answers(self, run, acechat_service, asked):
+class TestRun:
+    def test_it_runs_tool_calls_until_the_model_stops(self, run, acechat_service, asked):
         acechat_service.script(
             call("weather", city="Paris"),
             ok(
@@ -118,7 +118,7 @@ class TestARun:
         assert len(third["messages"]) == 7
         assert all(one["messages"][0]["content"] == "Be brief." for one in (first, second, third))
 
-    def test_without_a_call_it_is_one_chat(self, run, acechat_service):
+    def test_without_tool_calls_it_sends_one_request(self, run, acechat_service):
         acechat_service.script(ok("No."))
 
         result = run(tools=[weather])
@@ -126,7 +126,7 @@ class TestARun:
         assert (result.text, len(result.turns)) == ("No.", 1)
         assert result.completion.finish_reason == "stop"
 
-    def test_its_messages_go_on_in_another(self, run, acechat_service, asked):
+    def test_its_messages_can_continue_in_another_run(self, run, acechat_service, asked):
         acechat_service.script(call("weather", city="Paris"), ok("Yes."), ok("Indeed."))
         first = run(tools=[weather])
 
@@ -154,7 +154,7 @@ class TestARun:
         assert result.cost == Cost(amount=Decimal("0.3"), currency="credits")
         # list_amount is None: unknown and 0.2 is unknown
 
-    def test_a_demanded_call_is_demanded_once(self, run, acechat_service, asked):
+    def test_a_forced_tool_call_is_forced_once(self, run, acechat_service, asked):
         acechat_service.script(call("weather", city="Paris"), ok("Yes."))
         named = {"type": "function", "function": {"name": "weather"}}
 
@@ -163,13 +163,13 @@ class TestARun:
 
         assert [one["tool_choice"] for one in asked()] == [named, "auto", "none"]
 
-    def test_the_service_on_localhost_answers_a_demanded_call_by_itself(self, run):
+    def test_the_emulator_completes_a_forced_tool_call(self, run):
         result = run(tools=[weather], tool_choice="required")
 
         assert len(result.turns) == 2
         assert result.turns[0].results[0].content.startswith("rain in ")
 
-    def test_tools_may_be_objects_json_needs_and_pictures(self, run, acechat_service, asked):
+    def test_tools_may_return_objects_and_images(self, run, acechat_service, asked):
         def facts() -> dict[str, list[int]]:
             return {"a": [1]}
 
@@ -185,7 +185,7 @@ class TestARun:
         result = run(tools=[facts, look, nothing])
 
         told = [content for content, _ in results(result)]
-        assert told == ['{"a":[1]}', "Here:\n(pictures in the next message: 1)", "null"]
+        assert told == ['{"a":[1]}', "Here:\n(images in the next message: 1)", "null"]
         last = asked()[-1]["messages"][-1]
         assert last["role"] == "user"
         assert [part["type"] for part in last["content"]] == ["text", "image_url"]
@@ -197,12 +197,12 @@ class TestFailures:
         [
             ("weather", "", "missing required field `city`"),
             ("weather", '{"city": 1}', "Expected `str`, got `int` - at `$.city`"),
-            ("weather", '{"city": "Par', "no JSON"),
-            ("wether", "{}", "no tool is named 'wether'; there are: weather, broken"),
+            ("weather", '{"city": "Par', "invalid JSON"),
+            ("wether", "{}", "no tool is named 'wether'; available tools: weather, broken"),
             ("broken", "{}", "Error: LookupError: 'no such city'"),
         ],
     )
-    def test_the_model_is_told_what_went_wrong(
+    def test_the_model_receives_the_error_of_a_tool(
         self, run, acechat_service, asked, name, arguments, told
     ):
         def broken() -> None:
@@ -219,7 +219,7 @@ class TestFailures:
         assert asked()[-1]["messages"][-1]["content"] == content
         assert result.text == "Sorry."
 
-    def test_or_it_is_raised_with_its_cause_and_all_that_had_happened(self, run, acechat_service):
+    def test_a_tool_error_is_raised_with_its_cause_and_the_turns(self, run, acechat_service):
         async def broken() -> None:
             raise LookupError("no such city")
 
@@ -236,9 +236,9 @@ class TestFailures:
         first, second = caught.value.run.turns
         assert first.results[0].content == "rain in Paris for 1"
         assert len(second.completion.tool_calls) == 2
-        assert len(caught.value.run.messages) == 3  # whole turns alone can be sent again
+        assert len(caught.value.run.messages) == 3  # only complete turns can be sent again
 
-    def test_a_tool_that_wants_to_end_the_program_has_failed(self, run, acechat_service):
+    def test_system_exit_in_a_tool_is_a_tool_failure(self, run, acechat_service):
         def leave() -> None:
             sys.exit(3)
 
@@ -266,7 +266,7 @@ class TestFailures:
             run(tools=[leave], raise_tool_errors=True)
         assert isinstance(caught.value.__cause__, SystemExit)
 
-    def test_an_exception_that_cannot_say_what_it_is_has_a_name(self, run, acechat_service):
+    def test_an_exception_whose_str_fails_is_reported_by_its_class(self, run, acechat_service):
         class SilentError(Exception):
             def __str__(self):
                 return self.args[0]
@@ -278,7 +278,7 @@ class TestFailures:
 
         assert results(run(tools=[broken])) == [("Error: SilentError", True)]
 
-    def test_the_token_and_long_pages_are_not_told(self, run, acechat_service):
+    def test_tool_errors_are_redacted_and_shortened(self, run, acechat_service):
         def broken() -> None:
             raise RuntimeError(f"401 for {acechat_service.token}: " + "x" * 10_000)
 
@@ -289,7 +289,7 @@ class TestFailures:
         assert acechat_service.token not in content
         assert len(content) < 1100
 
-    def test_results_that_cannot_be_sent_fail_or_are_mended(self, run, acechat_service):
+    def test_unsendable_results_fail_or_are_repaired(self, run, acechat_service):
         def half() -> str:
             return "\ud800!"
 
@@ -300,10 +300,10 @@ class TestFailures:
 
         assert results(run(tools=[half, odd])) == [
             ("?!", False),
-            ("Error: the tool returned what is no JSON", True),
+            ("Error: the return value of the tool cannot be encoded as JSON", True),
         ]
 
-    def test_a_tool_that_takes_too_long_is_left(self, run, acechat_service):
+    def test_a_tool_that_exceeds_its_timeout_is_abandoned(self, run, acechat_service):
         @tool(timeout=0.05)
         async def sleeper() -> None:
             await asyncio.sleep(60)
@@ -325,8 +325,8 @@ class TestFailures:
         released.set()
         assert time.monotonic() - began < 10
         assert [content for content, _ in results(result)] == [
-            "Error: the tool did not end within 0.05 s",
-            "Error: the tool did not end within 0.2 s",
+            "Error: the tool did not finish within 0.05 s",
+            "Error: the tool did not finish within 0.2 s",
             "Error: TimeoutError",
         ]
 
@@ -341,7 +341,7 @@ class TestFailures:
             ("3", False),
         ]
 
-    def test_a_call_that_the_token_limit_cut_is_not_made(self, run, acechat_service):
+    def test_a_truncated_tool_call_is_not_executed(self, run, acechat_service):
         def delete(path: str = "/") -> None:
             raise AssertionError("it looked whole")
 
@@ -352,22 +352,22 @@ class TestFailures:
 
         assert results(run(tools=[add, delete])) == [
             ("3", False),
-            ("Error: this call was cut at the limit of tokens, and not made", True),
+            ("Error: the call was truncated at the token limit and not executed", True),
         ]
 
-    def test_a_model_that_never_answers_reaches_the_limit_and_nothing_is_lost(
+    def test_a_model_that_never_stops_reaches_max_turns_with_all_turns_kept(
         self, run, acechat_service
     ):
         acechat_service.script(*[call("weather", city="Paris")] * 3, ok("At last."))
 
-        with pytest.raises(MaxTurnsError, match="not answered within 3 turns") as caught:
+        with pytest.raises(MaxTurnsError, match="no final response within 3 turns") as caught:
             run(tools=[weather], max_turns=3)
 
         assert len(caught.value.run.turns) == len(acechat_service.requests) == 3
         assert caught.value.run.usage.total_tokens > 0
         assert run(messages=caught.value.run.messages, tools=[weather]).text == "At last."
 
-    def test_a_request_that_fails_carries_what_had_happened(self, run, acechat_service):
+    def test_a_failed_request_carries_the_turns(self, run, acechat_service):
         acechat_service.script(call("weather", city="Paris"), fail(429))
 
         with pytest.raises(RateLimitError) as caught:
@@ -380,13 +380,13 @@ class TestFailures:
         ("options", "told"),
         [
             ({"tools": [weather, weather]}, "two tools"),
-            ({"tools": [{"type": "function"}]}, "JSON cannot be called"),
+            ({"tools": [{"type": "function"}]}, "not its JSON"),
             ({"max_turns": 0}, "max_turns"),
             ({"max_parallel": 0}, "max_parallel"),
             ({"extra_body": {"stream": True}}, "stream"),
         ],
     )
-    def test_what_cannot_be_used_is_refused_before_anything_is_sent(
+    def test_invalid_arguments_are_rejected_before_sending(
         self, run, acechat_service, options, told
     ):
         with pytest.raises(ConfigurationError, match=told):
@@ -397,8 +397,8 @@ class TestFailures:
         assert not acechat_service.requests
 
 
-class TestSideBySide:
-    def test_calls_of_one_turn_run_at_the_same_time_within_the_limit(self, run, acechat_service):
+class TestConcurrentCalls:
+    def test_calls_of_one_turn_run_concurrently_within_the_limit(self, run, acechat_service):
         now, most = 0, 0
         lock = threading.Lock()
 
@@ -425,7 +425,7 @@ class TestSideBySide:
                 run(tools=[naps], max_parallel=limit)
                 assert most == limit
 
-    def test_tools_see_the_context_of_the_caller_and_block_nobody(self, acechat_service):
+    def test_tools_see_the_context_of_the_caller_and_do_not_block_the_loop(self, acechat_service):
         who = contextvars.ContextVar("who", default="nobody")
 
         def sync() -> str:
@@ -460,7 +460,7 @@ class TestSideBySide:
 
 
 class TestTurns:
-    def test_they_come_as_they_end_and_stopping_asks_no_more(self, acechat_service):
+    def test_turns_are_yielded_as_they_end_and_a_break_sends_no_more(self, acechat_service):
         acechat_service.script(*[call("weather", city="Paris")] * 5)
 
         async def two():
@@ -475,7 +475,7 @@ class TestTurns:
         asyncio.run(two())
         assert len(acechat_service.requests) == 2
 
-    def test_a_run_that_failed_goes_on_where_it_was(self, acechat_service):
+    def test_a_failed_run_resumes(self, acechat_service):
         acechat_service.script(call("weather", city="Paris"), fail(429), ok("Yes."))
 
         async def again():
@@ -491,7 +491,9 @@ class TestTurns:
         assert len(acechat_service.requests) == 3
 
     @pytest.mark.parametrize("alone", [True, False])
-    def test_after_a_tool_failed_nothing_is_bought_or_called_twice(self, acechat_service, alone):
+    def test_a_run_resumed_after_a_tool_error_repeats_no_request_or_call(
+        self, acechat_service, alone
+    ):
         calls = []
 
         async def flaky() -> str:
@@ -521,7 +523,7 @@ class TestTurns:
         assert [content for content, _ in results(result)] == ["sunny", "3"][: len(wanted)]
         assert calls.count("flaky") == 2
 
-    def test_after_a_time_out_only_what_had_not_ended_is_called(self, acechat_service):
+    def test_a_run_resumed_after_a_timeout_repeats_only_unfinished_calls(self, acechat_service):
         calls = []
 
         async def slow() -> str:
@@ -548,11 +550,11 @@ class TestTurns:
         assert calls == ["slow", "quick", "slow"]
         assert len(acechat_service.requests) == 2
 
-    def test_a_run_that_nobody_awaits_is_reported(self, acechat_client):
+    def test_a_run_that_was_never_awaited_warns(self, acechat_client):
         with pytest.warns(RuntimeWarning, match="never awaited"):
             acechat_client.run("Hello")  # type: ignore[unused-awaitable]
 
-    def test_cancelling_cancels_the_tools_and_leaves_nothing(self, acechat_service):
+    def test_cancelling_a_run_cancels_its_tools(self, acechat_service):
         cancelled = []
 
         async def sleeper() -> None:
@@ -585,7 +587,7 @@ class TestTurns:
 
 
 class TestEvents:
-    def test_all_that_happens_is_told_in_order(self, acechat_service, acechat_blocking_client):
+    def test_events_come_in_order(self, acechat_service, acechat_blocking_client):
         acechat_service.script(ok("Hm.", tool_calls=[("add", {"a": 1, "b": 2})]), ok("Three."))
 
         with acechat_blocking_client.run_stream("1 + 2?", tools=[add]) as stream:
@@ -605,7 +607,7 @@ class TestEvents:
         pieces = [one for one in events if isinstance(one, ToolCallDelta)]
         assert "".join(one.function.arguments for one in pieces) == '{"a": 1, "b": 2}'
 
-    def test_text_and_turns_are_views_of_it(self, acechat_service, acechat_blocking_client):
+    def test_text_and_turns_are_views_of_the_events(self, acechat_service, acechat_blocking_client):
         script = [ok("Hm. ", tool_calls=[("add", {"a": 1, "b": 2})]), ok("It is three.")]
         acechat_service.script(*script, *script)
 
@@ -639,7 +641,7 @@ class TestEvents:
 
         assert asyncio.run(collect()) == ["3", "null"]
 
-    def test_a_cut_turn_carries_its_part_and_the_turns_before(self, acechat_service):
+    def test_a_truncated_turn_raises_with_its_partial_and_the_earlier_turns(self, acechat_service):
         acechat_service.script(call("weather", city="Paris"), cut(after=4, of=ok("So it is.")))
         with (
             Client(acechat_service.token, base_url=acechat_service.url, retries=1) as client,
@@ -650,7 +652,7 @@ class TestEvents:
         assert caught.value.partial.text.startswith("So")
         assert len(caught.value.run.turns) == 1
 
-    def test_leaving_stops_the_tools(self, acechat_service):
+    def test_leaving_the_block_cancels_the_tools(self, acechat_service):
         stopped = []
 
         async def sleeper() -> None:
@@ -683,7 +685,7 @@ class TestEvents:
                     break
         assert len(stopped) == 2
 
-    def test_a_dropped_run_warns_and_stops_its_tools(self, acechat_service):
+    def test_a_dropped_run_warns_and_cancels_its_tools(self, acechat_service):
         async def sleeper() -> None:
             await asyncio.sleep(60)
 
@@ -702,7 +704,7 @@ class TestEvents:
 
         asyncio.run(drop())
 
-    def test_the_result_is_there_at_the_end_and_not_before(self, acechat_blocking_client):
+    def test_the_result_is_available_at_the_end_only(self, acechat_blocking_client):
         stream = acechat_blocking_client.run_stream("Hello", tools=[weather])
 
         with pytest.raises(RuntimeError, match="not been read"):
@@ -712,7 +714,7 @@ class TestEvents:
 
 
 def streamed(*pieces, index_of=lambda number: 0):
-    """Make the stream of tool calls as other servers tell them: each piece is (id, name, text)."""
+    """Return a stream of tool calls as other servers send them: each chunk is (id, name, text)."""
     events = []
     for number, (call_id, name, text) in enumerate(pieces):
         function = {"arguments": text} | ({"name": name} if name else {})
@@ -748,7 +750,7 @@ ODD_STREAMS = {
 
 
 def whole(*calls, **more):
-    """Make an answer that calls tools as other servers tell them: each call is (id, arguments)."""
+    """Return a response with tool calls as other servers send them: (id, arguments) each."""
     told = [{**more, "id": one, "function": {"name": "add", "arguments": it}} for one, it in calls]
     message = {"role": "assistant", "content": None, "tool_calls": told}
     return {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
@@ -765,9 +767,9 @@ ODD_ANSWERS = {
 }
 
 
-class TestOddCalls:
+class TestMalformedCalls:
     @pytest.fixture(params=["async", "blocking"])
-    def colour(self, request):
+    def mode(self, request):
         return request.param
 
     @pytest.fixture
@@ -782,10 +784,10 @@ class TestOddCalls:
         return sent
 
     @pytest.mark.parametrize("body", ODD_STREAMS.values(), ids=ODD_STREAMS)
-    def test_in_a_stream_they_are_told_apart(self, server, wire, colour, body, sent):
+    def test_tool_calls_of_a_stream_are_separated(self, server, wire, mode, body, sent):
         server.reply(wire.sse(body), wire.stream("Done."))
 
-        result = runner(f"{colour} stream", server.url, "token")("Hello", tools=[add])
+        result = runner(f"{mode} stream", server.url, "token")("Hello", tools=[add])
 
         assert results(result) == [("2", False), ("4", False)]
         calls, answered = sent()
@@ -793,10 +795,12 @@ class TestOddCalls:
         assert calls == (["t1", "t2"] if b"t1" in body else ["call_1_0", "call_1_1"])
 
     @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-    def test_in_an_answer_they_are_told_apart(self, server, wire, colour, answer, sent):
+    def test_tool_calls_of_a_complete_response_are_separated(
+        self, server, wire, mode, answer, sent
+    ):
         server.reply(wire.http(wire.answer(**answer)), wire.ok("Done."))
 
-        result = runner(colour, server.url, "token")("Hello", tools=[add])
+        result = runner(mode, server.url, "token")("Hello", tools=[add])
 
         assert results(result) == [("2", False), ("4", False)]
         assert result.turns[0].completion.response.status == 200
@@ -804,15 +808,15 @@ class TestOddCalls:
         assert calls == answered == [one.id for one in result.turns[0].completion.tool_calls]
         assert len(set(calls) - {""}) == 2
 
-    def test_no_two_turns_give_a_call_the_same_id(self, server, wire, colour):
+    def test_generated_call_ids_are_unique_across_turns(self, server, wire, mode):
         server.reply(*[wire.http(wire.answer(**whole(("", ONE))))] * 2, wire.ok("Done."))
 
-        result = runner(colour, server.url, "token")("Hello", tools=[add])
+        result = runner(mode, server.url, "token")("Hello", tools=[add])
 
         assert len({turn.results[0].call.id for turn in result.turns[:2]}) == 2
 
     @pytest.mark.parametrize("way", ["", " stream"])
-    def test_a_call_without_arguments_is_one_with_none(self, server, wire, colour, way):
+    def test_a_call_without_arguments_has_an_empty_object(self, server, wire, mode, way):
         def add() -> str:
             return "12:00"
 
@@ -820,14 +824,14 @@ class TestOddCalls:
         first, last = (told, wire.stream("Noon.")) if way else (wire.http(told), wire.ok("Noon."))
         server.reply(first, last)
 
-        result = runner(colour + way, server.url, "token")("Hello", tools=[add])
+        result = runner(mode + way, server.url, "token")("Hello", tools=[add])
 
         assert results(result) == [("12:00", False)]
         (sent,) = server.requests[1].json["messages"][-2]["tool_calls"]
         assert sent["function"]["arguments"] == "{}"
 
 
-def test_chat_and_count_tokens_take_functions_too(acechat_service, acechat_blocking_client, asked):
+def test_chat_and_count_tokens_accept_functions(acechat_service, acechat_blocking_client, asked):
     raw = {"type": "function", "function": {"name": "raw"}}
     made = Tool(name="made", function=add)
 

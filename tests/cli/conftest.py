@@ -1,4 +1,4 @@
-"""The command as a process, and in a real terminal."""
+"""Fixtures that run the command as a process, and in a real terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMAND = [sys.executable, "-m", "acechat"]
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """No test reads or writes the settings and conversations of whoever runs it."""
+    """Keep the tests away from the settings and conversations of the user."""
     monkeypatch.setenv("ACECHAT_CONFIG", str(tmp_path / "home" / "config.toml"))
     monkeypatch.setenv("ACECHAT_STATE", str(tmp_path / "home" / "state"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
@@ -42,7 +42,7 @@ def run():
 
 
 class Terminal:
-    """A real terminal, 60 by 20 unless told otherwise, which shows one command."""
+    """A real terminal (tmux) that runs one command; 60 x 20 by default."""
 
     def __init__(self, tmux):
         self._program = tmux
@@ -59,8 +59,10 @@ class Terminal:
         return done.stdout
 
     def open(self, *arguments, width=60, height=20, env=None, command=None):
-        """Run acechat with *arguments*, or another command; tell its exit code at the end."""
-        self._socket = f"acechat-{uuid.uuid4().hex[:8]}"  # a server that ends would refuse
+        """Run acechat with *arguments*, or *command*; print its exit code at the end."""
+        self._socket = (
+            f"acechat-{uuid.uuid4().hex[:8]}"  # a server that is exiting refuses sessions
+        )
         names = [f"{key}={value}" for key, value in (env or {}).items()]
         words = command or " ".join([*COMMAND, *map(quoted, arguments)])
         self.tmux(
@@ -71,8 +73,8 @@ class Terminal:
         return self
 
     def close(self):
-        """End the command, if it runs, and the terminal."""
-        if "COVERAGE_PROCESS_CONFIG" in os.environ:  # only what ends politely can be measured
+        """Terminate the command and the terminal."""
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:  # coverage is written at a normal exit only
             shell = self.tmux("display-message", "-p", "#{pane_pid}").strip()
             if shell and "exitcode" not in joined(self.screen()):
                 subprocess.run(["pkill", "-TERM", "-P", shell], check=False)
@@ -80,23 +82,23 @@ class Terminal:
                     self.wait_for("exit code", seconds=5)
         self.tmux("kill-server")
 
-    def screen(self, *, colours=False, unwrapped=False):
-        """What is to be seen, scroll-back included."""
-        options = [*(["-e"] if colours else []), *(["-J"] if unwrapped else [])]
+    def screen(self, *, styled=False, unwrapped=False):
+        """Return the text of the terminal, scroll-back included."""
+        options = [*(["-e"] if styled else []), *(["-J"] if unwrapped else [])]
         return self.tmux("capture-pane", "-p", "-S", "-500", *options)
 
     def wait_for(self, text, seconds=30.0, count=1):
-        """Wait until *text* is to be seen, *count* times; return all that is."""
+        """Wait until *text* appears *count* times; return the screen."""
         end = time.monotonic() + seconds
-        wanted = joined(text)
-        while joined(screen := self.screen()).count(wanted) < count:
+        expected = joined(text)
+        while joined(screen := self.screen()).count(expected) < count:
             late = "exitcode" in joined(screen) or time.monotonic() > end
             assert not late, f"{text!r} did not appear on:\n{screen}"
             time.sleep(0.05)
         return screen
 
     def end(self):
-        """Wait until the command has ended; return all that is to be seen."""
+        """Wait for the end of the command; return the screen."""
         return self.wait_for("exit code")
 
     def type(self, text):
@@ -105,8 +107,8 @@ class Terminal:
     def press(self, *keys):
         self.tmux("send-keys", *keys)
 
-    def say(self, text):
-        """Type a line and send it."""
+    def enter(self, text):
+        """Type a line and press Enter."""
         self.type(text)
         self.press("Enter")
 
@@ -115,7 +117,7 @@ class Terminal:
 
 
 def joined(screen):
-    """Leave out what a narrow terminal puts between the letters of a word."""
+    """Remove white space, which a narrow terminal inserts into words."""
     return "".join(screen.split())
 
 

@@ -1,4 +1,4 @@
-"""Where the blocks of a Markdown text end; the options, typed."""
+"""Splitting of Markdown into blocks; types of the values of --option."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from acechat.cli.terminal.text import clean, one_line
         ("* a\n\n  ```\n  x\n\n  y\n  ```\n", ["* a\n\n  ```\n  x\n\n  y\n  ```\n"]),
     ],
 )
-def test_a_block_ends_at_an_empty_line_before_the_margin(text, blocks):
+def test_a_block_ends_at_an_empty_line_if_no_indented_line_follows(text, blocks):
     assert split_blocks(text) == blocks
 
 
 @given(st.text("a \n`~*"))
-def test_blocks_add_up_to_the_text(text):
+def test_the_blocks_joined_are_the_text(text):
     assert "".join(split_blocks(text)) == text
 
 
 @given(st.text(st.sampled_from("a1 *`\n")), st.integers(0))
-def test_a_block_that_has_ended_does_not_change_with_what_follows(text, cut):
-    cut %= len(text) + 1
-    *ended, _ = split_blocks(text[:cut])
+def test_a_complete_block_does_not_change_with_later_text(text, end):
+    end %= len(text) + 1
+    *complete, _ = split_blocks(text[:end])
 
-    assert split_blocks(text)[: len(ended)] == ended
+    assert split_blocks(text)[: len(complete)] == complete
 
 
 @given(st.text())
-def test_clean_text_commands_no_terminal(text):
+def test_clean_text_has_no_control_characters(text):
     controls = {chr(code) for code in [*range(32), *range(127, 160)]}
 
     assert not set(clean(text)) & (controls - {"\n", "\t"})
@@ -81,12 +81,12 @@ def test_an_option_has_the_type_of_its_field(pair, value):
 @pytest.mark.parametrize(
     "pair", ["max_tokens=1.5", "logprobs=maybe", "logit_bias=[1]", "tools=x", "seed=", "metadata={"]
 )
-def test_what_a_field_cannot_have_is_refused(pair):
+def test_a_value_of_a_wrong_type_is_rejected(pair):
     with pytest.raises(BadParameter, match="must be"):
         read_options([pair])
 
 
-def test_every_field_can_be_read():
+def test_every_request_field_is_accepted():
     for name in ChatOptions.__annotations__:
         assert read_options([f"{name}=null"]) == {name: None}
 

@@ -1,4 +1,4 @@
-"""`acechat chat PROMPT`, as a process: what it sends, prints, and returns."""
+"""`acechat chat PROMPT` as a process: request, output and exit code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from acechat.cli.app import cli
 from acechat.emulator import cut, fail, ok, pace, stall
 
 COMMAND = [sys.executable, "-m", "acechat"]
-THINKER = "claude-sonnet-4-20250514-thinking"
+REASONING_MODEL = "claude-sonnet-4-20250514-thinking"
 
 
-def test_an_answer_is_plain_text_when_piped(run, environment):
+def test_a_piped_response_is_plain_text(run, environment):
     environment.script(ok("# Title\n\n* one\n* two\n"))
 
     done = run("chat", "Hello")
@@ -39,14 +39,14 @@ def test_options_reach_the_service(run, environment, dot):
     assert [part["type"] for part in sent["messages"][1]["content"]] == ["text", "image_url"]
 
 
-def test_standard_input_is_a_prompt_too(run, environment):
+def test_standard_input_is_added_to_the_prompt(run, environment):
     run("chat", "Summarise", stdin="a long text\n")
 
     parts = environment.requests[0].json["messages"][0]["content"]
     assert [part["text"] for part in parts] == ["Summarise", "a long text"]
 
 
-def test_thoughts_go_to_stderr_when_piped(run, environment):
+def test_reasoning_goes_to_stderr_when_piped(run, environment):
     environment.script(ok("4", reasoning="2 and 2"))
 
     done = run("chat", "2 + 2?", "--reasoning")
@@ -54,7 +54,7 @@ def test_thoughts_go_to_stderr_when_piped(run, environment):
     assert (done.stdout, done.stderr) == ("4\n", "2 and 2\n")
 
 
-def test_thoughts_are_not_shown_unless_asked_for(run, environment):
+def test_reasoning_is_hidden_by_default(run, environment):
     environment.script(ok("4", reasoning="2 and 2"))
 
     done = run("chat", "2 + 2?")
@@ -69,7 +69,7 @@ def test_the_emulator_needs_no_token(run):
     assert done.returncode == 0
 
 
-def test_a_refusal_is_one_line_with_code_and_trace_id(run, environment):
+def test_an_error_response_is_one_line_with_code_and_trace_id(run, environment):
     done = run("chat", "Hello", env={"ACEDATACLOUD_API_TOKEN": "wrong"})
 
     trace_id = environment.requests[0].trace_id
@@ -82,7 +82,7 @@ def test_a_refusal_is_one_line_with_code_and_trace_id(run, environment):
     )
 
 
-def test_a_cut_answer_shows_what_came_and_fails(run, environment):
+def test_a_truncated_response_is_shown_and_fails(run, environment):
     environment.script(cut(after=4, of=ok(["one ", "two ", "three"])))
 
     done = run("chat", "Hello")
@@ -93,7 +93,7 @@ def test_a_cut_answer_shows_what_came_and_fails(run, environment):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_gateways_page_is_one_line_too(run, environment):
+def test_an_html_error_page_is_one_line(run, environment):
     page = "<html>\n<head><title>413\nToo Large</title></head></html>"
     environment.script(fail(413, body=page, headers={"Content-Type": "text/html"}))
 
@@ -102,44 +102,48 @@ def test_a_gateways_page_is_one_line_too(run, environment):
     assert done.returncode == 1
     assert (
         done.stderr
-        == "acechat: HTTP 413: 413 Too Large (a page of HTML from Python/"
+        == "acechat: HTTP 413: 413 Too Large (HTML page from Python/"
         + (done.stderr.partition("Python/")[2])
     )
     assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "env", "said"),
+    ("arguments", "env", "message"),
     [
         (["chat", "Hi"], {}, "no API token"),
         (["chat", "Hi"], {"ACEDATACLOUD_API_TOKEN": "platform-v1-x"}, "platform token"),
-        (["chat", "Hi"], {"ACEDATACLOUD_API_TOKEN": "a\r\nb"}, "characters that no token has"),
-        (["chat", "Hi"], {"ACEDATACLOUD_API_TOKEN": "tökén"}, "characters that no token has"),
+        (["chat", "Hi"], {"ACEDATACLOUD_API_TOKEN": "a\r\nb"}, "invalid characters"),
+        (["chat", "Hi"], {"ACEDATACLOUD_API_TOKEN": "tökén"}, "invalid characters"),
         (["chat", "Hi", "--emulator", "-i", "missing.png"], {}, "No such file"),
         (["chat", "Hi", "--emulator", "-i", "."], {}, "Is a directory"),
-        (["chat", "Hi", "--emulator", "-i", __file__], {}, "is no image of a known type"),
-        (["chat", "--emulator"], {}, "nothing to say"),
+        (["chat", "Hi", "--emulator", "-i", __file__], {}, "has no supported format"),
+        (["chat", "--emulator"], {}, "the prompt is empty"),
         (["chat", "Hi", "--emulater"], {}, "No such option"),
         (["chatt"], {}, "Did you mean 'chat'?"),
         (["chat", "Hi", "--emulator", "-o", "max_token=5"], {}, "did you mean 'max_tokens'?"),
-        (["chat", "Hi", "--emulator", "-o", "max_tokens=many"], {}, "must be a whole number"),
-        (["chat", "Hi", "--emulator", "-o", "max_tokens"], {}, "is no KEY=VALUE"),
-        (["chat", "Hi", "--emulator", "-o", "model=x"], {}, "an option of its own: --model"),
+        (["chat", "Hi", "--emulator", "-o", "max_tokens=many"], {}, "must be an integer"),
+        (["chat", "Hi", "--emulator", "-o", "max_tokens"], {}, "expected KEY=VALUE"),
+        (
+            ["chat", "Hi", "--emulator", "-o", "model=x"],
+            {},
+            "use --model instead of the field 'model'",
+        ),
         (["chat", "Hi", "--emulator", "--timeout", "-1"], {}, "must be a positive number"),
         (["chat", "Hi", "--emulator", "--load", "missing.json"], {}, "No such file"),
-        (["chat", "Hi", "--emulator", "--continue"], {}, "no conversation to continue"),
+        (["chat", "Hi", "--emulator", "--continue"], {}, "there is no conversation to continue"),
     ],
 )
-def test_wrong_usage_says_what_to_do_and_exits_with_2(run, arguments, env, said):
+def test_wrong_usage_shows_the_next_step_and_exits_with_2(run, arguments, env, message):
     done = run(*arguments, env=env)
 
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
 
 
-def test_no_network_is_one_line_and_exit_code_1(run):
+def test_a_connection_error_is_one_line_and_exit_code_1(run):
     env = {
         "ACEDATACLOUD_API_TOKEN": "token",
         "ACEDATACLOUD_API_BASE_URL": "http://127.0.0.1:9",
@@ -153,7 +157,7 @@ def test_no_network_is_one_line_and_exit_code_1(run):
     )
 
 
-def test_a_reader_that_leaves_is_no_accident(environment):
+def test_a_closed_pipe_is_no_error(environment):
     environment.script(pace(0.02, of=ok(["word "] * 100)))
 
     done = subprocess.run(
@@ -181,11 +185,11 @@ def test_ctrl_c_ends_a_stream_within_a_second(environment):
 
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=10)
 
     assert process.returncode == 130
     assert time.monotonic() - started < 1
-    assert "Traceback" not in complaints
+    assert "Traceback" not in stderr
 
 
 def test_emulate_serves_until_ctrl_c(run):
@@ -202,15 +206,15 @@ def test_emulate_serves_until_ctrl_c(run):
 
     done = run("chat", "Hello", env=settings)
     process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=10)
 
     assert done.stdout == 'You said: "Hello" (1 message)\n'
     assert process.returncode in {0, 130}
-    assert complaints == ""
+    assert stderr == ""
 
 
 @pytest.mark.parametrize("missing", ["click", "rich", "prompt_toolkit", "platformdirs"])
-def test_without_its_extra_it_says_what_to_install(missing, tmp_path):
+def test_a_missing_extra_names_the_package_to_install(missing, tmp_path):
     (tmp_path / f"{missing}.py").write_text(f"raise ModuleNotFoundError(name={missing!r})")
 
     done = subprocess.run(
@@ -231,7 +235,7 @@ def test_without_its_extra_it_says_what_to_install(missing, tmp_path):
         assert done.returncode == 0  # the others are imported where they are needed
 
 
-def test_what_is_needed_later_is_named_too(run, tmp_path, monkeypatch):
+def test_a_missing_package_that_is_imported_later_is_named(run, tmp_path, monkeypatch):
     (tmp_path / "platformdirs.py").write_text("raise ModuleNotFoundError(name='platformdirs')")
     monkeypatch.delenv("ACECHAT_CONFIG")
 
@@ -242,31 +246,31 @@ def test_what_is_needed_later_is_named_too(run, tmp_path, monkeypatch):
     assert done.stderr.startswith("acechat: the command line needs platformdirs: ")
 
 
-def test_json_is_every_field_that_the_service_sent(run, environment):
+def test_json_has_every_field_of_the_response(run, environment):
     done = run("chat", "Hello", "--json")
 
-    answer = json.loads(done.stdout)
-    assert answer["choices"][0]["message"]["content"] == 'You said: "Hello" (1 message)'
-    assert answer["usage"]["total_tokens"] == 6
+    completion = json.loads(done.stdout)
+    assert completion["choices"][0]["message"]["content"] == 'You said: "Hello" (1 message)'
+    assert completion["usage"]["total_tokens"] == 6
     assert done.stdout.count("\n") == 1
 
 
-def said(value):
-    """Leave out what is null: a stream cannot tell it from what is not there."""
+def without_nulls(value):
+    """Remove null fields: in a stream they cannot be distinguished from missing ones."""
     if isinstance(value, dict):
-        return {key: said(part) for key, part in value.items() if part is not None}
-    return [said(part) for part in value] if isinstance(value, list) else value
+        return {key: without_nulls(part) for key, part in value.items() if part is not None}
+    return [without_nulls(part) for part in value] if isinstance(value, list) else value
 
 
 def test_json_is_the_same_without_a_stream(run, environment):
     streamed = run("chat", "Hello", "--json")
-    whole = run("chat", "Hello", "--json", "--no-stream")
+    complete = run("chat", "Hello", "--json", "--no-stream")
 
-    assert said(json.loads(whole.stdout)) == said(json.loads(streamed.stdout))
+    assert without_nulls(json.loads(complete.stdout)) == without_nulls(json.loads(streamed.stdout))
     assert [request.json.get("stream") for request in environment.requests] == [True, None]
 
 
-def test_json_fits_into_any_encoding_and_obeys_no_control(run, environment):
+def test_json_is_escaped_for_any_encoding_and_control_character(run, environment):
     environment.script(ok("\u4f60\u597d \U0001f600 \x1b[31m \x9b31m"))
 
     done = run(
@@ -279,16 +283,16 @@ def test_json_fits_into_any_encoding_and_obeys_no_control(run, environment):
     assert content == "\u4f60\u597d \U0001f600 \x1b[31m \x9b31m"
 
 
-def test_an_answer_that_is_not_streamed_looks_the_same(run, environment):
-    thinking = ("chat", "2 + 2?", "--model", THINKER, "--reasoning")
+def test_a_response_without_a_stream_looks_the_same(run, environment):
+    arguments = ("chat", "2 + 2?", "--model", REASONING_MODEL, "--reasoning")
 
-    streamed, whole = run(*thinking), run(*thinking, "--no-stream")
+    streamed, complete = run(*arguments), run(*arguments, "--no-stream")
 
-    assert (whole.stdout, whole.stderr) == (streamed.stdout, streamed.stderr)
-    assert "I say it back" in whole.stderr
+    assert (complete.stdout, complete.stderr) == (streamed.stdout, streamed.stderr)
+    assert "I say it back" in complete.stderr
 
 
-def test_fields_of_the_request_are_typed_as_the_contract_types_them(run, environment):
+def test_request_fields_have_the_types_of_the_api(run, environment):
     options = ["max_tokens=9", "temperature=0.5", "user=123", 'stop=["a","b"]', "logprobs=true",
                'response_format={"type": "json_object"}', "reasoning-effort=high"]  # fmt: skip
 
@@ -301,14 +305,16 @@ def test_fields_of_the_request_are_typed_as_the_contract_types_them(run, environ
     }  # fmt: skip
 
 
-def test_an_answer_that_was_cut_at_its_limit_says_so(run, environment):
+def test_truncation_at_the_token_limit_is_reported(run, environment):
     done = run("chat", "Hello", "-o", "max_tokens=2")
 
     assert done.stdout == "You said:\n"
-    assert done.stderr == "the answer was cut at its limit of tokens: --option max_tokens=N\n"
+    assert done.stderr == (
+        "the response was truncated at its token limit. Next: --option max_tokens=N\n"
+    )
 
 
-def test_all_the_answers_that_were_asked_for_are_shown(run, environment):
+def test_all_choices_are_shown(run, environment):
     done = run("chat", "Hello", "-o", "n=2")
 
     first, second = done.stdout.split("\n\n---\n\n")
@@ -316,7 +322,7 @@ def test_all_the_answers_that_were_asked_for_are_shown(run, environment):
     assert second == 'You said: "Hello" (1 message, answer 2 of 2)\n'
 
 
-def test_usage_tells_tokens_money_and_time(run, environment):
+def test_usage_shows_tokens_cost_and_time(run, environment):
     usage = {"prompt_tokens": 1200, "completion_tokens": 40, "total_tokens": 1240,
              "cost": {"amount": 0.0125, "currency": "Credits"}}  # fmt: skip
     environment.script(pace(0.05, of=ok(["word "] * 10, usage=usage)))
@@ -325,65 +331,66 @@ def test_usage_tells_tokens_money_and_time(run, environment):
 
     assert re.fullmatch(
         r"1,200 tokens in, 40 out \| 0\.0125 Credits \| first token \d\.\d\d s \| "
-        r"\d\.\d\d s in all \| \d+ tokens/s\n",
+        r"\d\.\d\d s total \| \d+ tokens/s\n",
         done.stderr,
     )
 
 
-def test_what_the_service_does_not_tell_is_not_made_up(run, environment):
+def test_usage_omits_fields_that_are_not_reported(run, environment):
     environment.script(ok("Hi", usage={"total_tokens": 3}))
 
     done = run("chat", "Hello", "--usage")
 
-    assert re.fullmatch(r"first token \d\.\d\d s \| \d\.\d\d s in all\n", done.stderr)
+    assert re.fullmatch(r"first token \d\.\d\d s \| \d\.\d\d s total\n", done.stderr)
 
 
-def test_a_limit_of_time_holds(run, environment):
+def test_the_timeout_ends_the_call(run, environment):
     environment.script(stall(30, after=3))
 
     done = run("chat", "Hello", "--timeout", "1.5")
 
     assert done.returncode == 1
     assert done.stdout == "You\n"
-    assert done.stderr.endswith("Next: give it more time: --timeout SECONDS\n")
+    assert done.stderr.endswith("Next: set a longer limit: --timeout SECONDS\n")
 
 
-def test_an_answer_can_be_saved(run, environment, tmp_path):
+def test_a_response_can_be_saved(run, environment, tmp_path):
     environment.script(ok("# Hi\n"))
 
-    run("chat", "Hello", "--save", str(tmp_path / "answer.md"))
+    run("chat", "Hello", "--save", str(tmp_path / "response.md"))
 
-    assert (tmp_path / "answer.md").read_text() == "# Hi\n\n"
+    assert (tmp_path / "response.md").read_text() == "# Hi\n\n"
 
 
-def test_an_answer_that_cannot_be_saved_is_shown(run, environment):
+def test_a_response_that_cannot_be_saved_is_shown(run, environment):
     done = run("chat", "Hello", "--save", "/nonexistent/x.md")
 
     assert done.stdout == 'You said: "Hello" (1 message)\n'
     assert done.stderr == (
-        "acechat: cannot write '/nonexistent/x.md': No such file or directory. Next: name another\n"
+        "acechat: cannot write '/nonexistent/x.md': "
+        "No such file or directory. Next: choose another file\n"
     )
     assert done.returncode == 2
 
 
-def test_words_need_no_quotes(run, environment):
+def test_several_arguments_are_one_prompt(run, environment):
     run("chat", "hi", "there")
 
     assert environment.requests[0].json["messages"][0]["content"] == "hi there"
 
 
-def test_a_prompt_of_nothing_is_not_sent(run, environment):
+def test_an_empty_prompt_is_not_sent(run, environment):
     done = run("chat", "   ", stdin="\n")
 
     assert done.returncode == 2
-    assert "nothing to say" in done.stderr
+    assert "the prompt is empty" in done.stderr
     assert environment.requests == []
 
 
-@pytest.mark.parametrize(("words", "code"), [("", 2), ("Hello", 0)])
-def test_a_closed_input_is_an_empty_one(environment, words, code):
+@pytest.mark.parametrize(("prompt", "code"), [("", 2), ("Hello", 0)])
+def test_closed_standard_input_is_empty(environment, prompt, code):
     done = subprocess.run(
-        ["bash", "-c", f"{' '.join(COMMAND)} chat {words} <&-"],
+        ["bash", "-c", f"{' '.join(COMMAND)} chat {prompt} <&-"],
         capture_output=True,
         text=True,
         check=False,
@@ -394,7 +401,7 @@ def test_a_closed_input_is_an_empty_one(environment, words, code):
     assert "Traceback" not in done.stderr
 
 
-def test_json_of_a_cut_answer_is_what_arrived(run, environment):
+def test_json_of_a_truncated_response_is_partial(run, environment):
     environment.script(cut(after=4, of=ok(["one ", "two ", "three"])))
 
     done = run("chat", "Hello", "--json")
@@ -415,7 +422,7 @@ def test_the_shell_completes_files(option):
     assert found.type == "file"
 
 
-def test_several_images_and_addresses_of_them_are_sent(run, environment, dot):
+def test_several_images_and_image_urls_are_sent(run, environment, dot):
     run("chat", "Compare", "-i", dot, "-i", "https://img.example/x.png")
 
     text, first, second = environment.requests[0].json["messages"][0]["content"]
@@ -438,20 +445,20 @@ def test_a_conversation_can_be_saved_and_loaded(run, environment, tmp_path):
 
 
 def test_an_image_may_come_from_standard_input(run, environment, dot):
-    picture = Path(dot).read_bytes()
+    data = Path(dot).read_bytes()
 
-    run("chat", "What is this?", "--image", "-", stdin=picture, text=False)
+    run("chat", "What is this?", "--image", "-", stdin=data, text=False)
 
-    text, picture = environment.requests[0].json["messages"][0]["content"]
+    text, image = environment.requests[0].json["messages"][0]["content"]
     assert text["text"] == "What is this?"
-    assert picture["image_url"]["url"].startswith("data:image/png;base64,")
+    assert image["image_url"]["url"].startswith("data:image/png;base64,")
 
 
-def test_bytes_that_are_no_text_are_refused(run, environment, dot):
+def test_binary_standard_input_is_rejected(run, environment, dot):
     done = run("chat", "What is this?", stdin=Path(dot).read_bytes(), text=False)
 
     assert done.returncode == 2
-    assert b"for an image: --image -" in done.stderr
+    assert b"send an image with --image -" in done.stderr
     assert environment.requests == []
 
 
@@ -465,11 +472,11 @@ def test_an_image_may_have_a_windows_path(run, environment, dot, tmp_path, monke
     assert "image_url" in environment.requests[0].json["messages"][0]["content"][1]
 
 
-NASTY = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\rred\x7f \x1b[31mtext\x1b[0m"
+CONTROLS = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\rred\x7f \x1b[31mtext\x1b[0m"
 
 
-def test_a_models_text_cannot_command_a_terminal(run, environment):
-    environment.script(ok([NASTY[:3], NASTY[3:]], reasoning=NASTY))
+def test_control_characters_of_a_response_are_removed(run, environment):
+    environment.script(ok([CONTROLS[:3], CONTROLS[3:]], reasoning=CONTROLS))
 
     done = run("chat", "Hello", "--reasoning")
 
@@ -477,8 +484,8 @@ def test_a_models_text_cannot_command_a_terminal(run, environment):
     assert done.stderr == done.stdout
 
 
-def test_a_services_error_cannot_command_a_terminal(run, environment):
-    environment.script(fail(400, code="bad\x1b[5m", message=NASTY))
+def test_control_characters_of_an_error_are_removed(run, environment):
+    environment.script(fail(400, code="bad\x1b[5m", message=CONTROLS))
 
     done = run("chat", "Hello")
 
@@ -487,7 +494,7 @@ def test_a_services_error_cannot_command_a_terminal(run, environment):
 
 
 @pytest.mark.parametrize("locale", ["latin-1", "ascii", "cp1252"])
-def test_letters_that_an_encoding_lacks_become_question_marks(run, environment, locale):
+def test_characters_that_the_encoding_lacks_become_question_marks(run, environment, locale):
     environment.script(ok("\u4f60\u597d, Ren\u00e9e"))
 
     done = run("chat", "Hello", env={"PYTHONIOENCODING": locale}, stdin=b"", text=False)
@@ -496,7 +503,7 @@ def test_letters_that_an_encoding_lacks_become_question_marks(run, environment, 
     assert done.returncode == 0
 
 
-def test_a_disk_that_is_full_is_one_line(environment):
+def test_a_full_disk_is_one_line(environment):
     done = subprocess.run(
         ["bash", "-c", f"{' '.join(COMMAND)} chat Hello </dev/null >/dev/full"],
         capture_output=True,
@@ -509,7 +516,7 @@ def test_a_disk_that_is_full_is_one_line(environment):
     assert done.returncode == 1
 
 
-def test_a_closed_output_is_no_accident(environment):
+def test_closed_standard_output_is_no_error(environment):
     done = subprocess.run(
         ["bash", "-c", f"{' '.join(COMMAND)} chat Hello </dev/null >&- 2>&-"],
         capture_output=True,
@@ -528,14 +535,14 @@ def test_a_closed_output_is_no_accident(environment):
         (fail(403, code="used_up", message="No balance."), "top up at"),
         (fail(401, code="token_expired", message="Old."), "acechat config set token"),
         (fail(400, code="token_mismatched", message="Other."), "copy the token of"),
-        (fail(403, code="disabled", message="Off."), "write to the support"),
-        (fail(403, code="forbidden", message="No."), "in other words"),
+        (fail(403, code="disabled", message="Off."), "contact support"),
+        (fail(403, code="forbidden", message="No."), "rephrase the prompt"),
         (fail(404, code="no_api", message="Where?"), "acechat models"),
         (fail(413, code="request_too_large", message="Big."), "send less"),
         (fail(429, code="too_many_requests", message="Slow.", retry_after=900), "wait 900 s"),
     ],
 )
-def test_a_refusal_says_what_to_do_next(run, environment, step, todo):
+def test_an_error_response_shows_the_next_step(run, environment, step, todo):
     environment.script(step)
 
     done = run("chat", "Hello")

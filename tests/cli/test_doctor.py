@@ -23,14 +23,14 @@ COMMAND = f"{sys.executable} -m acechat"
 
 
 def findings(done):
-    """Return what each step found: (good, said)."""
+    """Return the result of each step: (good, message)."""
     lines = done.stdout.split("\n\n")[0].splitlines()
     found = [re.fullmatch(r"(ok|WRONG) +(.{12}) ([\d ]+ ms| +)  (.*)", line) for line in lines]
     assert all(found), done.stdout + done.stderr
     return {line[2].strip(): (line[1] == "ok", line[4]) for line in found}
 
 
-def test_all_is_well_with_the_emulator(run):
+def test_all_checks_pass_with_the_emulator(run):
     done = run("doctor", "--emulator", "--live")
 
     found = findings(done)
@@ -39,52 +39,52 @@ def test_all_is_well_with_the_emulator(run):
             "live call"} <= set(found)  # fmt: skip
     assert found["token"][1].endswith(" (the emulator)")
     assert found["base URL"][1].endswith(" (the emulator)")
-    assert done.stdout.endswith("\nAll is well.\n")
+    assert done.stdout.endswith("\nAll checks passed.\n")
     assert done.returncode == 0
 
 
-def test_without_live_nothing_is_asked(run, environment):
+def test_without_live_no_completion_is_requested(run, environment):
     run("doctor")
 
     assert [request.path for request in environment.requests if "chat" in request.path] == []
 
 
-def test_live_is_one_call_of_one_token(run, environment):
+def test_live_is_one_call_with_one_output_token(run, environment):
     done = run("doctor", "--live")
 
-    (asked,) = [request for request in environment.requests if "chat" in request.path]
-    assert asked.json["max_tokens"] == 1
-    assert "answered; " in findings(done)["live call"][1]
+    (sent,) = [request for request in environment.requests if "chat" in request.path]
+    assert sent.json["max_tokens"] == 1
+    assert "response from " in findings(done)["live call"][1]
 
 
-def test_what_takes_time_says_how_long_and_nothing_else_does(run, environment):
+def test_the_network_steps_have_a_duration(run, environment):
     lines = run("doctor", "--live").stdout.split("\n\n")[0].splitlines()
 
     timed = [line[7:19].strip() for line in lines if re.match(r"ok {5}.{12} [\d ]{5} ms  ", line)]
     assert timed == ["DNS", "TCP", "first byte", "models", "live call"]
 
 
-def test_the_time_is_that_of_the_step(run, listener):
+def test_the_duration_is_that_of_the_step(run, listener):
     port = listener("HTTP/1.1 200 OK\r\n\r\n", pause=0.5)
 
     done = run("doctor", "--base-url", f"http://127.0.0.1:{port}")
 
-    (took,) = re.findall(r"first byte +(\d+) ms", done.stdout)
-    assert 500 <= int(took) < 5000
+    (duration,) = re.findall(r"first byte +(\d+) ms", done.stdout)
+    assert 500 <= int(duration) < 5000
 
 
-def test_a_wrong_token_is_found(run, environment):
+def test_a_wrong_token_is_reported(run, environment):
     done = run("doctor", env={"ACEDATACLOUD_API_TOKEN": "a-wrong-token-of-some-length"})
 
-    good, said = findings(done)["models"]
+    good, message = findings(done)["models"]
     assert not good
-    assert "invalid_token" in said
+    assert "invalid_token" in message
     assert "Wrong: models. Next: copy a token from" in done.stdout
     assert done.returncode == 1
     assert "a-wrong-token" not in done.stdout
 
 
-def test_no_token_does_not_keep_it_from_looking_at_the_network(run, environment, monkeypatch):
+def test_without_a_token_the_network_is_checked(run, environment, monkeypatch):
     monkeypatch.delenv("ACEDATACLOUD_API_TOKEN")
 
     found = findings(run("doctor"))
@@ -100,7 +100,7 @@ def test_no_token_does_not_keep_it_from_looking_at_the_network(run, environment,
         ("http://no-such-host.invalid", "DNS"),
     ],
 )
-def test_the_first_step_that_fails_is_named(run, url, step):
+def test_the_first_failed_step_is_the_last(run, url, step):
     env = {"ACEDATACLOUD_API_BASE_URL": url, "ACEDATACLOUD_API_TOKEN": "token", "NO_PROXY": "*"}
 
     done = run("doctor", env=env)
@@ -112,21 +112,26 @@ def test_the_first_step_that_fails_is_named(run, url, step):
 
 
 HERE = "http://127.0.0.1:9"
-CULPRITS = {
-    "a port that is none": ("http://127.0.0.1:99999", {}, "base URL", r"correct it \(command line"),
-    "no URL": ("nonsense", {}, "base URL", r"correct it \(command line"),
+FAULTS = {
+    "an invalid port": ("http://127.0.0.1:99999", {}, "base URL", r"correct it \(command line"),
+    "an invalid URL": ("nonsense", {}, "base URL", r"correct it \(command line"),
     "a proxy's port": (HERE, {"HTTP_PROXY": "127.0.0.1:abc"}, "proxy", "HTTP_PROXY"),
-    "a kind of proxy": (HERE, {"ALL_PROXY": "socks5://x"}, "proxy", "begins with http://"),
+    "a SOCKS proxy": (HERE, {"ALL_PROXY": "socks5://x"}, "proxy", "begins with http://"),
     "no proxy there": (HERE, {"HTTP_PROXY": HERE}, "TCP", "correct the proxy's address"),
     "no such proxy": (HERE, {"HTTP_PROXY": "no.invalid"}, "DNS", "correct the proxy's address"),
     "no certificates": (HERE, {"SSL_CERT_FILE": "/none"}, "CA", "correct or unset SSL_CERT_FILE"),
     "no folder": (HERE, {"SSL_CERT_DIR": "/none"}, "CA", "correct or unset SSL_CERT_DIR"),
-    "others' file": (HERE, {"SSL_CERT_FILE": __file__}, "CA", "correct or unset SSL_CERT_FILE"),
+    "not a certificate": (
+        HERE,
+        {"SSL_CERT_FILE": __file__},
+        "CA",
+        "correct or unset SSL_CERT_FILE",
+    ),
 }
 
 
-@pytest.mark.parametrize(("url", "env", "step", "todo"), CULPRITS.values(), ids=CULPRITS)
-def test_the_culprit_is_called_by_its_name(run, url, env, step, todo):
+@pytest.mark.parametrize(("url", "env", "step", "todo"), FAULTS.values(), ids=FAULTS)
+def test_the_faulty_setting_is_named(run, url, env, step, todo):
     done = run("doctor", "--base-url", url, env={"ACEDATACLOUD_API_TOKEN": "token", **env})
 
     found = findings(done)
@@ -137,16 +142,16 @@ def test_the_culprit_is_called_by_its_name(run, url, env, step, todo):
     assert done.stderr == ""
 
 
-def test_a_base_url_that_leads_past_the_api_is_to_be_corrected(run, environment):
+def test_a_wrong_path_of_the_base_url_is_reported(run, environment):
     done = run("doctor", "--base-url", f"{environment.url}/v2")
 
-    assert "Wrong: models. Next: the API is not at that base URL" in done.stdout
+    assert "Wrong: models. Next: there is no API at this base URL" in done.stdout
 
 
-def test_a_port_without_tls_is_no_matter_of_certificates(run, environment):
+def test_a_port_without_tls_is_no_certificate_error(run, environment):
     done = run("doctor", "--base-url", environment.url.replace("http:", "https:"))
 
-    assert "Wrong: TLS. Next: there seems to be no TLS at that port" in done.stdout
+    assert "Wrong: TLS. Next: the port does not seem to use TLS" in done.stdout
     assert "certificates" not in done.stdout.split("Wrong:")[1]
 
 
@@ -157,62 +162,62 @@ def test_ctrl_c_ends_it_at_once(environment):
         command = [*COMMAND.split(), "doctor", "--base-url", url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             silent.settimeout(30)
-            line, _ = silent.accept()
-            with line:
-                line.recv(4096)  # it waits for an answer now
-                began = time.monotonic()
+            connection, _ = silent.accept()
+            with connection:
+                connection.recv(4096)  # the process waits for a response now
+                started = time.monotonic()
                 process.send_signal(signal.SIGINT)
                 process.communicate(timeout=20)
 
     assert process.returncode == 130
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started < 5
 
 
-def test_a_look_up_that_hangs_has_a_limit(monkeypatch):
-    release, told = threading.Event(), []
-    monkeypatch.setattr(_probe, "_LIMIT", 0.2)
+def test_a_hanging_dns_lookup_times_out(monkeypatch):
+    release, found = threading.Event(), []
+    monkeypatch.setattr(_probe, "_STEP_TIMEOUT", 0.2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(20) and [])
 
-    began = time.monotonic()
-    reached = _probe.probe("http://localhost", told.append, proxy=None)
-    took = time.monotonic() - began
+    started = time.monotonic()
+    reached = _probe.probe("http://localhost", found.append, proxy=None)
+    seconds = time.monotonic() - started
     release.set()
 
     assert not reached
-    assert [(finding.step, finding.good, finding.said) for finding in told] == [
-        ("DNS", False, "no answer in 0.2 s")
+    assert [(finding.step, finding.good, finding.message) for finding in found] == [
+        ("DNS", False, "no DNS response within 0.2 s")
     ]
-    assert took < 5
+    assert seconds < 5
 
 
-def test_a_service_that_drips_has_a_limit(monkeypatch, listener):
-    told = []
-    monkeypatch.setattr(_probe, "_LIMIT", 0.5)
-    port = listener("HTTP/1.1 200 OK\r\n", *["x"] * 40, pause=0.1, asks=1)
+def test_a_slow_response_head_times_out(monkeypatch, listener):
+    found = []
+    monkeypatch.setattr(_probe, "_STEP_TIMEOUT", 0.5)
+    port = listener("HTTP/1.1 200 OK\r\n", *["x"] * 40, pause=0.1, reads=1)
 
-    assert not _probe.probe(f"http://127.0.0.1:{port}", told.append, proxy=None)
-    assert told[-1].said == "no whole answer in 0.5 s"
+    assert not _probe.probe(f"http://127.0.0.1:{port}", found.append, proxy=None)
+    assert found[-1].message == "no complete response head within 0.5 s"
 
 
 @pytest.fixture
 def listener():
-    """Answer one connection with *heads*, behind TLS if there is a context; note what was asked."""
-    asked = []
+    """Send *heads* to one connection, with TLS if there is a context; record the requests."""
+    requests = []
 
-    def listen(*heads, context=None, pause=0, asks=None):
+    def listen(*heads, context=None, pause=0, reads=None):
         server = socket.create_server(("127.0.0.1", 0))
         server.settimeout(20)
 
         def serve():
-            line, _ = server.accept()
+            sock, _ = server.accept()
             if context:
-                line = context.wrap_socket(line, server_side=True, do_handshake_on_connect=False)
-            with server, line:
+                sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            with server, sock:
                 for number, head in enumerate(heads):
-                    if asks is None or number < asks:
-                        asked.append(line.recv(4096).decode())
+                    if reads is None or number < reads:
+                        requests.append(sock.recv(4096).decode())
                     time.sleep(pause)
-                    line.sendall(head.encode())
+                    sock.sendall(head.encode())
 
         thread = threading.Thread(target=lambda: suppress_os(serve), daemon=True)
         thread.start()
@@ -222,21 +227,21 @@ def listener():
         with contextlib.suppress(OSError):
             serve()
 
-    listen.asked = asked
+    listen.requests = requests
     return listen
 
 
-def test_a_clock_that_is_wrong_is_found(run, listener):
+def test_a_wrong_clock_is_reported(run, listener):
     port = listener("HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2001 00:00:00 GMT\r\n\r\n")
     env = {"ACEDATACLOUD_API_BASE_URL": f"http://127.0.0.1:{port}"}
 
-    good, said = findings(run("doctor", env=env))["clock"]
+    good, message = findings(run("doctor", env=env))["clock"]
 
     assert not good
-    assert "ahead of the service's" in said
+    assert "ahead of the service's clock" in message
 
 
-def test_no_token_is_shown_to_what_is_probed(run, listener):
+def test_the_probe_sends_no_token(run, listener):
     port = listener("SSH-2.0-OpenSSH\x1b[5m\r\n\r\n")
     env = {
         "ACEDATACLOUD_API_BASE_URL": f"http://127.0.0.1:{port}",
@@ -245,12 +250,12 @@ def test_no_token_is_shown_to_what_is_probed(run, listener):
 
     done = run("doctor", env=env)
 
-    assert "no HTTP came back, but" in findings(done)["first byte"][1]
+    assert "expected an HTTP response, got" in findings(done)["first byte"][1]
     assert "\x1b" not in done.stdout
-    assert "a-secret-of-mine" not in listener.asked[0] + done.stdout
+    assert "a-secret-of-mine" not in listener.requests[0] + done.stdout
 
 
-def test_a_certificate_that_nobody_trusts_is_found_and_one_of_ours_is_told(run, listener, tmp_path):
+def test_an_untrusted_certificate_is_reported_and_a_trusted_one_is_shown(run, listener, tmp_path):
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
@@ -261,14 +266,14 @@ def test_a_certificate_that_nobody_trusts_is_found_and_one_of_ours_is_told(run, 
         port = listener(head, context=context)
         return findings(run("doctor", "--base-url", f"https://localhost:{port}", env=env))
 
-    strange, known = examine(), examine(SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+    untrusted, trusted = examine(), examine(SSL_CERT_FILE=str(tmp_path / "ca.pem"))
 
-    assert not strange["TLS"][0]
-    assert known["TLS"] == (True, known["TLS"][1])
-    assert "TLSv1.3, certificate of trustme" in known["TLS"][1]
+    assert not untrusted["TLS"][0]
+    assert trusted["TLS"] == (True, trusted["TLS"][1])
+    assert "TLSv1.3, certificate of trustme" in trusted["TLS"][1]
 
 
-def test_a_proxy_is_gone_through_and_its_password_is_not_shown(run, listener):
+def test_a_proxy_is_used_and_its_password_is_not_shown(run, listener):
     port = listener("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
     env = {"HTTPS_PROXY": f"http://ada:secret@127.0.0.1:{port}", "ACEDATACLOUD_API_TOKEN": "token"}
 
@@ -277,12 +282,12 @@ def test_a_proxy_is_gone_through_and_its_password_is_not_shown(run, listener):
     found = findings(done)
     assert found["proxy"][1] == f"http://127.0.0.1:{port}"
     assert found["tunnel"] == (False, "HTTP/1.1 407 Proxy Authentication Required")
-    assert listener.asked[0].startswith("CONNECT api.acedata.cloud:443 HTTP/1.1\r\n")
-    assert "Proxy-Authorization: Basic YWRhOnNlY3JldA==\r\n" in listener.asked[0]
+    assert listener.requests[0].startswith("CONNECT api.acedata.cloud:443 HTTP/1.1\r\n")
+    assert "Proxy-Authorization: Basic YWRhOnNlY3JldA==\r\n" in listener.requests[0]
     assert "secret" not in done.stdout
 
 
-def test_a_proxy_gets_its_password_for_a_url_without_tls_too(run, listener):
+def test_a_proxy_gets_its_password_for_a_plain_http_url(run, listener):
     port = listener("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
     env = {"HTTP_PROXY": f"http://ada:secret@127.0.0.1:{port}", "ACEDATACLOUD_API_TOKEN": "token"}
 
@@ -290,13 +295,13 @@ def test_a_proxy_gets_its_password_for_a_url_without_tls_too(run, listener):
 
     found = findings(done)
     assert found["first byte"] == (False, "HTTP/1.1 407 Proxy Authentication Required")
-    assert "Wrong: first byte. Next: ask who runs the proxy" in done.stdout
-    assert listener.asked[0].startswith("HEAD http://a.example HTTP/1.1\r\nHost: a.example\r\n")
-    assert "Proxy-Authorization: Basic YWRhOnNlY3JldA==\r\n" in listener.asked[0]
+    assert "Wrong: first byte. Next: ask the proxy's administrator" in done.stdout
+    assert listener.requests[0].startswith("HEAD http://a.example HTTP/1.1\r\nHost: a.example\r\n")
+    assert "Proxy-Authorization: Basic YWRhOnNlY3JldA==\r\n" in listener.requests[0]
     assert "secret" not in done.stdout
 
 
-def test_a_proxy_with_tls_is_spoken_to_with_tls(run, listener, tmp_path):
+def test_a_proxy_with_tls_is_checked_with_tls(run, listener, tmp_path):
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
@@ -312,7 +317,7 @@ def test_a_proxy_with_tls_is_spoken_to_with_tls(run, listener, tmp_path):
 
     assert found["proxy's TLS"][0]
     assert found["tunnel"] == (False, "HTTP/1.1 403 Forbidden")
-    assert listener.asked[0].startswith("CONNECT api.acedata.cloud:443 HTTP/1.1\r\n")
+    assert listener.requests[0].startswith("CONNECT api.acedata.cloud:443 HTTP/1.1\r\n")
 
 
 def test_models_are_listed_one_per_line(run, environment):
@@ -321,7 +326,7 @@ def test_models_are_listed_one_per_line(run, environment):
     assert done.stdout.splitlines() == sorted(MODELS)
 
 
-def test_models_are_json_too(run, environment):
+def test_models_can_be_json(run, environment):
     done = run("models", "--json")
 
     assert '"id":"claude-opus-4-20250514"' in done.stdout
@@ -330,11 +335,11 @@ def test_models_are_json_too(run, environment):
 @pytest.mark.parametrize(
     "command", ["", "chat", "models", "doctor", "config", "completion", "emulate"]
 )
-def test_help_teaches(run, command):
+def test_help_has_examples(run, command):
     done = run(*command.split(), "--help")
 
     assert done.returncode == 0
-    assert command == "emulate" or re.search("Examples:|Put one of", done.stdout)
+    assert command == "emulate" or re.search("Examples:|Add one of", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -370,5 +375,5 @@ def test_bash_completes(run, typed, completed, tmp_path):
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_have_a_script_too(run, shell):
+def test_zsh_and_fish_have_a_script(run, shell):
     assert "_ACECHAT_COMPLETE" in run("completion", shell).stdout

@@ -1,4 +1,4 @@
-"""``acechat models``: for people a table, for programs names or JSON."""
+"""``acechat models``: a table on a terminal, names in a pipe, or JSON."""
 
 import json
 import re
@@ -13,15 +13,15 @@ from acechat.emulator import MODELS
 CATALOG = "/api/v1/models/catalog/?modality=chat"
 
 
-def asked(service):
+def paths(service):
     return [request.path for request in service.requests]
 
 
 @pytest.fixture
 def without_catalog():
-    """A service that lists a model with an odd name, and has no catalogue."""
+    """Run a service that lists a model with control characters and has no catalog."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             listed = self.path == "/v1/models"
             name = "claude-sonnet-4-20250514" if listed else "no_such_page"
@@ -34,7 +34,7 @@ def without_catalog():
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -42,42 +42,40 @@ def without_catalog():
         thread.join()
 
 
-def test_a_pipe_gets_the_names_alone_and_waits_for_no_prices(run, environment):
+def test_a_pipe_gets_names_only_and_no_prices_are_requested(run, environment):
     done = run("models")
 
     names = done.stdout.splitlines()
     assert "claude-opus-4-20250514" in names
     assert names == sorted(name.split()[0] for name in names)
-    assert asked(environment) == ["/v1/models"]
+    assert paths(environment) == ["/v1/models"]
 
 
-def test_a_terminal_gets_limits_and_prices(terminal, environment):
+def test_a_terminal_shows_limits_and_prices(terminal, environment):
     terminal.open("models", width=80, height=40)
     screen = terminal.end()
 
     head, *rows = screen.splitlines()
-    assert head.split() == ["model", "context", "answer", "in", "out", "per"]
+    assert head.split() == ["model", "context", "output", "in", "out", "per"]
     row = next(row for row in rows if row.startswith("claude-opus-4-20250514 "))
     assert row.split() == [
         "claude-opus-4-20250514", "200,000", "32,000", "31.54", "157.69", "1M", "tokens",
     ]  # fmt: skip
-    assert "context and answer: tokens at most; in and out: credits" in screen
+    assert "context and output: maximum tokens; in and out: credits" in screen
 
 
 @pytest.mark.parametrize(("width", "columns"), [(60, 3), (46, 3), (45, 1), (20, 1)])
-def test_a_narrow_terminal_gets_what_fits_and_no_price_without_its_unit(
-    terminal, environment, width, columns
-):
+def test_a_narrow_terminal_shows_the_columns_that_fit(terminal, environment, width, columns):
     terminal.open("models", width=width, height=40)
     head, *rows, _ = terminal.end().split("exit code")[0].splitlines()
 
-    assert head.split() == ["model", "context", "answer"][:columns]
+    assert head.split() == ["model", "context", "output"][:columns]
     names = [row for row in rows if row.startswith("claude-sonnet-4-2")]
     assert [len(row.split()) for row in names][:1] == [columns]
     assert "credits" not in " ".join(rows)
 
 
-def test_json_is_all_that_is_known(run, environment):
+def test_json_has_all_known_fields(run, environment):
     done = run("models", "--json")
 
     (found,) = [
@@ -88,7 +86,7 @@ def test_json_is_all_that_is_known(run, environment):
     assert found["pricing"] == {"input_credits": "6.308571", "output_credits": "31.537143"}
     assert found["unit"] == "1M tokens"
     assert found["owned_by"]
-    assert sorted(asked(environment)) == sorted(["/v1/models", CATALOG])
+    assert sorted(paths(environment)) == sorted(["/v1/models", CATALOG])
 
 
 def test_the_emulator_has_models_and_prices_without_a_token(run):
@@ -100,26 +98,26 @@ def test_the_emulator_has_models_and_prices_without_a_token(run):
     assert (names.stderr, priced.stderr) == ("", "")
 
 
-def test_every_model_of_the_contract_has_its_limits(run, environment):
+def test_every_model_of_the_service_has_limits(run, environment):
     found = json.loads(run("models", "--json").stdout)
 
     assert len(found) == 20
     assert all(model["context_tokens"] > model["max_output_tokens"] > 0 for model in found)
 
 
-def test_without_the_catalogue_the_list_has_no_prices_and_says_so_in_one_line(run, without_catalog):
+def test_without_the_catalog_one_line_reports_the_missing_prices(run, without_catalog):
     done = run(
         "models", "--json", "--base-url", without_catalog, env={"ACEDATACLOUD_API_TOKEN": "t"}
     )
 
     assert done.returncode == 0
-    assert re.fullmatch(r"acechat: there are no prices: .*404.*\n", done.stderr)
+    assert re.fullmatch(r"acechat: cannot get the prices: .*404.*\n", done.stderr)
     known, odd = sorted(json.loads(done.stdout), key=lambda model: model["id"])
     assert (known["context_tokens"], known["pricing"]) == (200_000, None)
     assert (odd["context_tokens"], odd["pricing"], odd["unit"]) == (None, None, None)
 
 
-def test_a_table_without_prices_shows_what_is_not_known_and_no_control_characters(
+def test_a_table_without_prices_marks_unknown_values_and_has_no_control_characters(
     terminal, without_catalog
 ):
     terminal.open(
@@ -129,8 +127,8 @@ def test_a_table_without_prices_shows_what_is_not_known_and_no_control_character
 
     assert re.search(r"^claude-sonnet-4-20250514 +200,000 +64,000 +\? +\?$", screen, re.MULTILINE)
     assert re.search(r"^odd\]0;pwned +\? +\? +\? +\?$", screen, re.MULTILINE)
-    assert "acechat: there are no prices: " in screen
+    assert "acechat: cannot get the prices: " in screen
 
 
-def test_every_model_that_the_contract_lists_has_its_limits():
+def test_every_known_model_has_limits():
     assert [model for model in MODELS if limits_of(model) == Limits()] == []

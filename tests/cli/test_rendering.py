@@ -1,4 +1,4 @@
-"""What a terminal shows of Markdown: all of its words."""
+"""Rendering of Markdown on a terminal: no word is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shown(text, width=80):
         ("[](https://a.example)", [" (https://a.example)"]),
     ],
 )  # fmt: skip
-def test_tags_and_addresses_are_to_be_seen(text, lines):
+def test_tags_and_urls_are_visible(text, lines):
     assert shown(text) == lines
 
 
@@ -46,7 +46,7 @@ WORDS = ["word", "div", "42", "https", "name", "List"]
 
 
 @given(st.lists(st.sampled_from(MARKS + WORDS), max_size=40))
-def test_every_word_is_to_be_seen(parts):
+def test_every_word_is_visible(parts):
     text = "".join(parts)
     screen = "".join("".join(shown(text, width=500)).split())
 
@@ -54,16 +54,16 @@ def test_every_word_is_to_be_seen(parts):
         assert screen.count(word) >= text.count(word)
 
 
-def test_a_word_longer_than_its_column_is_whole():
+def test_a_word_longer_than_its_column_is_complete():
     lines = shown(f"| a | b |\n| - | - |\n| {'x' * 30} | {'y' * 30} |", width=40)
 
     assert "".join(lines).count("x") == "".join(lines).count("y") == 30
 
 
-def test_items_of_a_list_stay_as_they_are_when_more_come():
+def test_list_items_do_not_move_when_more_arrive():
     items = [f"{number}. item\n" for number in range(1, 121)]
-    whole = shown("".join(items))
+    complete = shown("".join(items))
 
     for count in (1, 9, 10, 99, 100):
-        assert whole[:count] == shown("".join(items[:count]))
-    assert (whole[0], whole[9], whole[99]) == ("  1 item", " 10 item", " 100 item")
+        assert complete[:count] == shown("".join(items[:count]))
+    assert (complete[0], complete[9], complete[99]) == ("  1 item", " 10 item", " 100 item")

@@ -1,4 +1,4 @@
-"""`acechat config`: the file < the environment < the command line; the token is kept apart."""
+"""`acechat config`: file < environment < command line; storage of the token."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Keyring(KeyringBackend):
 
 @pytest.fixture
 def file(home):
-    """Write the file of the settings."""
+    """Return a function that writes the settings file."""
 
     def write(text, mode=0o600):
         home.mkdir()
@@ -49,20 +49,20 @@ def file(home):
 
 @pytest.fixture
 def keyring(tmp_path, monkeypatch):
-    """A keyring that works, where the package is installed."""
+    """Install a working keyring backend; skip without the package keyring."""
     pytest.importorskip("keyring")
-    (tmp_path / "notes_keyring.py").write_text(BACKEND)
+    (tmp_path / "json_keyring.py").write_text(BACKEND)
     path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     monkeypatch.setenv("PYTHONPATH", path)
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "notes_keyring.Keyring")
-    return tmp_path / "notes_keyring.json"
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "json_keyring.Keyring")
+    return tmp_path / "json_keyring.json"
 
 
 def rows(shown):
     return {line.split()[0]: line.split()[1:] for line in shown.split("\n\n")[0].splitlines()}
 
 
-def test_the_later_wins(run, environment, file):
+def test_later_sources_override_earlier_ones(run, environment, file):
     path = file('model = "from-file"\nsystem = "From file."\ntimeout = 50\n')
     env = {"ACECHAT_SYSTEM": "From environment."}
 
@@ -90,26 +90,26 @@ def test_a_token_that_is_set_goes_into_a_private_file(run, environment, home, mo
     token = os.environ["ACEDATACLOUD_API_TOKEN"]
     monkeypatch.delenv("ACEDATACLOUD_API_TOKEN")
 
-    kept = run("config", "set", "token", stdin=f"{token}\n")
+    stored = run("config", "set", "token", stdin=f"{token}\n")
     done = run("chat", "Hello")
 
-    assert kept.stdout == f"kept in {home / 'config.toml'}\n"
+    assert stored.stdout == f"stored in {home / 'config.toml'}\n"
     assert (home / "config.toml").stat().st_mode & 0o777 == 0o600
     assert done.stdout == 'You said: "Hello" (1 message)\n'
 
 
-def test_a_token_that_is_set_goes_into_the_keyring_if_there_is_one(
+def test_a_token_is_stored_in_the_keyring_if_there_is_one(
     run, environment, home, keyring, monkeypatch
 ):
     token = os.environ["ACEDATACLOUD_API_TOKEN"]
     monkeypatch.delenv("ACEDATACLOUD_API_TOKEN")
 
-    kept = run("config", "set", "token", stdin=f"{token}\n")
+    stored = run("config", "set", "token", stdin=f"{token}\n")
     done = run("chat", "Hello")
     shown = rows(run("config").stdout)
     run("config", "unset", "token")
 
-    assert kept.stdout == "kept in the keyring\n"
+    assert stored.stdout == "stored in the keyring\n"
     assert not (home / "config.toml").exists()
     assert done.returncode == 0
     assert shown["token"] == ["***", "keyring"]
@@ -117,7 +117,7 @@ def test_a_token_that_is_set_goes_into_the_keyring_if_there_is_one(
     assert "no API token" in run("chat", "Hello").stderr
 
 
-def test_a_token_that_moves_into_the_keyring_leaves_the_file(run, file, keyring):
+def test_a_token_stored_in_the_keyring_is_removed_from_the_file(run, file, keyring):
     path = file('token = "an-older-token"\nmodel = "mine"\n')
 
     run("config", "set", "token", "a-newer-token")
@@ -126,10 +126,10 @@ def test_a_token_that_moves_into_the_keyring_leaves_the_file(run, file, keyring)
     assert "a-newer-token" in keyring.read_text()
 
 
-def test_a_token_that_is_typed_is_not_shown(terminal, home):
+def test_a_typed_token_is_not_shown(terminal, home):
     terminal.open("config", "set", "token")
     terminal.wait_for("token:")
-    terminal.say("a-token-of-mine")
+    terminal.enter("a-token-of-mine")
     screen = terminal.end()
 
     assert "exit code 0" in screen
@@ -137,15 +137,15 @@ def test_a_token_that_is_typed_is_not_shown(terminal, home):
     assert (home / "config.toml").read_text() == 'token = "a-token-of-mine"\n'
 
 
-def test_a_name_that_is_typed_is_shown(terminal):
+def test_a_typed_model_is_shown(terminal):
     terminal.open("config", "set", "model")
     terminal.wait_for("model:")
-    terminal.say("claude-opus-5")
+    terminal.enter("claude-opus-5")
 
     assert "model: claude-opus-5" in terminal.end()
 
 
-def test_a_long_value_is_shown_in_part(run, file):
+def test_a_long_value_is_abbreviated(run, file):
     path = file(f'system = "{"word " * 60}"\n')
 
     done = run("config")
@@ -156,7 +156,7 @@ def test_a_long_value_is_shown_in_part(run, file):
     assert max(len(line.split(str(path))[0]) for line in lines) < 100
 
 
-WORTHLESS = {
+INVALID = {
     ("timeout", "0"): "timeout must be a positive number of seconds, not '0'",
     ("timeout", "-5"): "timeout must be a positive number of seconds, not '-5'",
     ("timeout", "inf"): "timeout must be a positive number of seconds, not 'inf'",
@@ -164,39 +164,39 @@ WORTHLESS = {
     ("base_url", "ftp://x"): "the base URL 'ftp://x' must begin with https://",
     ("base_url", "http://x:99999"): "Port out of range",
     ("model", ""): "model is empty",
-    ("token", "a token"): "holds characters that no token has",
-    ("system", b"Gr\xfc\xdfe"): "system is no text in utf-8",
+    ("token", "a token"): "contains invalid characters",
+    ("system", b"Gr\xfc\xdfe"): "system is not valid utf-8 text",
 }
 
 
-@pytest.mark.parametrize(("setting", "said"), WORTHLESS.items(), ids=str)
-def test_what_cannot_work_is_not_kept(run, home, setting, said):
+@pytest.mark.parametrize(("setting", "message"), INVALID.items(), ids=str)
+def test_an_invalid_value_is_not_stored(run, home, setting, message):
     done = run("config", "set", "--", *setting, env={"PYTHONUTF8": "1"})
 
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not home.exists()
 
 
-def test_input_that_is_no_text_is_not_kept(run, home):
+def test_binary_input_is_not_stored(run, home):
     env = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:strict"}
     done = run("config", "set", "system", stdin=b"Gr\xfc\xdfe\n", env=env, text=False)
 
     assert done.returncode == 2
-    assert done.stderr == b"acechat: system is no text in utf-8\n"
+    assert done.stderr == b"acechat: system is not valid utf-8 text\n"
     assert not home.exists()
 
 
-def test_without_any_input_there_is_one_line():
+def test_closed_standard_input_is_one_line():
     command = f"{sys.executable} -m acechat config set token <&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
-    assert done.stderr == "acechat: no value. Next: acechat config set token VALUE\n"
+    assert done.stderr == "acechat: no value for token. Next: acechat config set token VALUE\n"
 
 
-def test_a_bad_variable_is_named(run):
+def test_an_invalid_variable_is_named(run):
     done = run("config", env={"ACECHAT_TIMEOUT": "x"})
 
     assert done.returncode == 2
@@ -205,19 +205,19 @@ def test_a_bad_variable_is_named(run):
     )
 
 
-def test_a_token_that_others_may_read_is_refused(run, file):
+def test_a_token_that_others_can_read_is_rejected(run, file):
     path = file('token = "secret-of-mine"\n', mode=0o644)
 
     done = run("chat", "Hello")
 
     assert done.returncode == 2
     assert done.stderr == (
-        f"acechat: {path} holds a token and others may read it. Next: chmod 600 '{path}'\n"
+        f"acechat: {path} contains a token and other users can read it. Next: chmod 600 '{path}'\n"
     )
     assert "secret" not in done.stderr
 
 
-def test_a_platform_token_is_not_kept(run, home):
+def test_a_platform_token_is_not_stored(run, home):
     done = run("config", "set", "token", stdin="platform-v1-abc\n")
 
     assert done.returncode == 2
@@ -225,7 +225,7 @@ def test_a_platform_token_is_not_kept(run, home):
     assert not home.exists()
 
 
-def test_settings_come_and_go_and_the_rest_of_the_file_stays(run, file):
+def test_set_and_unset_leave_the_rest_of_the_file_unchanged(run, file):
     path = file('# mine\nsystem = "Be brief."  # always\n')
 
     run("config", "set", "model", 'a "b" \\ c')
@@ -238,7 +238,7 @@ def test_settings_come_and_go_and_the_rest_of_the_file_stays(run, file):
     assert path.read_text() == 'timeout = 40.0\n# mine\nsystem = "Be brief."  # always\n'
 
 
-def test_a_file_that_cannot_be_changed_by_machine_is_left_alone(run, file):
+def test_a_file_that_cannot_be_edited_is_unchanged(run, file):
     path = file('system = """\nmodel = "no"\n"""\nmodel = "yes"\n')
     before = path.read_text()
 
@@ -250,36 +250,36 @@ def test_a_file_that_cannot_be_changed_by_machine_is_left_alone(run, file):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("modle = 'x'\n", "did you mean 'model'?"),
         ("timeout = 'soon'\n", "timeout must be a positive number of seconds, not 'soon'"),
-        ("token = 12345\n", "token must be text, not something else"),
-        ("= 3\n", "is no TOML"),
+        ("token = 12345\n", "token must be text, not int"),
+        ("= 3\n", "is not valid TOML"),
     ],
 )
-def test_a_file_with_a_mistake_says_where(run, file, text, said):
+def test_an_error_in_the_file_names_the_file(run, file, text, message):
     path = file(text)
 
     done = run("config")
 
     assert done.returncode == 2
     assert str(path) in done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_the_file_is_where_the_system_has_such_files(run, tmp_path, monkeypatch):
+def test_the_file_is_in_the_config_folder_of_the_system(run, tmp_path, monkeypatch):
     if sys.platform != "linux":
-        pytest.skip("XDG is Linux'")
+        pytest.skip("XDG_CONFIG_HOME is used on Linux only")
     monkeypatch.delenv("ACECHAT_CONFIG")
 
     done = run("config", env={"XDG_CONFIG_HOME": str(tmp_path / "a b")})
 
-    assert f"{tmp_path}/a b/acechat/config.toml, which does not exist yet" in done.stdout
+    assert f"{tmp_path}/a b/acechat/config.toml (does not exist yet)" in done.stdout
 
 
-def test_the_emulator_reads_nobodys_settings(run, file):
+def test_with_the_emulator_no_settings_are_read(run, file):
     file('model = "mine"\nsystem = "Secret."\n')
 
     done = run("chat", "Hello", "--emulator", "--json")

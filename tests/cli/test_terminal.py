@@ -1,4 +1,4 @@
-"""`acechat chat PROMPT` in a real terminal: what is to be seen, scroll-back included."""
+"""`acechat chat PROMPT` in a real terminal: its screen, scroll-back included."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def test_markdown_is_rendered(terminal, environment):
     ]  # fmt: skip
 
 
-def test_markdown_that_comes_letter_by_letter_looks_the_same(terminal, environment):
+def test_markdown_in_one_character_deltas_looks_the_same(terminal, environment):
     environment.script(ok([STORY]), pace(0.004, of=ok(list(STORY))))
 
     terminal.open(command=f"{COMMAND} chat Hello; echo half; {COMMAND} chat Hello")
-    whole, _, by_letter = terminal.end().partition("half\n")
+    complete, _, by_character = terminal.end().partition("half\n")
 
-    assert by_letter.partition("exit code")[0].rstrip() == whole.rstrip()
+    assert by_character.partition("exit code")[0].rstrip() == complete.rstrip()
 
 
-def test_nothing_is_lost_of_what_is_longer_than_the_screen(terminal, environment):
+def test_a_response_longer_than_the_screen_is_complete(terminal, environment):
     items = "".join(f"* item {number}\n" for number in range(100))
     environment.script(pace(0.002, of=ok(["Some text.\n\n", *items.splitlines(keepends=True)])))
 
@@ -50,7 +50,7 @@ def test_nothing_is_lost_of_what_is_longer_than_the_screen(terminal, environment
     assert found == list(range(100))
 
 
-def test_what_scrolled_away_can_be_read_before_the_block_ends(terminal, environment):
+def test_lines_scroll_off_before_the_block_is_complete(terminal, environment):
     code = [f"line_{number} = {number}\n" for number in range(60)]
     environment.script(stall(60, after=62, of=ok(["```python\n", *code, "end\n", "```\n"])))
 
@@ -61,7 +61,7 @@ def test_what_scrolled_away_can_be_read_before_the_block_ends(terminal, environm
     assert found[:40] == list(range(40))
 
 
-def test_a_table_that_grows_wider_is_whole_at_its_end(terminal, environment):
+def test_a_table_that_becomes_wider_is_complete_at_its_end(terminal, environment):
     rows = [f"| {number} | {'x' * (number % 30)} |\n" for number in range(40)]
     environment.script(pace(0.002, of=ok(["| a | b |\n| - | - |\n", *rows, "\nend\n"])))
 
@@ -81,7 +81,7 @@ def test_a_narrow_terminal_shows_all_words_once(terminal, environment, width):
     assert screen.count("fin") == 1
 
 
-def test_a_terminal_that_becomes_narrower_loses_nothing(terminal, environment):
+def test_a_terminal_that_becomes_narrower_shows_all_words(terminal, environment):
     words = [f"word{number} " for number in range(40)]
     environment.script(pace(0.05, of=ok(words)))
 
@@ -90,12 +90,12 @@ def test_a_terminal_that_becomes_narrower_loses_nothing(terminal, environment):
     terminal.resize(31, 20)
     terminal.end()
 
-    # tmux tells the new size a moment after it has wrapped the lines: some may be left above.
+    # tmux reports the new size after it has wrapped the lines: old ones may be left above.
     words = re.findall(r"word(\d+)", terminal.screen(unwrapped=True))
     assert words[-40:] == [str(number) for number in range(40)]
 
 
-def test_letters_of_two_columns_are_counted_as_such(terminal, environment):
+def test_wide_characters_take_two_columns(terminal, environment):
     text = "".join(chr(0x4E00 + number) for number in range(100))
     environment.script(pace(0.004, of=ok(list(text))))
 
@@ -104,7 +104,7 @@ def test_letters_of_two_columns_are_counted_as_such(terminal, environment):
     assert "".join(re.findall("[一-鿿]", screen)) == text
 
 
-def test_nothing_is_written_twice_in_a_terminals_past(terminal, environment):
+def test_the_scroll_back_has_no_duplicates(terminal, environment):
     environment.script(ok(["old"]), pace(0.004, of=ok(list(STORY * 6))))
 
     terminal.open(command=f"seq 30; {COMMAND} chat Hello; {COMMAND} chat Hello")
@@ -114,7 +114,7 @@ def test_nothing_is_written_twice_in_a_terminals_past(terminal, environment):
     assert lines(screen)[:30][-1] == "30"
 
 
-def test_a_link_shows_where_it_leads(terminal, environment):
+def test_a_link_shows_its_url(terminal, environment):
     environment.script(ok(["[your bank](https://evil.example)"]))
 
     screen = terminal.open("chat", "Hello").end()
@@ -122,9 +122,13 @@ def test_a_link_shows_where_it_leads(terminal, environment):
     assert "your bank (https://evil.example)" in screen
 
 
-@pytest.mark.parametrize("nasty", ["\x1b]0;pwned\x07", "&#27;]0;pwned&#7;", "\x9b5mX", "&#x9b;5mX"])
-def test_a_models_text_cannot_command_the_terminal(terminal, environment, nasty):
-    environment.script(ok([f"before {nasty} after\n\n```\n{nasty}\n```\n[x](http://a/{nasty})"]))
+@pytest.mark.parametrize(
+    "controls", ["\x1b]0;pwned\x07", "&#27;]0;pwned&#7;", "\x9b5mX", "&#x9b;5mX"]
+)
+def test_control_characters_of_a_response_are_removed(terminal, environment, controls):
+    environment.script(
+        ok([f"before {controls} after\n\n```\n{controls}\n```\n[x](http://a/{controls})"])
+    )
 
     terminal.open("chat", "Hello")
     screen = terminal.end()
@@ -132,28 +136,28 @@ def test_a_models_text_cannot_command_the_terminal(terminal, environment, nasty)
     assert "before" in screen
     assert "after" in screen
     assert terminal.tmux("display-message", "-p", "#{pane_title}").strip() != "pwned"
-    assert "\x1b[5m" not in terminal.screen(colours=True)
+    assert "\x1b[5m" not in terminal.screen(styled=True)
 
 
-def test_thoughts_are_dimmed_and_before_the_answer(terminal, environment):
+def test_reasoning_is_dimmed_and_precedes_the_text(terminal, environment):
     environment.script(ok("4", reasoning="two and two"))
 
     terminal.open("chat", "2 + 2?", "--reasoning")
     terminal.end()
 
-    thought, nothing, answer, *_ = terminal.screen(colours=True).split("\n")
-    assert thought.startswith("\x1b[2mtwo and two")
-    assert nothing == ""
-    assert re.fullmatch(r"(\x1b\[(0|39|49)m)*4", answer)
+    reasoning, empty, text, *_ = terminal.screen(styled=True).split("\n")
+    assert reasoning.startswith("\x1b[2mtwo and two")
+    assert empty == ""
+    assert re.fullmatch(r"(\x1b\[(0|39|49)m)*4", text)
 
 
-def test_no_color_means_none(terminal, environment):
+def test_no_color_turns_colors_off(terminal, environment):
     environment.script(ok([STORY]))
 
     terminal.open("chat", "Hello", env={"NO_COLOR": "1"})
     terminal.end()
 
-    assert not re.search(r"\x1b\[[0-9;]*(3[0-7]|4[0-7]|9[0-7])", terminal.screen(colours=True))
+    assert not re.search(r"\x1b\[[0-9;]*(3[0-7]|4[0-7]|9[0-7])", terminal.screen(styled=True))
 
 
 def test_a_dumb_terminal_gets_plain_text(terminal, environment):
@@ -165,7 +169,7 @@ def test_a_dumb_terminal_gets_plain_text(terminal, environment):
     assert "**bold**" in screen
 
 
-def test_thoughts_and_answer_have_lines_of_their_own_on_a_dumb_terminal(terminal, environment):
+def test_reasoning_and_text_are_on_separate_lines_on_a_dumb_terminal(terminal, environment):
     environment.script(ok("4", reasoning="two and two"))
 
     screen = terminal.open("chat", "2 + 2?", "--reasoning", env={"TERM": "dumb"}).end()
@@ -173,7 +177,7 @@ def test_thoughts_and_answer_have_lines_of_their_own_on_a_dumb_terminal(terminal
     assert lines(screen)[:2] == ["two and two", "4"]
 
 
-def test_bullets_of_a_terminal_without_them_are_stars(terminal, environment):
+def test_bullets_become_stars_without_unicode(terminal, environment):
     environment.script(ok(["* one\n* two é\n"]))
 
     screen = terminal.open("chat", "Hello", env={"PYTHONIOENCODING": "ascii"}).end()
@@ -181,7 +185,7 @@ def test_bullets_of_a_terminal_without_them_are_stars(terminal, environment):
     assert [line.strip() for line in lines(screen)[:2]] == ["* one", "* two ?"]
 
 
-def test_ctrl_c_keeps_what_came(terminal, environment):
+def test_ctrl_c_keeps_the_partial_response(terminal, environment):
     environment.script(stall(30, after=5, of=ok(["some ", "text ", "that ", "never comes"])))
 
     terminal.open("chat", "Hello")
@@ -194,7 +198,7 @@ def test_ctrl_c_keeps_what_came(terminal, environment):
     assert "Traceback" not in screen
 
 
-def test_a_cut_answer_shows_what_came_and_says_so(terminal, environment):
+def test_a_truncated_response_is_shown_with_its_error(terminal, environment):
     environment.script(cut(after=4, of=ok(["**one** ", "two ", "three"])))
 
     screen = terminal.open("chat", "Hello", width=200).end()
@@ -204,7 +208,7 @@ def test_a_cut_answer_shows_what_came_and_says_so(terminal, environment):
     assert "exit code 1" in screen
 
 
-def test_silence_counts_seconds_which_go_away(terminal, environment):
+def test_the_seconds_are_counted_until_the_first_text(terminal, environment):
     environment.script(stall(3, after=1))
 
     terminal.open("chat", "Hello")
@@ -215,7 +219,7 @@ def test_silence_counts_seconds_which_go_away(terminal, environment):
     assert lines(screen)[0] == 'You said: "Hello" (1 message)'
 
 
-def test_a_terminal_that_is_closed_ends_the_command(terminal, environment):
+def test_a_closed_terminal_ends_the_command(terminal, environment):
     environment.script(stall(60, after=4))
     terminal.open("chat", "Hello")
     terminal.wait_for("You said")

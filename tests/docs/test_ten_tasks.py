@@ -61,7 +61,7 @@ TASKS = [
     Task("stop before it gets expensive", "docs/howto/cost.md", "budget=Budget",
          r"^the budget of 20 tokens is used up"),
     Task("find out why it does not work", "docs/howto/command-line.md", "acechat doctor --live",
-         r"^All is well\.$"),
+         r"^All checks passed\.$"),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""``python tests/fuzz --inputs 1000000 --seed 1``: exits 1 where something was found."""
+"""``python tests/fuzz --inputs 1000000 --seed 1``: exits with 1 if there are findings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def main():
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=None, help="default: a new one")
-    parser.add_argument("--save", type=Path, help="the folder where findings are kept as cases")
+    parser.add_argument("--save", type=Path, help="the folder for findings, as cases of the corpus")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     report = campaign.run(seed, options.inputs)

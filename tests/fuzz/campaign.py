@@ -1,4 +1,4 @@
-"""Many inputs, one seed, and what came of them."""
+"""Run many fuzz inputs from one seed and report the findings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import targets
 
 @dataclass
 class Finding:
-    """One way to fail, and the shortest input that was seen to do it."""
+    """One kind of failure, with the shortest input seen that causes it."""
 
     error: str
     where: str
@@ -31,12 +31,12 @@ class Report:
     per_target: Counter = field(default_factory=Counter)
     findings: dict[tuple, Finding] = field(default_factory=dict)
 
-    def note(self, case, error):
+    def add(self, case, error):
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno} ({frame.name})"
-        says = str(error).partition(":")[0] if isinstance(error, AssertionError) else ""
+        message = str(error).partition(":")[0] if isinstance(error, AssertionError) else ""
         known = self.findings.setdefault(
-            (case.target, type(error), where, says),
+            (case.target, type(error), where, message),
             Finding(f"{type(error).__name__}: {error}", where, case, 0),
         )
         known.times += 1
@@ -44,21 +44,21 @@ class Report:
             known.case, known.error = case, f"{type(error).__name__}: {error}"
 
     def __str__(self):
-        told = ", ".join(f"{name} {times}" for name, times in sorted(self.per_target.items()))
+        counts = ", ".join(f"{name} {times}" for name, times in sorted(self.per_target.items()))
         lines = [
             (
-                f"{self.inputs} inputs ({told}), {self.size / 1e6:.1f} MB, seed {self.seed}, "
+                f"{self.inputs} inputs ({counts}), {self.size / 1e6:.1f} MB, seed {self.seed}, "
                 f"{self.seconds:.1f} s of CPU: {len(self.findings)} findings"
             )
         ]
         for one in self.findings.values():
             lines += [f"  {one.case.target}, {one.times}×: {one.error[:600]} at {one.where}"]
-            lines += [f"    {one.case.data[:300]!r} cut at {one.case.cuts} {one.case.headers}"]
+            lines += [f"    {one.case.data[:300]!r} split at {one.case.cuts} {one.case.headers}"]
         return "\n".join(lines)
 
 
 def run(seed, inputs=None, seconds=None):
-    """Try *inputs* inputs, or for *seconds*; the same seed makes the same ones."""
+    """Run *inputs* inputs, or for *seconds* of CPU; a seed determines the inputs."""
     report, dice = Report(seed), random.Random(seed)
     began = time.process_time()
     for number in islice(count(), inputs):
@@ -70,7 +70,7 @@ def run(seed, inputs=None, seconds=None):
         report.per_target[case.target] += 1
         try:
             targets.check(case)
-        except Exception as error:  # noqa: BLE001 - that is what is looked for
-            report.note(case, error)
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
+            report.add(case, error)
     report.seconds = time.process_time() - began
     return report

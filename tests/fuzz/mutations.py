@@ -1,6 +1,6 @@
-"""Inputs that are nearly right: what the service sends, with something wrong in it.
+"""Generate inputs that are nearly valid: data of the service with errors in it.
 
-One `random.Random` makes everything, so a seed and a number name an input for ever. (A generator
+One `random.Random` generates everything, so a seed and a number identify an input. (A generator
 that shrinks, such as hypothesis, was thirty times slower.)
 """
 
@@ -162,28 +162,28 @@ _HEAD = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": 
 _CALL = {"id": "t-1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 
 
-def _told(delta, reason=None, index=0, **fields):
+def _chunk_of(delta, reason=None, index=0, **fields):
     choice = {"index": index, "delta": delta, "finish_reason": reason, "logprobs": None}
     return {**_HEAD, "choices": [choice], **fields}
 
 
 _PARTS = [{"index": 0, "function": {"arguments": text}} for text in ('{"a"', ": 1}")]
 _CHUNKS = [
-    _told({"role": "assistant", "content": ""}),
-    _told({"content": "Hel"}),
-    _told({"content": "lo \u2028 \U0001f600"}),
-    _told({"reasoning_content": "Hm", "reasoning": "Hm"}),
-    _told({"content": "b"}, index=1, system_fingerprint="f"),
-    _told({"refusal": "No"}),
-    _told({"tool_calls": [{**_CALL, "index": 0}]}),
-    *(_told({"tool_calls": [part]}) for part in _PARTS),
+    _chunk_of({"role": "assistant", "content": ""}),
+    _chunk_of({"content": "Hel"}),
+    _chunk_of({"content": "lo \u2028 \U0001f600"}),
+    _chunk_of({"reasoning_content": "Hm", "reasoning": "Hm"}),
+    _chunk_of({"content": "b"}, index=1, system_fingerprint="f"),
+    _chunk_of({"refusal": "No"}),
+    _chunk_of({"tool_calls": [{**_CALL, "index": 0}]}),
+    *(_chunk_of({"tool_calls": [part]}) for part in _PARTS),
     {
-        **_told({"content": "x"}),
+        **_chunk_of({"content": "x"}),
         "choices": [{"delta": {}, "logprobs": {"content": [{"token": "x"}]}}],
     },
-    _told({}, "stop"),
-    _told({}, "tool_calls", 1),
-    _told({}, "stop", usage=_USAGE),
+    _chunk_of({}, "stop"),
+    _chunk_of({}, "tool_calls", 1),
+    _chunk_of({}, "stop", usage=_USAGE),
     {**_HEAD, "choices": [], "usage": {**_USAGE, "cost": {"amount": 0.1, "currency": "USD"}}},
     {"error": {"message": "boom", "code": "api_error"}},
 ]
@@ -232,7 +232,7 @@ _BODIES = {
 
 
 def cuts(dice, size):
-    """Return where an input of *size* is cut: nowhere, in some places, or everywhere."""
+    """Return positions at which an input of *size* is split: none, some or all."""
     if size < 2 or dice.random() < 0.1:
         return []
     if size < 400 and dice.random() < 0.1:
@@ -253,7 +253,7 @@ def status(dice):
 
 
 def body(dice, kind):
-    """Return a JSON body of *kind*, most often with something wrong in it."""
+    """Return a JSON body of *kind*, usually with an error in it."""
     data = dice.choice(_BODIES[kind])
     if dice.random() < 0.8:
         data = _change_value(dice, data)
@@ -272,7 +272,7 @@ def cassette(dice):
 
 
 def text(dice):
-    """Return a text that holds JSON, perhaps amid prose."""
+    """Return a text that contains JSON, perhaps amid prose."""
     data = body(dice, dice.choice(["chunk", "completion", "error"]))
     parts = [
         dice.choice([b"", b"Here: ", b"```json\n", b"{", b"{a} "]),
@@ -285,7 +285,7 @@ def text(dice):
 
 
 def stream(dice):
-    """Return the body of a stream, most often with something wrong in it."""
+    """Return the body of a stream, usually with an error in it."""
     known = _BODIES["chunk"]
     events = [
         known[min(int(dice.expovariate(0.35)), len(known) - 1)] for _ in range(dice.randrange(7))
@@ -309,7 +309,7 @@ def stream(dice):
 
 
 def _rewritten(dice, event):
-    """Write one event in another way that the standard allows, or nearly."""
+    """Write one event in another form that the standard allows, or nearly."""
     match dice.randrange(8):
         case 0:
             return event.replace(b"\n", b"\r\n")
@@ -335,59 +335,59 @@ def _shuffled(dice, items):
     for _ in range(dice.randrange(3)):
         if not items:
             break
-        place = dice.randrange(len(items))
+        index = dice.randrange(len(items))
         match dice.randrange(4):
             case 0:
-                del items[place]
+                del items[index]
             case 1:
-                items.insert(dice.randrange(len(items) + 1), items[place])
+                items.insert(dice.randrange(len(items) + 1), items[index])
             case 2:
-                items.append(items.pop(place))
+                items.append(items.pop(index))
             case _:
-                items[place] = items[place][: dice.randrange(len(items[place]) + 1)]
+                items[index] = items[index][: dice.randrange(len(items[index]) + 1)]
     return items
 
 
 def _change_value(dice, data):
-    """Change something in the tree of the JSON *data*; what is no JSON stays as it is."""
+    """Change a value in the tree of the JSON *data*; return invalid JSON unchanged."""
     try:
         tree = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return data
     raw = msgspec.Raw(dice.choice(_VALUES))
-    place = tree
+    node = tree
     for _ in range(dice.randrange(1, 8)):  # down, somewhere
-        inner = place.values() if isinstance(place, dict) else place
+        inner = node.values() if isinstance(node, dict) else node
         below = [value for value in inner if isinstance(value, dict | list) and value]
         if not below or dice.random() < 0.2:
             break
-        place = dice.choice(below)
-    if not isinstance(place, dict | list) or not place:
+        node = dice.choice(below)
+    if not isinstance(node, dict | list) or not node:
         return bytes(raw)
-    keys = list(place) if isinstance(place, dict) else range(len(place))
+    keys = list(node) if isinstance(node, dict) else range(len(node))
     key = dice.choice(keys)
     match dice.randrange(7):
         case 0 | 1 | 2:
-            place[key] = raw
+            node[key] = raw
         case 3:
-            del place[key]
-        case 4 if isinstance(place, dict):
-            place[dice.choice(_KEYS)] = raw
-        case 4 | 5 if isinstance(place, list):
-            place.insert(key, dice.choice([raw, place[key]]))
-        case 5 if isinstance(place, dict):  # the same key twice, or as an integer might come
-            value = place.pop(key)
+            del node[key]
+        case 4 if isinstance(node, dict):
+            node[dice.choice(_KEYS)] = raw
+        case 4 | 5 if isinstance(node, list):
+            node.insert(key, dice.choice([raw, node[key]]))
+        case 5 if isinstance(node, dict):  # the same key twice, or as an integer might come
+            value = node.pop(key)
             twin = msgspec.Raw(
                 b"%s,%s:%s" % (_encode(value), json.dumps(key).encode(), bytes(raw) or b"0")
             )
-            place[key] = twin
+            node[key] = twin
         case _:
-            place[key] = [place[key]]
+            node[key] = [node[key]]
     return _encode(tree)
 
 
 def _change_bytes(dice, data):
-    """Cut, flip, repeat or insert some bytes."""
+    """Remove, flip, repeat or insert some bytes."""
     for _ in range(dice.randrange(1, 4)):
         at, end = sorted((dice.randrange(len(data) + 1), dice.randrange(len(data) + 1)))
         match dice.randrange(6):

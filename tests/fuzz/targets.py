@@ -1,7 +1,7 @@
-"""What is fuzzed, and what must hold whatever comes.
+"""Fuzz targets and their invariants.
 
-No exception but acechat's own (`ValueError` from the reader of cassettes, which says so); what
-comes out can be written; and it makes no difference where the network cut the bytes.
+Only acechat's own exceptions are raised (and the documented `ValueError` of the cassette reader),
+each result can be encoded, and results are independent of where the network splits the bytes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Case:
         return cls(**{**fields, "data": fields["data"].encode("latin-1")})
 
     @property
-    def pieces(self):
+    def reads(self):
         cuts = [cut for cut in self.cuts if cut <= len(self.data)]
         return [
             self.data[start:end]
@@ -54,20 +54,20 @@ class Case:
         ]
 
 
-def _same(one, other, what):
-    assert one == other, f"{what}: {one!r} is not {other!r}"
+def _same(one, other, claim):
+    assert one == other, f"{claim}: {one!r} is not {other!r}"
 
 
 # Server-sent events
 
 
 def check_sse(case):
-    whole = _events(SSEDecoder(_LIMIT), [case.data])
-    _same(whole, _events(SSEDecoder(_LIMIT), case.pieces), "cuts change the events")
-    _same(whole[:3], _by_the_standard(case.data), "the standard reads it otherwise")
-    events = whole[0]
-    for pieces in ([case.data], case.pieces):
-        few = _events_until_too_long(pieces)
+    complete = _events(SSEDecoder(_LIMIT), [case.data])
+    _same(complete, _events(SSEDecoder(_LIMIT), case.reads), "splits change the events")
+    _same(complete[:3], _by_the_standard(case.data), "a plain parser of the standard differs")
+    events = complete[0]
+    for reads in ([case.data], case.reads):
+        few = _events_until_too_long(reads)
         _same(few, events[: len(few)], "a limit changes the events before it")
         assert len(few) >= _short_events(case.data), "events before one that is too long are lost"
 
@@ -76,19 +76,19 @@ def _seen(event):
     return bytes(event), getattr(event, "type", "message"), getattr(event, "id", "")
 
 
-def _events(decoder, pieces):
-    events = [_seen(event) for piece in pieces for event in decoder.feed(piece)]
+def _events(decoder, reads):
+    events = [_seen(event) for data in reads for event in decoder.feed(data)]
     unfinished, retry = decoder.unfinished(), decoder.retry
     return events, unfinished and bytes(unfinished), retry, decoder.stray
 
 
-def _events_until_too_long(pieces):
+def _events_until_too_long(reads):
     decoder, events = SSEDecoder(_SMALL), []
     try:
-        for piece in pieces:
-            events += decoder.feed(piece)
+        for data in reads:
+            events += decoder.feed(data)
     except AceChatError:
-        events += decoder.whole
+        events += decoder.completed
     return [_seen(event) for event in events]
 
 
@@ -104,41 +104,45 @@ def _short_events(data):
 
 
 def _by_the_standard(data):
-    """Read *data* as the standard says, in the plainest way."""
+    """Parse *data* by the standard's rules, in the simplest code."""
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    events, said, kind, own, retry = [], [], b"", b"", None
+    events, text, kind, own, retry = [], [], b"", b"", None
     lines = data.split(b"\n")
     for number, line in enumerate(lines, 1):
         name, _, value = line.partition(b":")
         value = value[1:] if value[:1] == b" " else value
         if not line:
-            if said and number < len(lines):
+            if text and number < len(lines):
                 named = (kind or b"message").decode(errors="replace")
-                events.append((b"\n".join(said), named, own.decode(errors="replace")))
-                said = []
+                events.append((b"\n".join(text), named, own.decode(errors="replace")))
+                text = []
             kind = b""
         elif name == b"data":
-            said.append(value)
+            text.append(value)
         elif name == b"event":
             kind = value
         elif name == b"id" and b"\0" not in value:
             own = value
         elif name == b"retry" and value.isdigit() and len(value) < 19:
             retry = int(value)
-    return events, (b"\n".join(said) if said else None), retry
+    return events, (b"\n".join(text) if text else None), retry
 
 
-# A streamed answer
+# Streams
 
 
 def check_stream(case):
-    _same(_told(case, [case.data]), _told(case, case.pieces), "cuts change the answer")
+    _same(
+        _stream_results(case, [case.data]),
+        _stream_results(case, case.reads),
+        "splits change the answer",
+    )
 
 
-def _told(case, pieces):
+def _stream_results(case, reads):
     protocol, deltas, events = ChatStreamProtocol(case.headers, _LIMIT), [], []
-    for piece in pieces:
-        batch = protocol.receive_data(piece)
+    for data in reads:
+        batch = protocol.receive_data(data)
         deltas += batch.deltas
         events += map(bytes, batch.events)
         if protocol.failure is not None:
@@ -148,22 +152,22 @@ def _told(case, pieces):
     try:
         events += map(bytes, protocol.receive_eof().events)
     except AceChatError as error:
-        end = _facts(error)
-        events += map(bytes, protocol.silent)  # which nobody is told any more
+        end = _check_error(error)
+        events += map(bytes, protocol.silent)  # not returned after a failure
         if error is inside:
             end = (*end, "inside")
     completion = protocol.completion()
     msgspec.json.encode(completion)
     json.dumps(protocol.to_dict())
     for choice in completion.choices:
-        said = "".join(str(delta) for delta in deltas if delta.index == choice.index)
-        _same(said, choice.message.content or "", "deltas do not add up")
+        text = "".join(str(delta) for delta in deltas if delta.index == choice.index)
+        _same(text, choice.message.content or "", "deltas do not add up")
     content = protocol.content, protocol.done, protocol.chunks, protocol.finish_reason
     return deltas, events, end, content, completion, protocol.to_dict()
 
 
-def _facts(error):
-    """Return what the error says, having written it in each way."""
+def _check_error(error):
+    """Return the facts of *error* after formatting, pickling and classifying it."""
     repr(error)
     copy = pickle.loads(pickle.dumps(error))
     _same(str(copy), str(error), "a pickle changes it")
@@ -178,12 +182,12 @@ def check_completion(case):
     try:
         completion, trace_id = decode_completion(case.data, case.headers)
     except AceChatError as error:
-        _facts(error)
+        _check_error(error)
         return
     assert trace_id is None or isinstance(trace_id, str)
     assert isinstance(decode_fields(case.data), dict | None)
     again = msgspec.json.encode(completion)
-    _same(decode_completion(again, {})[0], completion, "it is not what was written")
+    _same(decode_completion(again, {})[0], completion, "decoded and encoded differ")
     protocol = ChatStreamProtocol(case.headers, _LIMIT)
     protocol.receive_completion(completion)
     protocol.receive_eof()
@@ -192,14 +196,14 @@ def check_completion(case):
 
 
 def check_error(case):
-    _facts(parse_error(case.status, case.headers, case.data, now=1.7e9))
+    _check_error(parse_error(case.status, case.headers, case.data, now=1.7e9))
 
 
 def check_models(case):
     try:
         models = decode_models(case.data)
     except AceChatError as error:
-        _facts(error)
+        _check_error(error)
     else:
         msgspec.json.encode(models)
 
@@ -208,7 +212,7 @@ def check_count(case):
     try:
         assert type(decode_count(case.data)) is int
     except AceChatError as error:
-        _facts(error)
+        _check_error(error)
 
 
 def check_cassette(case):
@@ -218,24 +222,24 @@ def check_cassette(case):
         str(error)
     else:
         written = FIRST_LINE + as_lines(exchanges)
-        _same(read_lines(written), exchanges, "it is not what was written")
+        _same(read_lines(written), exchanges, "decoded and encoded differ")
 
 
 def check_partial_json(case):
     text = case.data.decode(errors="replace")
-    whole = PartialJSON()
-    whole.feed(text)
-    cut, start = PartialJSON(), 0
+    complete = PartialJSON()
+    complete.feed(text)
+    split, start = PartialJSON(), 0
     for end in [*(cut_at for cut_at in case.cuts if cut_at <= len(text)), len(text)]:
-        cut.feed(text[start:end])
+        split.feed(text[start:end])
         start = end
-    _same((cut.value, cut.done), (whole.value, whole.done), "cuts change the value")
+    _same((split.value, split.done), (complete.value, complete.done), "splits change the value")
     found = list(find_json(text))
-    if whole.done:
+    if complete.done:
         assert found, "done, but nothing is found"
-        _same(msgspec.json.decode(found[0]), whole.value, "another decoder reads it otherwise")
-    for piece in found:
-        msgspec.json.decode(piece)
+        _same(msgspec.json.decode(found[0]), complete.value, "another decoder differs")
+    for data in found:
+        msgspec.json.decode(data)
 
 
 _CHECKS = {
@@ -250,7 +254,7 @@ _CHECKS = {
 }
 TARGETS = list(_CHECKS)
 
-# Twice: what has the most ways to go wrong.
+# The most complex targets several times.
 _ORDER = ["stream", "sse", "stream", "completion", "error", "stream", "partial_json", "sse"]
 _ORDER += ["stream", "completion", "error", "cassette", "models", "count"]
 
@@ -280,5 +284,5 @@ def make(dice):
 
 
 def check(case):
-    """Raise what is wrong with how acechat takes *case*."""
+    """Raise if *case* violates an invariant of its target."""
     _CHECKS[case.target](case)

@@ -1,4 +1,4 @@
-"""A few seconds of fuzzing, and all that it has found; `nox -s fuzz` tries a million inputs."""
+"""Fuzz for a few seconds and rerun all earlier findings; `nox -s fuzz` runs a million inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fuzz(monkeypatch):
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
-def test_what_was_found_stays_mended(fuzz, path):
+def test_earlier_findings_stay_fixed(fuzz, path):
     _, targets = fuzz
 
     targets.check(targets.Case.from_json(path.read_text(encoding="utf-8")))
@@ -63,9 +63,9 @@ def test_a_defect_is_found(fuzz, monkeypatch):
     assert report.inputs == 300
 
 
-def test_a_case_is_kept_as_it_was(fuzz):
+def test_a_case_survives_its_json(fuzz):
     _, targets = fuzz
     case = targets.Case("sse", b"data: \xff\n", [3], {"a": "\xff"}, 200)
 
     assert targets.Case.from_json(case.to_json()) == case
-    assert case.pieces == [b"dat", b"a: \xff\n"]
+    assert case.reads == [b"dat", b"a: \xff\n"]

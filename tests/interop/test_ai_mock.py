@@ -40,7 +40,7 @@ def test_whatever_is_said_comes_back(connect, ai_mock, either):
     assert getattr(connect(ai_mock, ROOT), either)(said).text == said
 
 
-def test_a_stream_of_done_alone_is_an_empty_answer(connect, ai_mock):
+def test_a_stream_of_done_alone_is_an_empty_completion(connect, ai_mock):
     assert connect(ai_mock, ROOT).collect("").text == ""
 
 

@@ -237,7 +237,7 @@ def test_a_tool_that_fails_is_told_to_the_server_in_its_place(connect, aimock, h
     told = [message for message in heard(caller)[1]["messages"] if message["role"] == "tool"]
     assert [message["tool_call_id"] for message in told] == ["call_w1", "call_w2"]
     assert told[0]["content"] == "Error: LookupError: no such city: Paris"
-    assert told[1]["content"] == "Error: no tool is named 'get_time'; there are: get_weather"
+    assert told[1]["content"] == "Error: no tool is named 'get_time'; available tools: get_weather"
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

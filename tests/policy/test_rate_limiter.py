@@ -1,4 +1,4 @@
-"""The arithmetic of `RateLimit`: time comes in as an argument."""
+"""`RateLimiter`, with the time as an argument."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acechat import ConfigurationError, RateLimit
-from acechat._policy.rate_limiter import Limiter
+from acechat._policy.rate_limiter import RateLimiter
 
 
 def admitted_times(limiter, until, *, start=0.0, tokens=None):
-    """Ask as a caller does who always has more to ask; return when it was let in."""
+    """Send requests without a pause until *until*; return the times of admission."""
     now, times = start, []
     while now < until:
         wait = limiter.admit(now)
@@ -21,7 +21,7 @@ def admitted_times(limiter, until, *, start=0.0, tokens=None):
         else:
             times.append(now)
             if tokens is not None:
-                limiter.ended(now, tokens)
+                limiter.finish(now, tokens)
     return times
 
 
@@ -32,7 +32,7 @@ def fullest_window(times):
 @settings(deadline=None, max_examples=60)
 @given(limit=st.integers(1, 50), pauses=st.lists(st.floats(0, 90), max_size=60))
 def test_no_minute_holds_more_requests_than_the_limit(limit, pauses):
-    limiter = Limiter(RateLimit(requests_per_minute=limit))
+    limiter = RateLimiter(RateLimit(requests_per_minute=limit))
     now, times = 0.0, []
     for pause in pauses:
         now += pause
@@ -43,21 +43,21 @@ def test_no_minute_holds_more_requests_than_the_limit(limit, pauses):
     assert all(fullest_window(times) <= limit for _ in times)
 
 
-def test_the_limit_is_used_to_the_full():
-    times = admitted_times(Limiter(RateLimit(requests_per_minute=10)), 600)
+def test_the_limit_is_fully_used():
+    times = admitted_times(RateLimiter(RateLimit(requests_per_minute=10)), 600)
 
     assert len(times) == 100
 
 
 @settings(deadline=None, max_examples=60)
 @given(limit=st.integers(100, 10_000), used=st.lists(st.integers(1, 3_000), min_size=1))
-def test_no_minute_holds_more_tokens_than_the_limit_and_one_call(limit, used):
-    limiter = Limiter(RateLimit(tokens_per_minute=limit))
+def test_tokens_per_minute_exceed_the_limit_by_at_most_one_call(limit, used):
+    limiter = RateLimiter(RateLimit(tokens_per_minute=limit))
     now, ended = 0.0, []
     for tokens in used:
         while wait := limiter.admit(now):
             now += wait
-        limiter.ended(now, tokens)
+        limiter.finish(now, tokens)
         ended.append((now, tokens))
 
     for start, _ in ended:
@@ -65,121 +65,121 @@ def test_no_minute_holds_more_tokens_than_the_limit_and_one_call(limit, used):
         assert sum(window[:-1]) <= limit
 
 
-def test_a_call_larger_than_the_limit_is_let_in_alone():
-    limiter = Limiter(RateLimit(tokens_per_minute=10))
+def test_a_call_larger_than_the_limit_is_admitted_alone():
+    limiter = RateLimiter(RateLimit(tokens_per_minute=10))
     assert limiter.admit(0) == 0
-    limiter.ended(1, 50_000)
+    limiter.finish(1, 50_000)
 
     assert limiter.admit(2) > 0
     assert limiter.admit(61) == 0
 
 
-def test_what_is_under_way_counts_as_much_as_the_calls_before():
-    limiter = Limiter(RateLimit(tokens_per_minute=1_000))
+def test_a_call_in_progress_counts_with_the_average_of_earlier_calls():
+    limiter = RateLimiter(RateLimit(tokens_per_minute=1_000))
     assert limiter.admit(0) == 0
-    limiter.ended(0, 100)
+    limiter.finish(0, 100)
 
-    let_in = sum(limiter.admit(1) == 0 for _ in range(100))
+    admitted = sum(limiter.admit(1) == 0 for _ in range(100))
 
-    assert let_in == 9
+    assert admitted == 9
 
 
-def test_tokens_that_nobody_told_do_not_count():
-    limiter = Limiter(RateLimit(tokens_per_minute=100))
+def test_tokens_that_were_not_reported_do_not_count():
+    limiter = RateLimiter(RateLimit(tokens_per_minute=100))
     for _ in range(50):
         assert limiter.admit(0) == 0
-        limiter.ended(0, None)
+        limiter.finish(0, None)
 
 
 @pytest.mark.parametrize("tokens", [-1_000, -(10**400), 0, 10**400])
-def test_an_impossible_number_of_tokens_breaks_nothing(tokens):
-    limiter = Limiter(RateLimit(tokens_per_minute=100))
+def test_a_malformed_number_of_tokens_is_ignored_or_capped(tokens):
+    limiter = RateLimiter(RateLimit(tokens_per_minute=100))
     assert limiter.admit(0) == 0
-    limiter.ended(0, tokens)
+    limiter.finish(0, tokens)
     assert limiter._tokens >= 0
 
     if tokens > 0:
         assert 0 < limiter.admit(1) <= 60
     assert limiter.admit(61) == 0
-    limiter.ended(61, 10)
+    limiter.finish(61, 10)
     assert limiter._tokens == 10
 
 
-def test_a_refusal_halves_at_once_and_a_minute_brings_it_back():
-    limiter = Limiter(RateLimit(requests_per_minute=40))
+def test_throttle_halves_the_limit_which_doubles_within_a_minute():
+    limiter = RateLimiter(RateLimit(requests_per_minute=40))
     assert limiter.admit(0) == 0
 
-    limiter.refused(1, sent=0, retry_after=None)
+    limiter.throttle(1, sent=0, retry_after=None)
 
     assert limiter.requests_per_minute(1) == 20
     assert limiter.requests_per_minute(31) == pytest.approx(28.28, abs=0.01)
     assert limiter.requests_per_minute(61) == 40
 
 
-def test_what_was_sent_before_the_halving_does_not_halve_again():
-    limiter = Limiter(RateLimit(requests_per_minute=40))
+def test_requests_sent_before_the_halving_do_not_halve_again():
+    limiter = RateLimiter(RateLimit(requests_per_minute=40))
     for _ in range(5):
-        limiter.refused(1, sent=0.5, retry_after=None)
+        limiter.throttle(1, sent=0.5, retry_after=None)
     assert limiter.requests_per_minute(1) == 20
 
-    limiter.refused(2, sent=1.5, retry_after=None)
+    limiter.throttle(2, sent=1.5, retry_after=None)
     assert limiter.requests_per_minute(2) == pytest.approx(10, abs=0.2)
 
 
-def test_without_a_limit_a_refusal_halves_the_pace_so_far():
-    limiter = Limiter(RateLimit())
+def test_without_a_limit_throttle_halves_the_recent_rate():
+    limiter = RateLimiter(RateLimit())
     for second in range(40):
         assert limiter.admit(second) == 0
-    limiter.refused(40, sent=39, retry_after=None)
+    limiter.throttle(40, sent=39, retry_after=None)
 
     assert limiter.requests_per_minute(40) == 30
     assert limiter.admit(40) > 0
     assert limiter.requests_per_minute(101) is None
 
 
-def test_a_refusal_after_the_first_requests_holds_up_nobody():
-    limiter = Limiter(RateLimit())
+def test_throttle_after_the_first_requests_delays_no_caller():
+    limiter = RateLimiter(RateLimit())
     for _ in range(4):
         assert limiter.admit(0) == 0
-    limiter.refused(0.1, sent=0, retry_after=None)
+    limiter.throttle(0.1, sent=0, retry_after=None)
 
     assert limiter.admit(0.2) == 0
 
 
-def test_it_is_slowed_down_to_six_requests_per_minute_and_no_further():
-    limiter = Limiter(RateLimit(requests_per_minute=40))
+def test_the_limit_stays_above_six_requests_per_minute():
+    limiter = RateLimiter(RateLimit(requests_per_minute=40))
     for second in range(1, 50):
-        limiter.refused(second, sent=second - 0.5, retry_after=None)
+        limiter.throttle(second, sent=second - 0.5, retry_after=None)
 
     assert 6 <= limiter.requests_per_minute(50) < 7
 
 
-def test_who_allows_less_than_that_is_not_slowed_down():
-    limiter = Limiter(RateLimit(requests_per_minute=2))
-    limiter.refused(1, sent=0, retry_after=None)
+def test_a_limit_below_six_requests_per_minute_is_not_halved():
+    limiter = RateLimiter(RateLimit(requests_per_minute=2))
+    limiter.throttle(1, sent=0, retry_after=None)
 
     assert limiter.requests_per_minute(1) == 2
 
 
 @pytest.mark.parametrize("seconds", [0.5, 120])
-def test_retry_after_holds_back_everybody(seconds):
-    limiter = Limiter(RateLimit())
-    limiter.refused(10, sent=9, retry_after=seconds)
+def test_retry_after_holds_back_all_callers(seconds):
+    limiter = RateLimiter(RateLimit())
+    limiter.throttle(10, sent=9, retry_after=seconds)
 
     assert limiter.admit(10) == seconds
     assert limiter.admit(10 + seconds) == 0
 
 
-def test_a_longer_retry_after_holds_back_nobody():
-    limiter = Limiter(RateLimit())
-    limiter.refused(10, sent=9, retry_after=121)
+def test_a_retry_after_above_120_s_is_ignored():
+    limiter = RateLimiter(RateLimit())
+    limiter.throttle(10, sent=9, retry_after=121)
 
     assert limiter.admit(10) == 0
 
 
-def test_without_adapting_a_refusal_changes_nothing():
-    limiter = Limiter(RateLimit(requests_per_minute=4, adaptive=False))
-    limiter.refused(1, sent=0, retry_after=50)
+def test_without_adaptive_throttle_has_no_effect():
+    limiter = RateLimiter(RateLimit(requests_per_minute=4, adaptive=False))
+    limiter.throttle(1, sent=0, retry_after=50)
 
     assert limiter.requests_per_minute(1) == 4
     assert limiter.admit(1) == 0
@@ -188,15 +188,15 @@ def test_without_adapting_a_refusal_changes_nothing():
 @settings(deadline=None, max_examples=40)
 @given(
     limit=st.none() | st.integers(1, 30),
-    refusals=st.lists(st.tuples(st.floats(0.1, 50), st.none() | st.floats(0, 100)), max_size=8),
+    rejections=st.lists(st.tuples(st.floats(0.1, 50), st.none() | st.floats(0, 100)), max_size=8),
 )
-def test_whoever_waits_is_let_in_one_day(limit, refusals):
-    limiter = Limiter(RateLimit(requests_per_minute=limit))
+def test_a_waiting_caller_is_admitted_within_180_s(limit, rejections):
+    limiter = RateLimiter(RateLimit(requests_per_minute=limit))
     now = 0.0
-    for pause, retry_after in refusals:
+    for pause, retry_after in rejections:
         limiter.admit(now)
         now += pause
-        limiter.refused(now, sent=now, retry_after=retry_after)
+        limiter.throttle(now, sent=now, retry_after=retry_after)
 
     waited = 0.0
     while wait := limiter.admit(now + waited):
@@ -207,18 +207,18 @@ def test_whoever_waits_is_let_in_one_day(limit, refusals):
 
 @pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute"])
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, "60", float("nan")])
-def test_what_is_no_limit_is_refused(name, number):
+def test_an_invalid_limit_is_an_error(name, number):
     with pytest.raises(ConfigurationError, match=name):
         RateLimit(**{name: number})
 
 
 def limited(*ended, began=None, **limit):
-    """Make a limiter whose calls *ended* at a time, with so many tokens."""
-    limiter = Limiter(RateLimit(**limit))
+    """Return a limiter after the calls *ended*, as pairs of time and tokens."""
+    limiter = RateLimiter(RateLimit(**limit))
     for _ in range(len(ended) if began is None else began):
         assert limiter.admit(0) == 0
     for now, tokens in ended:
-        limiter.ended(now, tokens)
+        limiter.finish(now, tokens)
     return limiter
 
 
@@ -226,8 +226,8 @@ def limited(*ended, began=None, **limit):
     ("limit", "ended", "wait"),
     [
         (100, [(10, 60)], 50),
-        (100, [(10, 50), (15, 50)], 50),  # the first makes just enough room
-        (99, [(10, 50), (15, 50)], 55),  # one token is missing
+        (100, [(10, 50), (15, 50)], 50),  # the first alone makes enough room
+        (99, [(10, 50), (15, 50)], 55),  # one token short
         (99, [(10, 50)], 50),
         (100, [(10, 50)], 0),
         (150, [(10, 100), (11, 0)], 50),  # the average is 80, not 0
@@ -237,29 +237,29 @@ def test_a_call_waits_until_enough_tokens_have_left_the_window(limit, ended, wai
     assert limited(*ended, tokens_per_minute=limit).admit(20) == wait
 
 
-def test_sixty_calls_may_begin_before_anybody_knows_what_they_use():
+def test_at_most_sixty_calls_start_before_the_first_has_ended():
     limiter = limited(began=60, tokens_per_minute=60)
 
     assert limiter.admit(0) == 1.0
 
 
 @pytest.mark.parametrize(("now", "wait"), [(20, 1.0), (69.5, 0.5)])
-def test_whoever_waits_for_what_is_under_way_asks_again_soon(now, wait):
+def test_a_caller_that_waits_for_a_call_in_progress_rechecks_soon(now, wait):
     limiter = limited((10, 60), began=3, tokens_per_minute=100)
 
     assert limiter.admit(now) == wait
 
 
-def test_tokens_that_left_the_window_are_forgotten():
+def test_tokens_that_left_the_window_do_not_count():
     limiter = limited((0, 50), (30, 10), tokens_per_minute=75)
 
     assert limiter.admit(61) == 0
 
 
-def test_what_was_sent_at_the_moment_of_the_halving_does_not_halve_again():
-    limiter = Limiter(RateLimit(requests_per_minute=60))
-    limiter.refused(10, sent=0, retry_after=None)
-    limiter.refused(10, sent=10, retry_after=None)
+def test_a_request_sent_at_the_time_of_the_halving_does_not_halve_again():
+    limiter = RateLimiter(RateLimit(requests_per_minute=60))
+    limiter.throttle(10, sent=0, retry_after=None)
+    limiter.throttle(10, sent=10, retry_after=None)
 
     assert limiter.requests_per_minute(10) == 30
 
@@ -267,30 +267,30 @@ def test_what_was_sent_at_the_moment_of_the_halving_does_not_halve_again():
 @pytest.mark.parametrize(("sent", "now", "allowed"), [
     ([100, 101, 102, 103], 110, 12), ([100, 100, 100], 100.5, 90),
 ])  # fmt: skip
-def test_the_pace_so_far_is_that_since_the_first_request(sent, now, allowed):
-    limiter = Limiter(RateLimit())
+def test_the_recent_rate_is_measured_from_the_first_request(sent, now, allowed):
+    limiter = RateLimiter(RateLimit())
     for time in sent:
         assert limiter.admit(time) == 0
-    limiter.refused(now, sent=sent[-1], retry_after=None)
+    limiter.throttle(now, sent=sent[-1], retry_after=None)
 
     assert limiter.requests_per_minute(now) == allowed
 
 
-def test_a_second_halving_does_not_lower_what_it_grows_back_to():
-    limiter = Limiter(RateLimit())
+def test_a_second_halving_does_not_lower_the_target_of_growth():
+    limiter = RateLimiter(RateLimit())
     for time in (100, 101, 102, 103):
         limiter.admit(time)
-    limiter.refused(110, sent=103, retry_after=None)
-    limiter.refused(120, sent=115, retry_after=None)
+    limiter.throttle(110, sent=103, retry_after=None)
+    limiter.throttle(120, sent=115, retry_after=None)
 
     assert 12 < limiter.requests_per_minute(180) < 24
 
 
-def test_only_who_waits_for_a_limit_that_grows_asks_again_soon():
-    still, growing = (Limiter(RateLimit(requests_per_minute=60)) for _ in range(2))
-    for limiter in (still, growing):
+def test_only_a_caller_that_waits_for_a_growing_limit_rechecks_soon():
+    constant, growing = (RateLimiter(RateLimit(requests_per_minute=60)) for _ in range(2))
+    for limiter in (constant, growing):
         assert [limiter.admit(0) for _ in range(60)] == [0] * 60
-    growing.refused(1, sent=0, retry_after=None)
+    growing.throttle(1, sent=0, retry_after=None)
 
-    assert still.admit(1) == 59
+    assert constant.admit(1) == 59
     assert growing.admit(1) == 1.0

@@ -1,4 +1,4 @@
-"""Whether, and when, a failed call is sent again: a table of inputs and outputs."""
+"""Whether and when a failed call is retried: tables of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from acechat.errors import (
 
 BROKEN = TransportError("the connection broke")
 UNSENT = ConnectError("refused")
-CUT = StreamTruncatedError("the stream ended", chunks=0, received=0)
-TORN = StreamInterruptedError("the connection broke", chunks=0, received=0)
+TRUNCATED = StreamTruncatedError("the stream ended", chunks=0, received=0)
+INTERRUPTED = StreamInterruptedError("the connection broke", chunks=0, received=0)
 FAILED = ServerError(500, "api_error", "fetch failed")
 LIMITED = RateLimitError(429, "too_many_requests", "slow down")
 
@@ -42,8 +42,8 @@ CLASSES = [
     (BadRequestError(400, None, "no"), "refused"),
     (GatewayTimeoutError(504, "timeout", "late"), "refused"),
     (BROKEN, "lost"),
-    (CUT, "lost"),
-    (TORN, "lost"),
+    (TRUNCATED, "lost"),
+    (INTERRUPTED, "lost"),
     (RequestTimeoutError("first_token", 600.0), "timed_out"),
     (RequestTimeoutError("idle", 120.0), "timed_out"),
     (RequestTimeoutError("total", 1.0), "timed_out"),
@@ -68,7 +68,7 @@ def name(error):
 
 
 @pytest.mark.parametrize(("error", "failure"), CLASSES, ids=map(str, range(len(CLASSES))))
-def test_failures_have_classes(error, failure):
+def test_classes_of_failures(error, failure):
     assert classify(error, content=False) == failure
     assert classify(error, content=True) == "partial"
 
@@ -82,29 +82,29 @@ def test_failures_have_classes(error, failure):
         (LIMITED, False),
         (GatewayTimeoutError(504, "timeout", "late"), True),
         (BROKEN, True),
-        (CUT, True),
+        (TRUNCATED, True),
         (RequestTimeoutError("first_token", 600.0), True),
         (ProtocolError("no JSON"), True),
     ],
 )
-def test_what_may_be_billed_is_told(error, billed):
+def test_failures_that_may_be_billed(error, billed):
     assert may_be_billed(classify(error, content=False), error) is billed
     assert may_be_billed("partial", error) is True
 
 
 @pytest.mark.parametrize(
     "error",
-    [UNSENT, RequestTimeoutError("connect", 10.0), FAILED, LIMITED, BROKEN, CUT, TORN],
+    [UNSENT, RequestTimeoutError("connect", 10.0), FAILED, LIMITED, BROKEN, TRUNCATED, INTERRUPTED],
     ids=name,
 )
-def test_what_was_unsent_refused_or_lost_is_sent_again(error):
+def test_unsent_refused_and_lost_are_retried(error):
     assert delay(error, 1) == 0.5
     assert delay(error, 2) == 1.0
     assert delay(error, 3) is None
 
 
 @pytest.mark.parametrize("error", [each for each, _ in CLASSES], ids=name)
-def test_what_was_delivered_in_part_is_never_sent_again(error):
+def test_a_partial_response_is_never_retried(error):
     policy = RetryPolicy(max_attempts=100, retry_timeouts=True)
 
     assert delay(error, 1, policy=policy, content=True) is None
@@ -125,21 +125,21 @@ def test_what_was_delivered_in_part_is_never_sent_again(error):
     ],
     ids=name,
 )
-def test_what_cannot_help_is_not_sent_again(error):
+def test_errors_that_are_not_retried(error):
     assert delay(error, 1, policy=RetryPolicy(max_attempts=100)) is None
 
 
 @pytest.mark.parametrize(
     ("phase", "waits"), [("first_token", True), ("idle", True), ("total", False), ("connect", True)]
 )
-def test_time_outs_are_sent_again_when_asked(phase, waits):
+def test_timeouts_are_retried_with_retry_timeouts(phase, waits):
     policy = RetryPolicy(retry_timeouts=True)
 
     assert (delay(RequestTimeoutError(phase, 1.0), policy=policy) is not None) is waits
 
 
 @pytest.mark.parametrize("error", [each for each, _ in CLASSES], ids=name)
-def test_one_attempt_is_one_request(error):
+def test_one_attempt_means_no_retry(error):
     policy = RetryPolicy(max_attempts=1, retry_timeouts=True)
 
     assert delay(error, 1, policy=policy) is None
@@ -153,7 +153,7 @@ def test_the_wait_doubles_up_to_its_limit():
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
 
 
-def test_the_wait_is_spread_over_its_whole_length():
+def test_the_wait_is_scaled_by_jitter():
     assert delay(FAILED, 2, jitter=0.0) == 0.0
     assert delay(FAILED, 2, jitter=0.25) == 0.25
 
@@ -195,7 +195,7 @@ def test_a_wait_is_never_negative_nor_longer_than_its_limit(attempt, jitter, bas
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_the_service_asks_to_wait_is_obeyed_if_it_makes_sense(status, headers, wait):
+def test_a_valid_retry_after_replaces_the_wait(status, headers, wait):
     error = parse_error(status, headers, b"", now=60.0)
 
     assert delay(error, 1) == wait
@@ -204,7 +204,7 @@ def test_what_the_service_asks_to_wait_is_obeyed_if_it_makes_sense(status, heade
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
-def test_what_the_service_asks_to_wait_is_no_dice(jitter):
+def test_retry_after_has_no_jitter(jitter):
     error = RateLimitError(429, None, "slow down", retry_after=3.0)
 
     assert delay(error, 1, jitter=jitter) == 3.0
@@ -221,7 +221,7 @@ def test_what_the_service_asks_to_wait_is_no_dice(jitter):
         (RateLimitError(429, None, "m", retry_after=5.0), 4.0, None),
     ],
 )
-def test_a_wait_that_the_total_limit_would_end_is_not_begun(error, time_left, wait):
+def test_no_retry_if_the_wait_exceeds_the_total_limit(error, time_left, wait):
     assert delay(error, 1, time_left=time_left) == wait
 
 
@@ -242,19 +242,19 @@ def test_a_wait_that_the_total_limit_would_end_is_not_begun(error, time_left, wa
         (307, {}, False),
     ],
 )
-def test_statuses_tell_whether_to_send_again(status, headers, waits):
+def test_statuses_that_are_retried(status, headers, waits):
     error = parse_error(status, headers, b"", now=0.0)
 
     assert (delay(error, 1) is not None) is waits
 
 
-def test_a_busy_service_is_asked_again_though_the_status_was_good():
+def test_an_overload_with_status_200_is_retried():
     error = OverloadedError(200, "busy", "later")
 
     assert delay(error, 1) == 0.5
 
 
-def test_what_was_answered_is_not_asked_again_even_if_it_could_be():
+def test_an_answered_failure_is_not_retried():
     busy = parse_error(503, {}, b"", now=0.0)
 
     assert delay_before_next(RetryPolicy(), 1, busy, "refused", jitter=1.0, time_left=None) == 0.5

@@ -1,4 +1,4 @@
-"""What a call has tried, and whether it tries again: without waiting, a clock or dice."""
+"""`RetryState`: failed attempts, delays and fallback models."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from acechat.errors import BadRequestError, ConnectError, OverloadedError, RateL
 BUSY = OverloadedError(529, "busy", "the model is busy")
 
 
-def add(tries, error=BUSY, *, content=False, jitter=1.0, time_left=None):
-    return tries.add(
+def add(state, error=BUSY, *, content=False, jitter=1.0, time_left=None):
+    return state.add(
         error, content=content, started=0.0, elapsed=0.1, jitter=jitter, time_left=time_left
     )
 
 
-def test_attempts_are_counted_from_one_and_told_to_the_error():
-    tries = RetryState(RetryPolicy(), "opus", ())
+def test_attempts_are_numbered_from_one_and_set_on_the_error():
+    state = RetryState(RetryPolicy(), "opus", ())
     error = ConnectError("refused")
 
-    add(tries)
-    second, _ = add(tries, error)
+    add(state)
+    second, _ = add(state, error)
 
-    assert [attempt.number for attempt in tries.failed] == [1, 2]
-    assert error.attempts == tries.failed
+    assert [attempt.number for attempt in state.failed] == [1, 2]
+    assert error.attempts == state.failed
     assert (second.model, second.failure, second.may_be_billed) == ("opus", "unsent", False)
 
 
 def test_the_wait_grows_until_no_attempt_is_left():
-    tries = RetryState(RetryPolicy(max_attempts=3, base_delay=0.5), "opus", ())
+    state = RetryState(RetryPolicy(max_attempts=3, base_delay=0.5), "opus", ())
 
-    assert [add(tries)[1] for _ in range(3)] == [0.5, 1.0, None]
-
-
-def test_another_request_has_all_attempts_before_it():
-    tries = RetryState(RetryPolicy(max_attempts=2), "opus", ())
-    assert [add(tries)[1] is None for _ in range(2)] == [False, True]
-
-    tries.begin()
-
-    assert [add(tries)[1] is None for _ in range(2)] == [False, True]
-    assert [attempt.number for attempt in tries.failed] == [1, 2, 3, 4]
+    assert [add(state)[1] for _ in range(3)] == [0.5, 1.0, None]
 
 
-def test_the_models_are_asked_in_turn_each_with_all_attempts():
-    tries = RetryState(RetryPolicy(max_attempts=1), "opus", ("sonnet", "opus", "haiku"))
+def test_begin_restores_all_attempts():
+    state = RetryState(RetryPolicy(max_attempts=2), "opus", ())
+    assert [add(state)[1] is None for _ in range(2)] == [False, True]
 
-    asked = [tries.model]
-    while add(tries)[1] is None and (model := tries.next_model(BUSY, content=False)):
-        asked.append(model)
+    state.begin()
 
-    assert asked == [attempt.model for attempt in tries.failed] == ["opus", "sonnet", "haiku"]
+    assert [add(state)[1] is None for _ in range(2)] == [False, True]
+    assert [attempt.number for attempt in state.failed] == [1, 2, 3, 4]
+
+
+def test_fallback_models_are_used_in_order_each_with_all_attempts():
+    state = RetryState(RetryPolicy(max_attempts=1), "opus", ("sonnet", "opus", "haiku"))
+
+    models = [state.model]
+    while add(state)[1] is None and (model := state.next_model(BUSY, content=False)):
+        models.append(model)
+
+    assert models == [attempt.model for attempt in state.failed] == ["opus", "sonnet", "haiku"]
 
 
 @pytest.mark.parametrize(
@@ -63,16 +63,16 @@ def test_the_models_are_asked_in_turn_each_with_all_attempts():
         (BUSY, True),
     ],
 )
-def test_only_a_model_that_is_overloaded_and_said_nothing_is_replaced(error, content):
-    tries = RetryState(RetryPolicy(max_attempts=1), "opus", ("sonnet",))
-    add(tries, error, content=content)
+def test_only_an_overload_without_content_switches_the_model(error, content):
+    state = RetryState(RetryPolicy(max_attempts=1), "opus", ("sonnet",))
+    add(state, error, content=content)
 
-    assert tries.next_model(error, content=content) is None
-    assert tries.model == "opus"
+    assert state.next_model(error, content=content) is None
+    assert state.model == "opus"
 
 
-def test_what_asks_no_model_has_nobody_to_fall_back_on():
-    tries = RetryState(RetryPolicy(max_attempts=1), "", ("sonnet",))
-    add(tries)
+def test_a_call_without_a_model_has_no_fallback():
+    state = RetryState(RetryPolicy(max_attempts=1), "", ("sonnet",))
+    add(state)
 
-    assert tries.next_model(BUSY, content=False) is None
+    assert state.next_model(BUSY, content=False) is None

@@ -1,4 +1,4 @@
-"""Budgets, and the sums that they are compared with."""
+"""Budgets, costs and their sums, prices of the catalogue, limits of runs."""
 
 from __future__ import annotations
 
@@ -53,40 +53,40 @@ def test_costs_add_up_exactly():
     assert (total.currency, total.calls, total.total_tokens) == ("credits", 3, 3)
 
 
-def test_a_cost_that_nobody_told_is_none_not_nothing():
+def test_a_cost_that_was_not_reported_is_none_and_not_zero():
     assert spent(usage(5)).cost is None
     assert spent(usage(5)).unpriced == 1
     assert spent(usage(5), usage(5, "0.5")).cost == Decimal("0.5")
     assert spent(usage(5, "0")).cost == 0
 
 
-def test_usage_that_nobody_told_is_counted_as_such():
+def test_usage_that_was_not_reported_is_uncounted():
     total = spent(None, Usage(), usage(3, "1"))
 
     assert (total.calls, total.uncounted, total.unpriced, total.total_tokens) == (3, 2, 2, 3)
 
 
-def test_a_sum_that_is_missing_is_made_of_its_parts():
+def test_a_missing_total_is_the_sum_of_prompt_and_completion():
     total = spent(Usage(prompt_tokens=2, completion_tokens=3))
 
     assert (total.prompt_tokens, total.completion_tokens, total.total_tokens) == (2, 3, 5)
 
 
 @pytest.mark.parametrize("odd", [usage(1, "5", "USD")])
-def test_amounts_that_cannot_be_added_are_counted_as_unpriced(odd):
+def test_a_cost_in_another_currency_is_unpriced(odd):
     total = spent(usage(1, "2"), odd)
 
     assert (total.cost, total.currency, total.unpriced) == (Decimal(2), "credits", 1)
 
 
 @given(st.lists(st.tuples(st.none() | st.integers(0, 10**6), st.none() | st.integers(0, 10**6))))
-def test_the_order_of_answers_does_not_matter(pairs):
+def test_the_order_of_completions_does_not_matter(pairs):
     usages = [usage(tokens, amount) for tokens, amount in pairs]
 
     assert spent(*usages) == spent(*reversed(usages))
 
 
-def test_a_meter_counts_in_threads():
+def test_a_meter_is_thread_safe():
     meter = Meter()
 
     def work():
@@ -102,7 +102,7 @@ def test_a_meter_counts_in_threads():
     assert (meter.calls, meter.total_tokens, meter.cost) == (8_000, 8_000, Decimal(8))
 
 
-def test_a_meter_begins_again_and_says_what_it_had_counted():
+def test_reset_of_a_meter_returns_its_total():
     meter = Meter()
     meter.add(usage(7, "1"))
     before = meter.snapshot()
@@ -124,7 +124,7 @@ def test_a_meter_begins_again_and_says_what_it_had_counted():
         (Budget(tokens=10, credits=1), usage(3, "1"), False),
     ],
 )
-def test_a_budget_is_used_up_when_it_is_reached(budget, used, left):
+def test_a_budget_is_used_up_once_it_is_reached(budget, used, left):
     if left:
         budget.check(spent(used))
     else:
@@ -135,12 +135,12 @@ def test_a_budget_is_used_up_when_it_is_reached(budget, used, left):
 @pytest.mark.parametrize(
     "limits", [{}, {"tokens": 0}, {"tokens": 1.5}, {"credits": -1}, {"credits": "5"}]
 )
-def test_what_is_no_budget_is_refused(limits):
+def test_an_invalid_budget_is_an_error(limits):
     with pytest.raises(ConfigurationError, match=r"budget|Budget"):
         Budget(**limits)
 
 
-def test_a_budget_is_a_value_and_part_of_the_configuration():
+def test_a_budget_is_compared_by_value_and_part_of_the_config():
     budget = Budget(tokens=5, credits=Decimal("0.1"))
     config = Config(token=read_token("t-0123456789"), api_root="http://x/v1", budget=budget)
 
@@ -148,14 +148,14 @@ def test_a_budget_is_a_value_and_part_of_the_configuration():
     assert config.budget == budget
 
 
-# the wire
+# costs and prices in JSON
 
 
 COST = '{"amount": 0.000123450000000000009, "currency": "credits", "list_amount": "0.5"}'
 BODY = f'{{"choices": [], "usage": {{"total_tokens": 3, "cost": {COST}}}}}'.encode()
 
 
-def test_a_cost_is_read_to_the_last_digit():
+def test_a_cost_is_decoded_exactly():
     reply, _ = decode_completion(BODY, {})
 
     assert reply.cost == Cost(
@@ -164,11 +164,11 @@ def test_a_cost_is_read_to_the_last_digit():
 
 
 @pytest.mark.parametrize(
-    "told",
+    "cost",
     ["null", '{"amount": null}', '"free"', "5", '{"amount": "much"}', '{"amount": []}', "[]"],
 )
-def test_a_cost_of_another_form_does_not_lose_the_answer(told):
-    body = f'{{"choices": [], "usage": {{"total_tokens": 3, "cost": {told}}}}}'.encode()
+def test_a_malformed_cost_does_not_lose_the_completion(cost):
+    body = f'{{"choices": [], "usage": {{"total_tokens": 3, "cost": {cost}}}}}'.encode()
 
     reply, _ = decode_completion(body, {})
 
@@ -178,7 +178,7 @@ def test_a_cost_of_another_form_does_not_lose_the_answer(told):
 
 @contextmanager
 def user_context(traps):
-    """Enter a decimal context in which all signals are trapped, or none, or everything rounds."""
+    """Enter a decimal context that traps all signals, none, or rounds to two digits."""
     with decimal.localcontext() as context:
         if traps == "all":
             context.traps = dict.fromkeys(context.traps, True)
@@ -192,7 +192,7 @@ def user_context(traps):
 
 CONTEXTS = pytest.mark.parametrize("context", ["default", "all", "none", "narrow"])
 
-# An amount as it is written in JSON, and as it is counted; None for one that is not.
+# Amounts in JSON, and as counted; None for those that are not counted.
 AMOUNTS = {
     "0": "0",
     "-0": "0",
@@ -240,10 +240,10 @@ AMOUNTS = {
 @CONTEXTS
 @pytest.mark.parametrize("field", ["amount", "list_amount"])
 @pytest.mark.parametrize(("written", "counted"), AMOUNTS.items(), ids=lambda one: str(one)[:24])
-def test_an_amount_that_is_none_is_unpriced_and_loses_nothing(written, counted, field, context):
-    told = f'{{"usage": {{"total_tokens": 3, "cost": {{"{field}": {written}}}}}, "choices": ['
-    body = (told + '{"message": {"content": "Hi"}}]}').encode()
-    event = (told + '{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}').encode()
+def test_a_malformed_amount_is_unpriced_and_loses_nothing_else(written, counted, field, context):
+    start = f'{{"usage": {{"total_tokens": 3, "cost": {{"{field}": {written}}}}}, "choices": ['
+    body = (start + '{"message": {"content": "Hi"}}]}').encode()
+    event = (start + '{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}').encode()
     wanted = None if counted is None else Decimal(counted)
     with user_context(context):
         reply, _ = decode_completion(body, {})
@@ -297,7 +297,7 @@ def test_amounts_of_many_digits_add_up_in_any_context(amounts, context):
     assert total.unpriced == sum(one.startswith("0e") for one in amounts)
 
 
-def test_the_context_of_others_stays_as_it_was():
+def test_the_decimal_context_is_unchanged():
     before = decimal.getcontext().copy()
 
     spent(usage(1, "0." + "3" * 100), usage(1, "1e999999999"))
@@ -307,7 +307,7 @@ def test_the_context_of_others_stays_as_it_was():
 
 
 @pytest.mark.parametrize("name", ["NaN", "sNaN", "Infinity", "-1", "1E+15"])
-def test_an_odd_amount_that_is_given_is_none(name):
+def test_a_malformed_amount_is_none(name):
     odd = Decimal(name)
 
     assert Cost(amount=odd, list_amount=odd, currency="credits") == Cost(currency="credits")
@@ -315,7 +315,7 @@ def test_an_odd_amount_that_is_given_is_none(name):
 
 
 @pytest.mark.parametrize("kind", [ChatCompletion, ChatCompletionChunk])
-def test_an_odd_amount_survives_a_copy_and_a_pickle(kind):
+def test_a_malformed_amount_survives_copy_and_pickle(kind):
     body = b'{"choices": [], "usage": {"cost": {"amount": 1e999999999, "currency": "credits"}}}'
     one = msgspec.json.decode(body, type=kind)
 
@@ -324,7 +324,7 @@ def test_an_odd_amount_survives_a_copy_and_a_pickle(kind):
 
 
 @pytest.mark.parametrize(
-    ("told", "tokens", "uncounted"),
+    ("reported", "tokens", "uncounted"),
     [
         (Usage(total_tokens=-1_000), 10, 1),
         (Usage(prompt_tokens=-5, completion_tokens=-5), 10, 1),
@@ -332,8 +332,8 @@ def test_an_odd_amount_survives_a_copy_and_a_pickle(kind):
         (Usage(prompt_tokens=3, completion_tokens=4, total_tokens=-1), 17, 0),
     ],
 )
-def test_a_negative_number_of_tokens_gives_nothing_back(told, tokens, uncounted):
-    total = spent(usage(10), told)
+def test_a_negative_number_of_tokens_is_not_subtracted(reported, tokens, uncounted):
+    total = spent(usage(10), reported)
 
     assert (total.total_tokens, total.uncounted) == (tokens, uncounted)
     assert min(total.prompt_tokens, total.completion_tokens) >= 0
@@ -341,12 +341,12 @@ def test_a_negative_number_of_tokens_gives_nothing_back(told, tokens, uncounted)
 
 @CONTEXTS
 @pytest.mark.parametrize("credits", [Decimal("NaN"), Decimal("sNaN"), Decimal("-sNaN1")])
-def test_a_budget_that_is_no_number_is_refused(credits, context):  # noqa: A002 - its name
+def test_a_nan_as_budget_is_an_error(credits, context):  # noqa: A002 - name of the parameter
     with user_context(context), pytest.raises(ConfigurationError, match="positive number"):
         Budget(credits=credits)
 
 
-def test_a_stream_tells_the_cost_last():
+def test_a_stream_reports_the_cost_in_its_last_chunk():
     protocol = ChatStreamProtocol({}, 2**20)
 
     protocol.receive_data(b"data: " + BODY + b"\n\ndata: [DONE]\n\n")
@@ -354,7 +354,7 @@ def test_a_stream_tells_the_cost_last():
     assert protocol.completion().cost.amount == Decimal("0.000123450000000000009")
 
 
-def test_a_whole_answer_to_a_stream_keeps_its_cost_a_number():
+def test_a_plain_response_to_a_stream_has_its_cost_as_a_number():
     reply, _ = decode_completion(BODY, {})
     protocol = ChatStreamProtocol({}, 2**20)
     protocol.receive_completion(reply)
@@ -362,7 +362,7 @@ def test_a_whole_answer_to_a_stream_keeps_its_cost_a_number():
     assert protocol.to_dict()["usage"]["cost"]["amount"] == pytest.approx(0.00012345)
 
 
-def test_no_answer_has_no_cost():
+def test_a_completion_without_usage_has_no_cost():
     assert ChatCompletion(choices=[]).cost is None
     assert msgspec.json.decode(b'{"choices": []}', type=ChatCompletion).cost is None
 
@@ -381,11 +381,11 @@ def test_no_answer_has_no_cost():
         ("https://my-gateway.example/ace", "https://my-gateway.example/api/v1"),
     ],
 )
-def test_where_the_catalogue_is(api_root, platform):
+def test_the_base_url_of_the_catalogue(api_root, platform):
     assert platform_root(api_root) == platform
 
 
-def test_an_odd_entry_of_the_catalogue_keeps_what_fits():
+def test_a_malformed_entry_of_the_catalogue_keeps_its_valid_fields():
     body = b'{"items": [{"id": "m", "name": 5, "pricing": {"input_credits": "x"}, "new": 1}]}'
 
     (model,) = decode_catalog(body)
@@ -394,34 +394,34 @@ def test_an_odd_entry_of_the_catalogue_keeps_what_fits():
 
 
 @pytest.mark.parametrize("price", ['"1e999999999"', '"NaN"', '"sNaN"', '"inf"', "-1", '"1e15"'])
-def test_a_price_that_is_none_is_unknown(price):
-    """To write 1e999999999 with two decimals takes a gigabyte."""
-    told = f'{{"input_credits": {price}, "output_credits": 2}}'
+def test_a_malformed_price_is_none(price):
+    """Formatting 1e999999999 with two decimals would take a gigabyte."""
+    pricing = f'{{"input_credits": {price}, "output_credits": 2}}'
 
-    (model,) = decode_catalog(f'{{"items": [{{"id": "m", "pricing": {told}}}]}}'.encode())
+    (model,) = decode_catalog(f'{{"items": [{{"id": "m", "pricing": {pricing}}}]}}'.encode())
 
     assert model.pricing == Pricing(output_credits=Decimal(2))
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"items": 5}', b"{}", b"<html>", b'{"items": [{}]}'])
-def test_what_is_no_catalogue_is_a_protocol_error(body):
+def test_a_malformed_catalogue_is_a_protocol_error(body):
     with pytest.raises(ProtocolError):
         decode_catalog(body)
 
 
 @pytest.mark.parametrize("amount", [1, 0.5, Decimal("0.5")])
-def test_a_budget_is_of_tokens_or_of_credits(amount):
+def test_a_budget_has_tokens_or_credits(amount):
     assert Budget(credits=amount).credits == amount
     assert Budget(tokens=1).tokens == 1
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "text"),
     [
-        (Budget, "a budget needs a limit: Budget(tokens=...) or (credits=...)"),
+        (Budget, "Budget needs a limit: pass tokens=, credits= or both"),
         (
             lambda: Budget(tokens=0.5),
-            "Budget.tokens must be a whole number of 1 or more, or None, not 0.5",
+            "Budget.tokens must be an integer of at least 1, or None, not 0.5",
         ),
         (
             lambda: Budget(credits=float("inf")),
@@ -429,32 +429,32 @@ def test_a_budget_is_of_tokens_or_of_credits(amount):
         ),
         (
             lambda: RateLimit(requests_per_minute=0),
-            "RateLimit.requests_per_minute must be a whole number of 1 or more, or None, not 0",
+            "RateLimit.requests_per_minute must be an integer of at least 1, or None, not 0",
         ),
         (
             lambda: RateLimit(tokens_per_minute=True),
-            "RateLimit.tokens_per_minute must be a whole number of 1 or more, or None, not True",
+            "RateLimit.tokens_per_minute must be an integer of at least 1, or None, not True",
         ),
     ],
 )
-def test_a_limit_that_is_none_says_what_it_must_be(make, told):
+def test_the_error_for_an_invalid_limit_names_the_valid_values(make, text):
     with pytest.raises(ConfigurationError) as caught:
         make()
 
-    assert str(caught.value) == told
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, 8.0, True, "3", None])
 @pytest.mark.parametrize("name", ["max_turns", "max_parallel"])
-def test_a_run_has_a_whole_number_of_turns_and_of_tools_at_a_time(name, number):
+def test_max_turns_and_max_parallel_are_positive_integers(name, number):
     with pytest.raises(ConfigurationError) as caught:
         RunLimits(**{name: number})
 
-    assert str(caught.value) == f"{name} must be a whole number of 1 or more, not {number!r}"
+    assert str(caught.value) == f"{name} must be an integer of at least 1, not {number!r}"
 
 
 @pytest.mark.parametrize("number", [0, -1, True, "3", float("nan"), float("inf")])
-def test_a_tool_has_a_positive_number_of_seconds_or_any(number):
+def test_tool_timeout_is_positive_or_none(number):
     with pytest.raises(ConfigurationError) as caught:
         RunLimits(tool_timeout=number)
 

@@ -1,4 +1,4 @@
-"""The tape, the token, and the format: laws about bytes, without a network."""
+"""Recording, masking and the cassette format, without a network."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ exchanges = st.builds(
 
 @patient
 @given(st.lists(exchanges, max_size=3).map(tuple))
-def test_what_is_read_is_what_was_written(recorded):
+def test_a_cassette_is_read_as_it_was_written(recorded):
     assert read_lines(FIRST_LINE + as_lines(recorded)) == recorded
 
 
@@ -76,7 +76,7 @@ def test_each_line_is_json_of_a_known_kind(recorded):
 @example(b'{"kind":"cassette","version":1}\n[[[[')
 @example(b'{"kind":"cassette","version":1}\n' + b"[" * 100_000)
 @example(b'{"kind":"cassette","version":1}\n{"kind":"piece","at":0,"base64":"?"}')
-def test_whatever_a_file_holds_it_is_a_cassette_or_a_value_error(data):
+def test_any_bytes_are_a_cassette_or_a_value_error(data):
     with suppress(ValueError):
         read_lines(data)
 
@@ -84,23 +84,26 @@ def test_whatever_a_file_holds_it_is_a_cassette_or_a_value_error(data):
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        (b"", "it is empty"),
+        (b"", "the file is empty"),
         (b"hello", "line 1: JSON is malformed"),
-        (b'{"kind":"end","at":0,"how":"cut"}', "line 1: it must be of the kind 'cassette'"),
-        (b'{"kind":"cassette","version":2}', "the format's version is 2, acechat reads 1"),
-        (FIRST_LINE + b'\n{"kind":"end","at":0,"how":"cut"}', "line 3: it belongs to no request"),
+        (b'{"kind":"end","at":0,"how":"cut"}', "line 1: kind must be 'cassette'"),
+        (b'{"kind":"cassette","version":2}', "format version 2 is not supported, only 1"),
+        (
+            FIRST_LINE + b'\n{"kind":"end","at":0,"how":"cut"}',
+            "line 3: the record belongs to no request",
+        ),
         (FIRST_LINE + b'{"kind":"more"}', "line 2: Invalid value 'more'"),
     ],
 )
-def test_a_file_that_is_no_cassette_says_where_it_is_none(data, complaint, tmp_path):
+def test_an_invalid_cassette_names_the_line(data, complaint, tmp_path):
     path = tmp_path / "x.acecast"
     path.write_bytes(data)
-    with pytest.raises(ConfigurationError, match="holds no cassette") as caught:
+    with pytest.raises(ConfigurationError, match="is not a cassette") as caught:
         Cassette.load(path)
     assert complaint in str(caught.value)
 
 
-def test_fields_that_later_versions_add_are_passed_over():
+def test_unknown_fields_are_ignored():
     line = as_lines([Exchange(Request(method="GET", path="/v1/models"))])
     fields = json.loads(line) | {"news": 1}
     assert len(read_lines(FIRST_LINE + msgspec.json.encode(fields))) == 1
@@ -109,63 +112,63 @@ def test_fields_that_later_versions_add_are_passed_over():
 ASKED = Request(method="POST", path="/v1/chat/completions")
 
 
-def tape(room=2**20):
+def make_response(room=2**20):
     return ResponseRecorder(100.0, room)
 
 
-def play(recorded, pieces):
-    for number, data in enumerate(pieces):
+def play(recorded, reads):
+    for number, data in enumerate(reads):
         recorded.add(data, 100.0 + number)
     return recorded.exchange(ASKED, TOKEN)
 
 
 @patient
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=30))
-def test_what_fits_is_kept_whole(pieces):
-    kept = play(tape(), pieces).pieces
-    assert [piece.data for piece in kept] == pieces
-    assert [piece.at for piece in kept] == list(range(len(pieces)))
+def test_a_body_within_the_limit_is_kept(reads):
+    kept = play(make_response(), reads).chunks
+    assert [chunk.data for chunk in kept] == reads
+    assert [chunk.at for chunk in kept] == list(range(len(reads)))
 
 
 @patient
 @given(st.lists(st.binary(min_size=1, max_size=90), max_size=60), st.integers(8, 300))
-def test_of_what_does_not_fit_the_first_half_and_the_last_quarter_are_kept(pieces, room):
-    whole = b"".join(pieces)
-    kept = play(tape(room), pieces).pieces
-    gaps = [at for at, piece in enumerate(kept) if piece.dropped]
-    size = sum(len(piece.data) for piece in kept)
+def test_first_half_and_last_quarter_of_a_longer_body_are_kept(reads, room):
+    body = b"".join(reads)
+    kept = play(make_response(room), reads).chunks
+    gaps = [at for at, chunk in enumerate(kept) if chunk.dropped]
+    size = sum(len(chunk.data) for chunk in kept)
 
     assert size <= room
-    assert size + sum(piece.dropped for piece in kept) == len(whole)
-    assert bool(gaps) == (len(whole) > room)
+    assert size + sum(chunk.dropped for chunk in kept) == len(body)
+    assert bool(gaps) == (len(body) > room)
     if gaps:
-        head = b"".join(piece.data for piece in kept[: gaps[0]])
-        tail = b"".join(piece.data for piece in kept[gaps[0] :])
-        assert whole.startswith(head)
-        assert whole.endswith(tail)
+        head = b"".join(chunk.data for chunk in kept[: gaps[0]])
+        tail = b"".join(chunk.data for chunk in kept[gaps[0] :])
+        assert body.startswith(head)
+        assert body.endswith(tail)
         assert len(head) == room // 2
         assert len(tail) >= room // 4
-        assert [piece.at for piece in kept] == sorted(piece.at for piece in kept)
+        assert [chunk.at for chunk in kept] == sorted(chunk.at for chunk in kept)
 
 
 @patient
 @given(st.integers(0, 5), st.lists(st.integers(0, 120), max_size=6))
-def test_the_token_is_masked_wherever_reads_end(times, cuts):
+def test_the_token_is_masked_across_reads(times, cuts):
     body = (b"<" + SECRET.encode() + b">") * times + b"the rest"
     ends = sorted(min(cut, len(body)) for cut in cuts)
-    pieces = [body[a:b] for a, b in zip([0, *ends], [*ends, len(body)], strict=True)]
-    kept = b"".join(piece.data for piece in play(tape(), pieces).pieces)
+    reads = [body[a:b] for a, b in zip([0, *ends], [*ends, len(body)], strict=True)]
+    kept = b"".join(chunk.data for chunk in play(make_response(), reads).chunks)
     assert kept == body.replace(SECRET.encode(), b"*" * len(SECRET))
 
 
 @patient
 @given(st.integers(0, 60), st.integers(8, 60))
-def test_no_half_of_a_token_is_left_where_bytes_were_dropped(before, room):
+def test_no_part_of_a_token_is_left_beside_dropped_bytes(before, room):
     body = b"x" * before + SECRET.encode() + b"y" * 30
-    kept = play(tape(room), [body[at : at + 5] for at in range(0, len(body), 5)]).pieces
-    gap = next((at for at, piece in enumerate(kept) if piece.dropped), 0)
+    kept = play(make_response(room), [body[at : at + 5] for at in range(0, len(body), 5)]).chunks
+    gap = next((at for at, chunk in enumerate(kept) if chunk.dropped), 0)
     for part in (kept[:gap], kept[gap:]):
-        data = b"".join(piece.data for piece in part)
+        data = b"".join(chunk.data for chunk in part)
         for size in range(4, len(SECRET) + 1):
             assert not data.endswith(SECRET[:size].encode())
             assert not data.startswith(SECRET[-size:].encode())
@@ -185,8 +188,8 @@ def test_no_half_of_a_token_is_left_where_bytes_were_dropped(before, room):
     ],
 )
 def test_headers_that_may_be_secrets_are_masked(name, hidden):
-    recorded = tape()
-    recorded.answer(200, {name: "value"}, 100.0)
+    recorded = make_response()
+    recorded.receive_head(200, {name: "value"}, 100.0)
     assert recorded.exchange(ASKED, TOKEN).head.headers == {name: "***" if hidden else "value"}
 
 
@@ -201,7 +204,7 @@ def test_headers_that_may_be_secrets_are_masked(name, hidden):
         (APIError(500, None, "x"), "closed"),
     ],
 )
-def test_an_error_tells_how_the_exchange_ended(error, how):
+def test_the_ending_follows_from_the_error(error, how):
     assert ending_of(error) == how
 
 
@@ -209,30 +212,30 @@ def make_recorder(limit):
     return Recorder(Config(token=TOKEN, api_root="http://x/openai/v2", max_record_bytes=limit))
 
 
-def test_the_path_has_the_apis_root():
+def test_the_path_includes_the_api_root():
     recording = make_recorder(1024).begin("GET", "/models", {}, None, 0.0)
     recording.attempt(0.0)
     assert recording.exchanges()[0].request.path == "/openai/v2/models"
 
 
-def test_the_first_attempts_make_room_for_the_last():
+def test_the_first_attempts_are_dropped_for_the_last():
     recording = make_recorder(1024).begin("POST", "/x", {}, b"?" * 24, 0.0)
     for number in range(6):
         recording.attempt(float(number))
-        recording.answer(503, {}, number + 0.5).add(b"!" * 400, number + 0.6)
+        recording.receive_head(503, {}, number + 0.5).add(b"!" * 400, number + 0.6)
         recording.fail(APIError(503, None, "busy"), "busy", number + 0.7)
 
     kept = recording.exchanges()
     assert [one.request.attempt for one in kept] == [5, 6]
-    assert sum(len(piece.data) for one in kept for piece in one.pieces) <= 1000
-    assert kept[-1].pieces[0].data == b"!" * 400
+    assert sum(len(chunk.data) for one in kept for chunk in one.chunks) <= 1000
+    assert kept[-1].chunks[0].data == b"!" * 400
     assert kept[-1].end == ExchangeEnd(at=pytest.approx(0.7), how="closed", error="busy")
 
 
-def test_a_compressed_answer_is_recorded_as_if_it_were_none():
+def test_a_compressed_response_is_recorded_decompressed():
     recording = make_recorder(1024).begin("POST", "/x", {}, b"", 0.0)
     recording.attempt(0.0)
-    recording.answer(200, {"content-encoding": "gzip", "content-length": "9", "x": "y"}, 0.1)
+    recording.receive_head(200, {"content-encoding": "gzip", "content-length": "9", "x": "y"}, 0.1)
     assert recording.exchanges()[0].head.headers == {"x": "y", "transfer-encoding": "chunked"}
 
 
@@ -243,7 +246,7 @@ def test_0_records_nothing():
 
 
 @pytest.mark.parametrize("limit", [-1, 1, 1023, 1e6, True, None])
-def test_a_limit_that_makes_no_sense_is_refused(limit):
+def test_an_invalid_limit_is_refused(limit):
     with pytest.raises(ConfigurationError, match="max_record_bytes must be 0"):
         make_recorder(limit)
 
@@ -255,30 +258,30 @@ def test_two_cassettes_in_one_file_are_read_as_one():
 
 
 @pytest.mark.parametrize("ending", ["cut", "reset", "malformed"])
-def test_a_break_of_the_network_is_named(ending):
+def test_the_ending_of_a_transport_error_is_kept(ending):
     error = TransportError("x")
     error.ending = ending
 
     assert ending_of(error) == ending
 
 
-def test_what_the_client_refuses_ends_with_its_closing():
+def test_other_errors_end_with_closed():
     assert ending_of(ConfigurationError("x")) == "closed"
 
 
-def test_of_a_large_request_the_beginning_is_kept_and_the_answer_has_room():
+def test_a_large_request_leaves_half_of_the_limit_to_the_response():
     recording = make_recorder(1024).begin("POST", "/x", {}, b"a" * 600 + b"b" * 1000, 0.0)
     recording.attempt(0.0)
-    recording.answer(200, {}, 0.1).add(b"c" * 512, 0.2)
+    recording.receive_head(200, {}, 0.1).add(b"c" * 512, 0.2)
 
     (exchange,) = recording.exchanges()
 
     assert exchange.request.body == b"a" * 512
     assert exchange.request.dropped == 1088
-    assert exchange.pieces == (BodyChunk(0.2, b"c" * 512),)
+    assert exchange.chunks == (BodyChunk(0.2, b"c" * 512),)
 
 
-def test_a_request_that_fills_half_the_room_is_kept_whole():
+def test_a_request_of_half_the_limit_is_kept():
     recording = make_recorder(1024).begin("POST", "/x", {}, b"a" * 512, 0.0)
     recording.attempt(0.0)
 
@@ -287,10 +290,10 @@ def test_a_request_that_fills_half_the_room_is_kept_whole():
     assert (exchange.request.body, exchange.request.dropped) == (b"a" * 512, 0)
 
 
-def test_what_comes_outside_of_an_attempt_is_not_recorded():
+def test_data_outside_of_attempts_is_not_recorded():
     recording = make_recorder(1024).begin("POST", "/x", {}, b"", 0.0)
 
-    assert recording.answer(200, {}, 0.1) is None
+    assert recording.receive_head(200, {}, 0.1) is None
     recording.fail(ConnectError("x"), "x", 0.2)
 
     assert recording.exchanges() == ()

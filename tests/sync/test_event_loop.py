@@ -1,4 +1,4 @@
-"""The blocking client's own event loop: uvloop's, where that is installed."""
+"""The event loop of the blocking client: uvloop's if that is installed."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 """
 
 
-def test_without_uvloop_the_loop_is_asyncios(monkeypatch):
+def test_without_uvloop_asyncios_loop_is_used(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvloop", None)
 
     assert loop_factory() is None
 
 
 @pytest.mark.parametrize("version", ["0.22.1", "0.9", "?"])
-def test_with_an_old_uvloop_it_is_too(monkeypatch, version):
+def test_with_an_old_uvloop_asyncios_loop_is_used(monkeypatch, version):
     uvloop = pytest.importorskip("uvloop", reason="acechat[speed] is not installed")
     monkeypatch.setattr(uvloop, "__version__", version)
 
     assert loop_factory() is None
 
 
-def test_with_uvloop_the_blocking_client_runs_on_it_and_finds_hosts():
+def test_with_uvloop_the_blocking_client_runs_on_it_and_resolves_hosts():
     uvloop = pytest.importorskip("uvloop", reason="acechat[speed] is not installed")
 
     with Client("token", base_url="http://localhost:9", retries=1) as client:
@@ -57,7 +57,7 @@ def test_with_uvloop_the_blocking_client_runs_on_it_and_finds_hosts():
         assert isinstance(client._loop._running._loop, uvloop.Loop)
 
 
-def test_what_is_looked_up_is_what_asyncio_finds():
+def test_lookups_equal_those_of_asyncio():
     pytest.importorskip("uvloop", reason="acechat[speed] is not installed")
 
     async def look_up():
@@ -70,9 +70,9 @@ def test_what_is_looked_up_is_what_asyncio_finds():
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("asks", [[], ["ask"]], ids=["which asks nothing", "which asks"])
+@pytest.mark.parametrize("asks", [[], ["ask"]], ids=["no call in the child", "call in the child"])
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_a_forked_child_of_a_program_that_looked_up_a_host_ends_by_itself(asks):
+def test_a_forked_child_after_a_host_lookup_exits(asks):
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, *asks]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 

@@ -1,4 +1,4 @@
-"""How a type is asked for, and how an answer becomes a value of it, without a network."""
+"""Structured output: requests and parsing, without a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from acechat import ConfigurationError, Output, OutputError
 from acechat._config import Config
 from acechat._credentials import Token
-from acechat._tools.output import _HOPELESS, OutputSpec
+from acechat._tools.output import _FINAL, OutputSpec
 from acechat._tools.partial_json import PartialOutput
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.messages import gather_messages
@@ -75,23 +75,23 @@ class Checked:
 
 def request(*, model="claude-sonnet-4-20250514", system=None, messages=(), extra=None, **options):
     config = Config(token=Token("token"), api_root="https://api.test/v1")
-    said = gather_messages(("Plan a picnic",), messages=messages, system=system)
+    sent = gather_messages(("Plan a picnic",), messages=messages, system=system)
     headers = {"x-mine": "1"}
     template = build_template(
         config, options, model=model, extra_body=extra, extra_headers=headers, stream=False
     )
-    return template.request(said)
+    return template.request(sent)
 
 
-def asked(output_type, **given):
+def body_for(output_type, **given):
     return json.loads(OutputSpec(output_type).apply(request(**given)).body)
 
 
-def said(text, **more):
+def with_text(text, **more):
     return ChatCompletion(choices=[Choice(message=AssistantMessage(content=text), **more)])
 
 
-def called(arguments, *, name="answer", content=None, finish_reason="tool_calls", **more):
+def with_call(arguments, *, name="answer", content=None, finish_reason="tool_calls", **more):
     call = ToolCall(id="t1", function=FunctionCall(name, arguments))
     message = AssistantMessage(content=content, tool_calls=[call])
     choice = Choice(message=message, finish_reason=finish_reason)
@@ -99,10 +99,10 @@ def called(arguments, *, name="answer", content=None, finish_reason="tool_calls"
 
 
 def output(output_type, text):
-    return OutputSpec(output_type).parse(said(text)).output
+    return OutputSpec(output_type).parse(with_text(text)).output
 
 
-def misfit(output_type, completion):
+def mismatch(output_type, completion):
     with pytest.raises(OutputError) as caught:
         OutputSpec(output_type).parse(completion)
     return caught.value
@@ -112,9 +112,9 @@ PICNIC = '{"title": "Picnic", "days": 2, "steps": [{"what": "eat"}]}'
 PLAN = Plan("Picnic", 2, [Step("eat")])
 
 
-class TestAsking:
-    def test_auto_makes_the_model_call_a_tool_that_takes_the_answer(self):
-        body = asked(Plan)
+class TestRequest:
+    def test_auto_requires_a_tool_call(self):
+        body = body_for(Plan)
         (tool,) = body["tools"]
         assert body["tool_choice"] == {"type": "function", "function": {"name": "answer"}}
         assert tool["function"]["name"] == "answer"
@@ -124,14 +124,14 @@ class TestAsking:
         assert body["messages"] == [{"role": "user", "content": "Plan a picnic"}]
 
     @pytest.mark.parametrize("kind", [list[int], Literal["a", "b"], int, Plan | None, str])
-    def test_what_is_no_object_goes_under_a_key(self, kind):
-        parameters = asked(kind)["tools"][0]["function"]["parameters"]
+    def test_values_that_are_not_objects_are_wrapped(self, kind):
+        parameters = body_for(kind)["tools"][0]["function"]["parameters"]
         assert parameters["type"] == "object"
         assert parameters["required"] == ["value"]
         assert list(parameters["properties"]) == ["value"]
 
     def test_a_mapping_has_properties_because_the_gateway_sends_null_for_none(self):
-        parameters = asked(dict[str, int])["tools"][0]["function"]["parameters"]
+        parameters = body_for(dict[str, int])["tools"][0]["function"]["parameters"]
         assert parameters["type"] == "object"
         assert parameters["properties"] == {}
 
@@ -139,44 +139,44 @@ class TestAsking:
         "given",
         [
             {"model": "claude-opus-4-20250514-thinking"},
-            {"model": "claude-opus-5"},  # it thinks unless told otherwise (contract, 1.4)
+            {"model": "claude-opus-5"},  # it reasons by default (docs/api.md#models)
             {"reasoning_effort": "low"},
             {"extra": {"reasoning": {"max_tokens": 2000}}},
             {"extra": {"thinking": {"type": "enabled"}}},
         ],
         ids=str,
     )
-    def test_a_model_that_thinks_is_asked_in_words(self, given):
-        body = asked(Plan, **given)
+    def test_a_reasoning_model_gets_a_prompt(self, given):
+        body = body_for(Plan, **given)
         assert "tools" not in body
         assert "tool_choice" not in body
         assert '"title":"Plan"' in body["messages"][0]["content"]
 
     def test_json_schema_sends_response_format(self):
-        body = asked(Output(Plan, strategy="json_schema"))
+        body = body_for(Output(Plan, strategy="json_schema"))
         form = body["response_format"]
         assert form["type"] == "json_schema"
         assert form["json_schema"]["name"] == "answer"
         assert form["json_schema"]["schema"]["required"] == ["title", "days"]
         assert "tools" not in body
 
-    def test_the_prompt_goes_to_the_end_of_the_systems_words(self):
+    def test_the_instruction_is_appended_to_the_system_prompt(self):
         whole = Output(Plan, strategy="prompt")
         for given in (
             {"system": "Be brief."},
             {"messages": [{"role": "system", "content": "Be brief."}]},
         ):
-            messages = asked(whole, **given)["messages"]
+            messages = body_for(whole, **given)["messages"]
             assert [message["role"] for message in messages] == ["system", "user"]
             assert messages[0]["content"].startswith("Be brief.\n\nAnswer with JSON")
 
-    def test_a_system_of_parts_is_left_alone(self):
+    def test_a_system_prompt_of_parts_is_unchanged(self):
         parts = {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
-        messages = asked(Output(Plan, strategy="prompt"), messages=[parts])["messages"]
+        messages = body_for(Output(Plan, strategy="prompt"), messages=[parts])["messages"]
         assert [message["role"] for message in messages] == ["system", "system", "user"]
         assert messages[1] == parts
 
-    def test_everything_else_is_sent_as_it_was(self):
+    def test_other_fields_are_unchanged(self):
         before = request(temperature=0.1, extra={"news": [1.5, None]})
         after = OutputSpec(Plan).apply(before)
         own = {"tools", "tool_choice"}
@@ -195,21 +195,21 @@ class TestAsking:
         ids=str,
     )
     @pytest.mark.parametrize("strategy", ["auto", "json_schema", "prompt"])
-    def test_tools_of_ones_own_do_not_go_together_with_it(self, given, strategy):
+    def test_own_tools_and_output_type_are_rejected(self, given, strategy):
         with pytest.raises(ConfigurationError, match="output_type= sets"):
-            asked(Output(Plan, strategy=strategy), **given)
+            body_for(Output(Plan, strategy=strategy), **given)
 
-    def test_an_unknown_strategy_is_refused(self):
+    def test_an_unknown_strategy_is_rejected(self):
         with pytest.raises(ConfigurationError, match="'auto', 'json_schema', 'prompt'"):
             Output(Plan, strategy="tool")
 
-    @pytest.mark.parametrize("reasks", [-1, 0.5, "2", None])
-    def test_reasks_that_are_no_number_of_times_are_refused(self, reasks):
-        with pytest.raises(ConfigurationError, match="retries must be a whole number of 0 or more"):
-            Output(Plan, retries=reasks)
+    @pytest.mark.parametrize("retries", [-1, 0.5, "2", None])
+    def test_invalid_retries_are_rejected(self, retries):
+        with pytest.raises(ConfigurationError, match="retries must be an integer of 0 or more"):
+            Output(Plan, retries=retries)
 
     @pytest.mark.parametrize("kind", [3, "Plan", {"type": "object"}, object, Plan("a", 1)])
-    def test_what_is_no_type_is_refused(self, kind):
+    def test_unsupported_types_are_rejected(self, kind):
         with pytest.raises(ConfigurationError):
             OutputSpec(kind)
 
@@ -251,31 +251,31 @@ class TestAccepting:
         assert found == value
         assert type(found) is type(value)
 
-    def test_what_the_tool_took_becomes_the_text(self):
-        answer = OutputSpec(Plan).parse(called(PICNIC, content="I plan."))
+    def test_the_tools_arguments_become_the_text(self):
+        answer = OutputSpec(Plan).parse(with_call(PICNIC, content="I plan."))
         assert answer.output == PLAN
         assert answer.text == PICNIC
         assert answer.tool_calls == []
         assert answer.finish_reason == "stop"
 
-    def test_what_the_service_sent_stays_to_be_seen(self):
-        sent = called(PICNIC, id="c-1")
+    def test_the_original_response_is_kept(self):
+        sent = with_call(PICNIC, id="c-1")
         note_origin(sent, ResponseInfo(trace_id="t-1"), lambda: {"id": "c-1", "news": 1})
         answer = OutputSpec(Plan).parse(sent)
         assert answer.to_dict() == {"id": "c-1", "news": 1}
         assert (answer.id, answer.trace_id) == ("c-1", "t-1")
 
-    def test_a_call_of_another_tool_is_no_answer(self):
-        assert misfit(Plan, called(PICNIC, name="other")).text == ""
+    def test_a_call_of_another_tool_is_not_the_output(self):
+        assert mismatch(Plan, with_call(PICNIC, name="other")).text == ""
 
-    def test_a_reply_is_a_value_with_its_output(self):
-        answer = OutputSpec(Point).parse(called('{"x": 1}'))
+    def test_equality_includes_the_output(self):
+        answer = OutputSpec(Point).parse(with_call('{"x": 1}'))
         for again in (pickle.loads(pickle.dumps(answer)), copy.copy(answer), copy.deepcopy(answer)):
             assert again == answer
             assert again.output == Point(1)
 
-    def test_a_reply_that_was_asked_for_no_type_has_none(self):
-        assert said("Hello").output is None
+    def test_without_output_type_the_output_is_none(self):
+        assert with_text("Hello").output is None
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -285,23 +285,23 @@ class TestAccepting:
             ('So: {"days": 2} ok', "Object missing required field `title`"),
             ('{"title": "a"} {"title": 5, "days": 2}', "Expected `str`, got `int` - at `$.title`"),
             ('{"title": 5, "days": 2} {"title": "a"}', "Expected `str`, got `int` - at `$.title`"),
-            ("No.", "this is no JSON: "),
-            ("", "this is empty, not JSON"),
+            ("No.", "invalid JSON: "),
+            ("", "empty text instead of JSON"),
         ],
     )
-    def test_an_error_says_what_is_wrong_with_what_looks_most_like_it(self, text, message):
-        error = misfit(Plan, said(text))
+    def test_the_error_is_that_of_the_longest_candidate(self, text, message):
+        error = mismatch(Plan, with_text(text))
         assert error.message.startswith(message)
         assert error.text == text
         assert error.completion.text == text
-        assert str(error).startswith("the answer has not the form that was asked for: ")
+        assert str(error).startswith("the response does not match output_type: ")
 
     def test_the_path_names_the_key_that_the_model_saw(self):
-        error = misfit(list[int], called('{"value": [1, "2"]}'))
+        error = mismatch(list[int], with_call('{"value": [1, "2"]}'))
         assert error.message == "Expected `int`, got `str` - at `$.value[1]`"
 
     @pytest.mark.parametrize(
-        ("kind", "told"),
+        ("kind", "expected"),
         [
             (Checked, '{"z": 0}'),
             (list[Checked], '{"value": [{"z": 0}]}'),
@@ -309,44 +309,44 @@ class TestAccepting:
         ],
         ids=str,
     )
-    def test_what_only_pydantic_checks_is_checked(self, kind, told):
-        parameters = asked(kind)["tools"][0]["function"]["parameters"]
+    def test_pydantic_constraints_are_enforced(self, kind, expected):
+        parameters = body_for(kind)["tools"][0]["function"]["parameters"]
         assert '"minimum": 1' in json.dumps(parameters)
-        assert "greater than or equal to 1" in misfit(kind, said(told)).message
+        assert "greater than or equal to 1" in mismatch(kind, with_text(expected)).message
 
-    def test_pydantics_words_are_the_message(self):
-        assert "x: Field required" in misfit(Model, said("{}")).message
+    def test_the_message_is_that_of_pydantic(self):
+        assert "x: Field required" in mismatch(Model, with_text("{}")).message
 
     @pytest.mark.parametrize(
         ("reason", "message"),
-        [("length", "it was cut at max_tokens"), ("content_filter", "the model refused")],
+        [("length", "truncated at max_tokens"), ("content_filter", "the model refused")],
     )
-    def test_an_answer_that_was_cut_says_so(self, reason, message):
-        assert misfit(Plan, said('{"title": "Pic', finish_reason=reason)).message == message
+    def test_a_truncated_response_has_its_own_message(self, reason, message):
+        assert mismatch(Plan, with_text('{"title": "Pic', finish_reason=reason)).message == message
 
     @pytest.mark.parametrize("kind", [Options, Options | None, dict[str, int]], ids=str)
     @pytest.mark.parametrize("reason", ["length", "content_filter"])
-    def test_an_answer_that_was_cut_before_it_began_is_none(self, kind, reason):
-        error = misfit(kind, called("{}", finish_reason=reason))
-        assert error.message == _HOPELESS[reason]
+    def test_a_response_truncated_before_its_first_character_is_empty(self, kind, reason):
+        error = mismatch(kind, with_call("{}", finish_reason=reason))
+        assert error.message == _FINAL[reason]
         assert error.text == ""
 
-    def test_an_answer_that_leaves_everything_out_is_one(self):
-        assert OutputSpec(Options).parse(called("{}")).output == Options()
+    def test_an_empty_object_is_valid_if_all_fields_are_optional(self):
+        assert OutputSpec(Options).parse(with_call("{}")).output == Options()
         assert output(Options, "{}") == Options()
 
-    def test_what_was_told_before_the_limit_of_tokens_may_be_whole(self):
-        answer = OutputSpec(Options).parse(called('{"limit": 1}', finish_reason="length"))
+    def test_a_complete_value_before_truncation_is_returned(self):
+        answer = OutputSpec(Options).parse(with_call('{"limit": 1}', finish_reason="length"))
         assert answer.output == Options(1)
 
 
-class TestAskingAgain:
-    def test_the_answer_and_what_is_wrong_with_it_are_sent(self):
-        asking = OutputSpec(Plan)
-        first = asking.apply(request())
+class TestRequestAgain:
+    def test_the_response_and_its_error_are_sent(self):
+        spec = OutputSpec(Plan)
+        first = spec.apply(request())
         with pytest.raises(OutputError) as caught:
-            asking.parse(called('{"title": "a", "days": 9}'))
-        body = json.loads(asking.retry_with_error(first, caught.value).body)
+            spec.parse(with_call('{"title": "a", "days": 9}'))
+        body = json.loads(spec.retry_with_error(first, caught.value).body)
         *_, answer, objection = body["messages"]
         assert answer == {"role": "assistant", "content": '{"title": "a", "days": 9}'}
         assert objection["role"] == "user"
@@ -354,68 +354,68 @@ class TestAskingAgain:
         assert body["tool_choice"] == json.loads(first.body)["tool_choice"]
 
     @pytest.mark.parametrize("strategy", ["json_schema", "prompt"])
-    def test_in_words_the_schema_is_told_again(self, strategy):
-        asking = OutputSpec(Output(Plan, strategy=strategy))
-        first = asking.apply(request())
-        body = json.loads(asking.retry_with_error(first, misfit(Plan, said("Hm."))).body)
+    def test_a_prompt_repeats_the_schema(self, strategy):
+        spec = OutputSpec(Output(Plan, strategy=strategy))
+        first = spec.apply(request())
+        body = json.loads(spec.retry_with_error(first, mismatch(Plan, with_text("Hm."))).body)
         assert '"required":["title","days"]' in body["messages"][-1]["content"]
 
-    def test_an_empty_answer_is_not_sent_back(self):
-        asking = OutputSpec(Plan)
+    def test_an_empty_response_is_not_sent_back(self):
+        spec = OutputSpec(Plan)
         body = json.loads(
-            asking.retry_with_error(asking.apply(request()), misfit(Plan, said(""))).body
+            spec.retry_with_error(spec.apply(request()), mismatch(Plan, with_text(""))).body
         )
         assert [message["role"] for message in body["messages"]] == ["user", "user"]
 
-    @pytest.mark.parametrize("reasks", [0, 1, 3])
-    def test_it_is_done_as_often_as_was_said(self, reasks):
-        asking = OutputSpec(Output(Plan, retries=reasks))
-        first, error = asking.apply(request()), misfit(Plan, said("Hm."))
-        for _ in range(reasks):
-            assert asking.retry_with_error(first, error) is not None
-        assert asking.retry_with_error(first, error) is None
+    @pytest.mark.parametrize("retries", [0, 1, 3])
+    def test_the_number_of_retries_is_respected(self, retries):
+        spec = OutputSpec(Output(Plan, retries=retries))
+        first, error = spec.apply(request()), mismatch(Plan, with_text("Hm."))
+        for _ in range(retries):
+            assert spec.retry_with_error(first, error) is not None
+        assert spec.retry_with_error(first, error) is None
 
     @pytest.mark.parametrize("reason", ["length", "content_filter"])
-    def test_what_would_end_the_same_way_is_not_asked_again(self, reason):
-        error = misfit(Plan, said("{", finish_reason=reason))
+    def test_final_finish_reasons_are_not_retried(self, reason):
+        error = mismatch(Plan, with_text("{", finish_reason=reason))
         assert OutputSpec(Plan).retry_with_error(request(), error) is None
 
-    def test_the_usage_of_all_exchanges_is_summed(self):
-        asking = OutputSpec(Plan)
+    def test_the_usage_of_all_requests_is_summed(self):
+        spec = OutputSpec(Plan)
         with pytest.raises(OutputError) as caught:
-            asking.parse(called("{}", usage=Usage(total_tokens=3, cost=Cost(amount=0.5))))
+            spec.parse(with_call("{}", usage=Usage(total_tokens=3, cost=Cost(amount=0.5))))
         assert caught.value.completion.usage.total_tokens == 3
-        answer = asking.parse(called(PICNIC, usage=Usage(total_tokens=4, cost=Cost(amount=0.25))))
+        answer = spec.parse(with_call(PICNIC, usage=Usage(total_tokens=4, cost=Cost(amount=0.25))))
         assert answer.usage.total_tokens == 7
         assert answer.usage.cost.amount == 0.75
 
-    def test_a_usage_that_is_not_known_of_one_is_not_known_of_all(self):
-        asking = OutputSpec(Plan)
+    def test_the_total_usage_is_none_if_one_is_missing(self):
+        spec = OutputSpec(Plan)
         with pytest.raises(OutputError):
-            asking.parse(called("{}"))
-        assert asking.parse(called(PICNIC, usage=Usage(total_tokens=4))).usage is None
+            spec.parse(with_call("{}"))
+        assert spec.parse(with_call(PICNIC, usage=Usage(total_tokens=4))).usage is None
 
-    def test_a_refused_tool_is_asked_for_in_words(self):
+    def test_a_rejected_tool_falls_back_to_a_prompt(self):
         words = "Thinking may not be enabled when tool_choice forces tool use."
-        asking = OutputSpec(Plan)
-        first = asking.apply(request())
-        other = asking.fall_back_to_prompt(first, BadRequestError(400, "bad_request", words))
+        spec = OutputSpec(Plan)
+        first = spec.apply(request())
+        other = spec.fall_back_to_prompt(first, BadRequestError(400, "bad_request", words))
         body = json.loads(other.body)
         assert body.keys() == {"model", "messages"}
         assert body["messages"][0]["role"] == "system"
-        assert asking.fall_back_to_prompt(other, BadRequestError(400, "bad_request", words)) is None
+        assert spec.fall_back_to_prompt(other, BadRequestError(400, "bad_request", words)) is None
 
-    def test_another_refusal_is_one(self):
-        asking = OutputSpec(Plan)
+    def test_other_errors_do_not_fall_back(self):
+        spec = OutputSpec(Plan)
         refusal = BadRequestError(400, "bad_request", "model is invalid.")
-        assert asking.fall_back_to_prompt(asking.apply(request()), refusal) is None
+        assert spec.fall_back_to_prompt(spec.apply(request()), refusal) is None
 
 
 def batch(*deltas):
     return DeltaBatch(list(deltas), [])
 
 
-def piece(arguments, **more):
+def arguments_delta(arguments, **more):
     return Delta(
         tool_calls=[ToolCallDelta(function=FunctionCallDelta(arguments=arguments))], **more
     )
@@ -423,51 +423,53 @@ def piece(arguments, **more):
 
 class TestPartialOutput:
     def test_the_tools_arguments_and_the_text_are_both_read(self):
-        for say in (piece, lambda text: Delta(content=text)):
-            told = PartialOutput()
-            assert told.receive(batch(say('{"a": 1, ')))
-            assert not told.receive(batch(say('"b"')))
-            assert told.receive(batch(say(": tr"), say("ue}")))
-            assert told.value == {"a": 1, "b": True}
+        for make in (arguments_delta, lambda text: Delta(content=text)):
+            partial = PartialOutput()
+            assert partial.receive(batch(make('{"a": 1, ')))
+            assert not partial.receive(batch(make('"b"')))
+            assert partial.receive(batch(make(": tr"), make("ue}")))
+            assert partial.value == {"a": 1, "b": True}
 
-    def test_the_key_around_a_list_is_not_seen(self):
-        told = OutputSpec(list[int]).partial_output()
-        assert not told.receive(batch(piece("{")))
-        assert told.receive(batch(piece('"value": [')))
-        assert told.value == []
-        assert told.receive(batch(piece("1, 2")))
-        assert told.value == [1]
+    def test_the_wrapper_of_a_list_is_removed(self):
+        partial = OutputSpec(list[int]).partial_output()
+        assert not partial.receive(batch(arguments_delta("{")))
+        assert partial.receive(batch(arguments_delta('"value": [')))
+        assert partial.value == []
+        assert partial.receive(batch(arguments_delta("1, 2")))
+        assert partial.value == [1]
 
     @pytest.mark.parametrize("kind", [Plan | None, Plan | list[int], Model | None], ids=str)
-    @pytest.mark.parametrize("pieces", [["{", "}"], ['{"value": {', "}}"]], ids=["bare", "wrapped"])
-    def test_an_object_of_a_union_is_seen_with_and_without_the_key(self, kind, pieces):
-        begin, end = pieces
-        told = OutputSpec(kind).partial_output()
-        told.receive(batch(piece(begin)))
-        assert told.value in (None, {})
-        assert told.receive(batch(piece('"title": "a", ')))
-        assert told.value == {"title": "a"}
-        assert told.receive(batch(piece(f'"days": 2{end}')))
-        assert told.value == {"title": "a", "days": 2}
+    @pytest.mark.parametrize("chunks", [["{", "}"], ['{"value": {', "}}"]], ids=["bare", "wrapped"])
+    def test_an_object_of_a_union_may_be_wrapped_or_bare(self, kind, chunks):
+        begin, end = chunks
+        partial = OutputSpec(kind).partial_output()
+        partial.receive(batch(arguments_delta(begin)))
+        assert partial.value in (None, {})
+        assert partial.receive(batch(arguments_delta('"title": "a", ')))
+        assert partial.value == {"title": "a"}
+        assert partial.receive(batch(arguments_delta(f'"days": 2{end}')))
+        assert partial.value == {"title": "a", "days": 2}
 
-    def test_what_stands_before_the_key_of_a_list_is_not_seen(self):
-        told = OutputSpec(list[int]).partial_output()
-        assert not told.receive(batch(piece('{"why": "so", ')))
-        assert told.receive(batch(piece('"value": [1, ')))
-        assert told.value == [1]
+    def test_other_keys_of_a_wrapper_are_ignored(self):
+        partial = OutputSpec(list[int]).partial_output()
+        assert not partial.receive(batch(arguments_delta('{"why": "so", ')))
+        assert partial.receive(batch(arguments_delta('"value": [1, ')))
+        assert partial.value == [1]
 
-    def test_an_object_is_not_mistaken_for_a_list_before_it(self):
-        told = OutputSpec(Plan).partial_output()
-        assert not told.receive(batch(Delta(content="As in [1]: ")))
-        assert told.receive(batch(Delta(content='{"days": 2}')))
-        assert told.value == {"days": 2}
+    def test_a_list_before_an_object_is_ignored(self):
+        partial = OutputSpec(Plan).partial_output()
+        assert not partial.receive(batch(Delta(content="As in [1]: ")))
+        assert partial.receive(batch(Delta(content='{"days": 2}')))
+        assert partial.value == {"days": 2}
 
-    def test_other_choices_are_not_mixed_in(self):
-        told = PartialOutput()
-        assert not told.receive(batch(piece('{"a": 1', index=1), Delta(content="{", index=1)))
-        assert told.value is None
+    def test_other_choices_are_ignored(self):
+        partial = PartialOutput()
+        assert not partial.receive(
+            batch(arguments_delta('{"a": 1', index=1), Delta(content="{", index=1))
+        )
+        assert partial.value is None
 
-    def test_what_says_nothing_changes_nothing(self):
-        told = PartialOutput()
+    def test_deltas_without_content_do_not_grow_the_value(self):
+        partial = PartialOutput()
         nothing = Delta(tool_calls=[ToolCallDelta(id="t1")], reasoning_content="{}")
-        assert not told.receive(batch(nothing))
+        assert not partial.receive(batch(nothing))

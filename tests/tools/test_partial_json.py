@@ -1,4 +1,4 @@
-"""JSON while it is being told, against Python's own parser."""
+"""Incomplete JSON, compared with Python's own parser."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ written = st.builds(
 finite = written.filter(lambda text: "Infinity" not in text)
 
 
-def cut(text, cuts):
+def split(text, cuts):
     edges = [0, *sorted(min(at, len(text)) for at in cuts), len(text)]
     return [text[start:end] for start, end in pairwise(edges)]
 
 
-def told(pieces):
-    """Feed *pieces*; return the reader and what was seen whenever the value grew."""
+def feed_all(chunks):
+    """Feed *chunks*; return the reader and a copy of the value after each growth."""
     reader = PartialJSON()
-    seen = [copy.deepcopy(reader.value) for piece in pieces if reader.feed(piece)]
+    seen = [copy.deepcopy(reader.value) for chunk in chunks if reader.feed(chunk)]
     return reader, seen
 
 
 @given(finite, st.lists(st.integers(0, 200)))
 @example('["\\ud83d\\ude00\\\\"]', [4, 8, 11, 15, 16])
-def test_wherever_it_is_cut_the_whole_is_what_json_loads_makes_of_it(text, cuts):
-    reader, seen = told(cut(text, cuts))
+def test_the_complete_value_is_that_of_json_loads(text, cuts):
+    reader, seen = feed_all(split(text, cuts))
 
     assert reader.done
     assert reader.value == json.loads(text)
@@ -48,30 +48,30 @@ def test_wherever_it_is_cut_the_whole_is_what_json_loads_makes_of_it(text, cuts)
 
 
 @given(finite, st.lists(st.integers(0, 200)))
-def test_what_is_seen_depends_on_what_has_come_not_on_the_cuts(text, cuts):
-    pieces = cut(text, cuts)
+def test_the_value_does_not_depend_on_the_chunks(text, cuts):
+    chunks = split(text, cuts)
     one_by_one = PartialJSON()
     reader = PartialJSON()
 
-    for piece in pieces:
-        reader.feed(piece)
-        for character in piece:
+    for chunk in chunks:
+        reader.feed(chunk)
+        for character in chunk:
             one_by_one.feed(character)
         assert reader.value == one_by_one.value
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(finite, st.lists(st.integers(0, 200)))
-def test_nothing_that_was_seen_is_taken_back(text, cuts):
+def test_the_value_only_grows(text, cuts):
     def grown(before, after):
         if isinstance(before, dict):
-            # of a key that comes twice, the last value counts
+            # a duplicate key has its last value
             return before.keys() <= after.keys()
         if isinstance(before, list):
             return len(before) <= len(after) and all(map(grown, before, after))
         return before == after
 
-    _, seen = told(cut(text, cuts))
+    _, seen = feed_all(split(text, cuts))
 
     assert all(grown(*pair) for pair in pairwise(seen))
 
@@ -99,7 +99,7 @@ def test_nothing_that_was_seen_is_taken_back(text, cuts):
         ('{"text": "\\ud83d', {}),
     ],
 )
-def test_only_what_is_finished_is_seen(begun, seen):
+def test_unfinished_tokens_are_not_in_the_value(begun, seen):
     reader = PartialJSON()
 
     reader.feed(begun)
@@ -107,8 +107,8 @@ def test_only_what_is_finished_is_seen(begun, seen):
     assert reader.value == seen
 
 
-def test_what_follows_the_end_is_not_looked_at():
-    reader, seen = told(['{"a": 1}', '{"a": 2}', "]"])
+def test_text_after_the_value_is_ignored():
+    reader, seen = feed_all(['{"a": 1}', '{"a": 2}', "]"])
 
     assert reader.value == {"a": 1}
     assert len(seen) == 1
@@ -140,17 +140,17 @@ def test_what_follows_the_end_is_not_looked_at():
         ("[" * 501 + "]" * 501, ["[]"]),
     ],
 )
-def test_json_is_found_amid_prose(text, found):
+def test_json_is_found_in_prose(text, found):
     assert list(find_json(text)) == found
 
 
-def test_what_may_open_it_can_be_told():
+def test_openers_restrict_the_search():
     assert list(find_json('see [1]: {"a": [2]}', "{")) == ['{"a": [2]}']
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(texts, finite)
-def test_what_is_found_is_json(prose, text):
+def test_found_texts_are_json(prose, text):
     for found in find_json(prose + text + prose):
         json.loads(found)
 
@@ -185,10 +185,10 @@ HOSTILE = ["{x", "[", '{"a":', '["', '{"a":"\\', '["[\\"']
     ids=["one long text", "many fields", *HOSTILE],
 )
 def test_the_cost_is_linear(make, read):
-    """A hundred times as much takes about a hundred times as long: a square would be 10,000."""
+    """100 times the input takes about 100 times as long; quadratic time would be 10,000."""
     small, large = make(10**4), make(10**6)
 
-    for _ in range(3):  # other work on the machine makes a ratio worse, never better
+    for _ in range(3):  # load on the machine can only increase the ratio
         ratio = seconds(lambda: read(large)) / min(seconds(lambda: read(small)) for _ in range(5))
         if ratio < 300:
             return

@@ -1,4 +1,4 @@
-"""Types become schemas, and JSON becomes their values, or an error that says where."""
+"""Types to JSON Schema, and JSON to values, or an error with the path."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ STEP = {
 }
 
 
-def test_a_struct_stands_at_the_top_of_its_schema():
+def test_fields_of_a_struct_are_at_the_top_level():
     assert schema_of(Step) == STEP
 
 
-def test_what_a_struct_refers_to_is_defined_beside_it():
+def test_referenced_structs_are_in_defs():
     assert schema_of(Plan) == {
         "title": "Plan",
         "type": "object",
@@ -83,14 +83,14 @@ def test_what_a_struct_refers_to_is_defined_beside_it():
     }
 
 
-def test_a_type_that_holds_itself_is_defined_and_stands_at_the_top():
+def test_a_recursive_type_is_in_defs_and_at_the_top_level():
     schema = schema_of(Tree)
 
     assert schema["properties"]["children"]["items"] == {"$ref": "#/$defs/Tree"}
     assert schema["$defs"]["Tree"]["properties"] == schema["properties"]
 
 
-def test_a_schema_holds_what_its_definitions_refer_to():
+def test_defs_include_indirect_references():
     class Journey(Struct):
         plans: list[Plan]
 
@@ -110,22 +110,22 @@ def test_a_schema_holds_what_its_definitions_refer_to():
         (Annotated[int, Meta(le=3)], {"type": "integer", "maximum": 3}),
     ],
 )
-def test_types_without_a_name_are_described_in_place(kind, schema):
+def test_unnamed_types_are_inlined(kind, schema):
     assert schema_of(kind) == schema
 
 
 @pytest.mark.parametrize("kind", [Trip, Options, Plan])
-def test_records_of_every_kind_are_objects(kind):
+def test_all_record_types_are_objects(kind):
     assert schema_of(kind)["type"] == "object"
 
 
-def test_a_description_of_the_whole_wins_over_the_types_own():
+def test_an_annotated_description_overrides_that_of_the_type():
     assert schema_of(Annotated[Step, Meta(description="Mine.")])["description"] == "Mine."
 
 
 @pytest.mark.parametrize("kind", [object, type("Socket", (), {}), "Nowhere", Unfinished])
-def test_what_json_cannot_hold_is_refused_with_its_name(kind):
-    with pytest.raises(ConfigurationError, match="cannot be told as JSON") as caught:
+def test_unsupported_types_raise_an_error_with_their_name(kind):
+    with pytest.raises(ConfigurationError, match="cannot build a JSON Schema") as caught:
         schema_of(kind)
 
     assert "\n" not in str(caught.value)
@@ -150,20 +150,20 @@ def test_json_becomes_a_value_of_the_type(kind, data, value):
 
 
 @pytest.mark.parametrize(
-    ("kind", "data", "told"),
+    ("kind", "data", "message"),
     [
         (Plan, '{"title": "t", "steps": [{"name": 1}]}', "Expected `str`.*`\\$.steps\\[0\\].name`"),
         (Step, '{"name": "a", "minutes": 0}', "`int` >= 1.*`\\$.minutes`"),
         (Step, "{}", "missing required field `name`"),
-        (Step, "{", "no JSON"),
+        (Step, "{", "invalid JSON"),
         (Step, "", "empty"),
-        (Step, b'{"name": "\xff"}', "no JSON"),
-        (Step, '{"name": "\\ud800"}', "no JSON"),
-        (Any, "[" * 100_000, "no JSON"),
+        (Step, b'{"name": "\xff"}', "invalid JSON"),
+        (Step, '{"name": "\\ud800"}', "invalid JSON"),
+        (Any, "[" * 100_000, "invalid JSON"),
     ],
 )
-def test_what_does_not_fit_is_one_error_that_says_where(kind, data, told):
-    with pytest.raises(SchemaMismatchError, match=told):
+def test_mismatches_raise_an_error_with_the_path(kind, data, message):
+    with pytest.raises(SchemaMismatchError, match=message):
         read(kind, data)
 
 
@@ -182,7 +182,7 @@ class TestPydantic:
 
         return Outer, Inner
 
-    def test_a_model_is_described_by_itself(self, models):
+    def test_a_model_builds_its_own_schema(self, models):
         schema = schema_of(models[0])
 
         assert (schema["type"], schema["description"]) == ("object", "From elsewhere.")
@@ -190,7 +190,7 @@ class TestPydantic:
         assert schema["properties"]["inners"]["items"] == {"$ref": f"#/$defs/{name}"}
         assert schema["$defs"][name]["properties"]["number"]["type"] == "integer"
 
-    def test_a_model_inside_of_other_types_brings_its_definitions_along(self, models):
+    def test_a_nested_model_adds_its_definitions(self, models):
         outer, _ = models
         kind = msgspec.defstruct("Both", [("one", outer), ("many", list[outer])])
 
@@ -207,7 +207,7 @@ class TestPydantic:
         assert read(outer, '{"inners": [{"number": 1}]}') == outer(inners=[inner(number=1)])
         assert read(list[inner], '[{"number": 1}]') == [inner(number=1)]
 
-    def test_what_does_not_fit_a_model_says_where_too(self, models):
+    def test_a_mismatch_in_a_model_has_the_path(self, models):
         outer, inner = models
 
         with pytest.raises(SchemaMismatchError, match=r"inners\[0\].number: .*valid integer"):
@@ -236,7 +236,7 @@ class Bounded:
 
 class TestWhatPydanticIsToRead:
     @pytest.mark.parametrize(
-        ("kind", "good", "bad", "told"),
+        ("kind", "good", "bad", "message"),
         [
             (Fish, '{"fins": 1}', '{"fins": 0}', "fins: .*greater than or equal to 1"),
             (list[Fish], '[{"fins": 1}]', '[{"fins": 0}]', r"fins: .* - at `\$\[0\]`"),
@@ -256,12 +256,12 @@ class TestWhatPydanticIsToRead:
         ],
         ids=str,
     )
-    def test_pydantic_reads_it(self, kind, good, bad, told):
+    def test_pydantic_decodes_it(self, kind, good, bad, message):
         assert read(adapted(kind), good) == pydantic.TypeAdapter(kind).validate_json(good)
-        with pytest.raises(SchemaMismatchError, match=told):
+        with pytest.raises(SchemaMismatchError, match=message):
             read(adapted(kind), bad)
 
-    def test_pydantic_describes_it(self):
+    def test_pydantic_builds_the_schema(self):
         schema = schema_of(adapted(list[Cat | Fish]))
 
         assert schema["items"] == {
@@ -284,37 +284,39 @@ class TestWhatPydanticIsToRead:
         ],
         ids=str,
     )
-    def test_unions_with_what_only_msgspec_checks_are_refused(self, kind):
-        with pytest.raises(ConfigurationError, match="cannot be told as JSON"):
+    def test_unions_with_msgspec_constraints_are_rejected(self, kind):
+        with pytest.raises(ConfigurationError, match="cannot build a JSON Schema"):
             schema_of(adapted(kind))
 
     @pytest.mark.parametrize("kind", [Fish, msgspec.defstruct("Tank", [("all", list[Fish])])])
-    def test_a_pydantic_dataclass_that_msgspec_would_read_is_refused(self, kind):
+    def test_a_pydantic_dataclass_that_msgspec_would_not_validate_is_rejected(self, kind):
         with pytest.raises(ConfigurationError, match="Fish is a pydantic dataclass"):
             schema_of(kind)
 
-    def test_a_model_that_has_no_schema_is_refused_in_one_line(self):
+    def test_a_model_without_a_schema_raises_a_one_line_error(self):
         model = pydantic.create_model("Calls", back=(Callable[[], int], ...))
 
-        with pytest.raises(ConfigurationError, match="Calls cannot be told as JSON") as caught:
+        with pytest.raises(
+            ConfigurationError, match="cannot build a JSON Schema for Calls"
+        ) as caught:
             schema_of(model)
 
         assert "\n" not in str(caught.value)
         assert "visit" not in str(caught.value)
 
     @pytest.mark.parametrize("kind", [Cat, Cat | None, list[Plan], Step | None, int, "int", 3])
-    def test_what_is_not_pydantics_stays_as_it_is(self, kind):
+    def test_types_without_pydantic_are_unchanged(self, kind):
         assert adapted(kind) is kind
 
-    def test_a_type_that_nobody_can_describe_is_refused(self):
+    def test_an_unresolvable_type_is_rejected(self):
         @dataclass
         class Broken:
-            x: Nowhere  # noqa: F821 - nobody knows it
+            x: Nowhere  # noqa: F821 - the name does not exist
 
-        with pytest.raises(ConfigurationError, match="cannot be told as JSON"):
+        with pytest.raises(ConfigurationError, match="cannot build a JSON Schema"):
             schema_of(adapted(Cat | Broken))
 
-    def test_pydantic_is_not_imported_for_it(self):
+    def test_pydantic_is_not_imported(self):
         code = (
             "import sys; from acechat._tools.schema import adapted, schema_of;"
             "schema_of(adapted(int | list[str])); sys.exit('pydantic' in sys.modules)"
@@ -322,7 +324,7 @@ class TestWhatPydanticIsToRead:
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_what_a_type_itself_complains_of_reaches_the_model():
+def test_a_value_error_of_a_type_is_the_message():
     class Even:
         @classmethod
         def model_validate_json(cls, data):

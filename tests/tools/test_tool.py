@@ -1,4 +1,4 @@
-"""Functions become tools: name, description, schema; and JSON becomes their arguments."""
+"""Functions to tools (name, description, schema), and JSON to their arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from acechat import ConfigurationError, Tool, tool
 from acechat._tools.schema import SchemaMismatchError
-from acechat._tools.tool import _forms, by_name, compile_tool
+from acechat._tools.tool import _compiled, by_name, compile_tool
 
 
 class Place(Struct):
@@ -50,7 +50,7 @@ async def weather(
 
 class Shop:
     def price(self, item: str, amount: int = 1) -> float:
-        """Tell a price."""
+        """Return a price."""
         return amount * len(item)
 
     def __call__(self, item: str) -> str:
@@ -59,10 +59,10 @@ class Shop:
 
 
 def as_tools(*functions):
-    """Make by hand what `run` makes of functions: what the service is told, and what is called."""
-    for form, function in by_name(functions).values():
-        told = msgspec.json.decode(form.written)["function"]
-        yield Tool(function=function, timeout=form.timeout, read=form.read, **told)
+    """Yield a `Tool` with the definition that `run` sends for each function."""
+    for compiled, function in by_name(functions).values():
+        definition = msgspec.json.decode(compiled.encoded)["function"]
+        yield Tool(function=function, timeout=compiled.timeout, read=compiled.read, **definition)
 
 
 def as_tool(function):
@@ -113,29 +113,29 @@ def test_the_signature_and_the_docstring_are_the_definition():
     }
 
 
-def test_arguments_come_as_the_types_that_the_function_names():
+def test_arguments_have_the_annotated_types():
     read = as_tool(weather).read('{"place": {"city": "Paris"}, "days": 2}')
 
     assert read == {"place": Place("Paris"), "days": 2}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ("{}", "missing required field `place`"),
         ('{"place": {"city": 1}}', r"\$.place.city"),
         ('{"place": {"city": "x"}, "days": 9}', r"<= 7.*\$.days"),
         ('{"place": {"city": "x"}, "day": 1}', "unknown field `day`"),
-        ('{"place": ', "no JSON"),
+        ('{"place": ', "invalid JSON"),
         ("[]", "Expected `object`"),
     ],
 )
-def test_arguments_that_do_not_fit_are_told_where(arguments, told):
-    with pytest.raises(SchemaMismatchError, match=told):
+def test_invalid_arguments_raise_an_error_with_the_path(arguments, expected):
+    with pytest.raises(SchemaMismatchError, match=expected):
         as_tool(weather).read(arguments)
 
 
-def test_a_function_without_parameters_has_an_object_as_its_schema_all_the_same():
+def test_a_function_without_parameters_has_an_empty_object_schema():
     def now() -> str:
         return "12:00"
 
@@ -143,17 +143,17 @@ def test_a_function_without_parameters_has_an_object_as_its_schema_all_the_same(
     assert as_tool(now).read("{}") == {}
 
 
-def test_methods_and_objects_that_can_be_called_are_tools():
+def test_methods_and_callable_objects_are_tools():
     shop = Shop()
 
     price = as_tool(shop.price)
-    assert (price.name, price.description) == ("price", "Tell a price.")
+    assert (price.name, price.description) == ("price", "Return a price.")
     assert price(**price.read('{"item": "tea"}')) == 3
     assert (as_tool(shop).name, as_tool(shop).description) == ("Shop", "Buy something.")
     assert list(parameters(shop)["properties"]) == ["item"]
 
 
-def test_what_a_partial_holds_is_not_the_models_business():
+def test_bound_arguments_of_a_partial_are_not_in_the_schema():
     inner = as_tool(partial(partial(Shop().price, amount=3)))
 
     assert list(inner.parameters["properties"]) == ["item"]
@@ -162,7 +162,7 @@ def test_what_a_partial_holds_is_not_the_models_business():
     assert list(parameters(partial(Shop.price, Shop()))["properties"]) == ["item", "amount"]
 
 
-def test_a_wrapper_that_names_its_function_is_that_function():
+def test_a_wrapper_has_the_signature_of_its_function():
     @wraps(weather)
     async def logged(*args, **kwargs):
         return await weather(*args, **kwargs)
@@ -170,7 +170,7 @@ def test_a_wrapper_that_names_its_function_is_that_function():
     assert as_tool(logged).definition == as_tool(weather).definition
 
 
-def test_a_default_that_no_json_can_hold_stays_with_the_function():
+def test_a_default_without_json_is_left_to_the_function():
     sentinel = object()
 
     def find(name: str = sentinel) -> object:  # type: ignore[assignment]
@@ -182,7 +182,7 @@ def test_a_default_that_no_json_can_hold_stays_with_the_function():
 
 
 @pytest.mark.parametrize(
-    ("hint", "default", "told"),
+    ("hint", "default", "expected"),
     [
         (float, math.inf, {}),
         (float | None, math.nan, {}),
@@ -194,20 +194,20 @@ def test_a_default_that_no_json_can_hold_stays_with_the_function():
         (Place, Place("Rom"), {"default": {"city": "Rom", "country": "FR"}}),
     ],
 )
-def test_a_default_is_told_if_the_model_could_send_it(hint, default, told):
+def test_a_default_is_in_the_schema_if_it_is_valid(hint, default, expected):
     def find(what=default) -> None: ...
 
     find.__annotations__["what"] = hint
 
     known = parameters(find)["properties"]["what"]
-    assert {key: value for key, value in known.items() if key == "default"} == told
+    assert {key: value for key, value in known.items() if key == "default"} == expected
     assert as_tool(find).read("{}") == {}
 
 
-def test_a_decorated_function_stays_itself_and_is_told_otherwise():
+def test_a_decorated_function_is_unchanged_and_has_overrides():
     @tool(name="forecast", description="Look outside.", timeout=2)
     def look(city: str) -> str:
-        """Do not say this."""
+        """Unused."""
         return city
 
     made = as_tool(look)
@@ -243,7 +243,7 @@ def test_one_function_may_be_several_tools():
     assert tool(front, name="front") is front
 
 
-def test_methods_of_two_objects_are_told_apart():
+def test_methods_of_two_objects_are_separate_tools():
     class Door:
         def __init__(self, place):
             self.place = place
@@ -279,7 +279,7 @@ def test_methods_of_two_objects_are_told_apart():
     ]
 
 
-def test_what_can_hold_no_note_may_be_told_otherwise():
+def test_objects_without_attributes_can_have_overrides():
     class Bell:
         __slots__ = ()
 
@@ -290,33 +290,33 @@ def test_what_can_hold_no_note_may_be_told_otherwise():
 
     assert as_tool(tool(Bell(), name="bell"))() == "ding"
     assert tool(made, name="column") == Tool(name="column", function=dict, description="Keep.")
-    with pytest.raises(ConfigurationError, match="cannot be named 'two words'"):
+    with pytest.raises(ConfigurationError, match="invalid tool name: 'two words'"):
         tool(made, name="two words")
 
 
 def takes_anything(city: str, **more: str) -> None: ...
 def takes_many(*cities: str) -> None: ...
-def takes_by_place(city: str, /) -> None: ...
+def takes_positional(city: str, /) -> None: ...
 def takes_untyped(city) -> None: ...
 def takes_object(city: object) -> None: ...
 def takes_nowhere(city: Nowhere) -> None: ...  # noqa: F821
 
 
 @pytest.mark.parametrize(
-    ("function", "told"),
+    ("function", "expected"),
     [
-        (takes_anything, r"'takes_anything' takes \*\*more"),
-        (takes_many, r"'takes_many' takes \*cities"),
-        (takes_by_place, "'takes_by_place' takes 'city' by position only"),
-        (takes_untyped, "'takes_untyped' does not say of what type 'city' is"),
+        (takes_anything, r"'takes_anything' has the parameter \*\*more"),
+        (takes_many, r"'takes_many' has the parameter \*cities"),
+        (takes_positional, "has the positional-only parameter 'city'"),
+        (takes_untyped, "has the parameter 'city' without a type"),
         (takes_object, "'city' of the tool 'takes_object'"),
-        (takes_nowhere, "'takes_nowhere' names a type .* 'Nowhere'"),
-        (lambda: 1, "cannot be named '<lambda>'"),
-        (dict.fromkeys, "cannot|does not|by position only"),
+        (takes_nowhere, "annotation of the tool 'takes_nowhere' .* 'Nowhere'"),
+        (lambda: 1, "invalid tool name: '<lambda>'"),
+        (dict.fromkeys, "cannot|without a type|positional-only"),
     ],
 )
-def test_what_no_model_can_call_is_refused_with_the_parameters_name(function, told):
-    with pytest.raises(ConfigurationError, match=told):
+def test_unsupported_parameters_raise_an_error_with_their_name(function, expected):
+    with pytest.raises(ConfigurationError, match=expected):
         as_tool(function)
 
 
@@ -326,32 +326,32 @@ def takes_positive(amount: list[pydantic.PositiveInt] | None = None) -> None: ..
 
 
 @pytest.mark.parametrize("function", [takes_one_or_more, takes_some, takes_positive])
-def test_constraints_that_would_not_hold_are_refused(function):
+def test_pydantic_constraints_outside_of_a_model_are_rejected(function):
     with pytest.raises(ConfigurationError, match=r"'amount' of the tool .*msgspec\.Meta"):
         as_tool(function)
 
 
-def test_in_a_pydantic_model_pydantics_constraints_hold():
+def test_pydantic_constraints_in_a_model_are_enforced():
     def buy(order: Annotated[Order, Meta(description="What to buy.")]) -> None: ...
 
     with pytest.raises(SchemaMismatchError, match="greater than or equal to 1"):
         as_tool(buy).read('{"order": {"amount": 0}}')
 
 
-def test_two_tools_of_one_name_are_refused():
+def test_duplicate_names_are_rejected():
     with pytest.raises(ConfigurationError, match="two tools are named 'weather'"):
         by_name([weather, weather])
     assert list(by_name([weather, partial(Shop().price)])) == ["weather", "price"]
 
 
-def test_json_cannot_be_called():
-    with pytest.raises(ConfigurationError, match="JSON cannot be called"):
+def test_tools_without_a_function_are_rejected():
+    with pytest.raises(ConfigurationError, match="not its JSON"):
         by_name([as_tool(weather).definition])
     with pytest.raises(TypeError, match="not int"):
         by_name([3])
 
 
-def test_a_tool_made_by_hand_gets_what_the_model_sends():
+def test_a_constructed_tool_receives_the_models_arguments():
     made = Tool(name="row", function=dict, parameters={"type": "object"}, description="Keep.")
 
     assert made(**made.read('{"a": [1]}')) == {"a": [1]}
@@ -360,12 +360,12 @@ def test_a_tool_made_by_hand_gets_what_the_model_sends():
         made.read("[1]")
 
 
-def test_a_number_that_json_cannot_hold_is_refused_where_it_stands():
+def test_a_non_finite_number_raises_an_error_with_the_path():
     with pytest.raises(ConfigurationError, match=r"function\.parameters\.minimum is nan"):
         compile_tool(Tool(name="row", function=dict, parameters={"minimum": math.nan}))
 
 
-def test_a_function_that_nobody_keeps_is_not_kept_as_a_tool():
+def test_the_cache_does_not_keep_a_function_alive():
     def once(city: str) -> str:
         return city
 
@@ -378,7 +378,7 @@ def test_a_function_that_nobody_keeps_is_not_kept_as_a_tool():
 
 
 def price(item: str, amount: int = 1) -> float:
-    """Tell a price."""
+    """Return a price."""
     return amount * len(item)
 
 
@@ -393,19 +393,19 @@ def price(item: str, amount: int = 1) -> float:
     ],
     ids=["function", "method", "partial", "partial by name", "partial of a method"],
 )
-def test_what_is_made_of_a_function_in_the_same_way_is_read_once(make):
+def test_equally_bound_functions_are_compiled_once(make):
     assert compile_tool(make()) is compile_tool(make())
 
 
-def test_a_function_of_which_something_else_is_said_each_time_keeps_little():
+def test_the_cache_of_one_function_is_bounded():
     for number in range(200):
         made = compile_tool(tool(partial(price, amount=1), description=f"For user {number}."))
-        assert f"For user {number}." in made.written.decode()
+        assert f"For user {number}." in made.encoded.decode()
 
-    assert len(_forms[weakref.ref(price)]) <= 32
+    assert len(_compiled[weakref.ref(price)]) <= 32
 
 
-def test_what_is_said_of_a_function_that_has_been_a_tool_holds_from_then_on():
+def test_overrides_of_a_compiled_function_take_effect():
     def look(place: str) -> str:
         return place
 
@@ -416,7 +416,7 @@ def test_what_is_said_of_a_function_that_has_been_a_tool_holds_from_then_on():
     assert [compile_tool(look).name for _ in range(2)] == ["gaze", "gaze"]
 
 
-def test_what_is_made_of_a_function_in_other_ways_is_told_apart():
+def test_differently_bound_functions_are_compiled_separately():
     shop = Shop()
     ways = [
         (price, ["item", "amount"]),
@@ -434,11 +434,11 @@ def test_what_is_made_of_a_function_in_other_ways_is_told_apart():
         assert [list(parameters(made)["properties"]) for made, _ in ways] == [
             taken for _, taken in ways
         ]
-    with pytest.raises(ConfigurationError, match="'self' is"):
+    with pytest.raises(ConfigurationError, match="parameter 'self' without a type"):
         as_tool(Shop.price)
 
 
-def test_a_method_without_a_docstring_has_that_of_its_objects_class():
+def test_a_method_without_a_docstring_inherits_one():
     class Plain:
         def look(self) -> None: ...
 
@@ -453,7 +453,7 @@ def test_a_method_without_a_docstring_has_that_of_its_objects_class():
     assert as_tool(Inside().look_outside()).description == "Look inside."
 
 
-def test_an_object_that_nobody_keeps_is_not_kept_for_its_method():
+def test_the_cache_does_not_keep_the_object_of_a_method_alive():
     shop = Shop()
     as_tool(shop.price)
     as_tool(partial(shop.price, amount=2))
@@ -464,24 +464,24 @@ def test_an_object_that_nobody_keeps_is_not_kept_for_its_method():
     assert seen() is None
 
 
-def test_a_tool_made_by_hand_takes_nothing_unless_it_says_so():
+def test_a_constructed_tool_has_no_parameters_by_default():
     made = Tool(name="now", function=lambda: "noon")
 
     assert made.parameters == {"type": "object", "properties": {}}
     assert made() == "noon"
 
 
-def test_a_function_that_hides_what_it_takes_is_refused():
-    with pytest.raises(ConfigurationError, match="'max' does not tell what it takes"):
+def test_a_function_without_a_signature_is_rejected():
+    with pytest.raises(ConfigurationError, match="cannot read the parameters of the tool 'max'"):
         as_tool(max)
 
 
-def test_a_name_that_no_type_can_have_is_refused_by_us():
-    with pytest.raises(ConfigurationError, match="cannot be told as JSON"):
+def test_a_name_that_is_no_type_name_raises_a_configuration_error():
+    with pytest.raises(ConfigurationError, match="cannot build a JSON Schema"):
         as_tool(tool(lambda: 1, name="a\0b"))
 
 
-def test_what_a_tool_takes_may_stand_after_other_sections():
+def test_args_may_follow_other_sections():
     def look(place: str) -> str:
         """Look.
 
@@ -499,7 +499,7 @@ def test_what_a_tool_takes_may_stand_after_other_sections():
     assert parameters(look)["properties"]["place"]["description"] == "Where to."
 
 
-def test_a_docstring_with_sections_need_not_speak_of_arguments():
+def test_a_docstring_without_args_is_the_description():
     def look(place: str) -> str:
         """Look.
 

@@ -1,4 +1,4 @@
-"""The nouns of the wire: how an answer reads, and that everything is a value."""
+"""The public structs: properties of completions, equality, copying and pickling."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ VALUES = [
 
 
 def fresh():
-    """Return a completion as the client makes one, with its origin."""
+    """Return a completion as a client makes it, with its HTTP response."""
     plain = ChatCompletion(*(getattr(COMPLETION, name) for name in COMPLETION.__struct_fields__))
     return note_origin(plain, INFO, partial(decode_json, msgspec.json.encode(SENT)))
 
 
-def test_an_answer_reads_like_the_question():
+def test_properties_of_a_completion():
     assert COMPLETION.text == "Hi"
     assert COMPLETION.reasoning == "Hm"
     assert COMPLETION.finish_reason == "tool_calls"
@@ -95,7 +95,7 @@ def test_an_answer_reads_like_the_question():
 @pytest.mark.parametrize(
     "completion", [ChatCompletion(choices=[]), ChatCompletion(choices=[Choice()])]
 )
-def test_an_empty_answer_reads_as_empty(completion):
+def test_properties_of_an_empty_completion(completion):
     assert completion.text == ""
     assert completion.reasoning is None
     assert completion.finish_reason is None
@@ -106,7 +106,7 @@ def test_an_empty_answer_reads_as_empty(completion):
     assert completion.response == ResponseInfo()
 
 
-def test_how_an_answer_came_is_no_part_of_what_it_says():
+def test_the_http_response_is_not_compared():
     completion = fresh()
 
     assert completion == COMPLETION
@@ -116,19 +116,19 @@ def test_how_an_answer_came_is_no_part_of_what_it_says():
     assert "odd" not in repr(completion)
 
 
-def test_an_answer_made_by_hand_is_told_by_its_fields():
-    told = COMPLETION.to_dict()
+def test_to_dict_of_a_completion_not_made_by_a_client():
+    fields = COMPLETION.to_dict()
 
-    assert told["choices"][1] == {
+    assert fields["choices"][1] == {
         "index": 1,
         "message": {"role": "assistant", "content": "Ho"},
         "finish_reason": "stop",
         "logprobs": None,
     }
-    assert told["object"] == "chat.completion"
+    assert fields["object"] == "chat.completion"
 
 
-def test_what_one_caller_does_to_the_dict_no_other_sees():
+def test_to_dict_returns_a_new_dict_each_time():
     completion = fresh()
 
     completion.to_dict()["choices"].append("x")
@@ -138,11 +138,11 @@ def test_what_one_caller_does_to_the_dict_no_other_sees():
 
 
 @pytest.mark.parametrize(
-    "way", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+    "duplicate", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
 )
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_everything_is_a_value(value, way):
-    again = way(value)
+def test_copies_and_pickles_are_equal(value, duplicate):
+    again = duplicate(value)
 
     assert type(again) is type(value)
     assert again == value
@@ -150,10 +150,10 @@ def test_everything_is_a_value(value, way):
 
 
 @pytest.mark.parametrize(
-    "way", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+    "duplicate", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
 )
-def test_a_copy_of_an_answer_knows_how_it_came(way):
-    again = way(way(fresh()))
+def test_a_copy_of_a_completion_keeps_its_http_response(duplicate):
+    again = duplicate(duplicate(fresh()))
 
     assert again == COMPLETION
     assert again.response == INFO
@@ -161,7 +161,7 @@ def test_a_copy_of_an_answer_knows_how_it_came(way):
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_values_do_not_change(value):
+def test_structs_are_immutable(value):
     with pytest.raises(AttributeError):
         setattr(value, value.__struct_fields__[0], None)
 
@@ -194,7 +194,7 @@ def test_a_delta_prints_as_its_text(delta, text):
         (ToolMessage(content="a", tool_call_id="t-1"), "tool"),
     ],
 )
-def test_a_message_knows_who_speaks_and_survives_the_wire(message, role):
+def test_a_message_has_its_role_and_survives_json(message, role):
     wire = msgspec.json.encode(message)
 
     assert message.role == role
@@ -202,14 +202,14 @@ def test_a_message_knows_who_speaks_and_survives_the_wire(message, role):
     assert msgspec.json.decode(wire, type=Message) == message
 
 
-def test_a_long_url_is_not_shown_in_whole():
+def test_the_repr_of_a_long_url_is_shortened():
     url = ImageURL("data:image/png;base64," + "A" * 10_000)
 
     assert len(repr(url)) < 200
     assert "10022 characters" in repr(url)
 
 
-def test_a_request_is_read_as_a_server_reads_it():
+def test_a_request_is_decoded_leniently():
     body = b'{"model": "m", "messages": [{"role": "user"}], "max_tokens": 5.0, "news": 1}'
 
     request = msgspec.json.decode(body, type=ChatCompletionRequest)
@@ -219,20 +219,20 @@ def test_a_request_is_read_as_a_server_reads_it():
 
 
 @pytest.mark.parametrize("usage", [Usage(), Usage(prompt_tokens=0)])
-def test_what_was_not_told_is_none_and_not_zero(usage):
+def test_usage_that_was_not_reported_is_none_and_not_zero(usage):
     assert usage.completion_tokens is None
     assert usage.prompt_tokens_details is None
     assert usage.prompt_tokens in {None, 0}
 
 
-def test_chunks_decoded_in_masses_do_not_trouble_the_collector():
+def test_structs_of_chunks_are_not_tracked_by_the_collector():
     assert not any(
         cls.__struct_config__.gc
         for cls in (ChatCompletionChunk, ChunkChoice, Delta, ToolCallDelta, FunctionCallDelta)
     )
 
 
-def test_usages_add_up_and_what_one_of_them_does_not_tell_is_not_known():
+def test_the_sum_of_usages_has_none_for_missing_fields():
     details = PromptTokensDetails(cached_tokens=1, text_tokens=2)
     one = Usage(total_tokens=3, prompt_tokens=1, prompt_tokens_details=details, usage_source="a")
     other = Usage(total_tokens=4, prompt_tokens_details=PromptTokensDetails(cached_tokens=5))
@@ -242,7 +242,7 @@ def test_usages_add_up_and_what_one_of_them_does_not_tell_is_not_known():
     assert both == Usage(total_tokens=7, prompt_tokens_details=PromptTokensDetails(cached_tokens=6))
 
 
-def test_costs_in_two_currencies_have_no_common_one():
+def test_the_sum_of_costs_in_two_currencies_is_none():
     one = Usage(cost=Cost(amount=1.0, currency="credits"))
     other = Usage(cost=Cost(amount=2.0, currency="usd"))
 
@@ -250,7 +250,7 @@ def test_costs_in_two_currencies_have_no_common_one():
     assert (one + other).cost is None
 
 
-def test_an_answer_that_is_nested_as_deep_as_python_goes_is_an_error_of_ours(too_deep):
+def test_to_dict_of_a_completion_nested_too_deep_raises_protocol_error(too_deep):
     completion = ChatCompletion(choices=[Choice(message=AssistantMessage(), logprobs=too_deep)])
 
     with pytest.raises(ProtocolError, match="nested too deep"):

@@ -1,4 +1,4 @@
-"""Chunks → one completion: tool calls, thoughts, several choices, and what is not understood."""
+"""Accumulating chunks: tool calls, reasoning, several choices and unknown fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from acechat.types import (
 )
 
 
-def told(*events):
+def accumulate(*events):
     """Add *events*, as dicts; return the accumulator and the deltas."""
     accumulator = ChatCompletionAccumulator()
     deltas = []
@@ -37,14 +37,14 @@ def delta(index=0, reason=None, **fields):
     return {"choices": [{"index": index, "delta": fields, "finish_reason": reason}]}
 
 
-def calls(*pieces):
-    """Return the tool calls that *pieces* of one choice add up to."""
-    accumulator, _ = told(*(delta(tool_calls=[piece]) for piece in pieces))
+def calls(*call_deltas):
+    """Return the tool calls of one choice with *call_deltas*."""
+    accumulator, _ = accumulate(*(delta(tool_calls=[call_delta]) for call_delta in call_deltas))
     return accumulator.completion().tool_calls
 
 
-def piece(arguments=None, **fields):
-    """Return a piece of a tool call, as the wire has it."""
+def call_delta(arguments=None, **fields):
+    """Return the JSON of a tool-call delta."""
     function = {"arguments": arguments} if arguments is not None else {}
     if "name" in fields:
         function["name"] = fields.pop("name")
@@ -56,75 +56,75 @@ def call(number, name, arguments="{}"):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "expected"),
+    ("call_deltas", "expected"),
     [
-        # The contract's own sequence: a start, then arguments without id and name.
+        # The sequence of new-api: a start, then arguments without id and name.
         (
             [
-                piece("", index=0, id="toolu_1", name="f"),
-                piece('{"loc', index=0),
-                piece('":"Paris"}', index=0),
+                call_delta("", index=0, id="toolu_1", name="f"),
+                call_delta('{"loc', index=0),
+                call_delta('":"Paris"}', index=0),
             ],
             [call("toolu_1", "f", '{"loc":"Paris"}')],
         ),
         # Two parallel calls that both have index 0.
         (
             [
-                piece("", index=0, id="a", name="f"),
-                piece('{"x":1}', index=0),
-                piece("", index=0, id="b", name="g"),
-                piece('{"y":2}', index=0),
+                call_delta("", index=0, id="a", name="f"),
+                call_delta('{"x":1}', index=0),
+                call_delta("", index=0, id="b", name="g"),
+                call_delta('{"y":2}', index=0),
             ],
             [call("a", "f", '{"x":1}'), call("b", "g", '{"y":2}')],
         ),
         # Indices that begin at 1, and leave gaps.
         (
             [
-                piece("", index=1, id="a", name="f"),
-                piece("", index=5, id="b", name="g"),
-                piece('{"x":1}', index=1),
-                piece('{"y":2}', index=5),
+                call_delta("", index=1, id="a", name="f"),
+                call_delta("", index=5, id="b", name="g"),
+                call_delta('{"x":1}', index=1),
+                call_delta('{"y":2}', index=5),
             ],
             [call("a", "f", '{"x":1}'), call("b", "g", '{"y":2}')],
         ),
-        # The id in every piece, in turns.
+        # The id in every delta, interleaved.
         (
             [
-                piece('{"x"', index=0, id="a", name="f"),
-                piece('{"y"', index=0, id="b", name="g"),
-                piece(":1}", index=0, id="a"),
-                piece(":2}", index=0, id="b"),
+                call_delta('{"x"', index=0, id="a", name="f"),
+                call_delta('{"y"', index=0, id="b", name="g"),
+                call_delta(":1}", index=0, id="a"),
+                call_delta(":2}", index=0, id="b"),
             ],
             [call("a", "f", '{"x":1}'), call("b", "g", '{"y":2}')],
         ),
-        # No id anywhere: the index tells.
+        # No ids: the index decides.
         (
             [
-                piece("{", index=0, name="f"),
-                piece("{", index=1, name="g"),
-                piece("}", index=0),
-                piece("}", index=1),
+                call_delta("{", index=0, name="f"),
+                call_delta("{", index=1, name="g"),
+                call_delta("}", index=0),
+                call_delta("}", index=1),
             ],
             [call("", "f"), call("", "g")],
         ),
         # Neither id nor index: the last one.
         (
-            [piece("", id="a", name="f"), piece('{"x"'), piece(":1}")],
+            [call_delta("", id="a", name="f"), call_delta('{"x"'), call_delta(":1}")],
             [call("a", "f", '{"x":1}')],
         ),
         # An unknown index without a name goes on with the last one.
         (
-            [piece("", index=0, id="a", name="f"), piece("{}", index=7)],
+            [call_delta("", index=0, id="a", name="f"), call_delta("{}", index=7)],
             [call("a", "f")],
         ),
         # Empty arguments are no arguments.
-        ([piece("", index=0, id="a", name="f")], [call("a", "f", "{}")]),
-        ([piece(index=0, id="a", name="f")], [call("a", "f", "{}")]),
-        ([piece(" \n", index=0, id="a", name="f")], [call("a", "f", "{}")]),
+        ([call_delta("", index=0, id="a", name="f")], [call("a", "f", "{}")]),
+        ([call_delta(index=0, id="a", name="f")], [call("a", "f", "{}")]),
+        ([call_delta(" \n", index=0, id="a", name="f")], [call("a", "f", "{}")]),
         # null never overwrites.
         (
             [
-                piece("{", index=0, id="a", name="f"),
+                call_delta("{", index=0, id="a", name="f"),
                 {
                     "index": 0,
                     "id": None,
@@ -136,13 +136,13 @@ def call(number, name, arguments="{}"):
             ],
             [call("a", "f", "{}")],
         ),
-        # The name in every piece is one name.
+        # The name repeated in every delta.
         (
-            [piece("{", index=0, id="a", name="f"), piece("}", index=0, name="f")],
+            [call_delta("{", index=0, id="a", name="f"), call_delta("}", index=0, name="f")],
             [call("a", "f", "{}")],
         ),
         # Arguments before the name.
-        ([piece("{}", index=0, id="a"), piece("", index=0, name="f")], [call("a", "f")]),
+        ([call_delta("{}", index=0, id="a"), call_delta("", index=0, name="f")], [call("a", "f")]),
         # Another type than function is kept.
         (
             [{"index": 0, "id": "a", "type": "custom", "function": {"name": "f"}}],
@@ -150,16 +150,16 @@ def call(number, name, arguments="{}"):
         ),
     ],
 )
-def test_pieces_add_up_to_tool_calls(pieces, expected):
-    assert calls(*pieces) == expected
+def test_deltas_add_up_to_tool_calls(call_deltas, expected):
+    assert calls(*call_deltas) == expected
 
 
 def test_several_calls_may_come_in_one_delta():
-    accumulator, deltas = told(
+    accumulator, deltas = accumulate(
         delta(
             tool_calls=[
-                piece("{}", index=0, id="a", name="f"),
-                piece("{}", index=0, id="b", name="g"),
+                call_delta("{}", index=0, id="a", name="f"),
+                call_delta("{}", index=0, id="b", name="g"),
             ]
         )
     )
@@ -169,7 +169,7 @@ def test_several_calls_may_come_in_one_delta():
 
 
 def test_arguments_may_come_as_an_object():
-    accumulator, _ = told(
+    accumulator, _ = accumulate(
         delta(
             tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", "arguments": {"x": 1}}}]
         )
@@ -178,10 +178,10 @@ def test_arguments_may_come_as_an_object():
     assert accumulator.completion().tool_calls == [call("a", "f", '{"x":1}')]
 
 
-def test_an_answer_that_only_calls_has_no_text():
-    accumulator, _ = told(
+def test_a_completion_with_only_tool_calls_has_no_text():
+    accumulator, _ = accumulate(
         delta(role="assistant", content=""),
-        delta(tool_calls=[piece("{}", index=0, id="a", name="f")], reason="tool_calls"),
+        delta(tool_calls=[call_delta("{}", index=0, id="a", name="f")], reason="tool_calls"),
     )
 
     completion = accumulator.completion()
@@ -203,16 +203,18 @@ def test_an_answer_that_only_calls_has_no_text():
         ({"reasoning_content": "\n"}, "\n"),
     ],
 )
-def test_thoughts_are_never_said_twice(fields, reasoning):
-    accumulator, deltas = told(delta(**fields), delta(**fields), delta(content="Hi"))
+def test_reasoning_under_two_names_is_used_once(fields, reasoning):
+    accumulator, deltas = accumulate(delta(**fields), delta(**fields), delta(content="Hi"))
 
     assert accumulator.completion().reasoning == reasoning * 2
     assert [each.reasoning_content for each in deltas] == [reasoning, reasoning, None]
     assert accumulator.completion().text == "Hi"
 
 
-def test_one_delta_may_hold_thoughts_and_text():
-    accumulator, deltas = told(delta(content=" Hello!", reasoning_content=" help.", reasoning="x"))
+def test_one_delta_may_contain_reasoning_and_text():
+    accumulator, deltas = accumulate(
+        delta(content=" Hello!", reasoning_content=" help.", reasoning="x")
+    )
 
     assert accumulator.completion().message == AssistantMessage(
         content=" Hello!", reasoning_content=" help."
@@ -227,20 +229,20 @@ def test_one_delta_may_hold_thoughts_and_text():
         ({"reasoning": "x"}, AssistantMessage(content="ab", reasoning_content="x")),
         ({"refusal": "x"}, AssistantMessage(content="ab", refusal="x")),
         (
-            {"tool_calls": [piece("{}", index=0, id="x", name="f")]},
+            {"tool_calls": [call_delta("{}", index=0, id="x", name="f")]},
             AssistantMessage(content="ab", tool_calls=[call("x", "f")]),
         ),
     ],
 )
-def test_what_comes_beside_later_text_is_kept(fields, expected):
-    accumulator, deltas = told(delta(content="a"), delta(content="b", **fields))
+def test_fields_beside_later_text_are_kept(fields, expected):
+    accumulator, deltas = accumulate(delta(content="a"), delta(content="b", **fields))
 
     assert accumulator.completion().message == expected
     assert [str(each) for each in deltas] == ["a", "b"]
 
 
-def test_deltas_that_say_nothing_are_not_told():
-    _, deltas = told(
+def test_deltas_without_content_are_dropped():
+    _, deltas = accumulate(
         delta(role="assistant", content=""),
         delta(content=""),
         delta(),
@@ -255,12 +257,12 @@ def test_deltas_that_say_nothing_are_not_told():
 
 
 def test_a_delta_knows_its_choice():
-    _, deltas = told(delta(0, content="a"), delta(1, content="b"), delta(0, content="c"))
+    _, deltas = accumulate(delta(0, content="a"), delta(1, content="b"), delta(0, content="c"))
 
     assert deltas == [Delta(content="a"), Delta(content="b", index=1), Delta(content="c")]
 
 
-def test_one_event_may_tell_several_choices():
+def test_one_event_may_contain_several_choices():
     event = {
         "choices": [
             {"index": 1, "delta": {"content": "b"}, "finish_reason": "length"},
@@ -268,7 +270,7 @@ def test_one_event_may_tell_several_choices():
         ]
     }
 
-    accumulator, deltas = told(event)
+    accumulator, deltas = accumulate(event)
 
     assert [each.message.content for each in accumulator.completion().choices] == ["a", "b"]
     assert [(each.content, each.index) for each in deltas] == [("b", 1), ("a", 0)]
@@ -278,7 +280,7 @@ def test_one_event_may_tell_several_choices():
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_choices_may_begin_in_any_order(first):
-    accumulator, _ = told(
+    accumulator, _ = accumulate(
         delta(first, content="x"),
         delta(1 - first, content="y"),
         delta(1 - first, content="y"),
@@ -290,27 +292,29 @@ def test_choices_may_begin_in_any_order(first):
     assert not accumulator.finished
 
 
-def test_a_stream_has_finished_when_every_choice_has():
-    accumulator, _ = told()
+def test_a_stream_is_finished_when_every_choice_is():
+    accumulator, _ = accumulate()
     assert not accumulator.finished
 
-    accumulator, _ = told(delta(0, content="a"), delta(1, content="b"), delta(0, reason="stop"))
+    accumulator, _ = accumulate(
+        delta(0, content="a"), delta(1, content="b"), delta(0, reason="stop")
+    )
     assert not accumulator.finished
 
-    accumulator, _ = told(delta(0, reason="stop"), delta(1, reason="length"))
+    accumulator, _ = accumulate(delta(0, reason="stop"), delta(1, reason="length"))
     assert accumulator.finished
 
 
 def test_an_empty_reason_is_none():
-    accumulator, _ = told(delta(content="a", reason=""), delta(content="b", reason=""))
+    accumulator, _ = accumulate(delta(content="a", reason=""), delta(content="b", reason=""))
 
     assert not accumulator.finished
     assert accumulator.finish_reason is None
     assert accumulator.completion().text == "ab"
 
 
-def test_a_reason_is_not_taken_back():
-    accumulator, _ = told(delta(reason="stop"), delta(content=""))
+def test_a_finish_reason_is_kept():
+    accumulator, _ = accumulate(delta(reason="stop"), delta(content=""))
 
     assert accumulator.finish_reason == "stop"
 
@@ -328,14 +332,14 @@ def test_a_reason_is_not_taken_back():
         ],
     ],
 )
-def test_the_last_usage_that_was_told_counts(events):
-    accumulator, _ = told(*events)
+def test_the_last_reported_usage_counts(events):
+    accumulator, _ = accumulate(*events)
 
     assert accumulator.usage == accumulator.completion().usage == Usage(total_tokens=3)
 
 
-def test_the_first_event_names_the_answer():
-    accumulator, _ = told(
+def test_id_and_model_are_those_of_the_first_event():
+    accumulator, _ = accumulate(
         {"id": "c-1", "created": 5, "model": "m", "system_fingerprint": "fp", **delta(content="a")},
         {"id": "c-2", "model": "n", **delta(content="b")},
     )
@@ -347,15 +351,15 @@ def test_the_first_event_names_the_answer():
     assert completion.object == "chat.completion"
 
 
-def test_nothing_told_is_an_empty_answer():
-    accumulator, _ = told()
+def test_no_chunks_are_an_empty_completion():
+    accumulator, _ = accumulate()
 
     assert accumulator.completion() == ChatCompletion(choices=[])
     assert accumulator.to_dict()["choices"] == []
 
 
-def logprobs(**told):
-    return {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": told}]}
+def logprobs(**fields):
+    return {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": fields}]}
 
 
 @pytest.mark.parametrize(
@@ -375,13 +379,13 @@ def logprobs(**told):
     ],
 )
 def test_log_probabilities_are_joined(events, expected):
-    accumulator, _ = told(*events)
+    accumulator, _ = accumulate(*events)
 
     assert accumulator.completion().choices[0].logprobs == expected
 
 
 def test_unknown_fields_survive():
-    accumulator, _ = told(
+    accumulator, _ = accumulate(
         {"id": "c-1", "recipient": "all", **delta(role="assistant")},
         delta(content="Hi"),
         {
@@ -393,24 +397,24 @@ def test_unknown_fields_survive():
         {"choices": [], "usage": {"total_tokens": 3, "odd_tokens": 1}, "cost": "free"},
     )
 
-    whole = accumulator.to_dict()
+    fields = accumulator.to_dict()
 
-    assert (whole["id"], whole["recipient"], whole["channel"], whole["cost"]) == (
+    assert (fields["id"], fields["recipient"], fields["channel"], fields["cost"]) == (
         "c-1",
         "all",
         7,
         "free",
     )
-    assert whole["usage"] == {"total_tokens": 3, "odd_tokens": 1}
-    assert whole["object"] == "chat.completion"
-    (choice,) = whole["choices"]
+    assert fields["usage"] == {"total_tokens": 3, "odd_tokens": 1}
+    assert fields["object"] == "chat.completion"
+    (choice,) = fields["choices"]
     assert choice["stop_details"] == {"why": 1}
     assert choice["message"] == {"role": "assistant", "content": "Hi"}
     assert choice["finish_reason"] == "stop"
 
 
 def test_unknown_fields_of_a_choice_stay_with_that_choice():
-    accumulator, _ = told(
+    accumulator, _ = accumulate(
         delta(content="a", index=0),
         delta(content="b", index=1),
         {"choices": [{"index": 1, "delta": {}, "finish_reason": "stop", "mood": "good"}]},
@@ -423,8 +427,8 @@ def test_unknown_fields_of_a_choice_stay_with_that_choice():
     assert "delta" not in second
 
 
-def test_a_choice_without_a_number_is_the_first():
-    accumulator, _ = told(
+def test_a_choice_without_an_index_is_the_first():
+    accumulator, _ = accumulate(
         delta(content="a", index=0),
         delta(content="b", index=1),
         {"choices": [{"delta": {}, "finish_reason": "stop", "mood": "good"}]},
@@ -436,8 +440,8 @@ def test_a_choice_without_a_number_is_the_first():
     assert "mood" not in second
 
 
-def test_asking_what_was_told_so_far_changes_nothing():
-    accumulator, deltas = told(delta(content="a"))
+def test_reading_a_partial_completion_changes_nothing():
+    accumulator, deltas = accumulate(delta(content="a"))
 
     early = accumulator.completion()
     assert accumulator.to_dict() == accumulator.to_dict()
@@ -448,7 +452,7 @@ def test_asking_what_was_told_so_far_changes_nothing():
     assert accumulator.completion().text == "ab"
 
 
-def test_a_whole_answer_is_one_chunk():
+def test_a_complete_completion_is_one_chunk():
     completion = ChatCompletion(
         choices=[
             Choice(
@@ -483,7 +487,7 @@ def test_a_whole_answer_is_one_chunk():
 
 
 def cost(events):
-    """Return the least of several durations of adding up: the others were somebody else's."""
+    """Return the shortest of several durations: the others include other processes."""
     data = [json.dumps(event).encode() for event in events]
     chunks = [decode_chunk(each, {}) for each in data]
     durations = []
@@ -515,7 +519,7 @@ def many_fields_of_a_choice(size):
 
 
 @pytest.mark.parametrize("make", [many_choices, many_fields, many_fields_of_a_choice])
-def test_every_field_of_a_long_answer_costs_as_much_as_of_a_short_one(make):
+def test_to_dict_takes_time_in_proportion_to_the_fields(make):
     def took(size):
         accumulator = ChatCompletionAccumulator()
         for event in make(size):
@@ -532,22 +536,24 @@ def test_every_field_of_a_long_answer_costs_as_much_as_of_a_short_one(make):
 
 
 @pytest.mark.parametrize("form", ["ids", "indices", "one index"])
-def test_many_tool_calls_cost_as_much_each_as_few(form):
-    def told(size):
-        pieces = []
+def test_accumulating_takes_time_in_proportion_to_the_tool_calls(form):
+    def accumulate(size):
+        call_deltas = []
         for n in range(size):
             if form == "indices":
-                pieces.append(piece("{}", index=n, name="f"))
+                call_deltas.append(call_delta("{}", index=n, name="f"))
             else:
-                pieces.append(piece("{}", index=n if form == "ids" else 0, id=f"c{n}", name="f"))
-            pieces.append(piece(" ", index=n if form != "one index" else 0))
-        return [delta(tool_calls=[one]) for one in pieces]
+                call_deltas.append(
+                    call_delta("{}", index=n if form == "ids" else 0, id=f"c{n}", name="f")
+                )
+            call_deltas.append(call_delta(" ", index=n if form != "one index" else 0))
+        return [delta(tool_calls=[one]) for one in call_deltas]
 
-    assert cost(told(8_000)) < 8 * cost(told(1_000)) * 3 + 0.02
+    assert cost(accumulate(8_000)) < 8 * cost(accumulate(1_000)) * 3 + 0.02
 
 
 @pytest.mark.parametrize("index", [[], {}, "0", None])
-def test_an_index_that_is_none_breaks_nothing(index):
+def test_an_invalid_index_is_ignored(index):
     choice = {"index": index, "finish_reason": "stop", "delta": {"content": "Hi"}, "odd": 1}
     data = json.dumps({"choices": [choice]}).encode()
     accumulator = ChatCompletionAccumulator()
@@ -562,12 +568,12 @@ def test_an_index_that_is_none_breaks_nothing(index):
     [
         delta(content="x"),
         delta(reasoning_content="x"),
-        delta(tool_calls=[piece("x", index=0, id="a", name="f")]),
+        delta(tool_calls=[call_delta("x", index=0, id="a", name="f")]),
         logprobs(content=[1]),
     ],
     ids=["content", "reasoning", "arguments", "logprobs"],
 )
-def test_a_long_answer_costs_as_much_per_chunk_as_a_short_one(event):
+def test_accumulating_takes_time_in_proportion_to_the_chunks(event):
     short = cost([event] * 2_000)
     long = cost([event] * 16_000)
 

@@ -1,4 +1,4 @@
-"""Structs ↔ JSON bytes: what is kept of an answer, and what is refused on the way out."""
+"""Decoding responses and encoding requests: fields that are kept, and input that is refused."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def sample(name):
     return (DATA / name).read_bytes()
 
 
-def answer(body, headers=None):
+def completion_of(body, headers=None):
     return decode_completion(body, headers or {})[0]
 
 
 def wire(message=None, choice=None, **fields):
     """Return a body with one choice, as the service writes it."""
-    told = {"role": "assistant", "content": "Hello!"} if message is None else message
-    choices = [{"index": 0, "message": told, "finish_reason": "stop", **(choice or {})}]
+    message = {"role": "assistant", "content": "Hello!"} if message is None else message
+    choices = [{"index": 0, "message": message, "finish_reason": "stop", **(choice or {})}]
     return json.dumps({"id": "c-1", "choices": choices, **fields}).encode()
 
 
@@ -97,7 +97,7 @@ def bedrock_usage(prompt, completion):
 
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.*")), ids=lambda path: path.name)
-def test_samples_are_the_source_documents_byte_for_byte(path, root):
+def test_samples_equal_the_source_documents(path, root):
     shared = root.parent / "shared"
     folder = shared / ("design" if path.name.endswith("_cases.json") else "contract/samples")
     if not folder.exists():
@@ -150,12 +150,12 @@ def test_samples_are_the_source_documents_byte_for_byte(path, root):
         ),
     ],
 )
-def test_the_documented_answers_are_decoded_field_by_field(
+def test_the_documented_completions_are_decoded_field_by_field(
     name, number, model, created, text, usage
 ):
     sent = json.loads(sample(name))["choices"][0]["message"]
 
-    completion = answer(sample(name))
+    completion = completion_of(sample(name))
 
     assert completion == ChatCompletion(
         id=number,
@@ -178,23 +178,23 @@ def test_the_documented_answers_are_decoded_field_by_field(
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_the_second_tier_reads_the_documented_answers_like_the_first(name):
+def test_the_lenient_decoder_gives_the_documented_completions_too(name):
     fields = json.loads(sample(name))
     fields["created"] = str(fields["created"])
     fields["choices"][0]["index"] = "0"
 
-    assert answer(json.dumps(fields).encode()) == answer(sample(name))
+    assert completion_of(json.dumps(fields).encode()) == completion_of(sample(name))
 
 
-def test_the_thinking_sample_says_its_thoughts_apart():
-    completion = answer(sample("chat_thinking.json"))
+def test_reasoning_is_separate_from_text():
+    completion = completion_of(sample("chat_thinking.json"))
 
     assert completion.text.startswith("The sine of 30 degrees is **1/2**")
     assert completion.reasoning.startswith("The user is asking for the sine of 30 degrees.")
     assert completion.usage.completion_tokens_details.reasoning_tokens is None
 
 
-def test_the_documented_error_is_raised_though_its_status_is_200():
+def test_the_documented_error_with_status_200_is_raised():
     with pytest.raises(ServerError) as caught:
         decode_completion(sample("error_api_error.json"), {})
 
@@ -268,8 +268,8 @@ def test_the_documented_stream_is_decoded_field_by_field():
         ({"content": 'say "error": 1'}, AssistantMessage(content='say "error": 1')),
     ],
 )
-def test_messages_come_in_many_forms(message, expected):
-    assert answer(wire(message)).message == expected
+def test_variants_of_messages_are_decoded(message, expected):
+    assert completion_of(wire(message)).message == expected
 
 
 def call(**fields):
@@ -306,19 +306,19 @@ def call(**fields):
         ),
     ],
 )
-def test_tool_calls_come_in_many_forms(fields, expected):
-    assert answer(wire(call(**fields))).tool_calls == [expected]
+def test_variants_of_tool_calls_are_decoded(fields, expected):
+    assert completion_of(wire(call(**fields))).tool_calls == [expected]
 
 
 @pytest.mark.parametrize("arguments", [[1, 2], 5, True, [{"x": 1}]])
-def test_arguments_that_are_no_object_are_never_taken_for_none(arguments):
+def test_arguments_that_are_not_an_object_are_kept_or_refused(arguments):
     body = wire(call(id="a", function={"name": "f", "arguments": arguments}))
 
     try:
-        told = answer(body).tool_calls[0].function.arguments
+        decoded = completion_of(body).tool_calls[0].function.arguments
     except ProtocolError:
         return
-    assert json.loads(told) == arguments
+    assert json.loads(decoded) == arguments
 
 
 @pytest.mark.parametrize(
@@ -360,11 +360,11 @@ def test_arguments_that_are_no_object_are_never_taken_for_none(arguments):
             Usage(cost=Cost(amount=0.5, currency="credits")),
         ),
         ({"usage": {"cost": 0.5, "total_tokens": 3}}, "usage", Usage(total_tokens=3)),
-        ({"created": 1e19}, "created", 10**19),  # more than msgspec takes for a whole number
+        ({"created": 1e19}, "created", 10**19),  # beyond the floats that msgspec converts to int
     ],
 )
-def test_a_field_that_does_not_fit_costs_that_field_alone(fields, attribute, expected):
-    completion = answer(wire(**fields))
+def test_only_the_field_of_the_wrong_type_is_dropped(fields, attribute, expected):
+    completion = completion_of(wire(**fields))
 
     assert getattr(completion, attribute) == expected
     assert completion.text == "Hello!"
@@ -391,13 +391,13 @@ def test_a_field_that_does_not_fit_costs_that_field_alone(fields, attribute, exp
         ({"message": {}}, Choice(0, AssistantMessage(), "stop")),
     ],
 )
-def test_a_choice_that_does_not_fit_loses_no_content(choice, expected):
-    assert answer(wire(choice=choice)).choices == [expected]
+def test_a_choice_with_fields_of_the_wrong_type_keeps_its_content(choice, expected):
+    assert completion_of(wire(choice=choice)).choices == [expected]
 
 
-def test_text_stays_text_in_the_second_tier():
+def test_the_lenient_decoder_keeps_text_as_text():
     for text in ("null", "12", "true", "", "1e3"):
-        assert answer(wire({"content": text}, created="yesterday")).text == text
+        assert completion_of(wire({"content": text}, created="yesterday")).text == text
 
 
 @pytest.mark.parametrize(
@@ -408,8 +408,8 @@ def test_text_stays_text_in_the_second_tier():
         [{"text": "Hello!"}],
     ],
 )
-def test_an_answer_in_parts_is_joined(parts):
-    assert answer(wire({"content": parts})).text == "Hello!"
+def test_content_in_parts_is_joined(parts):
+    assert completion_of(wire({"content": parts})).text == "Hello!"
 
 
 @pytest.mark.parametrize(
@@ -422,45 +422,45 @@ def test_an_answer_in_parts_is_joined(parts):
         {"content": "Hello!", "refusal": False},
     ],
 )
-def test_odd_company_never_costs_the_text(message):
-    assert answer(wire(message)).text == "Hello!"
+def test_odd_fields_beside_the_text_are_dropped(message):
+    assert completion_of(wire(message)).text == "Hello!"
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"", "is empty"),
-        (b" ", "is no JSON"),
-        (b"null", "no JSON object"),
-        (b"[1,2]", "no JSON object"),
-        (b'"ok"', "no JSON object"),
-        (b"5", "no JSON object"),
-        (b"{}", "no list of choices"),
-        (b'{"id": "c-1"}', "no list of choices"),
-        (b'{"choices": null}', "no list of choices"),
-        (b'{"choices": {}}', "no list of choices"),
-        (b'{"choices": "none"}', "no list of choices"),
-        (b'{"choices": [null]}', r"another form .*\$\.choices\[0\]"),
-        (b'{"choices": [5]}', r"another form .*\$\.choices\[0\]"),
-        (b'{"choices": [{"message": "hi"}]}', r"another form .*\$\.choices\[0\]\.message"),
+        (b" ", "is not valid JSON"),
+        (b"null", "not a JSON object"),
+        (b"[1,2]", "not a JSON object"),
+        (b'"ok"', "not a JSON object"),
+        (b"5", "not a JSON object"),
+        (b"{}", "no list 'choices'"),
+        (b'{"id": "c-1"}', "no list 'choices'"),
+        (b'{"choices": null}', "no list 'choices'"),
+        (b'{"choices": {}}', "no list 'choices'"),
+        (b'{"choices": "none"}', "no list 'choices'"),
+        (b'{"choices": [null]}', r"not match the schema: .*\$\.choices\[0\]"),
+        (b'{"choices": [5]}', r"not match the schema: .*\$\.choices\[0\]"),
+        (b'{"choices": [{"message": "hi"}]}', r"not match the schema: .*\$\.choices\[0\]\.message"),
         (
             b'{"choices": [{"message": {"content": 5}}], "created": "yesterday"}',
-            r"another form .*\$\.",
+            r"not match the schema: .*\$\.",
         ),
-        (b'{"choices": [{"message": {"content": "Hel', "is no JSON"),
-        (b'{"choices": []} trailing', "is no JSON"),
-        (b'{"choices": [], "created": NaN}', "is no JSON"),
-        (b'{"choices": [], "created": Infinity}', "is no JSON"),
-        (b'{"choices": [{"message": {"content": "\xff"}}]}', "is no JSON"),
-        (b'{"choices": [{"message": {"content": "\\ud83d"}}]}', "is no JSON"),
-        (b"\xef\xbb\xbf\xff", "is no JSON"),
-        (b"[" * 200_000, "is no JSON"),
-        (b'{"choices": [], "x": ' + b"[" * 200_000, "is no JSON"),
-        (b'{"choices": [], "created": ' + b"9" * 5_000 + b"}", "is no JSON"),
-        (b"<!DOCTYPE html><html><title>502 Bad Gateway</title>", "is no JSON"),
+        (b'{"choices": [{"message": {"content": "Hel', "is not valid JSON"),
+        (b'{"choices": []} trailing', "is not valid JSON"),
+        (b'{"choices": [], "created": NaN}', "is not valid JSON"),
+        (b'{"choices": [], "created": Infinity}', "is not valid JSON"),
+        (b'{"choices": [{"message": {"content": "\xff"}}]}', "is not valid JSON"),
+        (b'{"choices": [{"message": {"content": "\\ud83d"}}]}', "is not valid JSON"),
+        (b"\xef\xbb\xbf\xff", "is not valid JSON"),
+        (b"[" * 200_000, "is not valid JSON"),
+        (b'{"choices": [], "x": ' + b"[" * 200_000, "is not valid JSON"),
+        (b'{"choices": [], "created": ' + b"9" * 5_000 + b"}", "is not valid JSON"),
+        (b"<!DOCTYPE html><html><title>502 Bad Gateway</title>", "is not valid JSON"),
     ],
 )
-def test_what_is_no_answer_says_what_it_is(body, reason):
+def test_a_body_that_is_not_a_completion_is_described(body, reason):
     with pytest.raises(ProtocolError, match=reason) as caught:
         decode_completion(body, {"content-type": "text/html"}, status=200)
 
@@ -471,7 +471,7 @@ def test_what_is_no_answer_says_what_it_is(body, reason):
     assert len(str(caught.value)) < 500
 
 
-def test_a_page_of_html_is_called_so():
+def test_the_error_for_an_html_page_has_its_content_type():
     with pytest.raises(ProtocolError, match="text/html"):
         decode_completion(b"<html>", {"content-type": "text/html; charset=utf-8"})
 
@@ -496,7 +496,7 @@ def test_a_page_of_html_is_called_so():
         (b'{"type": "error", "message": "boom", "status": 503}', OverloadedError, None, "boom"),
     ],
 )
-def test_a_refusal_with_a_good_status_is_an_error(body, cls, code, message):
+def test_an_error_body_with_status_200_is_raised(body, cls, code, message):
     with pytest.raises(APIError) as caught:
         decode_completion(body, {}, status=200)
 
@@ -505,11 +505,11 @@ def test_a_refusal_with_a_good_status_is_an_error(body, cls, code, message):
 
 
 @pytest.mark.parametrize("body", [wire(error=None), wire(success=True), wire(error="", type="x")])
-def test_an_error_that_says_nothing_is_none(body):
-    assert answer(body).text == "Hello!"
+def test_an_empty_error_field_is_ignored(body):
+    assert completion_of(body).text == "Hello!"
 
 
-def test_a_date_to_retry_after_needs_a_clock():
+def test_a_retry_after_date_without_a_clock_is_ignored():
     headers = {"retry-after": "Sun, 22 Nov 2026 18:00:02 GMT"}
 
     with pytest.raises(OverloadedError) as caught:
@@ -519,7 +519,7 @@ def test_a_date_to_retry_after_needs_a_clock():
 
 
 def test_of_two_equal_keys_the_last_wins():
-    assert answer(b'{"choices": [], "id": "a", "id": "b"}').id == "b"
+    assert completion_of(b'{"choices": [], "id": "a", "id": "b"}').id == "b"
 
 
 @pytest.mark.parametrize(
@@ -535,7 +535,7 @@ def test_of_two_equal_keys_the_last_wins():
         (wire(), {"x-oneapi-request-id": "o-1"}, "o-1"),
     ],
 )
-def test_the_trace_id_is_the_bodys_or_the_headers(body, headers, trace_id):
+def test_the_trace_id_is_that_of_the_body_or_of_the_headers(body, headers, trace_id):
     assert decode_completion(body, headers)[1] == trace_id
 
 
@@ -569,7 +569,7 @@ def test_the_trace_id_is_the_bodys_or_the_headers(body, headers, trace_id):
         ),
     ],
 )
-def test_events_come_in_many_forms(event, expected):
+def test_variants_of_events_are_decoded(event, expected):
     assert decode_chunk(event, {}) == expected
 
 
@@ -622,14 +622,14 @@ def named(data, kind="error"):
         (b'{"choices": [], "message": "boom"}', "boom"),
     ],
 )
-def test_an_event_named_error_is_one(data, message):
+def test_an_event_of_type_error_is_an_error(data, message):
     with pytest.raises(ServerError) as caught:
         decode_chunk(named(data), {})
 
     assert caught.value.message == message
 
 
-def test_an_event_of_another_name_is_a_chunk():
+def test_an_event_of_another_type_is_a_chunk():
     event = named(chunk(choices=[{"delta": {"content": "a"}}]), kind="ping")
 
     assert decode_chunk(event, {}).choices[0].delta.content == "a"
@@ -653,7 +653,7 @@ def test_an_event_of_another_name_is_a_chunk():
         b"[" * 200_000,
     ],
 )
-def test_an_event_that_is_no_chunk_is_an_error_of_ours(event):
+def test_an_event_that_is_not_a_chunk_is_a_protocol_error(event):
     with pytest.raises(ProtocolError) as caught:
         decode_chunk(event, {})
 
@@ -677,7 +677,7 @@ lookalikes = st.recursive(
 
 @settings(deadline=None, max_examples=200)
 @given(body=st.one_of(st.binary(max_size=50), lookalikes.map(msgspec.json.encode)))
-def test_nothing_foreign_escapes_the_decoders(body):
+def test_the_decoders_raise_only_acechat_errors(body):
     for decode in (decode_completion, decode_chunk):
         with suppress(AceChatError):
             decode(body, {})
@@ -692,45 +692,45 @@ def test_nothing_foreign_escapes_the_decoders(body):
         ({"messages": [{"x": [1, (2.0, float("nan"))]}]}, r"messages\[0\]\.x\[1\]\[1\] is nan"),
     ],
 )
-def test_numbers_that_json_cannot_hold_are_refused(body, path):
+def test_nan_and_infinity_are_refused(body, path):
     with pytest.raises(ConfigurationError, match=path):
         encode(body)
 
 
-def test_what_is_null_is_sent_beside_numbers():
+def test_null_beside_numbers_is_sent():
     body = {"a": None, "b": [1.5, {"c": None}], "d": ("null", -0.0)}
 
     assert json.loads(encode(body)) == body | {"d": ["null", -0.0]}
 
 
 @pytest.mark.parametrize("body", [{"a": "x\ud83d"}, {"a": {"\udc00": 1}}, {"\ud800": 1}])
-def test_half_a_character_is_refused(body):
-    with pytest.raises(ConfigurationError, match="half of a character") as caught:
+def test_a_lone_surrogate_is_refused(body):
+    with pytest.raises(ConfigurationError, match="lone surrogate") as caught:
         encode(body)
 
     assert str(caught.value).isprintable()
     assert caught.value.__suppress_context__
 
 
-def test_what_json_does_not_know_is_refused():
+def test_an_object_that_is_not_json_is_refused():
     with pytest.raises(TypeError, match="object"):
         encode({"a": object()})
 
 
-def test_what_is_too_deep_to_be_looked_through_is_refused():
+def test_a_request_nested_too_deeply_is_refused():
     outcomes = set()
     deep = [None]
-    for _ in range(sys.getrecursionlimit() + 50):  # at some depth msgspec can, and a walk cannot
+    for _ in range(sys.getrecursionlimit() + 50):  # at some depths only msgspec succeeds
         deep = [deep]
         try:
             outcomes.add(type(encode({"a": deep})))
         except ConfigurationError as error:
             outcomes.add(str(error))
 
-    assert outcomes == {bytes, "the request is nested too deep, or holds itself"}
+    assert outcomes == {bytes, "request is nested too deeply or contains itself"}
 
 
-def test_what_holds_itself_is_refused():
+def test_a_request_that_contains_itself_is_refused():
     endless = []
     endless.append(endless)
 
@@ -741,7 +741,7 @@ def test_what_holds_itself_is_refused():
 @pytest.mark.parametrize(
     "body", [{}, {"a": None}, {"seed": 2**70}, {"a": "\u2028 \N{GRINNING FACE} \x00"}, {"a": 1e-9}]
 )
-def test_what_json_can_hold_is_written(body):
+def test_any_json_value_is_encoded(body):
     assert json.loads(encode(body)) == body
 
 
@@ -766,25 +766,25 @@ def test_models_are_decoded():
     "body",
     [b"", b"null", b"[]", b"{}", b'{"data": null}', b'{"data": [5]}', b'{"data": [{"name": "m"}]}'],
 )
-def test_what_is_no_list_of_models_is_an_error(body):
+def test_a_body_that_is_not_a_model_list_is_an_error(body):
     with pytest.raises(ProtocolError):
         decode_models(body)
 
 
-def test_the_fast_way_knows_every_field_of_an_answer():
-    from acechat._wire import decode as _told
+def test_the_fast_path_has_every_field_of_a_completion():
+    from acechat._wire import decode
 
-    for told, public in (
-        (_told._FastCompletion, ChatCompletion),
-        (_told._FastChoice, Choice),
-        (_told._FastMessage, AssistantMessage),
+    for decoded, public in (
+        (decode._FastCompletion, ChatCompletion),
+        (decode._FastChoice, Choice),
+        (decode._FastMessage, AssistantMessage),
     ):
-        assert set(public.__struct_fields__) <= set(told.__struct_fields__)
+        assert set(public.__struct_fields__) <= set(decoded.__struct_fields__)
 
 
 @pytest.mark.parametrize("amount", ["nan", "inf", "-Infinity", "sNaN"])
-def test_a_number_that_is_none_is_left_out(amount):
-    usage = answer(wire(usage={"total_tokens": 3, "cost": {"amount": amount}})).usage
+def test_a_cost_that_is_not_a_number_is_dropped(amount):
+    usage = completion_of(wire(usage={"total_tokens": 3, "cost": {"amount": amount}})).usage
 
     assert usage == Usage(total_tokens=3, cost=Cost())
 
@@ -801,7 +801,7 @@ def is_too_deep(depth):
     return False
 
 
-def test_arguments_that_are_nested_too_deep_are_an_error():
+def test_arguments_nested_too_deeply_raise_an_acechat_error():
     # A body may be just flat enough to be decoded, and too deep to be written again. The limit is
     # Python's until 3.11, a number of its own until 3.13, and then the size of the stack.
     limit = bisect_left(range(1_000_000), True, key=is_too_deep)  # noqa: FBT003 - a value to find
@@ -809,34 +809,34 @@ def test_arguments_that_are_nested_too_deep_are_an_error():
         deep = nested(depth)
         call = b'{"id": "a", "function": {"name": "f", "arguments": %s}}' % deep
         with suppress(AceChatError):
-            answer(b'{"choices": [{"message": {"tool_calls": [%s]}}]}' % call)
+            completion_of(b'{"choices": [{"message": {"tool_calls": [%s]}}]}' % call)
 
 
-def test_a_price_keeps_its_digits_however_the_event_was_written():
+def test_a_price_keeps_its_digits_in_each_form_of_event():
     data = b'{"choices": [], "usage": {"cost": {"amount": 0.12345678901234567890123}}}'
 
     for event in (data, Event(data)):
         assert str(decode_chunk(event, {}).usage.cost.amount) == "0.12345678901234567890123"
 
 
-def test_every_field_of_a_body_can_be_had():
+def test_every_field_of_a_body_is_available():
     body = wire(more=[1])
 
     assert decode_fields(body) == json.loads(body)
 
 
 @pytest.mark.parametrize("odd", [b'"x": "\xff"', b'"x": 1e999', b'"\xff": 1'])
-def test_a_broken_field_that_acechat_skips_costs_only_the_unknown_ones(odd):
+def test_a_malformed_unknown_field_costs_only_the_unknown_fields(odd):
     body = b"{" + odd + b"," + wire(more=1)[1:]
-    told = note_origin(answer(body), ResponseInfo(), partial(decode_fields, body))
+    decoded = note_origin(completion_of(body), ResponseInfo(), partial(decode_fields, body))
 
-    fields = told.to_dict()
+    fields = decoded.to_dict()
 
     assert fields["choices"][0]["message"]["content"] == "Hello!"
     assert "more" not in fields
 
 
-def test_a_call_without_arguments_stays_what_it_was():
+def test_a_call_without_arguments_keeps_its_other_fields():
     call = ToolCall(id="t-1", type="odd", function=FunctionCall(name="f", arguments=" "))
 
     assert with_arguments(call) == ToolCall(
@@ -845,45 +845,45 @@ def test_a_call_without_arguments_stays_what_it_was():
 
 
 @pytest.mark.parametrize(
-    ("decode", "body", "told"),
+    ("decode", "body", "reason"),
     [
-        (decode_models, b"", "the list of models is empty"),
-        (decode_models, b"[]", "the list of models has no data"),
-        (answer, b"", "the answer (no content type) is empty"),
-        (answer, b"[]", "the answer is no JSON object"),
-        (answer, b"{}", "the answer has no list of choices"),
-        (lambda body: decode_chunk(body, {}), b"[]", "an event of the stream is no JSON object"),
+        (decode_models, b"", "model list is empty"),
+        (decode_models, b"[]", "model list has no array 'data'"),
+        (completion_of, b"", "response (no content type) is empty"),
+        (completion_of, b"[]", "response is not a JSON object"),
+        (completion_of, b"{}", "response has no list 'choices'"),
+        (lambda body: decode_chunk(body, {}), b"[]", "stream event is not a JSON object"),
     ],
 )
-def test_what_cannot_be_read_is_named(decode, body, told):
+def test_the_error_names_the_body_that_cannot_be_decoded(decode, body, reason):
     with pytest.raises(ProtocolError) as caught:
         decode(body)
 
-    assert caught.value.reason == told
+    assert caught.value.reason == reason
     assert caught.value.body == body
 
 
-def test_an_event_that_is_no_json_is_named():
-    with pytest.raises(ProtocolError, match=r"^an event of the stream is no JSON"):
+def test_the_error_names_an_event_that_is_not_json():
+    with pytest.raises(ProtocolError, match=r"^stream event is not valid JSON"):
         decode_chunk(b"{", {})
 
 
-def test_what_is_nested_too_deep_to_be_sent_is_named():
+def test_the_error_for_a_request_that_contains_itself():
     body = {}
     body["itself"] = body
     with pytest.raises(ConfigurationError) as caught:
         encode(body)
 
-    assert str(caught.value) == "the request is nested too deep, or holds itself"
+    assert str(caught.value) == "request is nested too deeply or contains itself"
 
 
-def test_a_request_with_a_picture_takes_no_more_memory_than_it_has_bytes():
+def test_encoding_an_image_takes_no_more_memory_than_its_bytes():
     shown = image(b"\x89PNG\r\n\x1a\n" + bytes(3_000_000))
     body = {"messages": [UserMessage(content=[TextPart("Dépeins-moi ça."), shown])]}
     peaks = []
     tracemalloc.start()
     try:
-        for _ in range(3):  # other threads, of the test run itself, may want memory, too
+        for _ in range(3):  # other threads of the test run may allocate, too
             tracemalloc.reset_peak()
             before = tracemalloc.get_traced_memory()[0]
             written = encode(body)
@@ -899,7 +899,7 @@ def test_a_request_with_a_picture_takes_no_more_memory_than_it_has_bytes():
 
 @pytest.mark.parametrize("text", ["x", '"', "é", "\U0001f600", "\x01"])
 @pytest.mark.parametrize("length", [2**20 - 1, 2**20, 2**20 + 1])
-def test_a_large_request_is_written_as_a_small_one_is(text, length):
+def test_large_and_small_requests_are_encoded_alike(text, length):
     shown = ImagePart(ImageURL(text * length))
     body = {"messages": [UserMessage(content=[TextPart("What?"), shown])], "user": "x" * 2**15}
 

@@ -1,4 +1,4 @@
-"""Counting tokens: messages in OpenAI's form → a request in Anthropic's, and the count back."""
+"""Counting tokens: requests in Anthropic's format, and the count of the response."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def text(words):
     return {"type": "text", "text": words}
 
 
-def test_a_count_is_posted_to_its_own_address():
+def test_a_count_is_posted_to_its_own_endpoint():
     request = build_count([UserMessage(content="Hi")], model=MODEL, tools=None)
 
     assert (request.method, request.path) == ("POST", "/messages/count_tokens")
@@ -115,11 +115,11 @@ def test_a_count_is_posted_to_its_own_address():
         ),
     ],
 )
-def test_messages_are_counted_in_the_other_form(message, expected):
+def test_messages_are_counted_in_anthropics_format(message, expected):
     assert counted(message)["messages"] == [expected]
 
 
-def test_the_systems_words_stand_apart():
+def test_system_prompts_are_a_field_of_their_own():
     body = counted(
         SystemMessage(content="Be brief."),
         {"role": "developer", "content": [{"type": "text", "text": "Be kind."}]},
@@ -140,7 +140,7 @@ def test_the_systems_words_stand_apart():
         ({"name": "f"}, {"name": "f", "input_schema": {"type": "object", "properties": {}}}),
     ],
 )
-def test_tools_are_counted_in_the_other_form(function, expected):
+def test_tools_are_counted_in_anthropics_format(function, expected):
     body = counted(UserMessage(content="Hi"), tools=[{"type": "function", "function": function}])
 
     assert body["tools"] == [expected]
@@ -155,7 +155,7 @@ def test_tools_are_counted_in_the_other_form(function, expected):
         [{"role": "assistant", "tool_calls": [{"id": "t-1", "function": {"name": "f"}}]}],
     ],
 )
-def test_messages_that_leave_something_out_are_counted(messages):
+def test_messages_with_missing_fields_are_counted(messages):
     assert counted(*messages)["messages"]
 
 
@@ -168,12 +168,12 @@ def test_messages_that_leave_something_out_are_counted(messages):
         ([{"role": "user", "content": "Hi"}], [5]),
     ],
 )
-def test_what_cannot_be_counted_is_refused_before_it_is_sent(messages, tools):
+def test_a_malformed_message_or_tool_is_refused_before_sending(messages, tools):
     with pytest.raises((ConfigurationError, TypeError), match=r"\w+ \w+"):
         counted(*messages, tools=tools)
 
 
-def test_a_call_that_the_model_got_wrong_is_counted_as_it_is_sent():
+def test_a_call_with_malformed_arguments_is_counted_as_it_is_sent():
     call = {"id": "t-1", "function": {"name": "f", "arguments": '{"x":'}}
 
     body = counted({"role": "assistant", "tool_calls": [call]})
@@ -204,8 +204,8 @@ def test_a_count_is_decoded(body, count):
         b"\xff",
     ],
 )
-def test_what_is_no_count_is_an_error(body):
-    with pytest.raises(ProtocolError, match="count of tokens") as caught:
+def test_a_body_that_is_not_a_count_is_an_error(body):
+    with pytest.raises(ProtocolError, match="token count") as caught:
         decode_count(body)
 
     assert caught.value.body == body

@@ -1,4 +1,4 @@
-"""Bodies that are no answer → errors: each code and shape of the contract, and what is stranger."""
+"""Converting error responses: each documented code and shape, and odder ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from acechat._wire.error_response import (
     _BY_CODE,
     error_from_value,
     find_trace_id,
-    is_refusal,
+    is_error,
     parse_error,
 )
 from acechat.errors import (
@@ -46,17 +46,17 @@ NOW = 1_795_370_400.0  # Sun, 22 Nov 2026 18:00:00 GMT
 TRACE = "2efa9340-b21b-4e26-9e14-4aac95f343ab"
 
 
-def refused(status, body=b"", headers=None):
+def parse(status, body=b"", headers=None):
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
     return parse_error(status, headers or {}, body, now=NOW)
 
 
-def envelope(code, message="told by the service"):
+def envelope(code, message="message of the service"):
     return {"error": {"code": code, "message": message}, "trace_id": TRACE}
 
 
-# The contract, 3.2, row by row: status, code, class, whether to try again.
+# Rows of docs/api.md#error-codes: status, code, class, retryable.
 CODES = [
     (400, "bad_request", BadRequestError, False),
     (400, "no_token", AuthenticationError, False),
@@ -83,7 +83,7 @@ CODES = [
     (403, "permission_denied", PermissionDeniedError, False),
 ]
 
-# Codes of new-api that may surface, and their class whatever the status.
+# Codes of new-api that may surface, and their class for any status.
 UPSTREAM = [
     ("invalid_request", BadRequestError),
     ("sensitive_words_detected", ContentModerationError),
@@ -102,12 +102,12 @@ UPSTREAM = [
 
 
 @pytest.mark.parametrize(("status", "code", "cls", "retryable"), CODES)
-def test_every_code_of_the_contract_has_its_class(status, code, cls, retryable):
-    error = refused(status, envelope(code))
+def test_every_documented_code_has_its_class(status, code, cls, retryable):
+    error = parse(status, envelope(code))
 
     assert type(error) is cls
     assert (error.status, error.code) == (status, code)
-    assert (error.message, error.trace_id) == ("told by the service", TRACE)
+    assert (error.message, error.trace_id) == ("message of the service", TRACE)
     assert error.retryable is retryable
 
 
@@ -116,13 +116,13 @@ def test_every_code_of_the_contract_has_its_class(status, code, cls, retryable):
 def test_every_code_of_the_upstream_has_its_class(code, cls, status):
     body = {"error": {"message": "m (request id: 1)", "type": "new_api_error", "code": code}}
 
-    assert type(refused(status, body)) is cls
+    assert type(parse(status, body)) is cls
 
 
 @pytest.mark.parametrize("status", [200, 400, 418, 429, 500, 503])
 def test_the_code_beats_the_status(status):
-    assert type(refused(status, envelope("used_up"))) is InsufficientBalanceError
-    assert type(refused(status, envelope("busy"))) is OverloadedError
+    assert type(parse(status, envelope("used_up"))) is InsufficientBalanceError
+    assert type(parse(status, envelope("busy"))) is OverloadedError
 
 
 VAGUE = [code for code, cls in _BY_CODE.items() if cls is ServerError]
@@ -148,17 +148,17 @@ VAGUE = [code for code, cls in _BY_CODE.items() if cls is ServerError]
     ],
 )
 def test_the_status_beats_a_code_that_only_means_failure(status, cls, code):
-    error = refused(status, envelope(code))
+    error = parse(status, envelope(code))
 
     assert type(error) is cls
     assert error.code == code
 
 
-@pytest.mark.parametrize("told", [None, "true", "false"])
+@pytest.mark.parametrize("advice", [None, "true", "false"])
 @pytest.mark.parametrize("code", [*_BY_CODE, "news", "429", "503", None])
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_401_or_403_is_never_retryable_whatever_its_code(status, code, told):
-    headers = {"x-should-retry": told} if told else {}
+def test_a_401_or_403_is_never_retryable_with_any_code(status, code, advice):
+    headers = {"x-should-retry": advice} if advice else {}
     shapes = [
         envelope(code),
         {"error": {"type": code, "message": "m"}},
@@ -166,7 +166,7 @@ def test_a_401_or_403_is_never_retryable_whatever_its_code(status, code, told):
         {"code": code, "message": "m"},
     ]
     for shape in shapes:
-        error = refused(status, shape, headers)
+        error = parse(status, shape, headers)
         assert not error.retryable
         assert not is_overload(error)
         first = delay_before_next(
@@ -178,7 +178,7 @@ def test_a_401_or_403_is_never_retryable_whatever_its_code(status, code, told):
 
 @pytest.mark.parametrize("code", [*_BY_CODE, "news", None])
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_401_or_403_inside_a_success_neither(status, code):
+def test_a_401_or_403_within_a_success_is_never_retryable(status, code):
     for value in (
         {"type": "error", "message": "m", "code": code, "status": status},
         {"type": "error", "message": "m", "code": code, "status": str(status)},
@@ -221,11 +221,11 @@ def test_no_class_of_error_makes_a_401_retryable(cls, status):
     ],
 )
 def test_500_api_error_is_an_overload(status, code, overload):
-    """Upstream rate limits arrive in it (contract, 10.1)."""
-    assert is_overload(refused(status, envelope(code))) is overload
+    """Upstream rate limits arrive in it (docs/api.md#error-codes)."""
+    assert is_overload(parse(status, envelope(code))) is overload
     if code is not None:
         typed = {"error": {"type": code, "message": "m"}}
-        assert is_overload(refused(status, typed)) is (overload and status != 400)  # no 4xx
+        assert is_overload(parse(status, typed)) is (overload and status != 400)  # no 4xx
 
 
 def test_an_api_error_event_inside_a_stream_is_an_overload_too():
@@ -234,7 +234,7 @@ def test_an_api_error_event_inside_a_stream_is_an_overload_too():
     assert is_overload(error_from_value(event, {}, status=None))
 
 
-def test_other_failures_are_no_overload():
+def test_other_failures_are_not_overloads():
     for error in (RateLimitError(429, "api_error", "m"), ConnectError("no"), ProtocolError("odd")):
         assert not is_overload(error)
 
@@ -271,9 +271,9 @@ def test_other_failures_are_no_overload():
         (999, ServerError, True),
     ],
 )
-def test_without_a_known_code_the_status_tells(status, cls, retryable):
+def test_without_a_known_code_the_status_decides(status, cls, retryable):
     for body in (b"", envelope("news"), envelope(None), "<html>"):
-        error = refused(status, body)
+        error = parse(status, body)
         assert type(error) is cls
         assert error.retryable is retryable
         assert error.message
@@ -359,7 +359,7 @@ def test_without_a_known_code_the_status_tells(status, cls, retryable):
             "Payment Required",
         ),
         (500, b"", ServerError, None, "Internal Server Error"),
-        (599, b"", ServerError, None, "the service gave no reason"),
+        (599, b"", ServerError, None, "no reason given by the service"),
         (500, b"upstream died", ServerError, None, "upstream died"),
         (500, b"\xff\xfe!", ServerError, None, "\ufffd\ufffd!"),
         (500, b"null", ServerError, None, "null"),
@@ -369,8 +369,8 @@ def test_without_a_known_code_the_status_tells(status, cls, retryable):
         (500, b"x" * 1000, ServerError, None, "x" * 200),
     ],
 )
-def test_every_shape_of_the_contract_is_read(status, body, cls, code, message):
-    error = refused(status, body)
+def test_every_documented_shape_is_decoded(status, body, cls, code, message):
+    error = parse(status, body)
 
     assert type(error) is cls
     assert (error.status, error.code, error.message) == (status, code, message)
@@ -379,7 +379,7 @@ def test_every_shape_of_the_contract_is_read(status, body, cls, code, message):
 def test_a_payment_offer_is_kept():
     offer = {"x402Version": 2, "error": "Payment Required", "accepts": [{"scheme": "upto"}]}
 
-    error = refused(402, offer)
+    error = parse(402, offer)
 
     assert json.loads(error.body) == offer
 
@@ -390,19 +390,19 @@ def test_a_payment_offer_is_kept():
         (
             b"<html><head><title>502 Bad Gateway</title></head></html>",
             {"server": "cloudflare", "cf-ray": "8a-FRA"},
-            "502 Bad Gateway (a page of HTML from cloudflare, ray 8a-FRA)",
+            "502 Bad Gateway (HTML page from cloudflare, ray 8a-FRA)",
         ),
         (
             b"<!DOCTYPE html>\n<HTML>\n<TITLE lang='en'>\n 502 \n</TITLE>",
             {},
-            "502 (a page of HTML)",
+            "502 (HTML page)",
         ),
-        (b"<html><body>no title", {}, "Bad Gateway (a page of HTML)"),
-        (b"", {"content-type": "text/html; charset=utf-8"}, "Bad Gateway (a page of HTML)"),
+        (b"<html><body>no title", {}, "Bad Gateway (HTML page)"),
+        (b"", {"content-type": "text/html; charset=utf-8"}, "Bad Gateway (HTML page)"),
     ],
 )
-def test_a_page_of_html_becomes_a_line(body, headers, message):
-    error = refused(502, body, headers)
+def test_an_html_page_becomes_one_line(body, headers, message):
+    error = parse(502, body, headers)
 
     assert error.message == message
     assert error.body == body
@@ -419,11 +419,11 @@ PAGES = {
 
 
 def cost(body):
-    """Return the least of several durations: the others were somebody else's."""
+    """Return the shortest of several durations: the others include other processes."""
     durations = []
     for _ in range(3):
         start = time.process_time()
-        refused(502, body)
+        parse(502, body)
         durations.append(time.process_time() - start)
     return min(durations)
 
@@ -437,21 +437,21 @@ def test_a_hostile_page_costs_no_time(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_hostile_page_becomes_a_short_line(page):
-    message = refused(502, PAGES[page](600)).message
+    message = parse(502, PAGES[page](600)).message
 
     assert "\n" not in message
     assert len(message) < 300
 
 
-def test_of_a_long_body_the_beginning_is_kept():
-    error = refused(500, b"x" * 100_000)
+def test_the_beginning_of_a_long_body_is_kept():
+    error = parse(500, b"x" * 100_000)
 
     assert error.body == b"x" * 64 * 1024
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirection_names_its_target(status):
-    error = refused(status, b"moved", {"location": "https://evil.example/v1"})
+def test_a_redirect_names_its_target(status):
+    error = parse(status, b"moved", {"location": "https://evil.example/v1"})
 
     assert type(error) is APIError
     assert error.code == "redirect"
@@ -461,8 +461,8 @@ def test_a_redirection_names_its_target(status):
     assert error.args == (error.message,) == (error.reason,)
 
 
-def test_a_redirection_to_nowhere_is_an_error_too():
-    assert "nowhere" in str(refused(302))
+def test_a_redirect_without_a_location_is_an_error():
+    assert "redirect to an unknown location" in str(parse(302))
 
 
 @pytest.mark.parametrize(
@@ -496,15 +496,15 @@ def test_a_redirection_to_nowhere_is_an_error_too():
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_the_service_says_how_long_to_wait(status, headers, seconds):
-    assert refused(status, b"", headers).retry_after == seconds
+def test_retry_after_gives_the_seconds_to_wait(status, headers, seconds):
+    assert parse(status, b"", headers).retry_after == seconds
 
 
-def test_an_old_date_of_http_is_in_greenwich(monkeypatch):
+def test_an_asctime_date_is_utc(monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        error = refused(429, b"", {"retry-after": "Sun Nov 22 18:00:30 2026"})
+        error = parse(429, b"", {"retry-after": "Sun Nov 22 18:00:30 2026"})
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -513,7 +513,7 @@ def test_an_old_date_of_http_is_in_greenwich(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "told", "retryable"),
+    ("status", "advice", "retryable"),
     [
         (400, "true", True),
         (403, "true", False),
@@ -524,8 +524,8 @@ def test_an_old_date_of_http_is_in_greenwich(monkeypatch):
         (400, "", False),
     ],
 )
-def test_the_service_says_whether_to_try_again(status, told, retryable):
-    assert refused(status, b"", {"x-should-retry": told}).retryable is retryable
+def test_x_should_retry_decides(status, advice, retryable):
+    assert parse(status, b"", {"x-should-retry": advice}).retryable is retryable
 
 
 @pytest.mark.parametrize(
@@ -542,14 +542,14 @@ def test_the_service_says_whether_to_try_again(status, told, retryable):
         ({}, {}, None),
     ],
 )
-def test_the_trace_id_is_found_wherever_it_is(body, headers, trace_id):
-    assert refused(500, body, headers).trace_id == trace_id
+def test_the_trace_id_is_found_in_body_and_headers(body, headers, trace_id):
+    assert parse(500, body, headers).trace_id == trace_id
     if isinstance(body, dict):
         assert find_trace_id(body, headers) == trace_id
 
 
 @pytest.mark.parametrize(
-    ("value", "refusal"),
+    ("value", "expected"),
     [
         ({"error": "x"}, True),
         ({"error": {"message": "x"}}, True),
@@ -568,8 +568,8 @@ def test_the_trace_id_is_found_wherever_it_is(body, headers, trace_id):
         ("error", False),
     ],
 )
-def test_a_refusal_is_told_from_an_answer(value, refusal):
-    assert is_refusal(value) is refusal
+def test_an_error_is_distinguished_from_a_completion(value, expected):
+    assert is_error(value) is expected
 
 
 json_values = st.recursive(
@@ -594,7 +594,7 @@ headers = st.dictionaries(
     body=bodies.map(msgspec.json.encode) | st.binary(max_size=60),
     headers=headers,
 )
-def test_reading_an_error_never_raises(status, body, headers):
+def test_converting_an_error_never_raises(status, body, headers):
     error = parse_error(status, headers, body, now=NOW)
 
     assert isinstance(error, APIError)
@@ -608,32 +608,34 @@ def test_reading_an_error_never_raises(status, body, headers):
 
 @settings(deadline=None, max_examples=120)
 @given(value=bodies, status=st.none() | st.integers(200, 299))
-def test_reading_an_error_inside_a_success_never_raises(value, status):
+def test_converting_an_error_within_a_success_never_raises(value, status):
     error = error_from_value(value, {}, status=status)
 
     assert isinstance(error, APIError)
     assert error.message
 
 
-def test_deep_nesting_is_an_error_like_any_other():
-    assert type(refused(500, b"[" * 200_000)) is ServerError
-    assert type(refused(400, b'{"error": ' + b"[" * 200_000)) is BadRequestError
+def test_deep_nesting_is_converted():
+    assert type(parse(500, b"[" * 200_000)) is ServerError
+    assert type(parse(400, b'{"error": ' + b"[" * 200_000)) is BadRequestError
 
 
-def test_huge_numbers_are_an_error_like_any_other():
-    assert type(refused(500, b'{"error": {"code": ' + b"9" * 5_000 + b"}}")) is ServerError
+def test_huge_numbers_are_converted():
+    assert type(parse(500, b'{"error": {"code": ' + b"9" * 5_000 + b"}}")) is ServerError
 
 
-def test_what_is_nested_too_deep_to_be_written_tells_nothing(too_deep):
+def test_a_code_nested_too_deeply_is_ignored(too_deep):
     error = error_from_value({"error": {"code": too_deep, "message": "boom"}}, {}, status=400)
 
     assert (error.code, error.message) == (None, "boom")
 
 
-def test_every_status_from_300_to_399_is_a_redirection():
+def test_every_status_from_300_to_399_is_a_redirect():
     for status in (300, 399):
         error = parse_error(status, {}, b"", now=0.0)
         assert error.code == "redirect"
-        assert error.message == "a redirection to nowhere, which acechat does not follow"
+        assert error.message == (
+            "redirect to an unknown location, which acechat does not follow: check base_url"
+        )
         assert error.status == status
     assert parse_error(400, {}, b"", now=0.0).code is None

@@ -1,4 +1,4 @@
-"""What the caller says → one HTTP request: what is sent, byte for byte, and what is refused."""
+"""Building a request: its exact body, and input that is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from acechat.types import (
 
 MODEL = "claude-sonnet-4-20250514"
 CONFIG = Config(token=Token("token"), api_root="https://api.test/v1")
-PICTURE = "https://cdn.acedata.cloud/ueugot.png"
+IMAGE_URL = "https://cdn.acedata.cloud/ueugot.png"
 
 
 def request(*content, messages=(), system=None, stream=False, body=None, headers=None, **options):
@@ -45,7 +45,7 @@ def sent(*content, **settings):
     return json.loads(request(*content, **settings).body)
 
 
-# One value for each of the 26 optional fields: what the caller gives and the wire has.
+# One value for each of the 26 optional fields, as given and as sent.
 OPTIONS = {
     "max_tokens": 100,
     "max_completion_tokens": 100,
@@ -85,7 +85,7 @@ def test_the_table_has_every_option():
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_option_is_sent_as_it_is(name):
+def test_every_option_is_sent_unchanged(name):
     body = sent("Hi", **{name: OPTIONS[name]})
 
     assert body == {
@@ -114,7 +114,7 @@ def test_all_fields_of_a_request_are_sent_together():
 
 
 @pytest.mark.parametrize("stop", ["end", ["a"], ("a", "b")])
-def test_stop_is_a_text_or_several(stop):
+def test_stop_is_one_string_or_several(stop):
     assert sent("Hi", stop=stop)["stop"] == (stop if isinstance(stop, str) else list(stop))
 
 
@@ -125,7 +125,7 @@ def test_false_and_zero_are_sent():
     assert body["metadata"] == {}
 
 
-def test_words_that_nobody_knows_are_sent():
+def test_unknown_values_of_options_are_sent():
     body = sent("Hi", reasoning_effort="max", service_tier="gold", tool_choice="sometimes")
 
     assert (body["reasoning_effort"], body["service_tier"]) == ("max", "gold")
@@ -139,14 +139,14 @@ def test_the_documented_requests_are_sent_field_for_field():
         {"role": "assistant", "content": "Hello! How can I help you today?"},
         {"role": "user", "content": "What I say just now?"},
     ]
-    picture = {"type": "image_url", "image_url": {"url": PICTURE}}
+    image_part = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
 
     assert sent("Hello", stream=True) == {"model": MODEL, "messages": [hello], "stream": True}
     assert sent(messages=history) == {"model": MODEL, "messages": history}
-    assert sent("What's in this image?", ImagePart(ImageURL(PICTURE)))["messages"] == [
+    assert sent("What's in this image?", ImagePart(ImageURL(IMAGE_URL)))["messages"] == [
         {
             "role": "user",
-            "content": [{"type": "text", "text": "What's in this image?"}, picture],
+            "content": [{"type": "text", "text": "What's in this image?"}, image_part],
         }
     ]
 
@@ -161,7 +161,7 @@ def test_a_request_is_posted_to_the_chat():
     )
 
 
-def test_a_whole_answer_is_not_asked_for_as_a_stream():
+def test_a_request_without_streaming_has_no_stream_field():
     assert "stream" not in sent("Hi")
     assert sent("Hi", stream=True)["stream"] is True
 
@@ -174,8 +174,8 @@ def test_a_whole_answer_is_not_asked_for_as_a_stream():
         (["Hi", "there"], [{"type": "text", "text": "Hi"}, {"type": "text", "text": "there"}]),
         ([TextPart("Hi")], [{"type": "text", "text": "Hi"}]),
         (
-            [ImagePart(ImageURL(PICTURE, "low"))],
-            [{"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}}],
+            [ImagePart(ImageURL(IMAGE_URL, "low"))],
+            [{"type": "image_url", "image_url": {"url": IMAGE_URL, "detail": "low"}}],
         ),
         (
             ["Hi", {"type": "file", "file": {"filename": "x.pdf", "file_data": "QQ=="}}],
@@ -186,7 +186,7 @@ def test_a_whole_answer_is_not_asked_for_as_a_stream():
         ),
     ],
 )
-def test_what_is_said_now_is_one_message(content, expected):
+def test_positional_content_is_one_user_message(content, expected):
     assert sent(*content)["messages"] == [{"role": "user", "content": expected}]
 
 
@@ -210,7 +210,7 @@ def test_messages_are_sent_in_order():
     ]
 
 
-def test_messages_may_come_one_by_one():
+def test_messages_may_be_an_iterator():
     assert sent(messages=(UserMessage(content=text) for text in "ab"))["messages"] == [
         {"role": "user", "content": "a"},
         {"role": "user", "content": "b"},
@@ -250,12 +250,12 @@ def test_messages_may_come_one_by_one():
             {"role": "tool", "content": "22°", "tool_call_id": "t-1"},
         ),
         (
-            UserMessage(content=[TextPart("x"), ImagePart(ImageURL(PICTURE))]),
+            UserMessage(content=[TextPart("x"), ImagePart(ImageURL(IMAGE_URL))]),
             {
                 "role": "user",
                 "content": [
                     {"type": "text", "text": "x"},
-                    {"type": "image_url", "image_url": {"url": PICTURE}},
+                    {"type": "image_url", "image_url": {"url": IMAGE_URL}},
                 ],
             },
         ),
@@ -287,36 +287,36 @@ def test_messages_are_structs_or_the_apis_own_json(message, expected):
         ({"name": "f", "arguments": {"x": 1}}, '{"x":1}'),
     ],
 )
-def test_calls_are_sent_with_arguments_that_are_an_object(function, arguments):
-    """The service drops a call with any others, and its result then answers nothing (1.3)."""
+def test_arguments_of_calls_are_sent_as_an_object(function, arguments):
+    """The service skips a call with any other arguments (docs/api.md#messages)."""
     call = {"id": "t-1", "type": "function", "function": function}
     before = json.dumps(call)
 
     body = sent(messages=[{"role": "assistant", "tool_calls": [call]}])
 
-    (told,) = body["messages"][0]["tool_calls"]
-    assert told == {**call, "function": {"name": "f", "arguments": arguments}}
+    (call_sent,) = body["messages"][0]["tool_calls"]
+    assert call_sent == {**call, "function": {"name": "f", "arguments": arguments}}
     assert json.dumps(call) == before
 
 
 @pytest.mark.parametrize("arguments", ['{"city": "Par', "[1, 2]", " "])
-def test_a_call_that_the_model_got_wrong_is_sent_back_as_one_without_arguments(arguments):
-    said = AssistantMessage(tool_calls=[ToolCall("t-1", function=FunctionCall("f", arguments))])
+def test_malformed_arguments_of_a_call_are_sent_as_empty(arguments):
+    message = AssistantMessage(tool_calls=[ToolCall("t-1", function=FunctionCall("f", arguments))])
 
-    body = sent(messages=[said])
+    body = sent(messages=[message])
 
     assert body["messages"][0]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
-    assert said.tool_calls[0].function.arguments == arguments
+    assert message.tool_calls[0].function.arguments == arguments
 
 
 @pytest.mark.parametrize("call", [{"id": "t-1"}, {"function": "f"}, "t-1"])
-def test_what_is_no_call_is_for_the_service_to_refuse(call):
+def test_a_malformed_call_is_sent_unchanged(call):
     body = sent(messages=[{"role": "assistant", "tool_calls": [call]}])
 
     assert body["messages"][0]["tool_calls"] == [call]
 
 
-def test_the_calls_of_an_answer_may_be_put_into_a_message_by_hand():
+def test_tool_calls_of_a_completion_may_be_used_in_a_dict():
     calls = [ToolCall("t-1", function=FunctionCall("f", '{"x":1}'))]
 
     body = sent(messages=[{"role": "assistant", "content": None, "tool_calls": calls}])
@@ -325,7 +325,7 @@ def test_the_calls_of_an_answer_may_be_put_into_a_message_by_hand():
 
 
 @pytest.mark.parametrize("parameters", [None, {}, "missing"])
-def test_a_tool_without_parameters_gets_those_of_no_argument(parameters):
+def test_a_tool_without_parameters_gets_an_empty_schema(parameters):
     function = {"name": "f", "parameters": parameters}
     if parameters == "missing":
         del function["parameters"]
@@ -336,13 +336,13 @@ def test_a_tool_without_parameters_gets_those_of_no_argument(parameters):
     assert function.get("parameters") != {"type": "object", "properties": {}}
 
 
-def test_fields_that_nobody_knows_go_through_the_extra_body():
+def test_extra_body_adds_and_replaces_fields():
     body = sent("Hi", body={"top_k": 5, "model": "other", "reasoning": {"max_tokens": 10}})
 
     assert (body["top_k"], body["model"], body["reasoning"]) == (5, "other", {"max_tokens": 10})
 
 
-def test_what_the_caller_gave_is_not_changed():
+def test_arguments_of_the_caller_are_not_modified():
     messages = [{"role": "developer", "content": "x"}]
     extra = {"top_k": 5}
     tools = [{"type": "function", "function": {"name": "f"}}]
@@ -372,20 +372,20 @@ def test_an_unknown_option_is_refused_with_a_hint(name, hint):
 @pytest.mark.parametrize(
     ("settings", "error", "reason"),
     [
-        ({"max_tokens": 1, "max_completion_tokens": 1}, ConfigurationError, "two names for one"),
-        ({"body": {"stream": True}}, ConfigurationError, "must not hold 'stream'"),
+        ({"max_tokens": 1, "max_completion_tokens": 1}, ConfigurationError, "set the same limit"),
+        ({"body": {"stream": True}}, ConfigurationError, "must not contain 'stream'"),
         ({"temperature": float("nan")}, ConfigurationError, "temperature is nan"),
         ({"top_p": float("inf")}, ConfigurationError, "top_p is inf"),
         ({"body": {"x": [float("-inf")]}}, ConfigurationError, r"x\[0\] is -inf"),
-        ({"user": "half \ud83d"}, ConfigurationError, "half of a character"),
-        ({"metadata": {"\udc00": "x"}}, ConfigurationError, "half of a character"),
-        ({"system": "\ud83d"}, ConfigurationError, "half of a character"),
+        ({"user": "half \ud83d"}, ConfigurationError, "lone surrogate"),
+        ({"metadata": {"\udc00": "x"}}, ConfigurationError, "lone surrogate"),
+        ({"system": "\ud83d"}, ConfigurationError, "lone surrogate"),
         ({"stop": object()}, TypeError, "object"),
-        ({"tools": [5]}, TypeError, "a tool is a function, or a dict"),
-        ({"tools": {"type": "function"}}, TypeError, "a tool is a function, or a dict"),
-        ({"tools": [lambda: None]}, ConfigurationError, "cannot be named '<lambda>'"),
-        ({"messages": "Hi"}, TypeError, "takes a list of messages"),
-        ({"messages": {"role": "user"}}, TypeError, "takes a list of messages"),
+        ({"tools": [5]}, TypeError, "a tool must be a function or a dict"),
+        ({"tools": {"type": "function"}}, TypeError, "a tool must be a function or a dict"),
+        ({"tools": [lambda: None]}, ConfigurationError, "invalid tool name: '<lambda>'"),
+        ({"messages": "Hi"}, TypeError, "must be a list of messages"),
+        ({"messages": {"role": "user"}}, TypeError, "must be a list of messages"),
         ({"messages": ["Hi"]}, TypeError, "must be a struct such as UserMessage or a dict"),
         ({"messages": [None]}, TypeError, "not NoneType"),
         ({"messages": [TextPart("x")]}, TypeError, "not TextPart"),
@@ -399,46 +399,46 @@ def test_an_unknown_option_is_refused_with_a_hint(name, hint):
         ({"headers": {"X": "a\r\nb"}}, ConfigurationError, "line breaks"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_with_a_reason(settings, error, reason):
+def test_invalid_requests_are_refused_with_a_reason(settings, error, reason):
     with pytest.raises(error, match=reason):
         request("Hi", **settings)
 
 
 @pytest.mark.parametrize(
-    ("piece", "hint"),
+    ("item", "hint"),
     [
-        (5, r"not int: use image\(\.\.\.\) for pictures"),
+        (5, r"not int: use image\(\.\.\.\) for images"),
         (None, "not NoneType"),
         (b"\x89PNG", r"use image\(\.\.\.\)"),
-        (["Hi"], "not list"),
-        ({}, r"a message goes into messages=\[\.\.\.\]"),
-        ({"role": "user", "content": "x"}, r"a message goes into messages=\[\.\.\.\]"),
-        (UserMessage(content="x"), r"a message goes into messages=\[\.\.\.\]"),
+        (["Hi"], r"not list: messages go to messages=\[\.\.\.\]"),
+        ({}, r"messages go to messages=\[\.\.\.\]"),
+        ({"role": "user", "content": "x"}, r"messages go to messages=\[\.\.\.\]"),
+        (UserMessage(content="x"), r"messages go to messages=\[\.\.\.\]"),
     ],
 )
-def test_what_cannot_be_said_is_refused_with_a_hint(piece, hint):
+def test_invalid_content_is_refused_with_a_hint(item, hint):
     with pytest.raises(TypeError, match=hint):
-        request(piece)
+        request(item)
 
 
 @pytest.mark.parametrize("settings", [{}, {"system": "Be brief."}, {"messages": []}])
-def test_nothing_to_say_is_refused(settings):
-    with pytest.raises(ConfigurationError, match="there is no message to send"):
+def test_a_request_without_messages_is_refused(settings):
+    with pytest.raises(ConfigurationError, match="no message to send"):
         request(**settings)
 
 
-def test_the_text_of_half_a_character_is_told_by_its_code():
-    with pytest.raises(ConfigurationError, match=r"'\\ud83d', half of a character"):
+def test_a_lone_surrogate_is_shown_escaped():
+    with pytest.raises(ConfigurationError, match=r"'\\ud83d', which UTF-8 cannot encode"):
         request("I like \ud83d")
 
 
-def test_gathering_leaves_structs_as_they_are():
+def test_gathering_returns_structs_unchanged():
     message = UserMessage(content="x")
 
     assert gather_messages([], messages=[message], system=None)[0] is message
 
 
-def test_other_requests_are_written_too():
+def test_a_post_request_is_built():
     made = build_request("/messages/count_tokens", {"a": 1})
 
     assert (made.method, made.path, made.body, made.headers) == (
@@ -449,12 +449,12 @@ def test_other_requests_are_written_too():
     )
 
 
-def test_a_request_shows_its_body_as_json():
+def test_a_request_returns_its_decoded_body():
     assert build_request("/x", {"a": [1]}).json() == {"a": [1]}
     assert HTTPRequest(method="GET", path="/x").json() is None
 
 
-def test_a_request_changes_by_copying():
+def test_with_json_and_with_headers_return_copies():
     plain = build_request("/x", {"a": 1}).with_headers({"X-A": "1", "X-B": "1"})
 
     other = plain.with_json({"b": 2}).with_headers({"X-B": "2", "X-C": "3"})
@@ -466,14 +466,14 @@ def test_a_request_changes_by_copying():
 
 
 @pytest.mark.parametrize("model", [MODEL, f"{MODEL}-thinking", "claude-opus-5"])
-@pytest.mark.parametrize(("streaming", "rides"), [("always", True), ("never", False)])
-def test_whoever_chooses_how_an_answer_rides_gets_that(streaming, rides, model):
-    assert reads_as_stream(streaming, model, {"max_tokens": 10**6}) is rides
-    assert reads_as_stream(streaming, model, {"max_tokens": 1}) is rides
+@pytest.mark.parametrize(("streaming", "streamed"), [("always", True), ("never", False)])
+def test_always_and_never_decide_for_every_request(streaming, streamed, model):
+    assert reads_as_stream(streaming, model, {"max_tokens": 10**6}) is streamed
+    assert reads_as_stream(streaming, model, {"max_tokens": 1}) is streamed
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "rides"),
+    ("model", "options", "streamed"),
     [
         (MODEL, {}, False),
         (MODEL, {"temperature": 1}, False),
@@ -481,7 +481,7 @@ def test_whoever_chooses_how_an_answer_rides_gets_that(streaming, rides, model):
         (MODEL, {"max_tokens": 4097}, True),
         (MODEL, {"max_tokens": None, "max_completion_tokens": 4097}, True),
         (MODEL, {"max_completion_tokens": 4096}, False),
-        (MODEL, {"max_tokens": "many"}, False),  # the service refuses it in its own words
+        (MODEL, {"max_tokens": "many"}, False),  # the service refuses it
         (MODEL, {"reasoning_effort": "low"}, True),
         (MODEL, {"reasoning_effort": None}, False),
         (f"{MODEL}-thinking", {}, True),
@@ -491,11 +491,11 @@ def test_whoever_chooses_how_an_answer_rides_gets_that(streaming, rides, model):
         ("claude-opus-4-20250514", {}, False),
     ],
 )
-def test_an_answer_rides_on_a_stream_if_it_may_take_long(model, options, rides):
-    assert reads_as_stream("auto", model, options) is rides
+def test_auto_streams_requests_that_may_take_long(model, options, streamed):
+    assert reads_as_stream("auto", model, options) is streamed
 
 
-def test_a_call_that_is_no_object_is_left_to_the_service():
+def test_a_call_that_is_not_an_object_is_sent_unchanged():
     messages = [{"role": "assistant", "tool_calls": ["odd"]}]
 
     assert sent(messages=messages)["messages"] == messages
@@ -506,4 +506,4 @@ def test_a_message_without_a_role_is_shown_in_part():
         request(messages=[{"content": "x" * 200}])
 
     shown = str({"content": "x" * 200})[:80]
-    assert str(caught.value) == f"a message has no role: {shown}"
+    assert str(caught.value) == f"message has no role: {shown}"

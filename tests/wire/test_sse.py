@@ -1,13 +1,13 @@
-"""The decoder of server-sent events, beside law 2: what it keeps, and what it refuses."""
+"""The decoder of server-sent events: limits, stray lines and variants."""
 
 from __future__ import annotations
 
 import pytest
 
-from acechat._wire.sse import Event, SSEDecoder
+from acechat._wire.sse import _BETWEEN_EVENTS, _IN_EVENT, _STRICT, Event, SSEDecoder
 from acechat.errors import ProtocolError
 
-# How a stream may be written so that the standard's parser reads {"a": 1} and [DONE].
+# Variants of a stream with the events {"a": 1} and [DONE], by the standard.
 WRITTEN = {
     "usual": b'data: {"a": 1}\n\ndata: [DONE]\n\n',
     "no space": b'data:{"a": 1}\n\ndata:[DONE]\n\n',
@@ -20,21 +20,21 @@ WRITTEN = {
     "id, then a ping": b'id: 1\n: PING\n\ndata: {"a": 1}\n\ndata: [DONE]\n\n',
     "an event without data": b'event: ping\n\ndata: {"a": 1}\n\ndata: [DONE]\n\n',
     "several lines": b'data: {"a":\ndata: 1}\n\ndata: [DONE]\n\n',
-    "several ways": b'data: {"a": 1}\n\ndata: [DONE]\r\n\r\n',
+    "several line ends": b'data: {"a": 1}\n\ndata: [DONE]\r\n\r\n',
 }
 
 
 def feed(decoder, data, size):
-    """Feed *data* in pieces of *size* bytes; return all events."""
+    """Feed *data* in reads of *size* bytes; return all events."""
     return [
         event
-        for place in range(0, len(data), size)
-        for event in decoder.feed(data[place : place + size])
+        for start in range(0, len(data), size)
+        for event in decoder.feed(data[start : start + size])
     ]
 
 
 @pytest.mark.parametrize("written", WRITTEN)
-def test_one_stream_may_be_written_in_many_ways(written):
+def test_variants_of_a_stream_give_the_same_events(written):
     events = SSEDecoder().feed(WRITTEN[written])
 
     assert [event.replace(b"\n", b" ") for event in events] == [b'{"a": 1}', b"[DONE]"]
@@ -55,7 +55,7 @@ def test_an_event_keeps_its_type_and_id():
     assert (event, event.type, event.id) == (b"x", "error", "7")
 
 
-def test_an_event_of_no_type_is_a_message():
+def test_an_event_without_a_type_is_a_message():
     (event,) = SSEDecoder().feed(b"data: x\r\n\r\n")
 
     assert (getattr(event, "type", "message"), getattr(event, "id", "")) == ("message", "")
@@ -78,7 +78,7 @@ def test_an_event_of_no_type_is_a_message():
 )
 @pytest.mark.parametrize("before", [b"", b"data: x\n\n", b"data: x\r\n\r\n", b"id: 1\ndata: x\n\n"])
 @pytest.mark.parametrize("size", [1, 1000])
-def test_the_end_tells_which_event_it_cut_off(before, rest, event, size):
+def test_unfinished_returns_the_truncated_event(before, rest, event, size):
     decoder = SSEDecoder()
     feed(decoder, before + rest, size)
 
@@ -107,7 +107,7 @@ def test_an_event_has_a_limit(data, size):
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 @pytest.mark.parametrize("event", [b"data: %s\n\n", b"data: %s\r\n\r\n", b"id: 1\ndata: %s\n\n"])
-def test_many_events_below_the_limit_may_be_more_than_it(event, size):
+def test_the_limit_applies_to_each_event_alone(event, size):
     decoder = SSEDecoder(max_event_bytes=100)
     data = event % (b"x" * 80) * 10
 
@@ -139,7 +139,7 @@ def test_retry_is_digits_or_nothing(line, retry):
 
 @pytest.mark.parametrize("size", [1, 10_000])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_bare_object_is_kept_aside(end, size):
+def test_a_bare_object_is_a_stray_line(end, size):
     decoder = SSEDecoder()
     lines = [b"data: a", b"", b'{"error":', b'  "boom"}', b"", b""]
 
@@ -149,7 +149,7 @@ def test_a_bare_object_is_kept_aside(end, size):
     assert decoder.stray == [b'{"error":', b'  "boom"}']
 
 
-def test_a_bare_object_at_the_end_is_kept_aside():
+def test_a_bare_object_at_the_end_is_a_stray_line():
     decoder = SSEDecoder()
 
     decoder.feed(b'data: a\n\n{"error": "boom"}')
@@ -158,7 +158,7 @@ def test_a_bare_object_at_the_end_is_kept_aside():
     assert decoder.stray == [b'{"error": "boom"}']
 
 
-def test_what_is_kept_aside_is_kept_to_the_limit_and_hides_no_event():
+def test_stray_lines_are_limited_and_hide_no_event():
     decoder = SSEDecoder(max_event_bytes=1000)
 
     aside = b'{"a": "%s"}\n\n' % (b"x" * 400)
@@ -167,17 +167,55 @@ def test_what_is_kept_aside_is_kept_to_the_limit_and_hides_no_event():
 
 
 @pytest.mark.parametrize("size", [100, 10_000])
-def test_one_line_that_is_too_long_is_refused_whatever_it_is(size):
+def test_a_stray_line_that_is_too_long_is_refused(size):
     decoder = SSEDecoder(max_event_bytes=1000)
 
     with pytest.raises(ProtocolError, match="longer than 1000 bytes"):
         feed(decoder, b'{"a": "%s"}\n' % (b"x" * 2000), size)
 
 
-def test_a_page_of_html_is_no_event_and_is_not_kept():
+def test_an_html_page_is_neither_event_nor_stray():
     decoder = SSEDecoder()
 
     events = decoder.feed(b"<html>\n<title>502</title>\n\n</html>\n\n" * 100)
 
     assert events == []
     assert decoder.stray == []
+
+
+@pytest.mark.parametrize(
+    ("reads", "state"),
+    [
+        ([], _BETWEEN_EVENTS),
+        ([b""], _BETWEEN_EVENTS),
+        ([b"data: x\n\n"], _BETWEEN_EVENTS),
+        ([b"data: x\n\ndata: y\n\n"], _BETWEEN_EVENTS),
+        ([b"da"], _IN_EVENT),
+        ([b"data: x"], _IN_EVENT),
+        ([b"data: x\n"], _IN_EVENT),
+        ([b"data: x\n\ndata: y"], _IN_EVENT),
+        ([b"data: x", b"\n\n"], _BETWEEN_EVENTS),
+        ([b"data: x\n", b"\n"], _BETWEEN_EVENTS),
+        ([b"data: x\r\n"], _STRICT),
+        ([b"data: x\r\n\r\n"], _BETWEEN_EVENTS),
+        ([b"data: x\r\r"], _STRICT),  # an LF may follow that belongs to the last CR
+        ([b"data: x\r\r", b"\n"], _BETWEEN_EVENTS),
+        ([b"data: x\ndata: y\n"], _STRICT),
+        ([b"data: x\ndata: y\n\n"], _BETWEEN_EVENTS),
+        ([b"data: x", b"\ndata: y"], _STRICT),
+        ([b": PING"], _STRICT),
+        ([b": PING\n\n"], _BETWEEN_EVENTS),
+        ([b"event: x\n"], _STRICT),
+        ([b"event: x\ndata: y\n\n"], _BETWEEN_EVENTS),
+        ([b"id: 1\ndata: x\n\n"], _STRICT),
+        ([b"id: 1\ndata: x\n\n", b"data: y\n\n"], _STRICT),
+        ([b"{}\n\n"], _STRICT),
+    ],
+)
+def test_the_states_of_the_decoder(reads, state):
+    decoder = SSEDecoder()
+
+    for data in reads:
+        decoder.feed(data)
+
+    assert decoder._state is state

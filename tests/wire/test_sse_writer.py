@@ -1,4 +1,4 @@
-"""What is told again is what came, byte for byte; and errors in OpenAI's words."""
+"""Encoding received events and errors for another reader."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ def event(text, **more):
     return b"data: %s\n\n" % json.dumps(chunk).encode()
 
 
-def retold(*pieces):
-    """Tell what came in *pieces* again, read by read."""
+def reencoded(*reads):
+    """Decode *reads* and encode their events again."""
     protocol = ChatStreamProtocol({}, 2**20)
-    read = [protocol.receive_data(piece).events for piece in pieces]
-    return b"".join(encode_events(events, TOKEN) for events in read)
+    batches = [protocol.receive_data(data).events for data in reads]
+    return b"".join(encode_events(events, TOKEN) for events in batches)
 
 
-def test_the_data_of_an_event_is_told_as_it_came():
+def test_event_data_is_unchanged():
     sent = event("Hel", unknown={"b": 1.50, "a": "\u00e9"}) + event("lo")
 
-    assert retold(sent) == sent
+    assert reencoded(sent) == sent
 
 
 @given(st.data())
-def test_it_does_not_matter_where_the_network_cuts(data):
+def test_the_output_is_independent_of_the_reads(data):
     sent = event("Hel") + b": ping\n\n" + event("l") + event("o")
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=6)))
-    pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+    reads = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
 
-    assert retold(*pieces) == event("Hel") + event("l") + event("o")
+    assert reencoded(*reads) == event("Hel") + event("l") + event("o")
 
 
-def test_other_forms_of_an_event_become_the_usual_one():
+def test_variants_of_an_event_are_normalised():
     sent = event("Hello").replace(b"data: ", b"id: 7\r\nevent: chunk\r\ndata:")
 
-    assert retold(sent.replace(b"\n\n", b"\r\n\r\n")) == event("Hello")
+    assert reencoded(sent.replace(b"\n\n", b"\r\n\r\n")) == event("Hello")
 
 
-def test_data_of_several_lines_stays_so():
+def test_data_of_several_lines_is_kept():
     sent = b'data: {"choices":\ndata: []}\n\n'
 
-    assert retold(sent, event("Hello")) == sent + event("Hello")
+    assert reencoded(sent, event("Hello")) == sent + event("Hello")
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_data_of_several_lines_stays_so():
         b"data: {not json\n\n" + event("after garbage"),
     ],
 )
-def test_what_says_nothing_or_fails_is_not_told(more):
-    assert retold(event("Hello") + more) == event("Hello")
+def test_events_without_content_and_errors_are_left_out(more):
+    assert reencoded(event("Hello") + more) == event("Hello")
 
 
-def test_a_whole_answer_is_told_as_one_event():
+def test_a_complete_completion_is_one_event():
     protocol = ChatStreamProtocol({}, 2**20)
     choice = {
         "index": 0,
@@ -94,29 +94,29 @@ def test_a_whole_answer_is_told_as_one_event():
     completion, _ = decode_completion(json.dumps({"choices": [choice]}).encode(), {})
     batch = protocol.receive_completion(completion)
 
-    (told,) = SSEDecoder().feed(encode_events(batch.events, TOKEN))
+    (encoded,) = SSEDecoder().feed(encode_events(batch.events, TOKEN))
 
     again = ChatStreamProtocol({}, 2**20)
-    again.receive_data(b"data: %s\n\n" % told)
+    again.receive_data(b"data: %s\n\n" % encoded)
     assert again.completion() == completion
 
 
-def test_the_token_is_taken_out_of_what_the_service_echoes():
+def test_an_echoed_token_is_masked():
     sent = event("Hello", debug={"authorization": f"Bearer {SECRET}"})
 
-    assert SECRET.encode() not in retold(sent)
-    assert retold(sent) == sent.replace(SECRET.encode(), b"***")
+    assert SECRET.encode() not in reencoded(sent)
+    assert reencoded(sent) == sent.replace(SECRET.encode(), b"***")
 
 
-def read_back(told):
-    """Read an error as another acechat would."""
+def read_back(encoded):
+    """Decode an encoded error, as a second acechat would."""
     protocol = ChatStreamProtocol({}, 2**20)
-    protocol.receive_data(told)
+    protocol.receive_data(encoded)
     return protocol.failure
 
 
 @pytest.mark.parametrize("code", [*_BY_CODE, "429", "503", "unheard_of"])
-def test_an_error_of_the_service_is_read_back_as_what_it_is(code):
+def test_an_encoded_service_error_is_decoded_to_the_same_error(code):
     first = read_back(b'data: {"error": {"code": "%s", "message": "no"}}\n\n' % code.encode())
     first.trace_id = "t-1"
 
@@ -128,7 +128,7 @@ def test_an_error_of_the_service_is_read_back_as_what_it_is(code):
 
 
 OURS = [
-    (RequestTimeoutError("idle", 5.0), "timeout", "no more of the answer came within 5 s"),
+    (RequestTimeoutError("idle", 5.0), "timeout", "no further content within 5 s"),
     (StreamTruncatedError("it ended", chunks=3, received=99), "stream_truncated", "after 3 events"),
     (StreamInterruptedError("cut", chunks=3, received=99), "stream_truncated", "cut after 3"),
     (ProtocolError("no JSON", body=b"something private"), "bad_response", "no JSON"),
@@ -141,23 +141,23 @@ OURS = [
 
 
 @pytest.mark.parametrize(("error", "code", "words"), OURS, ids=lambda each: type(each).__name__)
-def test_an_error_has_a_code_and_a_sentence_and_nothing_private(error, code, words):
-    told = encode_error(error)
+def test_an_encoded_error_has_a_code_and_a_message_and_no_body(error, code, words):
+    encoded = encode_error(error)
 
-    name, data = told.decode().rstrip("\n").split("\n")
+    name, data = encoded.decode().rstrip("\n").split("\n")
     fields = json.loads(data.removeprefix("data: "))["error"]
     assert name == "event: error"
-    assert told.endswith(b"}}\n\n")
+    assert encoded.endswith(b"}}\n\n")
     assert fields["code"] == code
     assert words in fields["message"]
     assert fields.keys() == {"message", "type", "param", "code", "trace_id"}
-    assert "private" not in told.decode()
+    assert "private" not in encoded.decode()
 
 
 @pytest.mark.parametrize("trace_id", [None, "", "a\r\nSet-Cookie: x", "tr\u00e4ce"])
-def test_a_trace_id_that_no_header_can_hold_is_left_out(trace_id):
+def test_a_trace_id_that_is_no_valid_header_is_left_out(trace_id):
     assert headers_of(trace_id).keys() == {"Content-Type", "Cache-Control", "X-Accel-Buffering"}
 
 
-def test_a_trace_id_goes_with_the_headers():
+def test_a_trace_id_is_added_to_the_headers():
     assert headers_of("t-1")["X-Trace-Id"] == "t-1"

@@ -1,4 +1,4 @@
-"""One streamed answer without I/O: bytes in, deltas out, and the rules of its end."""
+"""One streamed completion without I/O: deltas, errors and the end-of-stream rules."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def event(**fields):
     return b"data: " + json.dumps(fields).encode() + b"\n\n"
 
 
-def said(content=None, reason=None, index=0, **fields):
+def chunk(content=None, reason=None, index=0, **fields):
     delta = {} if content is None else {"content": content}
     choice = {"index": index, "delta": {**delta, **fields}, "finish_reason": reason}
     return event(choices=[choice])
 
 
-def open_stream(*pieces, headers=None, limit=LIMIT):
+def open_stream(*reads, headers=None, limit=LIMIT):
     protocol = ChatStreamProtocol(headers or {}, limit)
-    for piece in pieces:
-        protocol.receive_data(piece)
+    for data in reads:
+        protocol.receive_data(data)
     return protocol
 
 
-def text_add_done_callback(*pieces):
-    """Feed *pieces* and the end; return the text."""
-    protocol = open_stream(*pieces)
+def text_of(*reads):
+    """Feed *reads* and the end of the body; return the text."""
+    protocol = open_stream(*reads)
     protocol.receive_eof()
     return protocol.completion().text
 
@@ -66,7 +66,7 @@ def stream_basic():
     return (DATA / "stream_basic.sse").read_bytes()
 
 
-def test_the_documented_stream_is_read(stream_basic):
+def test_the_documented_stream_is_decoded(stream_basic):
     protocol = ChatStreamProtocol({"x-request-id": "r-1"}, LIMIT)
 
     batch = protocol.receive_data(stream_basic)
@@ -81,84 +81,84 @@ def test_the_documented_stream_is_read(stream_basic):
     protocol.receive_eof()
 
 
-def test_the_documented_stream_is_told_like_a_whole_answer(stream_basic):
+def test_the_documented_stream_gives_the_dict_of_a_plain_response(stream_basic):
     protocol = open_stream(stream_basic)
-    whole = json.loads((DATA / "chat_basic.json").read_bytes())
+    unstreamed = json.loads((DATA / "chat_basic.json").read_bytes())
 
-    told = protocol.to_dict()
+    fields = protocol.to_dict()
 
-    assert told["choices"][0]["message"] == whole["choices"][0]["message"]
-    assert told["usage"] == whole["usage"]
-    assert told["object"] == "chat.completion"
-    assert told["id"] == "msg_bdrk_01LPPqDjLKMgfSwTRMRty9VT"
+    assert fields["choices"][0]["message"] == unstreamed["choices"][0]["message"]
+    assert fields["usage"] == unstreamed["usage"]
+    assert fields["object"] == "chat.completion"
+    assert fields["id"] == "msg_bdrk_01LPPqDjLKMgfSwTRMRty9VT"
 
 
 @pytest.mark.parametrize(
-    ("pieces", "text"),
+    ("reads", "text"),
     [
-        ([said("Hi", "stop"), DONE], "Hi"),
-        ([said("Hi"), said(reason="stop")], "Hi"),
-        ([said("Hi", "stop")], "Hi"),
-        ([said("Hi"), DONE], "Hi"),
+        ([chunk("Hi", "stop"), DONE], "Hi"),
+        ([chunk("Hi"), chunk(reason="stop")], "Hi"),
+        ([chunk("Hi", "stop")], "Hi"),
+        ([chunk("Hi"), DONE], "Hi"),
         ([DONE], ""),
         ([b"data: [DONE]"], ""),
         ([b"data: [DONE]\n"], ""),
         ([b"data: [DONE]\r\n"], ""),
         ([b"data:[DONE]\n\n"], ""),
         ([b"data: [DONE] \n\n"], ""),
-        ([said("Hi"), b"data: [DONE]"], "Hi"),
-        ([said("Hi"), b"data: [DO", b"NE]"], "Hi"),
-        ([said("Hi"), DONE, said("never")], "Hi"),
-        ([said("Hi") + DONE + said("never")], "Hi"),
-        ([said("Hi"), DONE, b"data: {not json}\n\n"], "Hi"),
-        ([said("Hi"), DONE, event(error="late")], "Hi"),
-        ([b": PING\n\n", said("Hi", "stop"), b": PING\n\n"], "Hi"),
-        ([said("Hi", "stop"), event(choices=None)], "Hi"),
-        ([said("Hi", "stop"), event(choices=[], usage={"total_tokens": 3})], "Hi"),
-        ([said("Hi", "stop", error=None), DONE], "Hi"),
-        ([b"event: ping\n\n", said("Hi"), DONE], "Hi"),
-        ([b"data:\n\n", said("Hi"), DONE], "Hi"),
-        ([b"event: message\n" + said("Hi"), DONE], "Hi"),
-        ([said("a\u2028b\u0085c"), DONE], "a\u2028b\u0085c"),
+        ([chunk("Hi"), b"data: [DONE]"], "Hi"),
+        ([chunk("Hi"), b"data: [DO", b"NE]"], "Hi"),
+        ([chunk("Hi"), DONE, chunk("never")], "Hi"),
+        ([chunk("Hi") + DONE + chunk("never")], "Hi"),
+        ([chunk("Hi"), DONE, b"data: {not json}\n\n"], "Hi"),
+        ([chunk("Hi"), DONE, event(error="late")], "Hi"),
+        ([b": PING\n\n", chunk("Hi", "stop"), b": PING\n\n"], "Hi"),
+        ([chunk("Hi", "stop"), event(choices=None)], "Hi"),
+        ([chunk("Hi", "stop"), event(choices=[], usage={"total_tokens": 3})], "Hi"),
+        ([chunk("Hi", "stop", error=None), DONE], "Hi"),
+        ([b"event: ping\n\n", chunk("Hi"), DONE], "Hi"),
+        ([b"data:\n\n", chunk("Hi"), DONE], "Hi"),
+        ([b"event: message\n" + chunk("Hi"), DONE], "Hi"),
+        ([chunk("a\u2028b\u0085c"), DONE], "a\u2028b\u0085c"),
         (
             [b"data: " + '{"choices":[{"delta":{"content":"\u2028"}}]}\n\n'.encode(), DONE],
             "\u2028",
         ),
     ],
 )
-def test_a_stream_is_whole(pieces, text):
-    assert text_add_done_callback(*pieces) == text
+def test_a_complete_stream_gives_its_text(reads, text):
+    assert text_of(*reads) == text
 
 
 @pytest.mark.parametrize(
-    "pieces",
+    "reads",
     [
         [],
         [b""],
         [b"\n\n"],
         [b": PING\n\n"],
-        [said("Hi")],
-        [said("Hi"), said(" there")],
-        [said("Hi"), said(reason="stop").removesuffix(b"\n\n")],
-        [said("Hi"), said(reason="stop").removesuffix(b"\n")],
-        [said("Hi"), b"data: [DON"],
-        [said("Hi"), b"data: {"],
-        [said("Hi"), b": [DONE]\n\n"],
-        [said("Hi"), b"[DONE]\n\n"],
-        [said("Hi"), b'data: "[DONE]\n\n'[:-2]],
-        [said("Hi", "stop"), said("Ho", index=1)],
-        [said("Ho", index=1), said("Hi"), said(reason="stop", index=1)],
+        [chunk("Hi")],
+        [chunk("Hi"), chunk(" there")],
+        [chunk("Hi"), chunk(reason="stop").removesuffix(b"\n\n")],
+        [chunk("Hi"), chunk(reason="stop").removesuffix(b"\n")],
+        [chunk("Hi"), b"data: [DON"],
+        [chunk("Hi"), b"data: {"],
+        [chunk("Hi"), b": [DONE]\n\n"],
+        [chunk("Hi"), b"[DONE]\n\n"],
+        [chunk("Hi"), b'data: "[DONE]\n\n'[:-2]],
+        [chunk("Hi", "stop"), chunk("Ho", index=1)],
+        [chunk("Ho", index=1), chunk("Hi"), chunk(reason="stop", index=1)],
         [event(choices=[], usage={"total_tokens": 3})],
         [b"<html>\n\n"],
     ],
 )
-def test_a_stream_that_ends_early_is_an_error(pieces):
-    protocol = open_stream(*pieces)
+def test_a_truncated_stream_is_an_error(reads):
+    protocol = open_stream(*reads)
 
     with pytest.raises(StreamTruncatedError) as caught:
         protocol.receive_eof()
 
-    assert caught.value.received == sum(map(len, pieces))
+    assert caught.value.received == sum(map(len, reads))
     assert caught.value.chunks == protocol.chunks
 
 
@@ -189,16 +189,14 @@ def test_a_stream_that_ends_early_is_an_error(pieces):
     ],
 )
 @pytest.mark.parametrize("size", [1, 10_000])
-@pytest.mark.parametrize("before", [b"", said("Hel")])
-def test_an_error_inside_a_stream_is_told_with_what_came_before(
-    before, written, cls, message, size
-):
+@pytest.mark.parametrize("before", [b"", chunk("Hel")])
+def test_an_error_event_fails_the_stream_after_earlier_content(before, written, cls, message, size):
     protocol = ChatStreamProtocol({"x-request-id": "r-1"}, LIMIT)
     data = before + written
     deltas = []
 
-    for place in range(0, len(data), size):
-        deltas += protocol.receive_data(data[place : place + size]).deltas
+    for start in range(0, len(data), size):
+        deltas += protocol.receive_data(data[start : start + size]).deltas
 
     assert "".join(map(str, deltas)) == ("Hel" if before else "")
     assert type(protocol.failure) is cls
@@ -210,7 +208,7 @@ def test_an_error_inside_a_stream_is_told_with_what_came_before(
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-@pytest.mark.parametrize("before", [b"", said("Hel"), said("Hel", "stop")])
+@pytest.mark.parametrize("before", [b"", chunk("Hel"), chunk("Hel", "stop")])
 def test_a_bare_error_at_the_end_is_raised(before, end):
     protocol = open_stream(before + b'{"error": {"message": "boom", "code": "busy"}}' + end)
 
@@ -218,10 +216,10 @@ def test_a_bare_error_at_the_end_is_raised(before, end):
         protocol.receive_eof()
 
 
-@pytest.mark.parametrize("end", [DONE, b"data: [DONE]", said("never") + DONE])
+@pytest.mark.parametrize("end", [DONE, b"data: [DONE]", chunk("never") + DONE])
 @pytest.mark.parametrize("size", [1, 10_000])
-def test_a_bare_error_counts_whatever_the_same_read_brings_after_it(end, size):
-    data = said("Hel", "stop") + b'{"error": {"message": "boom", "code": "busy"}}\n' + end
+def test_a_bare_error_counts_in_spite_of_later_data_in_the_read(end, size):
+    data = chunk("Hel", "stop") + b'{"error": {"message": "boom", "code": "busy"}}\n' + end
     protocol = open_stream(*(data[at : at + size] for at in range(0, len(data), size)))
 
     assert protocol.completion().text == "Hel"
@@ -229,11 +227,8 @@ def test_a_bare_error_counts_whatever_the_same_read_brings_after_it(end, size):
         protocol.receive_eof()
 
 
-def test_a_bare_object_that_is_no_error_leaves_what_follows_it():
-    assert (
-        text_add_done_callback(said("Hel"), b'{"a":\n{}}\n\n' + said("lo") + b"{\n" + DONE)
-        == "Hello"
-    )
+def test_a_bare_object_that_is_not_an_error_is_skipped():
+    assert text_of(chunk("Hel"), b'{"a":\n{}}\n\n' + chunk("lo") + b"{\n" + DONE) == "Hello"
 
 
 def test_a_bare_error_may_have_inner_objects_on_lines_of_their_own():
@@ -242,7 +237,9 @@ def test_a_bare_error_may_have_inner_objects_on_lines_of_their_own():
     assert protocol.failure.message == "boom"
 
 
-@pytest.mark.parametrize("before", [b"", said("Hel"), b"data:{}\n\n", b": ping\n\n", b"data: {}\n"])
+@pytest.mark.parametrize(
+    "before", [b"", chunk("Hel"), b"data:{}\n\n", b": ping\n\n", b"data: {}\n"]
+)
 @pytest.mark.parametrize("size", [1, 5, 1000])
 def test_a_bare_error_counts_as_soon_as_its_line_ends(before, size):
     data = before + b'{"error": {"message": "boom"}}\n'
@@ -252,24 +249,24 @@ def test_a_bare_error_counts_as_soon_as_its_line_ends(before, size):
     assert protocol.failure.message == "boom"
 
 
-def test_of_endless_stray_lines_only_some_are_kept():
-    protocol = open_stream(b"{\n" + b"x\n" * 10_000, said("Hi"), DONE)
+def test_the_number_of_stray_lines_is_limited():
+    protocol = open_stream(b"{\n" + b"x\n" * 10_000, chunk("Hi"), DONE)
     protocol.receive_eof()
 
     assert protocol.completion().text == "Hi"
 
 
-def test_an_error_twin_of_an_event_does_not_hide_what_came_between():
+def test_an_error_equal_to_an_earlier_event_keeps_the_events_between():
     twin = b'data: {"choices": []}\n\n'
 
-    batch = open_stream().receive_data(twin + said("Hel") + b"event: error\n" + twin)
+    batch = open_stream().receive_data(twin + chunk("Hel") + b"event: error\n" + twin)
 
     assert len(batch.events) == 2
 
 
 @pytest.mark.parametrize("stray", [b'{"error": {"mess', b"{\n\n", b'{"error"\n:'])
-def test_half_of_a_bare_object_at_the_end_is_raised_too(stray):
-    protocol = open_stream(said("Hel", "stop"), stray)
+def test_an_incomplete_bare_object_at_the_end_is_an_error(stray):
+    protocol = open_stream(chunk("Hel", "stop"), stray)
 
     with pytest.raises((ProtocolError, APIError)):
         protocol.receive_eof()
@@ -288,10 +285,10 @@ def test_half_of_a_bare_object_at_the_end_is_raised_too(stray):
         b"data: <html>\n\n",
     ],
 )
-def test_an_event_that_is_no_chunk_is_told_with_what_came_before(written):
+def test_an_event_that_is_not_a_chunk_fails_after_earlier_content(written):
     protocol = ChatStreamProtocol({}, LIMIT)
 
-    batch = protocol.receive_data(said("Hel") + written + said("lo"))
+    batch = protocol.receive_data(chunk("Hel") + written + chunk("lo"))
 
     assert [str(delta) for delta in batch.deltas] == ["Hel"]
     assert isinstance(protocol.failure, ProtocolError)
@@ -300,8 +297,8 @@ def test_an_event_that_is_no_chunk_is_told_with_what_came_before(written):
         protocol.receive_eof()
 
 
-def test_an_event_that_is_too_long_is_told_with_what_came_before():
-    protocol = open_stream(said("Hel"), b"data: " + b"x" * 2_000, limit=1_000)
+def test_an_event_that_is_too_long_fails_after_earlier_content():
+    protocol = open_stream(chunk("Hel"), b"data: " + b"x" * 2_000, limit=1_000)
 
     assert protocol.completion().text == "Hel"
     with pytest.raises(ProtocolError, match="longer than 1000 bytes"):
@@ -310,8 +307,8 @@ def test_an_event_that_is_too_long_is_told_with_what_came_before():
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("rest", [b"", b"\n\n"])
-def test_an_event_that_is_too_long_hides_nothing_of_its_own_read(line_end, rest):
-    sent = (said("Hel") + b"data: " + b"x" * 2_000 + rest).replace(b"\n", line_end)
+def test_an_event_that_is_too_long_keeps_earlier_events_of_its_read(line_end, rest):
+    sent = (chunk("Hel") + b"data: " + b"x" * 2_000 + rest).replace(b"\n", line_end)
     protocol = open_stream(limit=1_000)
 
     batch = protocol.receive_data(sent)
@@ -320,8 +317,8 @@ def test_an_event_that_is_too_long_hides_nothing_of_its_own_read(line_end, rest)
     assert isinstance(protocol.failure, ProtocolError)
 
 
-def test_what_follows_done_may_be_as_long_as_it_likes():
-    protocol = open_stream(said("Hi") + DONE + b"data: " + b"x" * 2_000, limit=1_000)
+def test_data_after_done_may_be_of_any_length():
+    protocol = open_stream(chunk("Hi") + DONE + b"data: " + b"x" * 2_000, limit=1_000)
 
     protocol.receive_eof()
 
@@ -329,8 +326,8 @@ def test_what_follows_done_may_be_as_long_as_it_likes():
 
 
 @pytest.mark.parametrize("odd", [b'"x": "\xff"', b'"\xff": 1', b'"x": 1e999'])
-def test_a_broken_field_that_acechat_skips_costs_only_the_unknown_fields(odd):
-    first = said("Hi").replace(b'{"choices"', b"{" + odd + b', "choices"')
+def test_a_malformed_unknown_field_of_a_stream_costs_only_the_unknown_fields(odd):
+    first = chunk("Hi").replace(b'{"choices"', b"{" + odd + b', "choices"')
 
     protocol = open_stream(first, event(choices=[], usage={"total_tokens": 3}, more=1), DONE)
 
@@ -338,38 +335,38 @@ def test_a_broken_field_that_acechat_skips_costs_only_the_unknown_fields(odd):
     assert protocol.to_dict()["more"] == 1
 
 
-def test_events_that_say_nothing_come_with_the_next_that_does_or_with_the_end():
-    silence, word, end = event(choices=[]), said("Hi"), said(None, "stop")
+def test_events_without_content_are_returned_with_the_next_content():
+    silence, word, end = event(choices=[]), chunk("Hi"), chunk(None, "stop")
     protocol = ChatStreamProtocol({}, LIMIT)
 
     reads = [protocol.receive_data(sent) for sent in (silence, silence, word, end, silence)]
     reads.append(protocol.receive_eof())
 
-    told = [len(read.events) for read in reads]
-    assert told == [0, 0, 3, 0, 0, 2]
+    fields = [len(read.events) for read in reads]
+    assert fields == [0, 0, 3, 0, 0, 2]
     assert [str(delta) for read in reads for delta in read.deltas] == ["Hi"]
 
 
-def test_silence_must_end_before_it_fills_the_memory():
-    protocol = open_stream(said("Hi"), *[event(choices=[], pad="x" * 100)] * 7, limit=1_000)
+def test_events_without_content_are_limited():
+    protocol = open_stream(chunk("Hi"), *[event(choices=[], pad="x" * 100)] * 7, limit=1_000)
     assert protocol.failure is None
 
     protocol.receive_data(event(choices=[], pad="x" * 100))
 
-    assert "what says nothing is longer than 1000 bytes" in str(protocol.failure)
+    assert "consecutive events without content are longer than 1000 bytes" in str(protocol.failure)
 
 
-def test_an_answer_must_end_before_it_fills_the_memory():
+def test_the_size_of_the_response_is_limited():
     protocol = ChatStreamProtocol({}, LIMIT, max_response_bytes=1_000)
-    assert protocol.receive_data(said("x" * 800)).deltas
-    assert not protocol.receive_data(said("x" * 800)).deltas
+    assert protocol.receive_data(chunk("x" * 800)).deltas
+    assert not protocol.receive_data(chunk("x" * 800)).deltas
 
-    with pytest.raises(ProtocolError, match="the answer is longer than 1000 bytes"):
+    with pytest.raises(ProtocolError, match="response is longer than 1000 bytes"):
         protocol.receive_eof()
 
 
-def test_a_cut_that_was_found_is_found_again():
-    protocol = open_stream(said("Hel"))
+def test_receive_eof_raises_the_same_error_again():
+    protocol = open_stream(chunk("Hel"))
 
     for _ in range(2):
         with pytest.raises(StreamTruncatedError) as caught:
@@ -378,10 +375,10 @@ def test_a_cut_that_was_found_is_found_again():
     assert caught.value is protocol.failure
 
 
-def test_nothing_counts_after_the_end():
-    protocol = open_stream(said("Hi", "stop"), DONE)
+def test_data_after_done_is_ignored():
+    protocol = open_stream(chunk("Hi", "stop"), DONE)
 
-    batch = protocol.receive_data(said("never") + event(error="late"))
+    batch = protocol.receive_data(chunk("never") + event(error="late"))
 
     assert batch.deltas == []
     assert batch.events == []
@@ -389,15 +386,15 @@ def test_nothing_counts_after_the_end():
     assert protocol.completion().text == "Hi"
 
 
-def test_thoughts_are_content_and_heartbeats_are_not():
-    protocol = open_stream(b": PING\n\n", said(""), said(role="assistant"), event(choices=[]))
+def test_reasoning_is_content_and_heartbeats_are_not():
+    protocol = open_stream(b": PING\n\n", chunk(""), chunk(role="assistant"), event(choices=[]))
     assert protocol.content is False
 
-    protocol.receive_data(said(reasoning_content="Hm"))
+    protocol.receive_data(chunk(reasoning_content="Hm"))
     assert protocol.content is True
 
 
-def test_a_whole_answer_instead_of_a_stream_is_one_batch():
+def test_a_completion_instead_of_a_stream_is_one_batch():
     protocol = ChatStreamProtocol({}, LIMIT)
     completion = ChatCompletion(
         choices=[Choice(0, AssistantMessage(content="Hi", reasoning_content="Hm"), "stop")],
@@ -414,20 +411,20 @@ def test_a_whole_answer_instead_of_a_stream_is_one_batch():
     protocol.receive_eof()
 
 
-def test_the_text_of_a_batch_is_the_first_choices():
+def test_the_text_of_a_batch_is_that_of_the_first_choice():
     protocol = ChatStreamProtocol({}, LIMIT)
 
-    batch = protocol.receive_data(said("a") + said("b", index=1) + said(reasoning_content="c"))
+    batch = protocol.receive_data(chunk("a") + chunk("b", index=1) + chunk(reasoning_content="c"))
 
     assert list(texts_of(batch)) == ["a"]
 
 
-def test_the_events_of_a_batch_are_made_for_match():
+def test_the_events_of_a_batch_are_structs():
     protocol = ChatStreamProtocol({}, LIMIT)
     call = {"index": 0, "id": "t-1", "function": {"name": "f", "arguments": "{"}}
 
     batch = protocol.receive_data(
-        said("a", reasoning="Hm") + said("b", index=1) + said(tool_calls=[call])
+        chunk("a", reasoning="Hm") + chunk("b", index=1) + chunk(tool_calls=[call])
     )
 
     assert list(events_of(batch)) == [
@@ -438,7 +435,7 @@ def test_the_events_of_a_batch_are_made_for_match():
     ]
 
 
-def test_the_last_event_tells_why_and_how_much():
+def test_the_last_event_has_finish_reason_and_usage():
     call = ToolCall("t-1", function=FunctionCall("f"))
     message = AssistantMessage(tool_calls=[call])
     completion = ChatCompletion([Choice(0, message, "tool_calls")], usage=Usage(total_tokens=3))
@@ -447,8 +444,8 @@ def test_the_last_event_tells_why_and_how_much():
     assert finished(ChatCompletion(choices=[])) == Finished(None, None)
 
 
-def test_the_chunks_of_a_batch_are_those_that_say_something_as_json():
-    batch = ChatStreamProtocol({}, LIMIT).receive_data(said("a") + b"data:\n\n" + said("b"))
+def test_the_chunks_of_a_batch_leave_out_blank_events():
+    batch = ChatStreamProtocol({}, LIMIT).receive_data(chunk("a") + b"data:\n\n" + chunk("b"))
 
     assert [chunk.choices[0].delta.content for chunk in chunks_of(batch)] == ["a", "b"]
 
@@ -456,17 +453,17 @@ def test_the_chunks_of_a_batch_are_those_that_say_something_as_json():
 BARE_ERROR = b'{"error": {"code": "token_mismatched", "message": "no"}}\n\n'
 
 
-def test_a_bare_error_after_the_end_is_not_read():
-    protocol = open_stream(said("Hi", "stop") + DONE + BARE_ERROR)
+def test_a_bare_error_after_done_is_ignored():
+    protocol = open_stream(chunk("Hi", "stop") + DONE + BARE_ERROR)
 
     assert protocol.done
     assert protocol.failure is None
 
 
-def test_of_an_event_and_a_bare_line_that_both_fail_the_first_counts():
+def test_the_first_of_an_error_event_and_a_bare_error_counts():
     broken = event(error={"code": "overloaded", "message": "busy"})
 
-    protocol = open_stream(said("Hi") + broken + BARE_ERROR)
+    protocol = open_stream(chunk("Hi") + broken + BARE_ERROR)
 
     assert isinstance(protocol.failure, OverloadedError)
 
@@ -474,14 +471,14 @@ def test_of_an_event_and_a_bare_line_that_both_fail_the_first_counts():
 def test_events_among_stray_lines_all_count():
     protocol = ChatStreamProtocol({}, LIMIT)
 
-    batch = protocol.receive_data(said("a") + b"{\n" + said("b") + b"}\n" + said("c"))
+    batch = protocol.receive_data(chunk("a") + b"{\n" + chunk("b") + b"}\n" + chunk("c"))
 
     assert [delta.content for delta in batch.deltas] == ["a", "b", "c"]
     assert (len(batch.events), protocol.chunks) == (3, 3)
 
 
-def test_a_bare_error_counts_where_its_last_line_stood():
-    lines = b'{"error":\n' + said("a") + b'"boom"}\n' + said("b")
+def test_a_bare_error_counts_at_the_position_of_its_last_line():
+    lines = b'{"error":\n' + chunk("a") + b'"boom"}\n' + chunk("b")
 
     protocol = ChatStreamProtocol({}, LIMIT)
     batch = protocol.receive_data(lines)
@@ -496,7 +493,7 @@ def test_a_bare_error_may_be_indented():
     assert isinstance(protocol.failure, APIError)
 
 
-def test_a_whole_answer_counts_as_one_event_that_says_something():
+def test_a_completion_instead_of_a_stream_counts_as_one_event():
     protocol = ChatStreamProtocol({}, LIMIT)
 
     protocol.receive_completion(
@@ -506,15 +503,15 @@ def test_a_whole_answer_counts_as_one_event_that_says_something():
     assert (protocol.chunks, protocol.content, protocol.done) == (1, True, True)
 
 
-def test_the_end_of_a_stream_says_how_it_ended():
-    cut = open_stream(said("Hel"))
+def test_the_errors_at_the_end_of_a_stream():
+    truncated = open_stream(chunk("Hel"))
     with pytest.raises(StreamTruncatedError) as caught:
-        cut.receive_eof()
+        truncated.receive_eof()
     assert (caught.value.reason, caught.value.chunks) == ("the stream ended", 1)
-    assert caught.value.received == len(said("Hel"))
+    assert caught.value.received == len(chunk("Hel"))
 
     odd = open_stream(b"{\n", b"  half\n\n")
     with pytest.raises(ProtocolError) as caught:
         odd.receive_eof()
-    assert caught.value.reason == "the stream ended in something that is no event"
+    assert caught.value.reason == "the stream ended with lines that belong to no event"
     assert caught.value.body == b"{\n  half"

@@ -15,10 +15,10 @@ from acechat import AsyncConversation, ConfigurationError, ImagePart, image
 from acechat.cli.options import complete_model, complete_option, read_options
 from acechat.cli.service import connect, service_options
 from acechat.cli.settings import Settings, read
-from acechat.cli.signals import ending
+from acechat.cli.signals import graceful_exit
 from acechat.cli.terminal.text import on_terminal
 from acechat.cli.terminal.writer import note
-from acechat.cli.turn import DisplayOptions, UserInput, take_turn, take_unanswered
+from acechat.cli.turn import DisplayOptions, UserInput, pop_open_prompt, take_turn
 
 if TYPE_CHECKING:
     from acechat import AsyncClient
@@ -28,34 +28,39 @@ __all__ = ["chat"]
 
 
 class _Task(Struct, frozen=True, kw_only=True):
-    """What the command line asks for."""
+    """Arguments of the command."""
 
-    said: UserInput
+    content: UserInput
     settings: Settings
-    manner: DisplayOptions
+    options: DisplayOptions
     emulator: bool
     load: str | None
     resume: bool
     save: str | None
 
-    def begin(self, client: AsyncClient) -> AsyncConversation:
-        """Make the conversation, with what was said before."""
-        talk = client.conversation()
+    def start(self, client: AsyncClient) -> AsyncConversation:
+        """Return the conversation: new, loaded or continued.
+
+        Raises:
+            ConfigurationError: There is no conversation to load or to continue.
+        """
+        conversation = client.conversation()
         if self.resume:
             from acechat.cli.history import resume
 
-            resume(talk)
+            resume(conversation)
         elif self.load:
-            _load(talk, Path(self.load).expanduser())
-        # What a conversation was kept with wins over the configuration, not over the command line.
+            _load(conversation, Path(self.load).expanduser())
+        # Precedence of model and system prompt: configuration < saved conversation < command line.
         for name in ("model", "system"):
-            told = getattr(self.settings, name)
-            if told and (self.settings.sources[name] == "command line" or not talk.messages):
-                setattr(talk, name, told)
-        return talk
+            value = getattr(self.settings, name)
+            flag = self.settings.sources.get(name) == "command line"
+            if value and (flag or not conversation.messages):
+                setattr(conversation, name, value)
+        return conversation
 
-    def memory(self) -> HistoryFile | None:
-        """Return where the conversation is kept; what a program asks is not, unless it goes on."""
+    def history_file(self) -> HistoryFile | None:
+        """Return the file to save to; None for the output of a pipe that does not continue one."""
         if not self.settings.history or not (self.resume or on_terminal(sys.stdout)):
             return None
         from acechat.cli.history import HistoryFile
@@ -66,12 +71,12 @@ class _Task(Struct, frozen=True, kw_only=True):
 @click.command(
     epilog="""\b
 Examples:
-  acechat chat                                    a conversation; /help lists what it can
+  acechat chat                                    a conversation; /help lists its commands
   acechat chat "Explain asyncio in one paragraph"
   cat report.txt | acechat chat "Summarise this"
   acechat chat "What is this?" --image cat.jpg
   acechat chat "2 + 2?" -m claude-sonnet-4-20250514-thinking --reasoning
-  acechat chat "Name three colours" -o max_tokens=50 -o temperature=0 --usage
+  acechat chat "Name three colors" -o max_tokens=50 -o temperature=0 --usage
   acechat chat --continue "And three more"
 """
 )
@@ -81,9 +86,9 @@ Examples:
     "--model",
     metavar="NAME",
     shell_complete=complete_model,
-    help="The model that answers: acechat models.",
+    help="Name of the model; acechat models lists them.",
 )
-@click.option("-s", "--system", metavar="TEXT", help="Instructions for the whole conversation.")
+@click.option("-s", "--system", metavar="TEXT", help="System prompt of the conversation.")
 @click.option(
     "-i",
     "--image",
@@ -91,7 +96,7 @@ Examples:
     multiple=True,
     type=click.Path(allow_dash=True),
     metavar="FILE|URL",
-    help="Show an image, - for standard input; may be repeated.",
+    help="Send an image; - reads standard input. Repeatable.",
 )
 @click.option(
     "-o",
@@ -100,34 +105,32 @@ Examples:
     multiple=True,
     metavar="KEY=VALUE",
     shell_complete=complete_option,
-    help="Any other field of the request: max_tokens=100, stop=END; may be repeated.",
+    help="Set a request field: max_tokens=100, stop=END. Repeatable.",
 )
-@click.option("-r", "--reasoning/--no-reasoning", default=None, help="Show the model's thoughts.")
+@click.option("-r", "--reasoning/--no-reasoning", default=None, help="Show the model's reasoning.")
 @click.option(
-    "-u", "--usage/--no-usage", default=None, help="Say what the answer cost, at its end."
+    "-u", "--usage/--no-usage", default=None, help="Show tokens, cost and time of the response."
 )
-@click.option("-c", "--continue", "resume", is_flag=True, help="Go on with the last conversation.")
-@click.option(
-    "--load", type=click.Path(), metavar="FILE", help="Go on with a conversation that was saved."
-)
+@click.option("-c", "--continue", "resume", is_flag=True, help="Continue the last conversation.")
+@click.option("--load", type=click.Path(), metavar="FILE", help="Continue a saved conversation.")
 @click.option(
     "--save",
     type=click.Path(),
     metavar="FILE",
-    help="Keep the conversation (FILE.json), or the answer (FILE.md, ...).",
+    help="Save the conversation (FILE.json) or the response (FILE.md, ...).",
 )
 @click.option(
     "--json",
     is_flag=True,
-    help="Print the whole answer as the service's JSON; what arrived of it, if it fails.",
+    help="Print the completion as JSON; after a failure, the partial one.",
 )
-@click.option("--no-stream", is_flag=True, help="Wait for the whole answer before showing it.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Give up on an answer after these.")
+@click.option("--no-stream", is_flag=True, help="Show the response when it is complete.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Limit for the complete response.")
 @service_options
 def chat(prompt: tuple[str, ...], **flags: Any) -> None:
-    """Ask PROMPT, or standard input, or both; without either, have a conversation.
+    """Send PROMPT, or standard input, or both; without either, start a conversation.
 
-    The answer is shown while it is written: as Markdown on a terminal, as it is in a pipe.
+    The response is shown as it arrives: as Markdown on a terminal, unchanged in a pipe.
     """
     settings = read(
         {
@@ -137,9 +140,9 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> None:
         emulator=flags["emulator"],
     )
     task = _Task(
-        said=_said(" ".join(prompt), flags["images"]),
+        content=_content(" ".join(prompt), flags["images"]),
         settings=settings,
-        manner=DisplayOptions(
+        options=DisplayOptions(
             stream=not flags["no_stream"],
             json=flags["json"],
             reasoning=settings.reasoning,
@@ -152,24 +155,24 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> None:
         resume=flags["resume"],
         save=flags["save"],
     )
-    if any(isinstance(part, str) for part in task.said) or not _is_conversation():
-        if not task.said:
-            raise click.UsageError('there is nothing to say: acechat chat "Hello"')
-        with ending():
-            asyncio.run(_answer(task))
+    if any(isinstance(part, str) for part in task.content) or not _is_interactive():
+        if not task.content:
+            raise click.UsageError('the prompt is empty: acechat chat "Hello"')
+        with graceful_exit():
+            asyncio.run(_run_once(task))
     else:
-        _converse(task)
+        _run_conversation(task)
 
 
-def _is_conversation() -> bool:
+def _is_interactive() -> bool:
     return on_terminal(sys.stdin) and on_terminal(sys.stdout)
 
 
-def _said(prompt: str, images: tuple[str, ...]) -> UserInput:
+def _content(prompt: str, images: tuple[str, ...]) -> UserInput:
     piped = b"" if sys.stdin is None or on_terminal(sys.stdin) else sys.stdin.buffer.read()
-    pictures = [image(piped if source == "-" else source) for source in images]
+    image_parts = [image(piped if source == "-" else source) for source in images]
     texts = [prompt, None if "-" in images else _decoded(piped)]
-    return [*[text for text in texts if text and text.strip()], *pictures]
+    return [*[text for text in texts if text and text.strip()], *image_parts]
 
 
 def _decoded(piped: bytes) -> str:
@@ -177,56 +180,56 @@ def _decoded(piped: bytes) -> str:
         with suppress(UnicodeDecodeError, LookupError):
             if "\0" not in (text := piped.decode(encoding)):
                 return text.strip()
-    raise click.UsageError("standard input is no text; for an image: --image -")
+    raise click.UsageError("standard input is not text. Next: send an image with --image -")
 
 
-def _load(talk: AsyncConversation, path: Path) -> None:
+def _load(conversation: AsyncConversation, path: Path) -> None:
     try:
-        talk.load(path)
+        conversation.load(path)
     except OSError as error:
         raise ConfigurationError(f"cannot read {str(path)!r}: {error.strerror}") from None
 
 
-async def _answer(task: _Task) -> None:
+async def _run_once(task: _Task) -> None:
     async with connect(task.settings, emulator=task.emulator) as client:
-        talk = task.begin(client)
-        take_unanswered(talk)  # or it would be answered before the one of now
-        memory = task.memory()
+        conversation = task.start(client)
+        pop_open_prompt(conversation)  # else the model would respond to that prompt, too
+        file = task.history_file()
 
-        def keep(talk: AsyncConversation) -> None:
-            if memory:
-                with suppress(OSError):  # the answer is there; that it is not kept is no failure
-                    memory.keep(talk)
+        def autosave(conversation: AsyncConversation) -> None:
+            if file:
+                with suppress(OSError):  # the response was shown; the command has succeeded
+                    file.save(conversation)
 
         try:
-            await take_turn(talk, task.said, task.manner, keep)
+            await take_turn(conversation, task.content, task.options, autosave)
         finally:
-            if talk.messages:
-                keep(talk)
+            if conversation.messages:
+                autosave(conversation)
                 if task.save:
-                    from acechat.cli.session import NO_ANSWER, save
+                    from acechat.cli.session import NO_RESPONSE, save
 
-                    if not save(talk, task.save):
-                        note(NO_ANSWER)
+                    if not save(conversation, task.save):
+                        note(NO_RESPONSE)
 
 
-def _converse(task: _Task) -> None:
+def _run_conversation(task: _Task) -> None:
     from acechat.cli.history import folder
     from acechat.cli.session import COMMANDS, Session
     from acechat.cli.terminal.prompt import Interrupted, make_prompt, quiet_keys
 
-    # The runner ends first: what the line editor leaves to it puts the terminal's keys back.
-    with ending() as ended, quiet_keys(), asyncio.Runner() as runner:
+    # The runner closes first: callbacks of the line editor that it still runs restore the terminal.
+    with graceful_exit() as signalled, quiet_keys(), asyncio.Runner() as runner:
         stack = AsyncExitStack()
         connecting = connect(task.settings, emulator=task.emulator)
         client = runner.run(stack.enter_async_context(connecting))
         try:
-            memory = task.memory()
-            images = [part for part in task.said if isinstance(part, ImagePart)]
-            session = Session(runner, task.begin(client), task.manner, memory, images)
-            prompt = make_prompt(COMMANDS, folder() / "prompts" if memory else None)
-            click.echo("/help lists what you can do; Ctrl-D ends.", err=True)
-            while not (session.ended or ended()):
+            file = task.history_file()
+            images = [part for part in task.content if isinstance(part, ImagePart)]
+            session = Session(runner, task.start(client), task.options, file, images)
+            prompt = make_prompt(COMMANDS, folder() / "prompts" if file else None)
+            click.echo("/help lists the commands; Ctrl-D ends the conversation.", err=True)
+            while not (session.ended or signalled()):
                 try:
                     session.receive(runner.run(prompt.prompt_async()))
                 except Interrupted:

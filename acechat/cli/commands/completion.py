@@ -11,7 +11,7 @@ _SHELLS = ("bash", "zsh", "fish")
 
 @click.command(
     epilog="""\b
-Put one of these into what your shell reads at its start:
+Add one of these lines to the start-up file of your shell:
   eval "$(acechat completion bash)"               ~/.bashrc
   eval "$(acechat completion zsh)"                ~/.zshrc
   acechat completion fish | source                ~/.config/fish/config.fish
@@ -19,11 +19,11 @@ Put one of these into what your shell reads at its start:
 )
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
-    """Print what makes SHELL complete acechat's commands, options and fields."""
+    """Print a script that makes SHELL complete commands, options and request fields."""
     from click.shell_completion import get_completion_class
 
     from acechat.cli.app import cli
 
-    kind = get_completion_class(shell)
-    assert kind is not None  # noqa: S101 - click knows these three
-    click.echo(kind(cli, {}, "acechat", "_ACECHAT_COMPLETE").source())
+    class_ = get_completion_class(shell)
+    assert class_ is not None  # noqa: S101 - click supports these three
+    click.echo(class_(cli, {}, "acechat", "_ACECHAT_COMPLETE").source())

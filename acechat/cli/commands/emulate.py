@@ -1,4 +1,4 @@
-"""`acechat emulate`: the service on localhost."""
+"""``acechat emulate``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ _FILE = click.Path(dir_okay=False)
 
 
 @click.command
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--token", default=None, help="What clients must send.")
-@click.option("--replay", type=_FILE, metavar="FILE", help="Answer from a cassette.")
-@click.option("--speed", default=1.0, show_default=True, help="Of the replay; inf: no pauses.")
 @click.option(
-    "--record", type=_FILE, metavar="FILE", help="Add what --upstream answers to a cassette."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port; 0 chooses a free one.",
 )
-@click.option("--upstream", metavar="URL", help="A real service, to be recorded.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--token", default=None, help="Token that clients must send.")
+@click.option("--replay", type=_FILE, metavar="FILE", help="Replay the responses of a cassette.")
+@click.option(
+    "--speed", default=1.0, show_default=True, help="Speed of the replay; inf: no pauses."
+)
+@click.option("--record", type=_FILE, metavar="FILE", help="Record the responses of --upstream.")
+@click.option("--upstream", metavar="URL", help="Base URL of the service to record.")
 def emulate(
     *,
     port: int,
@@ -31,17 +37,19 @@ def emulate(
     record: str | None,
     upstream: str | None,
 ) -> None:
-    """Run the service on localhost, until Ctrl-C; or play or record a cassette."""
+    """Run the emulator on localhost until Ctrl-C; or replay or record a cassette."""
     from acechat.emulator import DEFAULT_TOKEN, serve
 
     if bool(record) != bool(upstream) or (record and replay):
-        raise click.UsageError("--record FILE goes with --upstream URL, and without --replay")
+        raise click.UsageError("--record FILE needs --upstream URL and excludes --replay")
     token = token or DEFAULT_TOKEN
 
     def announce(url: str) -> None:
         click.echo(f"listening on {url}")
-        own = "" if record else f" ACEDATACLOUD_API_TOKEN={token}"  # a relay takes the real one
-        click.echo(f"ACEDATACLOUD_API_BASE_URL={url}{own}")
+        token_setting = (
+            "" if record else f" ACEDATACLOUD_API_TOKEN={token}"
+        )  # the recording proxy forwards the real token
+        click.echo(f"ACEDATACLOUD_API_BASE_URL={url}{token_setting}")
 
     with suppress(KeyboardInterrupt):
         serve(

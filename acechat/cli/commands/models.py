@@ -23,45 +23,45 @@ from acechat.types import Pricing
 
 __all__ = ["models"]
 
-_PATIENCE = 10
-"""Seconds that the prices may take: they are only half of the answer."""
+_CATALOG_TIMEOUT = 10
+"""Seconds for the prices; without them the list is still useful."""
 
-_HEAD = ("model", "context", "answer", "in", "out", "per")
+_HEAD = ("model", "context", "output", "in", "out", "per")
 _LEGENDS = {
-    len(_HEAD): "context and answer: tokens at most; in and out: credits",
-    3: "context and answer: tokens at most",
+    len(_HEAD): "context and output: maximum tokens; in and out: credits",
+    3: "context and output: maximum tokens",
     1: "",
 }
-"""How many columns may be shown, and what explains them: a price says nothing without its unit."""
+"""Possible numbers of columns -> legend; prices are never shown without their unit."""
 
 
 class _Offer(Struct, frozen=True):
-    """A model, and what the public catalogue says about it."""
+    """A model with its entry in the public catalog; None if it is not listed."""
 
     model: Model
     listed: CatalogModel | None
 
     @property
     def fields(self) -> dict[str, Any]:
-        """All that is known, for programs."""
+        """All known fields, for JSON."""
         limits, listed = limits_of(self.model.id), self.listed
-        told: dict[str, Any] = msgspec.to_builtins(listed) if listed else {}
+        entry: dict[str, Any] = msgspec.to_builtins(listed) if listed else {}
         model: dict[str, Any] = msgspec.to_builtins(self.model)
         return model | {
             "context_tokens": limits.context,
-            "max_output_tokens": limits.answer,
-            **{name: told.get(name) for name in ("unit", "pricing", "capabilities")},
+            "max_output_tokens": limits.output,
+            **{name: entry.get(name) for name in ("unit", "pricing", "capabilities")},
         }
 
     @property
     def row(self) -> tuple[str, ...]:
-        """All that is known, for people."""
+        """The cells of the table."""
         limits, listed = limits_of(self.model.id), self.listed
         pricing = (listed and listed.pricing) or Pricing()
         return (
             one_line(self.model.id),
             _tokens(limits.context),
-            _tokens(limits.answer),
+            _tokens(limits.output),
             _credits(pricing.input_credits),
             _credits(pricing.output_credits),
             one_line((listed and listed.unit) or ""),
@@ -77,50 +77,50 @@ Examples:
   acechat config set model claude-opus-4-20250514
 """
 )
-@click.option("--json", is_flag=True, help="Print all that is known, as JSON.")
+@click.option("--json", is_flag=True, help="Print all fields as JSON.")
 @service_options
 def models(*, json: bool, base_url: str | None, emulator: bool) -> None:
-    """List the models that the service offers, what fits into them, and what they cost.
+    """List the models that the service offers, with their token limits and prices.
 
-    A pipe or a file gets their names alone, one per line.
+    In a pipe or a file: only the names, one per line.
     """
     settings = read({"base_url": base_url}, emulator=emulator)
-    people = on_terminal(sys.stdout)
-    found = asyncio.run(_list(settings, emulator=emulator, priced=json or people))
+    table = on_terminal(sys.stdout)
+    offers = asyncio.run(_list(settings, emulator=emulator, priced=json or table))
     if json:
         from acechat.cli.terminal.json import show_json
 
-        show_json([offer.fields for offer in found], sys.stdout)
-    elif people:
-        _show([offer.row for offer in found], shutil.get_terminal_size().columns)
+        show_json([offer.fields for offer in offers], sys.stdout)
+    elif table:
+        _show([offer.row for offer in offers], shutil.get_terminal_size().columns)
     else:
-        for offer in found:
+        for offer in offers:
             click.echo(one_line(offer.model.id))
 
 
 async def _list(settings: Settings, *, emulator: bool, priced: bool) -> list[_Offer]:
     async with connect(settings, emulator=emulator) as client:
         if priced:
-            found, listed = await asyncio.gather(client.models(), _listed(client))
+            found, listed = await asyncio.gather(client.models(), _catalog(client))
         else:
             found, listed = await client.models(), {}
     ordered = sorted(found, key=lambda model: model.id)
     return [_Offer(model, listed.get(model.id)) for model in ordered]
 
 
-async def _listed(client: AsyncClient) -> dict[str, CatalogModel]:
-    """Return the public catalogue by name; say so, where it cannot be had."""
+async def _catalog(client: AsyncClient) -> dict[str, CatalogModel]:
+    """Return the public catalog by model; on an error, print one line and return {}."""
     try:
-        catalog = await client.with_options(timeout=_PATIENCE, retries=1).catalog()
+        catalog = await client.with_options(timeout=_CATALOG_TIMEOUT, retries=1).catalog()
     except AceChatError as error:
-        why = explain(error).removeprefix("acechat: ").partition(" Next: ")[0]
-        click.echo(f"acechat: there are no prices: {why}", err=True)
+        reason = explain(error).removeprefix("acechat: ").partition(" Next: ")[0]
+        click.echo(f"acechat: cannot get the prices: {reason}", err=True)
         return {}
     return {model.id: model for model in catalog}
 
 
 def _show(rows: Sequence[tuple[str, ...]], columns: int) -> None:
-    """Print a table; one that is too wide loses the prices, then the limits, the names never."""
+    """Print the columns that fit into *columns* characters: names, then limits, then prices."""
     widths = [max(map(len, cells)) for cells in zip(_HEAD, *rows, strict=True)]
     fitting = (shown for shown in _LEGENDS if sum(widths[:shown]) + 2 * (shown - 1) <= columns)
     shown = next(fitting, 1)
@@ -134,10 +134,10 @@ def _show(rows: Sequence[tuple[str, ...]], columns: int) -> None:
 
 
 def _aligned(cells: tuple[str, ...], widths: Sequence[int]) -> list[str]:
-    """Numbers end, words begin, at the same place."""
+    """Align numbers right and text left."""
     return [
-        cell.rjust(width) if 0 < place < len(_HEAD) - 1 else cell.ljust(width)
-        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        cell.rjust(width) if 0 < index < len(_HEAD) - 1 else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
 
 

@@ -1,4 +1,4 @@
-"""JSON for programs, and for terminals."""
+"""JSON output."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ __all__ = ["show_json"]
 
 
 def show_json(value: Any, file: TextIO) -> None:
-    """Write *value* as one line, or indented where a person reads it.
+    """Write *value* as JSON: indented on a terminal, else on one line.
 
-    The letters that *file* cannot hold, and those that a terminal obeys, are escaped; so it is the
-    same JSON for every reader.
+    Control characters, and characters that the encoding of *file* lacks, are escaped.
     """
     data = msgspec.json.encode(value)
     text = (msgspec.json.format(data) if file.isatty() else data).decode()
@@ -23,6 +22,6 @@ def show_json(value: Any, file: TextIO) -> None:
     file.flush()
 
 
-def _escaped(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be")
+def _escaped(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

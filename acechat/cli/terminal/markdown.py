@@ -1,4 +1,4 @@
-"""Markdown that is drawn while it arrives."""
+"""Incremental rendering of Markdown on a terminal."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from typing import TYPE_CHECKING, TextIO
 from acechat import Delta
 from acechat.cli.terminal.text import DIM, UNDIM, clean, unstyled
 
-if TYPE_CHECKING:  # rich takes a third of the time in which the first character is to be seen
+if TYPE_CHECKING:  # importing rich takes a third of the time to the first character
     from acechat.cli.terminal.rendering import Renderer
 
 __all__ = ["MarkdownWriter", "split_blocks"]
 
 _FRAME = 1 / 30
-"""Seconds between two drawings, at least."""
+"""Minimum seconds between two frames."""
 
-_SHARE = 3
-"""How much longer to wait than the last drawing took: at most a quarter of the time is drawn."""
+_IDLE_RATIO = 3
+"""Pause after a frame, in times of its duration: drawing takes at most a quarter of the time."""
 
 
 class MarkdownWriter:
     """Renders Markdown while it arrives.
 
-    A block that has ended is printed for good, so that it scrolls like any other output. Only the
-    block that is still being written is drawn anew, from its first line that differs. What of it
-    does not fit on the screen scrolls away once; if it turns out to look otherwise (a table's
-    columns become wider), the block is printed again at its end: nothing is lost.
+    A complete block is printed once and scrolls like any other output. Only the last, incomplete
+    block is redrawn, from its first line that changed. Its lines that do not fit on the screen
+    scroll off; if one of them changes later (the columns of a table become wider), the complete
+    block is printed again at its end.
     """
 
     def __init__(self, file: TextIO, *, reasoning: bool) -> None:
         self._file = file
         self._reasoning = reasoning
-        self._thinking = False
+        self._in_reasoning = False
         self._block = ""
         self._drawn: list[str] = []  # lines on the screen that the next drawing may replace
-        self._gone: list[str] = []  # lines of the block that scrolled off, without colours
-        self._restless = False  # what scrolled off looks otherwise now
-        self._begun = False
+        self._scrolled_off: list[str] = []  # lines of the block, unstyled
+        self._stale = False  # a line that scrolled off has changed
+        self._any_block = False
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
         self._failure: OSError | None = None
@@ -55,45 +55,53 @@ class MarkdownWriter:
         return Renderer(self._file)
 
     def show(self, deltas: Sequence[Delta]) -> None:
-        """Show the next pieces, now or within a frame."""
+        """Draw the next deltas, at once or within one frame.
+
+        Raises:
+            OSError: The terminal was closed.
+        """
         if self._failure is not None:
             raise self._failure
         for delta in deltas:
-            if self._reasoning and (thought := delta.reasoning_content):
-                self._think(clean(thought))
+            if self._reasoning and (text := delta.reasoning_content):
+                self._show_reasoning(clean(text))
             if text := delta.content or delta.refusal:
-                if self._thinking:
-                    self._thinking = False
+                if self._in_reasoning:
+                    self._in_reasoning = False
                     self._file.write("\n\n")
                 self._block += clean(text)
         if self._timer is not None or not self._block.strip():
             return
-        if not self._begun and not self._drawn and self._show_at_once():
-            self._timer = _loop().call_later(0, self._draw_in_time)
+        if not self._any_block and not self._drawn and self._show_unrendered():
+            self._timer = _loop().call_later(0, self._draw_later)
         elif (wait := self._next - time.monotonic()) > 0:
-            self._timer = _loop().call_later(wait, self._draw_in_time)
+            self._timer = _loop().call_later(wait, self._draw_later)
         else:
             self._draw()
 
     def close(self) -> None:
-        """Print what is left, for good."""
+        """Print the last block.
+
+        Raises:
+            OSError: The terminal was closed.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._failure is not None:
             raise self._failure
         self._draw(last=True)
-        if self._thinking:
+        if self._in_reasoning:
             self._file.write("\n")
         self._file.flush()
 
-    def _think(self, thought: str) -> None:
-        self._thinking = True
-        self._file.write(f"{DIM}{thought}{UNDIM}")
+    def _show_reasoning(self, text: str) -> None:
+        self._in_reasoning = True
+        self._file.write(f"{DIM}{text}{UNDIM}")
         self._file.flush()
 
-    def _show_at_once(self) -> bool:
-        """Show a first line as it is: its letters look the same once rich has been imported."""
+    def _show_unrendered(self) -> bool:
+        """Write a plain first line before rich is imported, which renders it identically."""
         line = self._block
         if "rich.markdown" in sys.modules or not line.isascii() or not line.isprintable():
             return False
@@ -102,51 +110,53 @@ class MarkdownWriter:
         self._write([line.rstrip()])
         return True
 
-    def _draw_in_time(self) -> None:
+    def _draw_later(self) -> None:
         self._timer = None
         try:
             self._draw()
-        except OSError as error:  # nobody would hear of it in a callback
+        except OSError as error:  # raised by the next show() or close()
             self._failure = error
 
     def _draw(self, *, last: bool = False) -> None:
-        began = time.monotonic()
-        *whole, self._block = split_blocks(self._block)
-        for block in whole:
+        started = time.monotonic()
+        *complete, self._block = split_blocks(self._block)
+        for block in complete:
             self._put(self._render(block), final=True)
         if self._block.strip():
             self._put(self._render(self._block), final=last)
         now = time.monotonic()
-        self._next = now + max(_FRAME, _SHARE * (now - began))
+        self._next = now + max(_FRAME, _IDLE_RATIO * (now - started))
 
     def _render(self, text: str) -> list[str]:
         lines = self._renderer.render(text, _size(self._file)[0])
-        return ["", *lines] if self._begun else lines
+        return ["", *lines] if self._any_block else lines
 
     def _put(self, lines: list[str], *, final: bool) -> None:
-        gone = len(self._gone)
-        if gone and [unstyled(line) for line in lines[:gone]] != self._gone:
-            self._restless = True
-        room = max(1, _size(self._file)[1] - 1)
+        skip = len(self._scrolled_off)
+        if skip and [unstyled(line) for line in lines[:skip]] != self._scrolled_off:
+            self._stale = True
+        rows = max(1, _size(self._file)[1] - 1)
         if final:
-            self._write(lines if self._restless else lines[gone:])
-            self._drawn, self._gone, self._restless, self._begun = [], [], False, True
-        elif self._restless or self._block.lstrip()[:1] == "|":  # a table's columns still change
-            self._write(lines[-room:])
+            self._write(lines if self._stale else lines[skip:])
+            self._drawn, self._scrolled_off, self._stale, self._any_block = [], [], False, True
+        elif (
+            self._stale or self._block.lstrip()[:1] == "|"
+        ):  # the columns of a table may still change
+            self._write(lines[-rows:])
         else:
-            self._write(lines[gone:])
-            if over := max(0, len(lines) - gone - room):
-                self._gone += [unstyled(line) for line in lines[gone : gone + over]]
+            self._write(lines[skip:])
+            if over := max(0, len(lines) - skip - rows):
+                self._scrolled_off += [unstyled(line) for line in lines[skip : skip + over]]
                 del self._drawn[:over]
 
     def _write(self, lines: list[str]) -> None:
-        """Put *lines* in place of what was drawn, in one write that leaves nothing blank."""
+        """Replace the drawn lines by *lines* in a single write, which does not flicker."""
         width = _size(self._file)[0]
         same = _common(self._drawn, lines)
         up = sum(_rows(line, width) for line in self._drawn[same:])
         parts = [f"\x1b[{up}F" if up else ""]
         for line in lines[same:]:
-            # At the right edge there is nothing to erase, and erasing would take the last letter.
+            # In a full line there is nothing to erase, and erasing would remove its last character.
             rest = "\x1b[K" if up and _cells(line) < width else ""
             parts.append(f"{line}{rest}\n")
         below = "\x1b[J" if up > sum(_rows(line, width) for line in lines[same:]) else ""
@@ -160,7 +170,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def _size(file: TextIO) -> tuple[int, int]:
-    """Return columns and rows; some pseudo-terminals have none of either."""
+    """Return columns and rows; 80 x 24 for pseudo-terminals without a size."""
     try:
         width, height = os.get_terminal_size(file.fileno())
     except (OSError, ValueError):
@@ -177,7 +187,7 @@ def _cells(line: str) -> int:
 
 
 def _rows(line: str, width: int) -> int:
-    """Return how many rows a line takes that was drawn when the terminal was wider, perhaps."""
+    """Return the number of rows of a line, which may have been drawn on a wider terminal."""
     return max(1, -(-_cells(line) // width))
 
 
@@ -189,10 +199,10 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def split_blocks(text: str) -> list[str]:
-    """Cut *text* into its blocks; the last one goes on, perhaps.
+    """Split *text* into Markdown blocks; the last one may be incomplete.
 
-    A block ends at an empty line outside of a code fence, when what follows begins at the margin:
-    what is indented belongs to a list.
+    A block ends at an empty line outside of a code fence if the next line is not indented; indented
+    lines belong to a list item.
     """
     blocks, start, at = list[str](), 0, 0
     fence, empty = "", False

@@ -1,4 +1,4 @@
-"""What a person sees while nothing is to be seen: that time passes."""
+"""Progress display until the first output."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from acechat.cli.terminal.text import DIM, UNDIM, draws
 
 __all__ = ["Spinner"]
 
-_SOON = 1.0
-"""Seconds after which silence wants a word."""
+_DELAY = 1.0
+"""Seconds before the counter appears."""
 
 
 class Spinner:
-    """Counts seconds on standard error until something is shown, if both are one terminal."""
+    """Count seconds on stderr until the first output; only if stdout and stderr are terminals."""
 
     def __init__(self) -> None:
         self._seconds = 0
@@ -24,7 +24,7 @@ class Spinner:
 
     def __enter__(self) -> Self:
         if draws(sys.stdout) and draws(sys.stderr):
-            self._timer = asyncio.get_running_loop().call_later(_SOON, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(_DELAY, self._tick)
         return self
 
     def __exit__(
@@ -33,15 +33,15 @@ class Spinner:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.end()
+        self.stop()
 
     def _tick(self) -> None:
         self._seconds += 1
         self._write(f"\r{DIM}... {self._seconds} s{UNDIM}")
         self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
 
-    def end(self) -> None:
-        """Take the count away; it may be called again."""
+    def stop(self) -> None:
+        """Remove the counter. Idempotent."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
@@ -52,5 +52,5 @@ class Spinner:
         try:
             sys.stderr.write(text)
             sys.stderr.flush()
-        except OSError:  # the terminal was closed; whoever shows the answer will say so
+        except OSError:  # the terminal was closed; the writer of the response raises
             self._timer = None

@@ -1,4 +1,4 @@
-"""The line that one types on: history, editing, several lines, completion."""
+"""The input line: history, editing, multiple lines, completion."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 __all__ = ["Interrupted", "make_prompt", "quiet_keys"]
 
-_INPUT, _LOCAL = 0, 3  # in what termios returns
+_INPUT, _LOCAL = 0, 3  # indexes in the result of tcgetattr()
 _WITH_PATHS = {"/image", "/load", "/save"}
 
 
-class Interrupted(Exception):  # noqa: N818 - Ctrl-C is no error
-    """Ctrl-C on the line that one types on."""
+class Interrupted(Exception):  # noqa: N818 - Ctrl-C is not an error
+    """Ctrl-C on the input line."""
 
 
 class _Commands(Completer):
-    """Completes commands and their files; prompt_toolkit's own takes no ``/`` for a letter."""
+    """Completes commands and file names; WordCompleter does not treat ``/`` as a part of a word."""
 
     def __init__(self, commands: Iterable[str]) -> None:
         self._commands = list(commands)
@@ -45,11 +45,11 @@ class _Commands(Completer):
 
 
 def make_prompt(commands: Iterable[str], history: Path | None) -> PromptSession[str]:
-    """Return what asks for the next question.
+    """Return the input line for prompts and commands.
 
     Args:
-        commands: What can be completed, each with its ``/``.
-        history: A file for what was typed; None keeps it in memory.
+        commands: Names to complete, each with its ``/``.
+        history: File for the input history; None keeps it in memory.
     """
     return PromptSession(
         message="> ",
@@ -69,37 +69,37 @@ def _history(path: Path | None) -> History:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-    except OSError:  # whoever keeps the conversation says so
+    except OSError:  # saving the conversation reports the error
         return InMemoryHistory()
     return FileHistory(path)
 
 
 @contextmanager
 def quiet_keys() -> Generator[None]:
-    """Let keys that are pressed during an answer wait for the next question.
+    """Turn off echo during a response; keys pressed then are read by the next input line.
 
-    A terminal would show them in the middle of the answer, and make line ends of Enter.
+    The terminal would print them into the response, and convert Enter to a line feed.
     """
     try:
         import termios
-    except ImportError:  # Windows shows no key that nobody reads
+    except ImportError:  # Windows does not echo keys before they are read
         yield
         return
-    keyboard = sys.stdin.fileno()
-    before = termios.tcgetattr(keyboard)
-    quiet = termios.tcgetattr(keyboard)
+    stdin = sys.stdin.fileno()
+    before = termios.tcgetattr(stdin)
+    quiet = termios.tcgetattr(stdin)
     quiet[_INPUT] &= ~termios.ICRNL
     quiet[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(keyboard, termios.TCSANOW, quiet)
+    termios.tcsetattr(stdin, termios.TCSANOW, quiet)
     try:
         yield
     finally:
         with suppress(termios.error):  # the terminal was closed
-            termios.tcsetattr(keyboard, termios.TCSANOW, before)
+            termios.tcsetattr(stdin, termios.TCSANOW, before)
 
 
 def _keys() -> KeyBindings:
-    """Enter sends; Alt-Enter, Ctrl-J, or a backslash before Enter begin a new line."""
+    """Return key bindings: Enter sends; Alt-Enter, Ctrl-J or backslash-Enter begin a new line."""
     keys = KeyBindings()
 
     @keys.add("enter")

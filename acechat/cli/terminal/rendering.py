@@ -1,4 +1,4 @@
-"""Markdown → lines for a terminal, by rich."""
+"""Convert Markdown to the lines of a terminal, using rich."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ __all__ = ["Renderer"]
 _PLAIN = str.maketrans({"•": "*", "▌": "|", "─": "-", "━": "="})
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-"""Tags are text, as in ``List<String>``: rich shows none of what is HTML to its parser."""
+"""HTML is off, because rich omits HTML tokens: ``List<String>`` must stay text."""
 
-_PARSER.disable("reference")  # its address would be lost, and it changes what was drawn before it
+_PARSER.disable(
+    "reference"
+)  # a definition would hide its URL, and change lines that are already drawn
 
 
 class _Heading(Heading):
-    """A heading where one reads it: rich would centre it, and put the first one into a box."""
+    """A left-aligned heading; rich centers it and draws a box around h1."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         text: Text = self.text
@@ -33,7 +35,7 @@ class _Heading(Heading):
 
 
 class _List(ListElement):
-    """A list whose items stay as they were drawn: rich moves all of them when a tenth comes."""
+    """An ordered list with a fixed indent; rich indents all items anew with the tenth one."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.list_type != "ordered_list_open":
@@ -46,7 +48,7 @@ class _List(ListElement):
 
 
 class _Table(TableElement):
-    """A table that breaks a word longer than its column: rich would cut it off."""
+    """A table that breaks a word longer than its column; rich truncates it."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for table in super().__rich_console__(console, options):
@@ -73,21 +75,21 @@ class _Markdown(Markdown):
 
 
 def _with_addresses(tokens: Sequence[Token]) -> Iterator[Token]:
-    """Make links of images, and plain text of a link whose text is its address.
+    """Convert images to links, and a link whose text is its URL to plain text.
 
-    Rich shows only the name of an image, before the paragraph that it stands in.
+    Rich shows only the alt text of an image, before the paragraph that contains it.
     """
     bare = False
-    for at, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         if token.type == "image":
             yield Token("link_open", "a", 1, attrs={"href": _address(token, "src")})
             yield from _with_addresses(token.children or ())
             yield Token("link_close", "a", -1)
         elif token.type == "link_open":
             token.attrs["href"] = href = _address(token, "href")
-            name, *after = tokens[at + 1 : at + 3]
+            label, *after = tokens[index + 1 : index + 3]
             alone = bool(after) and after[0].type == "link_close"
-            bare = alone and href in {name.content, f"mailto:{name.content}"}
+            bare = alone and href in {label.content, f"mailto:{label.content}"}
             if not bare:
                 yield token
         elif token.type != "link_close" or not bare:
@@ -100,23 +102,23 @@ def _address(token: Token, name: str) -> str:
 
 
 class Renderer:
-    """Renders for one terminal: its colours, its letters."""
+    """Renderer with the colors and the character set of one terminal."""
 
     def __init__(self, file: TextIO) -> None:
         self._console = Console(file=file, force_terminal=True, highlight=False)
         utf8 = self._console.encoding.lower().startswith("utf")
-        self._letters: dict[int, str] = {} if utf8 else _PLAIN
+        self._replacements: dict[int, str] = {} if utf8 else _PLAIN
 
     def render(self, text: str, width: int) -> list[str]:
-        """Return the lines of *text*, coloured, without their ends.
+        """Return the styled lines of *text* without line ends.
 
-        Links show where they lead: what a stranger wrote must not hide it.
+        Links are followed by their URL, so that untrusted text cannot hide it.
         """
         with self._console.capture() as capture:
             self._console.print(_Markdown(text), width=width)
-        lines = [line.rstrip() for line in capture.get().translate(self._letters).split("\n")]
+        lines = [line.rstrip() for line in capture.get().translate(self._replacements).split("\n")]
         while lines and not lines[-1]:
             lines.pop()
-        while lines and not lines[0]:  # rich begins a list with an empty line
+        while lines and not lines[0]:  # rich emits an empty line before a list
             del lines[0]
         return lines

@@ -1,4 +1,4 @@
-"""Text that strangers wrote, made safe to show; and the streams that it is shown on."""
+"""Removal of control characters from untrusted text; properties of the standard streams."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ DIM, UNDIM = "\x1b[2m", "\x1b[22m"
 _CONTROLS = dict.fromkeys(
     code for code in [*range(32), *range(127, 160)] if chr(code) not in "\n\t"
 )
-"""C0, DEL and C1. Without an ESC or a CSI of one byte nothing begins a terminal's sequence."""
+"""C0, DEL and C1. No control sequence of a terminal begins without ESC or the one-byte CSI."""
 
 
 def clean(text: str) -> str:
-    """Return *text* without the characters that a terminal obeys, but for line ends and tabs."""
+    """Return *text* without control characters, except line ends and tabs."""
     return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 def one_line(text: str) -> str:
-    """Return *text*, safe, on one line."""
+    """Return *text* on one line, without control characters."""
     return clean(" ".join(text.split()))
 
 
 def unstyled(line: str) -> str:
-    """Return a line that rich made without its colours."""
+    """Return *line* without SGR sequences (colors and styles)."""
     import re
 
     return re.sub(r"\x1b\[[0-9;]*m", "", line)
 
 
 def on_terminal(stream: TextIO | None) -> bool:
-    """Whether a person reads *stream*, or types it; None is one that was closed."""
+    """Return True if *stream* is a terminal; None is a closed stream."""
     return stream is not None and stream.isatty()
 
 
 def draws(stream: TextIO) -> bool:
-    """Whether *stream* is a terminal that can move its cursor.
+    """Return True if *stream* is a terminal that can move its cursor.
 
-    Windows' old console prints sequences unless somebody enabled them: there, only Windows
-    Terminal and editors, which say who they are, count.
+    The old Windows console prints control sequences as text unless they are enabled: on Windows,
+    only terminals that set one of the variables below count.
     """
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
         return False
@@ -61,17 +61,17 @@ def draws(stream: TextIO) -> bool:
 
 
 def prepare_streams() -> None:
-    """Make writing never fail for want of a letter; what has no code there becomes ``?``."""
+    """Replace characters that the encoding of stdout or stderr lacks by ``?``."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started us
+        if stream is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 
 def silence(stream: TextIO) -> None:
-    """Let *stream* lead nowhere: its reader left, and Python would complain at exit."""
+    """Redirect *stream* to the null device; without a reader, Python's flush at exit would fail."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):

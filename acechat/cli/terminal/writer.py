@@ -1,4 +1,4 @@
-"""How an answer is shown: as Markdown on a terminal, plain where it is piped."""
+"""Output of a response: Markdown on a terminal, plain text in a pipe."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Protocol, TextIO
 from acechat import ChatCompletion, Delta
 from acechat.cli.terminal.text import DIM, UNDIM, clean, draws, on_terminal, one_line
 
-__all__ = ["SILENT", "PlainWriter", "Writer", "note", "notes_on", "writer"]
+__all__ = ["SILENT", "PlainWriter", "Writer", "make_writer", "note", "notes_on"]
 
 
 class Writer(Protocol):
-    """Shows one answer."""
+    """Writes one response."""
 
     def show(self, deltas: Sequence[Delta]) -> None:
-        """Show the next pieces."""
+        """Write the next deltas."""
 
     def close(self) -> None:
-        """End the last line; after that others may write."""
+        """End the last line."""
 
 
 class _SilentWriter:
-    """Shows nothing: the answer is to be printed in another way."""
+    """Writes nothing; used with ``--json``."""
 
     def show(self, deltas: Sequence[Delta]) -> None:
-        """Show nothing."""
+        """Ignore the deltas."""
 
     def close(self) -> None:
         """Do nothing."""
@@ -35,8 +35,8 @@ class _SilentWriter:
 SILENT: Writer = _SilentWriter()
 
 
-def writer(*, reasoning: bool) -> Writer:
-    """Return what shows an answer on standard output; make it when the question is sent."""
+def make_writer(*, reasoning: bool) -> Writer:
+    """Return a writer to stdout for one response, with or without *reasoning*."""
     if draws(sys.stdout):
         from acechat.cli.terminal.markdown import MarkdownWriter
 
@@ -45,39 +45,39 @@ def writer(*, reasoning: bool) -> Writer:
 
 
 def note(text: str) -> None:
-    """Tell the person something that is no part of the answer."""
+    """Print a notice to stderr, dimmed on a terminal."""
     dim = draws(sys.stderr)
     sys.stderr.write(f"{DIM if dim else ''}{one_line(text)}{UNDIM if dim else ''}\n")
     sys.stderr.flush()
 
 
-def notes_on(answer: ChatCompletion) -> list[str]:
-    """Return what one must know about an answer and cannot see in it."""
+def notes_on(completion: ChatCompletion) -> list[str]:
+    """Return notices about truncation, filtered content and tool calls."""
     notes: list[str] = []
-    if answer.finish_reason == "length":
-        notes.append("the answer was cut at its limit of tokens: --option max_tokens=N")
-    if answer.finish_reason == "content_filter":
-        notes.append("the service left out a part of the answer")
+    if completion.finish_reason == "length":
+        notes.append("the response was truncated at its token limit. Next: --option max_tokens=N")
+    if completion.finish_reason == "content_filter":
+        notes.append("the service's content filter removed a part of the response")
     notes += [
-        f"the model wants to call {call.function.name}({call.function.arguments}); see --json"
-        for call in answer.tool_calls
+        f"the model calls {call.function.name}({call.function.arguments}); see --json"
+        for call in completion.tool_calls
     ]
     return notes
 
 
 class PlainWriter:
-    """Writes text as it comes; thoughts go to standard error."""
+    """Writes text to stdout as it arrives, and reasoning to stderr."""
 
     def __init__(self, *, reasoning: bool) -> None:
         self._reasoning = reasoning
-        self._unfinished: list[TextIO] = []  # whose last line has no end yet
+        self._unfinished: list[TextIO] = []  # streams whose last line is incomplete
 
     def show(self, deltas: Sequence[Delta]) -> None:
-        """Show the next pieces."""
+        """Write the next deltas."""
         for delta in deltas:
-            if self._reasoning and (thought := delta.reasoning_content):
+            if self._reasoning and (text := delta.reasoning_content):
                 dim = on_terminal(sys.stderr) and draws(sys.stderr)
-                self._write(sys.stderr, f"{DIM}{clean(thought)}{UNDIM}" if dim else clean(thought))
+                self._write(sys.stderr, f"{DIM}{clean(text)}{UNDIM}" if dim else clean(text))
             if text := delta.content or delta.refusal:
                 self._write(sys.stdout, clean(text))
 
@@ -85,7 +85,7 @@ class PlainWriter:
         if not text:
             return
         for other in self._unfinished:
-            # What is piped is one text, whatever is thought in its middle.
+            # Reasoning must not break the lines of a pipe on stdout.
             if other is not stream and (other is sys.stderr or on_terminal(other)):
                 other.write("\n")
                 other.flush()

@@ -1,0 +1,92 @@
+"""`SyncBaseClient`: the settings and the event loop of the blocking client."""
+
+from __future__ import annotations
+
+import ssl as _ssl
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from acechat._async.base_client import BaseClient
+from acechat._config import DEFAULT_MODEL, Config, Streaming
+from acechat._core.middleware import Middleware
+from acechat._core.observers import Observer
+from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
+from acechat._sync.loop_thread import LoopThread
+
+__all__ = ["SyncBaseClient"]
+
+
+class SyncBaseClient(BaseClient):
+    """Settings, event loop thread and lifetime of `Client`, which adds the calls."""
+
+    def __init__(
+        self,
+        api_token: str | None = None,
+        *,
+        base_url: str | None = None,
+        model: str = DEFAULT_MODEL,
+        fallback_models: Iterable[str] = (),
+        streaming: Streaming = "auto",
+        timeout: Timeout | float = Timeout(),
+        retries: RetryPolicy | int = RetryPolicy(),
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        ssl: _ssl.SSLContext | None = None,
+        max_concurrency: int | None = None,
+        budget: Budget | None = None,
+        rate_limit: RateLimit | None = None,
+        observers: Iterable[Observer] = (),
+        middleware: Iterable[Middleware] = (),
+        max_event_bytes: int = 16 * 2**20,
+        max_response_bytes: int = 64 * 2**20,
+        max_record_bytes: int = 256 * 2**10,
+    ) -> None:
+        super().__init__(
+            api_token,
+            base_url=base_url,
+            model=model,
+            fallback_models=fallback_models,
+            streaming=streaming,
+            timeout=timeout,
+            retries=retries,
+            headers=headers,
+            proxy=proxy,
+            ssl=ssl,
+            max_concurrency=max_concurrency,
+            budget=budget,
+            rate_limit=rate_limit,
+            observers=observers,
+            middleware=middleware,
+            max_event_bytes=max_event_bytes,
+            max_response_bytes=max_response_bytes,
+            max_record_bytes=max_record_bytes,
+        )
+        self._loop = LoopThread()
+
+    @classmethod
+    def _from_config(cls, config: Config) -> Self:
+        client = super()._from_config(config)
+        client._loop = LoopThread()
+        return client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections and end the thread. Calls in progress raise `ClientClosedError`."""
+        self._loop.stop(self._transport.close)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SyncBaseClient) and self._config == other._config
+
+    def __hash__(self) -> int:
+        return super().__hash__()
