@@ -1,8 +1,8 @@
-"""The client's only aiohttp: one request → one response, and foreign exceptions → ours."""
+"""HTTP with aiohttp: one request → one response, and aiohttp's exceptions → acechat's."""
 
 from __future__ import annotations
 
-# This one is first: it has to see whether aiohttp was imported before.
+# First, because it checks whether aiohttp has been imported before.
 from acechat._http.certificates import named_certificates
 from acechat._http.pool import abandoned
 from acechat._http.proxy import read_proxy

@@ -1,7 +1,7 @@
-"""Which certificates are trusted.
+"""Trusted certificates.
 
-aiohttp makes a context of what the environment names when it is imported. To make another takes as
-long as half of that import, so it is only done for what has been named since.
+aiohttp creates a TLS context at import, from SSL_CERT_FILE and SSL_CERT_DIR. Creating another takes
+half as long as that import, so it is done only if these variables have changed since.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["named_certificates", "unreadable_certificates"]
 _KEY_LOG = "SSLKEYLOGFILE"
 
 
-def _named() -> list[str | None]:
+def _certificate_paths() -> list[str | None]:
     return [os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")]
 
 
@@ -26,8 +26,8 @@ def _named() -> list[str | None]:
 def _writable_key_log() -> Generator[None, None, None]:
     """Hide an `SSLKEYLOGFILE` that cannot be written.
 
-    Virus scanners set it for all programs. With it, Python can make no context of TLS, and aiohttp
-    cannot be imported; a program that nobody debugs works as well without the log.
+    Virus scanners set it for all programs. With such a path, Python cannot create a TLS context
+    and aiohttp cannot be imported. The log is for debugging only, so it is left out.
     """
     path = os.environ.get(_KEY_LOG)
     if not path or sys.flags.ignore_environment:
@@ -37,7 +37,9 @@ def _writable_key_log() -> Generator[None, None, None]:
         with open(path, "ab"):  # noqa: PTH123 - as OpenSSL opens it
             pass
     except (OSError, ValueError) as error:
-        logging.getLogger("acechat").warning("%s is ignored: %s", _KEY_LOG, error)
+        logging.getLogger("acechat").warning(
+            "%s cannot be written and is ignored: %s", _KEY_LOG, error
+        )
         os.environ.pop(_KEY_LOG, None)
         try:
             yield
@@ -47,26 +49,26 @@ def _writable_key_log() -> Generator[None, None, None]:
         yield
 
 
-_KNOWN = None if "aiohttp" in sys.modules else _named()
-"""What aiohttp, which is imported next, knows; None if it was imported before."""
+_PATHS_AT_IMPORT = None if "aiohttp" in sys.modules else _certificate_paths()
+"""The variables that aiohttp, imported next, reads; None if it was imported before."""
 
 with _writable_key_log():
     import aiohttp as _  # noqa: F401
 
 
 def named_certificates() -> ssl.SSLContext | None:
-    """Return a context with what the environment names; None where aiohttp's own has it."""
-    named = _named()
-    if not any(named) or named == _KNOWN:
+    """Return a TLS context with the certificates of the environment; None for aiohttp's context."""
+    paths = _certificate_paths()
+    if not any(paths) or paths == _PATHS_AT_IMPORT:
         return None
     with _writable_key_log():
         return ssl.create_default_context()
 
 
 def unreadable_certificates() -> str:
-    """Return the variable, with its value, that names a file without certificates; "" if none.
+    """Return ``SSL_CERT_FILE=path`` if that file has no readable certificates, else "".
 
-    OpenSSL then trusts no certificate at all, without an error.
+    OpenSSL reports no error for such a file, and then trusts no certificate.
     """
     path = os.environ.get("SSL_CERT_FILE")
     if not path:

@@ -1,4 +1,12 @@
-"""One connection: who reads what arrives on it, and how a request gets it."""
+"""One connection: its state for a request, its reader, and the connector that opens it.
+
+States of a connection, seen from aiohttp's pool:
+
+* idle: in the pool for up to 15 s, the keep-alive time
+* in use: `Connector.connect` took it from the pool (``ConnectionState.reused``) or opened it
+* draining: the response is complete but the end of its body has not arrived, see `AiohttpResponse`
+* closed: by either side, or because bytes arrived while it was idle
+"""
 
 from __future__ import annotations
 
@@ -23,63 +31,65 @@ __all__ = ["ConnectionHandler", "ConnectionState", "Connector", "current_connect
 
 
 class ConnectionState:
-    """What is known about the connection that one request travels on."""
+    """The connection of one request, and how much of the request may have been sent on it."""
 
     __slots__ = ("fresh", "handler", "looking_up", "reused", "sent", "size", "transport")
 
     def __init__(self) -> None:
         self.size = 0
-        """Bytes that aiohttp writes, at least; 0 where they are counted when they are written."""
+        """Lower bound of the bytes that aiohttp writes; 0 if `ConnectionHandler` counts them."""
 
         self.fresh = False
-        """Whether it must not be a connection that was used before."""
+        """Whether a new connection is required."""
 
         self.reused = False
+        """Whether an earlier request used the connection."""
+
         self.sent = False
-        """Whether anything may have been written."""
+        """Whether any of the request may have been written."""
 
         self.looking_up = ""
-        """The host whose address is not known yet."""
+        """The host name that is being resolved; empty otherwise."""
 
         self.transport: asyncio.Transport | None = None
         self.handler: ConnectionHandler | None = None
 
     def renew(self) -> None:
-        """Begin again, on a connection that no request has used."""
+        """Prepare to send again on a new connection."""
         self.fresh = True
         self.sent = False
         self.transport = self.handler = None
 
     @property
     def unsent(self) -> bool:
-        """Whether a kept connection was dead before the request could be read from it."""
+        """Whether a reused connection was closed before the server can have read the request."""
         return self.reused and self.handler is not None and self.handler.unsent
 
-    def cut(self) -> None:
-        """Drop the connection, and with it what of the request was not written yet.
+    def abort(self) -> None:
+        """Close the connection and discard the unwritten rest of the request.
 
-        Closing alone would wait until the server has read what it may never read.
+        ``close()`` would wait until the server has read that rest, possibly for ever.
         """
         if self.transport is not None:
             self.transport.abort()
 
 
 current_connection: ContextVar[ConnectionState] = ContextVar("acechat_wire")
-"""The connection of the request that this task is sending."""
+"""Connection of the request that the current task is sending."""
 
 
 class Reader(Protocol):
-    """Who reads a body while it arrives."""
+    """The reader of a response body."""
 
-    kept: bytes
-    """What had arrived unread when the connection broke; aiohttp would raise first."""
+    unread: bytes
+    """Bytes received before the connection broke, which aiohttp would discard with its error."""
 
     def data_ready(self) -> None:
-        """Take note of bytes, or of the end."""
+        """Handle the arrival of bytes or of the end."""
 
 
 class _Queue(list[Any]):
-    """A deque that hardly ever holds more than the head of one response, in 64 bytes, not 760."""
+    """A deque in 64 instead of 760 bytes; it rarely holds more than the head of one response."""
 
     __slots__ = ()
 
@@ -88,22 +98,22 @@ class _Queue(list[Any]):
 
 
 class ConnectionHandler(ResponseHandler):
-    """aiohttp's own, without what costs a stream as much as its decoding does.
+    """aiohttp's protocol with less CPU time per read: its own takes as long as decoding a stream.
 
-    It tells the reader of a body at once that something has come: to wait for it with aiohttp takes
-    two coroutines more for each read.
+    Calls the reader of a body as soon as data arrives. Waiting with aiohttp takes two more
+    coroutines for each read.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._buffer = cast("Any", _Queue())
-        self._held_back = False
+        self._paused = False
         self._unread = b""
         self.reader: Reader | None = None
         self.request_size = 0
-        """Bytes of the request, once they were given to the transport."""
+        """Bytes of the request given to the transport; 0 before that."""
 
-        self._ended_unread = False
+        self._ended_unread = False  # the server closed before it read the request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -113,25 +123,25 @@ class ConnectionHandler(ResponseHandler):
 
     @property
     def unsent(self) -> bool:
-        """Whether the connection ended and the server cannot have read any of the request."""
+        """Whether the server cannot have read any of the request before the connection ended."""
         return not self.request_size or self._ended_unread
 
-    def asks(self, size: int) -> None:
-        """Take note of a request of *size* bytes; 0 while nothing was written."""
+    def request_written(self, size: int) -> None:
+        """Record that a request of *size* bytes was written; 0 before it is."""
         self.request_size = size
         self._ended_unread = False
 
     def eof_received(self) -> None:
-        # What a server sends acknowledges all that its kernel had received by then. If the end of
-        # its stream acknowledges nothing of the request, then the server had closed the connection
-        # before. A reset proves nothing: Linux does not read the acknowledgement in it, so a server
-        # that read the request, and failed at once, looks the same.
+        # Each TCP segment acknowledges all bytes that the server's kernel has received. If its FIN
+        # acknowledges none of the request, the server closed the connection before the request
+        # arrived. A reset proves nothing: Linux ignores the acknowledgement in it, so a server that
+        # read the request and failed at once looks the same.
         if self.request_size and self.transport is not None:
             self._ended_unread = _unacknowledged(self.transport) >= self.request_size
         super().eof_received()
 
     def set_reader(self, reader: Reader) -> bytes:
-        """Tell *reader* from now on; return what was left when the connection broke before."""
+        """Call *reader* from now on; return the unread bytes of a connection that is broken."""
         self.reader = reader
         return self._unread
 
@@ -145,40 +155,40 @@ class ConnectionHandler(ResponseHandler):
         if body is not None and body.exception() is None and not body.is_eof():
             self._unread = body.read_nowait()
             if reader is not None:
-                reader.kept = self._unread
+                reader.unread = self._unread
         super().connection_lost(exc)
         if reader is not None:
             reader.data_ready()
 
     def pause_reading(self) -> None:
-        self._held_back = True
+        self._paused = True
         super().pause_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Resume what was paused; aiohttp resumes, and parses nothing, after each HTTP chunk."""
-        if self._held_back:
-            self._held_back = False
+        """Resume only if paused; aiohttp calls this after each HTTP chunk."""
+        if self._paused:
+            self._paused = False
             super().resume_reading(resume_parser)
 
 
 class Connector(aiohttp.TCPConnector):
-    """Notes which connection a request gets, and bounds everything that making one takes.
+    """Records the connection that a request gets, and limits the total time of connecting.
 
-    What a forked child inherits it must not touch: the sockets and the selector are shared, so
-    closing there would deafen the parent.
+    A forked child must not touch inherited connections: sockets and selector are shared, so closing
+    them there would unregister them in the parent.
     """
 
     pid = 0
-    """The process that opened the connections."""
+    """Id of the process that opened the connections."""
 
     def adopt(self) -> None:
-        """Note whose the connections are, and what takes their bytes."""
+        """Store the process id and install `ConnectionHandler` as the protocol."""
         self.pid = os.getpid()
         self._factory = cast(
             "partial[ResponseHandler]", partial(ConnectionHandler, loop=self._loop)
         )
         # asyncio allocates 256 KiB for each read, which glibc maps and unmaps each time: half of
-        # what a live stream costs (measured). It maps none that is smaller than one freed before.
+        # the CPU time of a live stream (measured). Freeing a larger block raises its threshold.
         bytes(2**20)
 
     def _release(
@@ -189,46 +199,46 @@ class Connector(aiohttp.TCPConnector):
         transport = protocol.transport
         super()._release(key, protocol, should_close=should_close)
         if transport is not None and transport.is_closing():
-            transport.abort()  # closing waits until the server has read what it may never read
+            transport.abort()  # close() waits for unwritten bytes, possibly for ever
 
     def __del__(self, _warnings: object = None) -> None:
-        """Do nothing: the pool closes, in its own thread, and the parent of a fork for itself."""
+        """Do nothing: the pool closes the connections, in its thread and process."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
-        mine = current_connection.get()
+        state = current_connection.get()
         while True:
-            mine.reused = True
+            state.reused = True
             connection = await super().connect(req, traces, timeout)
             protocol, transport = connection.protocol, connection.transport
             if isinstance(protocol, ConnectionHandler):
-                protocol.reader = None  # who asked before may still have the end of it to read
-                protocol.asks(mine.size)
-                mine.handler = protocol
-            unasked = mine.reused and transport is not None and _holds_bytes(transport)
-            unfit = unasked or (mine.reused and mine.fresh)
-            if protocol is None or not (protocol.should_close or unfit):
-                mine.transport = transport
-                mine.sent = True
+                protocol.reader = None  # the previous response may still read its end
+                protocol.request_written(state.size)
+                state.handler = protocol
+            has_data = state.reused and transport is not None and _has_unread_data(transport)
+            unusable = has_data or (state.reused and state.fresh)
+            if protocol is None or not (protocol.should_close or unusable):
+                state.transport = transport
+                state.sent = True
                 return connection
-            # Bytes arrived while the connection was idle: they answer nothing that was asked.
+            # Bytes that arrived while the connection was idle belong to no request.
             connection.close()
 
     async def _resolve_host(
         self, host: str, port: int, traces: Sequence[Trace] | None = None
     ) -> list[ResolveResult]:
-        mine = current_connection.get()
-        mine.looking_up = host
+        state = current_connection.get()
+        state.looking_up = host
         found = await super()._resolve_host(host, port, traces)
-        mine.looking_up = ""
+        state.looking_up = ""
         return found
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
         current_connection.get().reused = False
-        # aiohttp's own limit is per address and leaves out the look-up of the host.
+        # aiohttp's own limit is per address and does not include the host lookup.
         async with asyncio.timeout(timeout.sock_connect):
             return await super()._create_connection(req, traces, timeout)
 
@@ -238,25 +248,25 @@ _PROBES = [
     for level, name, value in (
         (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
         (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 60),
-        (socket.IPPROTO_TCP, "TCP_KEEPALIVE", 60),  # macOS's name of TCP_KEEPIDLE
+        (socket.IPPROTO_TCP, "TCP_KEEPALIVE", 60),  # TCP_KEEPIDLE on macOS
         (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
     )
     if (number := getattr(socket, name, None)) is not None
 ]
-"""TCP's probes, in seconds: routers forget a connection that is silent for some minutes."""
+"""TCP keep-alive, in seconds: routers drop connections that are silent for some minutes."""
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """Probe while a model reasons in silence."""
-    with suppress(OSError):  # it is not TCP, or closed
+    """Enable TCP keep-alive for silent periods, such as reasoning without events."""
+    with suppress(OSError):  # not TCP, or closed
         for option in _PROBES:
             sock.setsockopt(*option)
 
 
 def _unacknowledged(transport: asyncio.Transport) -> int:
-    """Return how many of the bytes written the other side has not acknowledged; Linux counts them.
+    """Return the number of written bytes that the peer has not acknowledged (Linux only).
 
-    Elsewhere, none: then no request counts as unread.
+    0 on other systems, where no request counts as unread.
     """
     sock = transport.get_extra_info("socket")
     if sys.platform != "linux" or sock is None or sock.fileno() < 0:
@@ -265,19 +275,19 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
     import termios
 
     try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:  # it is not TCP
+        count = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:  # not TCP
         return 0
-    return int.from_bytes(answer, sys.byteorder) + transport.get_write_buffer_size()
+    return int.from_bytes(count, sys.byteorder) + transport.get_write_buffer_size()
 
 
-def _holds_bytes(transport: asyncio.BaseTransport) -> bool:
-    """Whether something has arrived that the loop, being busy or stopped, has not read yet."""
+def _has_unread_data(transport: asyncio.BaseTransport) -> bool:
+    """Return True if data has arrived that the event loop has not read yet."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
         return False
     if sys.platform == "win32":
         return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()  # unlike select(), for any number of files; 1.5 µs
+    poll = select.poll()  # unlike select(), works for file descriptors over 1023; 1.5 µs
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

@@ -1,7 +1,7 @@
-"""Look up hosts in threads that neither a full executor nor a silent name server can hold up.
+"""Host lookups in threads that neither a full executor nor a silent name server can block.
 
-asyncio looks hosts up in the loop's default executor. An application that keeps that busy delays
-each new connection, and the end of the loop waits until the system's resolver gives up.
+asyncio resolves hosts in the loop's default executor. An application that keeps it busy delays each
+new connection, and closing the loop waits for the timeout of the system's resolver.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ __all__ = ["look_up"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_MOST_THREADS = 16
-"""Look-ups at a time in this process; others wait for one of these to end."""
+_MAX_THREADS = 16
+"""Concurrent lookups in this process; others wait in a queue."""
 
 
 class _Threads:
-    """Daemon threads, started when needed, that end when no look-up is waiting."""
+    """Daemon threads, started on demand, that end when the queue is empty."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._queue: deque[Callable[[], None]] = deque()
         self._running = 0
 
     def submit(self, job: Callable[[], None]) -> None:
         """Run *job*, which must not raise, in a thread.
 
         Raises:
-            OSError: The system, or the interpreter at its exit, starts no thread.
+            OSError: No thread can be started, as at the exit of the interpreter.
         """
         with self._lock:
-            self._waiting.append(job)
-            if self._running == _MOST_THREADS:
+            self._queue.append(job)
+            if self._running == _MAX_THREADS:
                 return
             self._running += 1
         try:
-            # As a daemon: neither the loop's end nor the interpreter's waits for it.
+            # A daemon: neither closing the loop nor the exit of the interpreter waits for it.
             threading.Thread(target=self._run, name="acechat-lookup", daemon=True).start()
         except RuntimeError as error:
             with self._lock:
                 self._running -= 1
                 with suppress(ValueError):  # another thread has taken it
-                    self._waiting.remove(job)
-            raise OSError(f"no thread to look it up in: {error}") from None
+                    self._queue.remove(job)
+            raise OSError(f"cannot start a thread for the host lookup: {error}") from None
 
     def _run(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting:
+                if not self._queue:
                     self._running -= 1
                     return
-                job = self._waiting.popleft()
+                job = self._queue.popleft()
             job()
 
 
@@ -66,7 +66,7 @@ _threads = _Threads()
 
 
 def _after_fork() -> None:
-    """Begin with new threads: those of the parent are not in this process."""
+    """Replace the threads, because those of the parent do not exist in this process."""
     global _threads  # noqa: PLW0603
     _threads = _Threads()
 
@@ -76,7 +76,7 @@ if hasattr(os, "register_at_fork"):
 
 
 async def look_up(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Return the result of *function*, called in a thread; a cancelled look-up is abandoned."""
+    """Run *function* in a thread and return its result; cancellation abandons the lookup."""
     loop = asyncio.get_running_loop()
     found: asyncio.Future[_T] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""Connections: what belongs to one event loop of one process."""
+"""The connection pool of one event loop in one process."""
 
 from __future__ import annotations
 
@@ -26,24 +26,32 @@ _T = TypeVar("_T")
 
 
 class PooledResponse(Protocol):
-    """A response whose connection the pool has to end when it closes."""
+    """A response whose connection the pool closes when it closes."""
 
     open: bool
 
     def abort(self, failure: AceChatError | None = None) -> None:
-        """End the reading with *failure*, and close the connection."""
+        """Close the connection; pending and later reads raise *failure*."""
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """Close the connection of a complete response."""
 
 
 class Pool:
-    """What belongs to one event loop of one process.
+    """The sessions, connections and open responses of one event loop in one process.
+
+    States:
+
+    * open: takes requests; listed in ``_open``, so that a fork or the end of its loop finds it
+    * closing: `closed` is set; waits, responses and connections end, under the lock ``_ending``.
+      Entered by `close`, by `abandon` if the transport is collected, or by the end of the loop.
+    * closed: the connections are closed
+    * detached: belongs to a closed loop or to the parent of a fork; its connections are not touched
 
     Args:
-        session: What sends requests.
-        connector: That of *session*; None where both are the caller's own.
-        slots: The most requests at a time; None for no limit.
+        session: The session that sends requests.
+        connector: The connector of *session*; None if both belong to the caller.
+        slots: Maximum number of concurrent requests; None for no limit.
     """
 
     def __init__(
@@ -54,31 +62,37 @@ class Pool:
         self.session = session
         self.connector = connector
         self.direct: dict[tuple[str, str], DirectSender] = {}
-        """What sends to each method and path."""
+        """The sender for each method and path."""
 
         self.slots: asyncio.Semaphore | None = (
             asyncio.Semaphore(slots) if slots is not None else None
         )
         self.closed: bool = False
         self.waits: set[asyncio.Timeout] = set()
+        """Deadlines of the tasks that wait for a slot, a connection or the head of a response."""
+
         self.responses: set[PooledResponse] = set()
+        """Responses that are being read."""
+
         self.draining: set[PooledResponse] = set()
+        """Complete responses whose body has not ended yet."""
+
         self._ending = asyncio.Lock()
         self._closer = cast("AsyncGeneratorType[None, None]", self._close_with_the_loop())
         self._finalizer: weakref.finalize[..., object] | None = None
         for pool in [pool for pool in list(_open) if pool.loop.is_closed()]:
-            pool.detach()  # its loop ended without a word
+            pool.detach()  # its loop was closed without closing async generators
         _open.add(self)
 
     async def start(self, owner: object) -> None:
-        """Arrange for the end of the loop, and for that of *owner*."""
+        """Close this pool when its loop ends or *owner* is collected."""
         self._finalizer = weakref.finalize(owner, self.abandon)
         self._finalizer.atexit = False
         await anext(self._closer)
 
     @property
     def usable(self) -> bool:
-        """Whether it belongs to this process, and is open."""
+        """Whether it is open and belongs to this process."""
         return not self.closed and self.pid == os.getpid()
 
     async def run_with_deadline(
@@ -87,14 +101,19 @@ class Pool:
         at: float | None,
         phase: str,
         timeout: Timeout,
-        line: ConnectionState,
+        state: ConnectionState,
     ) -> _T:
-        """Await, until the limit *phase* passes at the time *at* of the loop's clock.
+        """Await *awaitable* until the deadline.
 
-        *line* tells whether a request had been sent by then.
+        Args:
+            awaitable: The operation.
+            at: The deadline on the loop's clock; None for no limit.
+            phase: The field of *timeout* that sets the deadline, for the error.
+            timeout: The limits of the call.
+            state: The connection of the request, for the error.
 
         Raises:
-            RequestTimeoutError: It passed.
+            RequestTimeoutError: The deadline passed.
             ClientClosedError: The pool was closed meanwhile.
         """
         scope = asyncio.timeout_at(at)
@@ -109,25 +128,25 @@ class Pool:
             self.waits.discard(scope)
         if self.closed:
             raise ClientClosedError
-        raise timeout_error(phase, timeout, sent=line.sent, looking_up=line.looking_up)
+        raise timeout_error(phase, timeout, sent=state.sent, looking_up=state.looking_up)
 
     async def close(self) -> None:
-        """End what is under way, with `ClientClosedError`, and close the connections."""
+        """End pending requests with `ClientClosedError` and close the connections."""
         self.closed = True
         for scope in list(self.waits):
-            with suppress(RuntimeError):  # it is expiring by itself
-                scope.reschedule(0.0)  # long ago, on any loop's clock
+            with suppress(RuntimeError):  # it is expiring already
+                scope.reschedule(0.0)  # in the past on any loop's clock
         for response in list(self.responses):
             if response.open:
                 response.abort(ClientClosedError())
         await self._end()
-        if not self._closer.ag_running:  # else the loop ends at this very moment
+        if not self._closer.ag_running:  # else the loop is closing it now
             await self._closer.aclose()
 
     def abandon(self) -> None:
-        """Close, from any thread, what the garbage collector found."""
+        """Schedule `close`, from any thread: the owner was collected."""
         if self.usable and not self.loop.is_closed():
-            with suppress(RuntimeError):  # closed meanwhile
+            with suppress(RuntimeError):  # the loop was closed meanwhile
                 self.loop.call_soon_threadsafe(self._close_soon)
 
     def _close_soon(self) -> None:
@@ -136,16 +155,16 @@ class Pool:
         closing.add_done_callback(_closing.discard)
 
     def detach(self) -> None:
-        """Let go of connections without touching them."""
+        """Mark the pool as closed without touching its connections."""
         self.closed = True
         self._unregister()
         if self.connector is not None and not self.session.closed:
             self.session.detach()
 
     async def _close_with_the_loop(self) -> AsyncGenerator[None, None]:
-        """Close the session when the loop ends without a close() of the client.
+        """Close the session if the loop ends before the client is closed.
 
-        `asyncio.run` closes the generators that are still open before it closes the loop.
+        `asyncio.run` closes open async generators before it closes the loop.
         """
         try:
             yield
@@ -154,39 +173,40 @@ class Pool:
             await self._end()
 
     async def _end(self) -> None:
-        """Close the connections; return when that is done, whoever does it."""
+        """Close the connections, or wait until a concurrent call has closed them."""
         self._unregister()
         async with self._ending:
-            for response in list(self.draining):  # their answers are whole
-                response.hang_up()
+            for response in list(self.draining):  # their responses are complete
+                response.close()
             if self.connector is not None:
                 await self.session.close()
 
     def _unregister(self) -> None:
-        """Be forgotten by all that would close it."""
+        """Remove the pool from ``_open`` and cancel its finalizer."""
         _open.discard(self)
         if self._finalizer is not None:
             self._finalizer.detach()
 
 
 _open: set[Pool] = set()
-"""All pools that have not been closed: the garbage collector must not find one that is open."""
+"""All open pools. The reference keeps an open pool from being collected."""
 
 _closing: set[asyncio.Task[None]] = set()
-"""Those that close what nobody closed."""
+"""Tasks that close the pools of collected transports."""
 
 _inherited: list[Pool] = []
+"""Pools of the parent process, kept so that their connections are never collected."""
 
 
 async def abandoned() -> None:
-    """Wait until what nobody closed in this loop is closed."""
+    """Wait until the abandoned pools of the running loop are closed."""
     loop = asyncio.get_running_loop()
     if mine := [closing for closing in _closing if closing.get_loop() is loop]:
         await asyncio.wait(mine)
 
 
 def _after_fork() -> None:
-    """Let go, in a forked child, of what is its parent's."""
+    """Detach the pools of the parent in a forked child."""
     try:
         here = asyncio.get_running_loop()
     except RuntimeError:
@@ -195,7 +215,7 @@ def _after_fork() -> None:
         pool.detach()
         _inherited.append(pool)
         if pool.loop is not here:
-            # It runs in no thread of this process; what it would complain about is the parent's.
+            # The loop runs in no thread of this process; its errors concern the parent.
             pool.loop.set_exception_handler(lambda _loop, _context: None)
 
 

@@ -1,4 +1,4 @@
-"""Which proxy leads to the service."""
+"""The proxy to use for the service."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from acechat.errors import ConfigurationError
 
 __all__ = ["read_proxy"]
 
-_LONGEST_LABEL = 63
-"""Characters between two dots of a host (RFC 1035)."""
+_MAX_LABEL = 63
+"""Characters of one label of a host name (RFC 1035)."""
 
 
 def read_proxy(given: str | None, api_root: str) -> str | None:
-    """Return the proxy to use: the one *given*, none for ``""``, the environment's for None.
+    """Return the URL of the proxy to use, or None to connect directly.
 
-    The environment is read here, because aiohttp's ``trust_env`` would read ``~/.netrc`` as well,
-    per request.
+    The environment is read here, because aiohttp's ``trust_env`` reads ``~/.netrc`` for each
+    request, too.
+
+    Args:
+        given: URL of a proxy; ``""`` for none; None for that of the environment.
+        api_root: URL of the service, which ``NO_PROXY`` may exclude.
 
     Raises:
-        ConfigurationError: The proxy is of a kind that aiohttp does not speak, or it or *api_root*
-            is no URL that aiohttp can ask.
+        ConfigurationError: The scheme of the proxy is not supported, or one of the URLs is invalid.
     """
     proxy = given
-    url = _read(api_root, f"the base URL {api_root!r}")
-    if proxy is None and not _bypassed(url):
+    url = _parse(api_root, f"the base URL {api_root!r}")
+    if proxy is None and not _is_excluded(url):
         proxies = urllib.request.getproxies()
         proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy:
@@ -40,14 +43,14 @@ def read_proxy(given: str | None, api_root: str) -> str | None:
         proxy = f"http://{proxy}"  # as curl does
     elif scheme.lower() not in {"http", "https"}:
         raise ConfigurationError(
-            f"a proxy must begin with http:// or https://, not with {scheme}:// "
-            '(proxy="" uses none)'
+            f"proxy URL must begin with http:// or https://, not {scheme}:// "
+            '(proxy="" connects directly)'
         )
-    _read(proxy, "the proxy")
+    _parse(proxy, "the proxy")
     return proxy
 
 
-def _bypassed(url: URL) -> bool:
+def _is_excluded(url: URL) -> bool:
     """Return True if the environment, or the system's settings, exclude *url* from proxies."""
     host, port = (url.host or "").lower().removesuffix("."), url.port
     excluded = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
@@ -59,11 +62,11 @@ def _bypassed(url: URL) -> bool:
 
 
 def _matches(entry: str, host: str, port: int | None) -> bool:
-    """Return True if *entry* of NO_PROXY excludes *host*; curl's reading, and ports and ``*.x``."""
+    """Return True if *entry* of NO_PROXY excludes *host*: curl's rules, ports and ``*.domain``."""
     if entry == "*":
         return True
     name, bracket, after = entry.removeprefix("[").partition("]")
-    if not bracket and name.count(":") == 1:  # else a colon is IPv6's
+    if not bracket and name.count(":") == 1:  # more colons are an IPv6 address
         name, _, after = name.partition(":")
     if after and after.removeprefix(":") != str(port):
         return False
@@ -71,21 +74,21 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
         address = ipaddress.ip_address(host.partition("%")[0])
         with suppress(ValueError):
             return address in ipaddress.ip_network(name, strict=False)
-        return False  # a domain has no addresses
+        return False  # an IP address never matches a domain
     name = name.removeprefix("*").strip(".")
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
-def _read(text: str, what: str) -> URL:
-    """Parse a URL; *what* must not quote a proxy's, which may hold a password."""
+def _parse(text: str, name: str) -> URL:
+    """Parse a URL; errors show *name* only, because a proxy URL may have a password."""
     url = URL()
     with suppress(ValueError):
         url = URL(text)
     try:
-        host = (url.host and url.raw_host) or ""  # the one decodes the other
+        host = (url.host and url.raw_host) or ""  # host decodes raw_host
     except ValueError:
         host = ""
     labels = [host] if ":" in host else host.removesuffix(".").split(".")
-    if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
-        raise ConfigurationError(f"{what} is no URL of a host that can be asked")
+    if not all(0 < len(label) <= _MAX_LABEL for label in labels):
+        raise ConfigurationError(f"{name} is not a URL with a valid host")
     return url

@@ -1,4 +1,4 @@
-"""Look up hosts for aiohttp."""
+"""Host resolution for aiohttp."""
 
 from __future__ import annotations
 
@@ -16,34 +16,38 @@ _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class Resolver(AbstractResolver):
-    """Asks the system, in threads that belong to no loop and no application."""
+    """Resolves hosts with the system's resolver, in threads of its own."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of *host*."""
+        """Return the addresses of *host*.
+
+        Raises:
+            OSError: The host cannot be resolved.
+        """
         return await look_up(_resolve, host, port, family)
 
     async def close(self) -> None:
-        """Do nothing: a look-up under way is abandoned."""
+        """Do nothing: unfinished lookups are abandoned."""
 
 
 def _resolve(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    ask = partial(socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM)
+    getaddrinfo = partial(socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM)
     try:
-        infos = ask(flags=socket.AI_ADDRCONFIG)
+        infos = getaddrinfo(flags=socket.AI_ADDRCONFIG)
     except socket.gaierror:
-        # Without a network, Windows finds no address for localhost with this flag.
+        # Without a network, Windows cannot resolve localhost with this flag.
         if os.name != "nt" or host.rstrip(".").casefold() != "localhost":
             raise
-        infos = ask(flags=0)
+        infos = getaddrinfo(flags=0)
     found: list[ResolveResult] = []
     for kind, _, proto, _, address in infos:
         name = str(address[0])
         if kind == socket.AF_INET6:
             if len(address) < 3:  # noqa: PLR2004 - this Python is built without IPv6
                 continue
-            if address[3]:  # a link-local address needs the name of its interface
+            if address[3]:  # a link-local address includes its interface
                 flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
                 name = socket.getnameinfo(address, flags)[0]
         found.append(

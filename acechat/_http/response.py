@@ -1,4 +1,4 @@
-"""One response whose body is being read, with a limit on each wait."""
+"""A response whose body is read with a time limit on each wait."""
 
 from __future__ import annotations
 
@@ -20,24 +20,35 @@ from acechat.errors import AceChatError, TransportError
 __all__ = ["AiohttpResponse"]
 
 _GRACE = 0.1
-"""Seconds that a stream's connection may take to end after ``[DONE]`` and still be kept."""
+"""Seconds to wait for the end of a body after ``[DONE]``, to reuse the connection."""
 
 
 class AiohttpResponse:
-    """One response whose body is being read.
+    """A response whose body is being read.
+
+    States and transitions:
+
+    * reading: `open`, in ``pool.responses``. `finish` → draining, or released if the body has
+      ended; `abort`, `drop`, a broken connection or a passed limit → failed
+    * draining: complete, in ``pool.draining``. The end of the body → released; `close`, called
+      after _GRACE seconds or by the pool → closed
+    * released: the connection is back in aiohttp's pool
+    * failed: ``_failure`` is set, which all reads raise; the connection is closed
+    * closed: the connection is closed
 
     Args:
-        raw: aiohttp's, or what stands for it.
-        pool: Where its connection belongs.
-        headers: With names in lower case, and without the token.
+        raw: The response of aiohttp or of `DirectSender`.
+        pool: The pool of its connection.
+        headers: Response headers, names in lower case, the token redacted.
         timeout: The limits of the call.
-        first_token_at: When the first content is due, on the loop's clock; None for never.
-        total_at: When the call must have ended, on the same clock; None for never.
+        first_token_at: Deadline of the first content on the loop's clock; None for no limit.
+        total_at: Deadline of the call on the same clock; None for no limit.
     """
 
-    __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_news", "_phase", "_pool",
-                 "_raw", "_tap", "_timer", "first_token_at", "headers", "kept", "open", "status",
-                 "tape", "timeout", "total_at", "waiter")  # fmt: skip
+    __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_may_have_data",
+                 "_on_data", "_phase", "_pool", "_raw", "_timer", "first_token_at", "headers",
+                 "open", "recorder", "status", "timeout", "total_at", "unread",
+                 "waiter")  # fmt: skip
 
     def __init__(
         self,
@@ -54,107 +65,113 @@ class AiohttpResponse:
         self.first_token_at = first_token_at
         self.total_at = total_at
         self.open: bool = True
-        self.tape: ResponseRecorder | None = None
-        """Where what arrives is recorded."""
+        """Whether the response is being read; see the states above."""
+
+        self.recorder: ResponseRecorder | None = None
+        """Records the body; None if recording is off."""
 
         self.waiter: asyncio.Future[None] | None = None
-        """What a task awaits that reads the body."""
+        """The future of the task that waits for data; None if no task is waiting."""
 
-        self.kept: bytes = b""
-        """What of the body has left aiohttp and was not taken."""
+        self.unread: bytes = b""
+        """Bytes that were taken out of aiohttp and not yet returned."""
 
         connection = raw.connection
         protocol = connection.protocol if connection is not None else None
         self._handler: ConnectionHandler | None = None
         if isinstance(protocol, ConnectionHandler):
             self._handler = protocol
-            self.kept = protocol.set_reader(self)
+            self.unread = protocol.set_reader(self)
         self._raw = raw
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._failure: AceChatError | None = None
-        self._tap: Callable[[], bool] | None = None
-        self._news = True  # whether there may be something to take
-        self._phase: str | None = None  # of the read that is waiting
-        self._due = 0.0
+        self._on_data: Callable[[], bool] | None = None
+        self._may_have_data = True
+        self._phase: str | None = None  # limit of the pending wait; None if no task is waiting
+        self._due = 0.0  # deadline of that wait
         self._timer: asyncio.TimerHandle | None = None
         pool.responses.add(self)
 
     def read_nowait(self) -> bytes | None:
-        """Return what has arrived of the body; no bytes are its clean end, None is nothing yet.
+        """Return received bytes; ``b""`` at the clean end of the body, None if none have arrived.
 
         Raises:
-            RequestTimeoutError: A limit passed.
-            TransportError: The connection broke, or the client was closed.
+            RequestTimeoutError: A time limit passed.
+            TransportError: The connection broke, or the response was closed.
+            ClientClosedError: The client was closed.
         """
         if self._failure is not None:
             raise self._failure
-        if not self._news:
+        if not self._may_have_data:
             return None
-        self._news = False  # first: to read may let more arrive
+        self._may_have_data = False  # first, because reading may resume the transport
         self._phase = None
         content = self._raw.content
         try:
-            if self.kept:
-                data, self.kept = self.kept, b""
-                self._news = True  # how the connection broke
+            if self.unread:
+                data, self.unread = self.unread, b""
+                self._may_have_data = True  # the error of the broken connection
             else:
                 data = content.read_nowait()
-        except Exception as error:  # noqa: BLE001 - the boundary to aiohttp: nothing foreign passes
-            failure = map_exception(error, "the answer was cut")
+        except Exception as error:  # noqa: BLE001 - converts all exceptions of aiohttp
+            failure = map_exception(error, "the connection broke during the response")
         else:
             if content.is_eof():
-                self._news = True  # the end stays
+                self._may_have_data = True  # the end can be read again
             elif not data:
                 return None
-            if self.tape is not None:
-                self.tape.add(data, self._loop.time())
+            if self.recorder is not None:
+                self.recorder.add(data, self._loop.time())
             return data
         self.abort(failure)
         raise failure
 
     def readable(
-        self, phase: str, at: float | None, tap: Callable[[], bool] | None = None
+        self, phase: str, at: float | None, on_data: Callable[[], bool] | None = None
     ) -> Awaitable[None]:
-        """Return what to await before it is worth while to `take` again.
+        """Return an awaitable that ends when `read_nowait` may return data.
 
         Args:
             phase: The field of `Timeout` that limits the wait, beside the total.
-            at: When that limit passes, on the loop's clock; None for never.
-            tap: Is called as soon as something arrives, and returns whether to go on waiting.
+            at: Deadline of that limit on the loop's clock; None for no limit.
+            on_data: Called as soon as data arrives; returns True to continue waiting.
         """
         self.limit(phase, at)
-        self._tap = tap
+        self._on_data = on_data
         if self._handler is None:
             return self._read_ahead()
         waiter = self.waiter = self._loop.create_future()
         return waiter
 
     def data_ready(self) -> None:
-        """End the wait: there are bytes, or there is the end."""
-        self._news = True
+        """End the wait: bytes or the end of the body have arrived."""
+        self._may_have_data = True
         waiter = self.waiter
         if waiter is not None:
-            if self._tap is not None and self._failure is None and self._tap():
+            if self._on_data is not None and self._failure is None and self._on_data():
                 return
             self.waiter = None
             if not waiter.done():
                 waiter.set_result(None)
 
     async def _read_ahead(self) -> None:
-        """Wait for bytes on a connection of the caller's own session, which tells us nothing."""
-        self.waiter = self._loop.create_future()  # that one waits; what wakes it is aiohttp's
+        """Wait for bytes on a connection of the caller's session: it does not call `data_ready`."""
+        self.waiter = (
+            self._loop.create_future()
+        )  # only shows that a task is waiting; aiohttp wakes it
         try:
-            self.kept = await self._raw.content.readany()
-        except Exception as error:  # noqa: BLE001 - as in `take`
-            self.abort(map_exception(error, "the answer was cut"))
+            self.unread = await self._raw.content.readany()
+        except Exception as error:  # noqa: BLE001 - as in `read_nowait`
+            self.abort(map_exception(error, "the connection broke during the response"))
         self.waiter = None
-        self._news = True
+        self._may_have_data = True
 
     def limit(self, phase: str, at: float | None) -> None:
-        """See that the wait which begins now ends in time; see `readable`.
+        """Limit the wait that begins now; see `readable` for the arguments.
 
-        There is one timer for all: while it is early enough, it looks by itself, and is set again.
+        All waits share one timer. A timer that fires before the deadline of the current wait is set
+        again, so that most reads need no new timer.
         """
         total = self.total_at
         due = at if total is None or (at is not None and at < total) else total
@@ -166,43 +183,45 @@ class AiohttpResponse:
             if self._timer.when() <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._look)
+        self._timer = self._loop.call_at(due, self._check_deadline)
 
-    def _look(self) -> None:
+    def _check_deadline(self) -> None:
         self._timer = None
         if self._phase is None:
-            return  # nobody waits; the next read arms the timer again
+            return  # no task is waiting; the next read sets the timer
         now = self._loop.time()
         if now < self._due:
-            self._timer = self._loop.call_at(self._due, self._look)
+            self._timer = self._loop.call_at(self._due, self._check_deadline)
         elif self.total_at is not None and now >= self.total_at:
             self.abort(timeout_error("total", self.timeout))
-        elif not self._news:
+        elif not self._may_have_data:
             self.abort(timeout_error(self._phase, self.timeout))
 
     def abort(self, failure: AceChatError | None = None) -> None:
-        """Close the connection; a read that waits raises *failure*."""
+        """Close the connection; pending and later reads raise *failure*, or `TransportError`."""
         self._failure = self._failure or failure or TransportError("the response was closed")
         self.data_ready()
         self._end("closed" if failure is None else ending_of(failure))
         if self._pool.pid != os.getpid():
-            return  # the connection is the parent's
+            return  # the connection belongs to the parent of a fork
         connection = self._raw.connection
         transport = connection.transport if connection is not None else None
         self._raw.close()
         if transport is not None:
-            transport.abort()  # what of the request is not written yet nobody will read
+            transport.abort()  # discards the unwritten rest of the request
 
     def finish(self) -> None:
-        """Give the connection back: the answer is whole, whatever else may follow."""
+        """Release the connection: the response is complete, even if the body has not ended."""
         self._end("clean")
         if self._raw.connection is None:
             return
-        if self._raw.content.is_eof():  # as with 101: aiohttp keeps what was upgraded
+        if (
+            self._raw.content.is_eof()
+        ):  # such as status 101, for which aiohttp does not release the connection
             self._raw.close()
         else:  # the end of the body has not arrived yet
             self._pool.draining.add(self)
-            self._timer = self._loop.call_later(_GRACE, self.hang_up)
+            self._timer = self._loop.call_later(_GRACE, self.close)
             self._raw.content.on_eof(self._drained)
 
     def _drained(self) -> None:
@@ -210,20 +229,20 @@ class AiohttpResponse:
         if self._timer is not None:
             self._timer.cancel()
 
-    def hang_up(self) -> None:
-        """Close the connection of an answer that is whole, or was given up."""
+    def close(self) -> None:
+        """Close the connection of a complete response."""
         self._drained()
         self._raw.close()
 
-    def _end(self, how: Ending) -> None:
+    def _end(self, ending: Ending) -> None:
         if self.open:
             self.open = False
-            self._tap = None
+            self._on_data = None
             self._pool.responses.discard(self)
             if self._handler is not None and self._handler.reader is self:
                 self._handler.reader = None
-            if self.tape is not None:
-                self.tape.end(how, self._loop.time())
+            if self.recorder is not None:
+                self.recorder.end(ending, self._loop.time())
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -231,7 +250,7 @@ class AiohttpResponse:
                 self._pool.slots.release()
 
     def drop(self) -> None:
-        """Abort from any thread, and after the loop has ended."""
+        """Abort, from any thread; does nothing if the loop is closed."""
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:

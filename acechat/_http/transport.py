@@ -1,4 +1,4 @@
-"""One request → one response."""
+"""The transport: sends one request and returns its response."""
 
 from __future__ import annotations
 
@@ -30,32 +30,33 @@ from acechat.errors import ClientClosedError, ConfigurationError, ConnectError, 
 
 __all__ = ["Transport"]
 
-_Answered: TypeAlias = tuple[aiohttp.ClientResponse | RawResponse, Mapping[str, str]]
-"""A response, and its headers as aiohttp has them."""
+_Received: TypeAlias = tuple[aiohttp.ClientResponse | RawResponse, Mapping[str, str]]
+"""A response and aiohttp's headers."""
 
 _KEEPALIVE = 15.0
-"""Seconds that an idle connection is kept: well below the 60 s after which gateways cut one."""
+"""Seconds that an idle connection is kept; gateways commonly close them after 60 s."""
 
-_MOST_ADDRESSES = 32
+_MAX_SENDERS = 32
+"""Cached senders, one for each method and path."""
 
 _LARGE_BODY = 2**20
-"""Bytes from which on a body is written a piece at a time."""
+"""Bytes of the largest body that is written at once; larger ones are written in chunks."""
 
 
 @lru_cache(maxsize=16)
 def _limits(connect: float | None) -> aiohttp.ClientTimeout:
-    """Return aiohttp's limits: all but this one are ours."""
+    """Return aiohttp's timeouts, for connecting only; acechat enforces the others."""
     return aiohttp.ClientTimeout(total=None, sock_connect=connect)
 
 
 class Transport:
-    """Sends requests, each on the session of the running event loop.
+    """Sends requests, each with the connection pool of the running event loop.
 
     Args:
-        config: Where to, and as whom.
-        ssl: How to check the service's certificate; None for the system's way.
-        session: The caller's own session, used as it is and not closed here.
-        with_token: Whether requests say who asks.
+        config: The client's settings: URL, token, headers, proxy and concurrency.
+        ssl: TLS context for the service and the proxy; None for the system's certificates.
+        session: The caller's session, which is never closed here; None to create one per loop.
+        with_token: Whether requests have the ``Authorization`` header.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Transport:
         with_token: bool = True,
     ) -> None:
         self.recorder: Recorder = Recorder(config)
-        """Of all calls that share these connections."""
+        """Recorder of all calls that share these connections."""
 
         self._config = config
         self._root = URL(config.api_root, encoded=True)
@@ -80,17 +81,17 @@ class Transport:
         self._ssl: _ssl.SSLContext | bool = True if ssl is None else ssl
         headers = {
             "Content-Type": "application/json",
-            "Accept": "application/json",  # for streams too, as the source document has it
+            "Accept": "application/json",  # for streams, too (docs/api.md#transport)
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"acechat/{__version__}",
         }
         if with_token:
             headers["Authorization"] = f"Bearer {config.token.reveal()}"
-        # As aiohttp wants them; it would make this of a dict for each request.
+        # aiohttp's own type, into which it would convert a dict for each request.
         self._headers = CIMultiDict({istr(name): value for name, value in headers.items()})
 
     def anonymous(self, api_root: str) -> Transport:
-        """Return a transport to *api_root*, of another origin perhaps, that shows no token."""
+        """Return a transport to *api_root* that sends no token and no client headers."""
         config = msgspec.structs.replace(self._config, api_root=api_root, headers={})
         ssl = None if self._ssl is True else self._ssl
         return Transport(
@@ -111,24 +112,26 @@ class Transport:
         """Send *request* and wait for the head of the response.
 
         Args:
-            request: What to send.
+            request: The request.
             timeout: The limits of the call.
-            total_at: When the call must have ended, on the loop's clock; None for never.
-            ready: What is to be awaited once the request has its turn, before it is sent.
-            recording: Where what goes over the wire is recorded.
+            total_at: Deadline of the call on the loop's clock; None for no limit.
+            ready: Awaited after the request has a slot and before it is sent; None for nothing.
+            recording: Records the exchange; None if recording is off.
 
         Raises:
-            ConnectError: There was no connection, so nothing was sent.
-            RequestTimeoutError: A limit passed.
+            ConnectError: No connection could be opened; nothing was sent.
+            RequestTimeoutError: A time limit passed.
             TransportError: The connection broke before the response began.
+            ClientClosedError: The client was closed.
+            ConfigurationError: The caller's session cannot be used in this event loop.
         """
         pool = await self._pool()
-        line = ConnectionState()
+        state = ConnectionState()
         if pool.slots is not None:
-            await pool.run_with_deadline(pool.slots.acquire(), total_at, "total", timeout, line)
+            await pool.run_with_deadline(pool.slots.acquire(), total_at, "total", timeout, state)
         if ready is not None:
             try:
-                await pool.run_with_deadline(ready(), total_at, "total", timeout, line)
+                await pool.run_with_deadline(ready(), total_at, "total", timeout, state)
             except BaseException:
                 if pool.slots is not None:
                     pool.slots.release()
@@ -139,17 +142,17 @@ class Transport:
         if total_at is not None and (due is None or total_at < due):
             phase, due = "total", total_at
         try:
-            sending = self._send(pool, request, timeout, line)
-            raw, named = await pool.run_with_deadline(sending, due, phase, timeout, line)
+            sending = self._send(pool, request, timeout, state)
+            raw, raw_headers = await pool.run_with_deadline(sending, due, phase, timeout, state)
         except BaseException:
             if pool.slots is not None:
                 pool.slots.release()
             raise
         redact = self._config.token.redact_text
-        headers = {name.lower(): redact(value) for name, value in named.items()}
+        headers = {name.lower(): redact(value) for name, value in raw_headers.items()}
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
         if recording is not None:
-            response.tape = recording.receive_head(
+            response.recorder = recording.receive_head(
                 response.status, headers, asyncio.get_running_loop().time()
             )
         if self._closed:
@@ -157,43 +160,47 @@ class Transport:
         return response
 
     async def _send(
-        self, pool: Pool, request: HTTPRequest, timeout: Timeout, line: ConnectionState
-    ) -> _Answered:
+        self, pool: Pool, request: HTTPRequest, timeout: Timeout, state: ConnectionState
+    ) -> _Received:
         body = request.body
         limits = _limits(timeout.connect)
-        line.sent = pool.connector is None  # who knows, in the caller's own session
-        before = current_connection.set(line)
+        state.sent = pool.connector is None  # unknown with the caller's session
+        before = current_connection.set(state)
         while True:
             try:
                 direct = self._direct(pool, request)
                 if direct is None or not isinstance(body, bytes):
-                    line.size = len(body or b"") or 1
-                    answer = await self._send_by_session(pool.session, request, limits)
+                    state.size = len(body or b"") or 1
+                    received = await self._send_by_session(pool.session, request, limits)
                 else:
-                    answer = await direct.send(request.headers, body, limits)
-                current_connection.reset(before)  # a task that reads a stream is not to keep it
-                return answer  # noqa: TRY300 - what fails here fails the call
-            except Exception as error:  # noqa: BLE001 - as in Response.read
-                failure = map_exception(error, "the connection broke before the answer")
+                    received = await direct.send(request.headers, body, limits)
+                current_connection.reset(
+                    before
+                )  # so that the task does not keep it alive while it reads a stream
+                return received  # noqa: TRY300 - its errors are those of the call
+            except Exception as error:  # noqa: BLE001 - converts all exceptions of aiohttp
+                failure = map_exception(error, "the connection broke before the response")
                 if isinstance(error, RuntimeError) and self._session is not None:
-                    failure = ConfigurationError(f"the session= cannot be used here: {error}")
+                    failure = ConfigurationError(
+                        f"session= cannot be used in this event loop: {error}"
+                    )
             except BaseException as ended:  # noqa: BLE001 - as below
-                line.cut()
-                raise ended.with_traceback(None)  # noqa: B904 - its frames hold the token
-            line.cut()
+                state.abort()
+                raise ended.with_traceback(None)  # noqa: B904 - its frames contain the token
+            state.abort()
             if self._closed:
                 raise ClientClosedError
             if isinstance(failure, RequestTimeoutError):
-                raise timeout_error("connect", timeout, looking_up=line.looking_up)
-            # Only what cannot have been read is sent again at once: all else may be billed.
-            if not line.unsent or line.fresh or isinstance(failure, ConnectError):
+                raise timeout_error("connect", timeout, looking_up=state.looking_up)
+            # Send again only if the server cannot have read the request: it may be billed.
+            if not state.unsent or state.fresh or isinstance(failure, ConnectError):
                 raise failure
-            line.renew()
+            state.renew()
 
     async def _send_by_session(
         self, session: aiohttp.ClientSession, request: HTTPRequest, limits: aiohttp.ClientTimeout
-    ) -> _Answered:
-        """Send *request* as aiohttp does: large, by way of a proxy, or in the caller's session."""
+    ) -> _Received:
+        """Send a large request, or one through a proxy or the caller's session, with aiohttp."""
         headers = self._headers
         if request.headers:
             headers = headers.copy()
@@ -203,7 +210,7 @@ class Transport:
             request.method,
             self._url(request.path),
             data=body if body is None or len(body) <= _LARGE_BODY else Upload(body),
-            # Never on the session: aiohttp shows the session's headers to proxies.
+            # Not on the session: aiohttp sends the headers of a session to proxies.
             headers=headers,
             allow_redirects=False,
             raise_for_status=False,
@@ -214,13 +221,13 @@ class Transport:
         return response, response.headers
 
     def _direct(self, pool: Pool, request: HTTPRequest) -> DirectSender | None:
-        """Return what writes *request* by itself; None if aiohttp has to."""
+        """Return the direct sender for *request*; None if the session must send it."""
         if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
             return None
-        to = request.method, request.path
-        direct = pool.direct.get(to)
+        key = request.method, request.path
+        direct = pool.direct.get(key)
         if direct is None:
-            if len(pool.direct) >= _MOST_ADDRESSES:  # a middleware makes paths of its own
+            if len(pool.direct) >= _MAX_SENDERS:  # a middleware may send to any number of paths
                 pool.direct.clear()
             address = aiohttp.ClientRequest(
                 request.method,
@@ -230,14 +237,14 @@ class Transport:
                 session=pool.session,
                 ssl=self._ssl,
             )
-            direct = pool.direct[to] = DirectSender(pool.connector, address)
+            direct = pool.direct[key] = DirectSender(pool.connector, address)
         return direct
 
     def _url(self, path: str) -> URL:
         return URL(f"{self._root}{path}", encoded=True)
 
     async def pause(self, seconds: float, timeout: Timeout) -> None:
-        """Wait between two attempts.
+        """Wait *seconds* between two attempts.
 
         Raises:
             ClientClosedError: The client was closed meanwhile.
@@ -255,7 +262,7 @@ class Transport:
         if pool is not None and pool.usable:
             return pool
         for old in [old for old in list(self._pools) if old.is_closed()]:
-            self._pools.pop(old, None)  # another thread may do this, too
+            self._pools.pop(old, None)  # another thread may remove it, too
         session, connector = self._session, None
         if session is None:
             connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE, resolver=Resolver())
@@ -269,7 +276,7 @@ class Transport:
         return pool
 
     async def close(self) -> None:
-        """End what is under way, with `ClientClosedError`, and close the connections."""
+        """End pending requests with `ClientClosedError` and close the connections."""
         self._closed = True
         pools, self._pools = self._pools, {}
         here = asyncio.get_running_loop() if pools else None

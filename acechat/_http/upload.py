@@ -1,4 +1,4 @@
-"""Large bodies: a picture inside of a request takes megabytes."""
+"""Large request bodies, such as those with embedded images."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from aiohttp.abc import AbstractStreamWriter
 
 __all__ = ["Upload"]
 
-_PIECE = 2**15
+_CHUNK = 2**15
+"""Bytes."""
 
 
 class Upload(aiohttp.Payload):
-    """A body that is written a piece at a time; whole, it would hold up the event loop.
+    """A body written in chunks, because one large write would block the event loop.
 
-    aiohttp's own for `io.BytesIO` copies it first.
+    aiohttp's payload for `io.BytesIO` copies the body first.
     """
 
     def __init__(self, body: bytes | bytearray) -> None:
@@ -22,11 +23,11 @@ class Upload(aiohttp.Payload):
         self._size = len(body)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the body as text."""
+        """Return the body as a string."""
         return self._body.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write the body, as fast as the network takes it."""
+        """Write the body in chunks, waiting while the transport's buffer is full."""
         view = memoryview(self._body)
-        for at in range(0, len(view), _PIECE):
-            await writer.write(view[at : at + _PIECE])
+        for at in range(0, len(view), _CHUNK):
+            await writer.write(view[at : at + _CHUNK])

@@ -52,7 +52,7 @@ def early_bird(wire):
 def test_a_response_before_the_request_was_read_is_accepted(early_bird, wire, kind, monkeypatch):
     url, connections = early_bird
 
-    def write_into_a_narrow_pipe(transport, data):  # as a slow network is
+    def write_into_a_narrow_pipe(protocol, transport, data):  # as a slow network is
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         transport.write(data)
 
