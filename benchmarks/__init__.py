@@ -1,1 +1,1 @@
-"""What acechat costs: `python -m benchmarks` asks the questions, `benchmarks.NAME` one of them."""
+"""The costs of acechat: `python -m benchmarks` measures all, `benchmarks.NAME` one benchmark."""

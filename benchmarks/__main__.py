@@ -1,4 +1,4 @@
-"""Ask the questions that are named, else all; print a table each and the verdict on each bar."""
+"""Run the given benchmarks, or all; print their tables and the verdict on each bar."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any
 
 from acechat import __version__
 from benchmarks import report, server
-from benchmarks.driver import Environments, Question, Run
+from benchmarks.driver import Benchmark, Environments, Run
 from benchmarks.subjects import SUBJECTS
 
-QUESTIONS = [
+BENCHMARKS = [
     "chunk",
     "call",
     "live",
@@ -33,14 +33,14 @@ QUESTIONS = [
 RESULTS = Path(__file__).parent / "results.json"
 
 
-def question(name: str) -> Question:
-    """Return the question that the module *name* asks."""
-    found: Question = import_module(f"benchmarks.{name}").QUESTION
+def benchmark(name: str) -> Benchmark:
+    """Return the benchmark of the module *name*."""
+    found: Benchmark = import_module(f"benchmarks.{name}").BENCHMARK
     return found
 
 
 def machine() -> dict[str, Any]:
-    """Say what the figures were taken on."""
+    """Return facts about this machine."""
     name = platform.processor() or platform.machine()
     cpus = Path("/proc/cpuinfo")
     if cpus.exists():
@@ -57,7 +57,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of acechat and what it is made of."""
+    """Return the versions of acechat and its dependencies."""
     found = {"acechat": __version__}
     for package in ("aiohttp", "msgspec", "anyio"):
         try:
@@ -69,23 +69,23 @@ def versions() -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
-    parser.add_argument("--quick", action="store_true", help="as few rounds as make sense")
+    parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=", ".join(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="at most 3 rounds per case")
     parser.add_argument("--only", nargs="+", metavar="SUBJECT", choices=SUBJECTS)
     parser.add_argument("--save", action="store_true", help="keep the results of a partial run")
-    asked = parser.parse_args([*(arguments or ()), *sys.argv[1:]])
-    names = asked.questions or QUESTIONS
-    if unknown := {*names} - {*QUESTIONS}:
-        parser.error(f"no such question: {', '.join(unknown)}")
+    options = parser.parse_args([*(arguments or ()), *sys.argv[1:]])
+    names = options.benchmarks or BENCHMARKS
+    if unknown := {*names} - {*BENCHMARKS}:
+        parser.error(f"unknown benchmark: {', '.join(unknown)}")
 
     pythons = Environments()
     began = time.monotonic()
-    results: dict[str, Any] = {"machine": machine(), "questions": {}}
+    results: dict[str, Any] = {"machine": machine(), "benchmarks": {}}
     with server.running() as origin:
-        run = Run(origin, pythons, quick=asked.quick)
+        run = Run(origin, pythons, quick=options.quick)
         for name in names:
-            results["questions"][name] = run.answer(question(name), asked.only)
-            print(report.tables({"questions": {name: results["questions"][name]}}))
+            results["benchmarks"][name] = run.measure(benchmark(name), options.only)
+            print(report.tables({"benchmarks": {name: results["benchmarks"][name]}}))
     results["versions"] = versions() | pythons.versions
     results["missing"] = pythons.missing
     if hasattr(os, "getloadavg"):
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results["minutes"] = round((time.monotonic() - began) / 60, 1)
     print(report.verdicts(results))
     print(report.conditions(results))
-    if asked.save or (names == QUESTIONS and not asked.only and not asked.quick):
+    if options.save or (names == BENCHMARKS and not options.only and not options.quick):
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         report.write(results)
 

@@ -1,4 +1,4 @@
-"""What acechat has to reach: ratios of figures of one run, never absolute times."""
+"""The goals of acechat: ratios of figures of one run, not absolute times."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Results = dict[str, Any]
 class Cell(NamedTuple):
     """A figure of the results."""
 
-    question: str
+    benchmark: str
     case: str
     subject: str
     measure: str = "cpu"
 
     def read(self, results: Results) -> float | None:
-        """Return the figure; None when it was not measured."""
-        cases = results["questions"].get(self.question, {}).get("cases", {})
+        """Return the figure; None if it was not measured."""
+        cases = results["benchmarks"].get(self.benchmark, {}).get("cases", {})
         row = cases.get(self.case, {}).get("rows", {}).get(self.subject, {})
         value = row.get(self.measure)
         return None if value is None else float(value)
@@ -30,14 +30,14 @@ def _by_hand(cell: Cell | None) -> Cell | None:
 class Bar(NamedTuple):
     """*top* over *bottom*, or *top* alone, is *most* at most or *least* at least."""
 
-    what: str
+    title: str
     top: Cell
     bottom: Cell | None = None
     most: float | None = None
     least: float | None = None
 
     def figure(self, results: Results) -> float | None:
-        """Return what was measured; None when it was not."""
+        """Return the measured ratio or figure; None if it was not measured."""
         top = self.top.read(results)
         if self.bottom is None or top is None:
             return top
@@ -45,13 +45,13 @@ class Bar(NamedTuple):
         return top / bottom if bottom else None
 
     def by_hand(self, results: Results) -> float | None:
-        """Return what bare aiohttp and msgspec reach in acechat's place; None: not measured."""
+        """Return the figure of aiohttp and msgspec in place of acechat; None if not measured."""
         top, bottom = map(_by_hand, (self.top, self.bottom))
         same = (top, bottom) == (self.top, self.bottom)
         return None if same or top is None else Bar("", top, bottom).figure(results)
 
     def met(self, results: Results) -> bool | None:
-        """Whether it was reached; None when it was not measured."""
+        """Return whether the goal was reached; None if it was not measured."""
         figure = self.figure(results)
         if figure is None:
             return None
@@ -65,8 +65,8 @@ class Bar(NamedTuple):
 
 
 def _case(
-    what: str,
-    question: str,
+    title: str,
+    benchmark: str,
     case: str,
     most: dict[str, float],
     least: dict[str, float],
@@ -75,14 +75,14 @@ def _case(
     ours: str = "acechat",
 ) -> list[Bar]:
     """Return the bars of one case: acechat over the floors, and the peers over acechat."""
-    us = Cell(question, case, ours, measure)
+    us = Cell(benchmark, case, ours, measure)
     return [
         *[
-            Bar(f"{what}: × {name}", us, Cell(question, case, name, measure), most=limit)
+            Bar(f"{title}: × {name}", us, Cell(benchmark, case, name, measure), most=limit)
             for name, limit in most.items()
         ],
         *[
-            Bar(f"{what}: {name} / acechat", Cell(question, case, name, measure), us, least=limit)
+            Bar(f"{title}: {name} / acechat", Cell(benchmark, case, name, measure), us, least=limit)
             for name, limit in least.items()
         ],
     ]
@@ -111,7 +111,7 @@ BARS = [
         "200 live streams: openai, × ideal", Cell("live", "live", "openai", "times_ideal"), least=4
     ),
     *_case(
-        "first text of 200 that begin at once, p99",
+        "first text of 200 streams started at once, p99",
         "live",
         "live",
         {},
@@ -119,7 +119,7 @@ BARS = [
         measure="first_p99",
     ),
     *_case(
-        "first text of one while 200 run, p99",
+        "first text of one stream while 200 run, p99",
         "live",
         "arriving",
         {},
@@ -137,13 +137,13 @@ BARS = [
     *_case("call", "call", "sequential", {"floor": 3.0, "aiohttp + msgspec": 1.3}, {"openai": 6}),
     *_case("64 calls at once", "call", "at_once", {"floor": 4.0, "aiohttp + msgspec": 1.3}, {}),
     Bar(
-        "64 calls at once: calls a second, × openai",
+        "64 calls at once: calls per second, × openai",
         _AT_ONCE,
         _AT_ONCE._replace(subject="openai"),
         least=12,
     ),
-    *_case("answer of 200 KB", "call", "long", {"floor": 1.4}, {"openai": 2.5}),
-    *_case("request of 1 MB", "call", "picture", {"floor": 1.4}, {"openai": 5}),
+    *_case("response of 200 KB", "call", "long", {"floor": 1.4}, {"openai": 2.5}),
+    *_case("request of 1 MB", "call", "image", {"floor": 1.4}, {"openai": 5}),
     *_case(
         "first text, time", "first", "first", {"floor": 2.3}, {"openai": 2.5}, measure="first_p50"
     ),
@@ -184,7 +184,7 @@ BARS = [
     *_case("import", "imports", "import", {}, {"openai": 8}, measure="cpu_ms"),
     *_case("import and first client", "imports", "first", {}, {"openai": 2.5}, measure="cpu_ms"),
     Bar(
-        "growth: a chunk of 10⁶, × a chunk of 10⁴",
+        "growth: chunk of a stream of 10⁶, × one of 10⁴",
         Cell("growth", "length-1000000", "acechat"),
         Cell("growth", "length-10000", "acechat"),
         most=1.2,
@@ -202,13 +202,13 @@ BARS = [
         Cell("growth", "huge-1", "acechat"),
         most=8 * 1.2,
     ),
-    # Beside it, however large it is: 128 KiB of flight recorder, 97 in the transport, and the
-    # 256 that asyncio reads into.
+    # In addition, for any size: 128 KiB of flight recorder, 97 KiB in the transport, and the
+    # 256 KiB that asyncio reads into.
     Bar(
-        "picture of 5 MB: copies at the peak",
+        "image of 5 MB: copies at the peak",
         Cell("image", "image", "acechat", "copies"),
         most=2.1,
     ),
-    Bar("picture of 5 MB: ms on the loop", Cell("image", "image", "acechat", "grip"), most=10),
+    Bar("image of 5 MB: ms of blocked loop", Cell("image", "image", "acechat", "blocked"), most=10),
 ]
-"""Nothing absolute but the last: how long other tasks may wait is a time."""
+"""Only the last is absolute: the waiting time of other tasks is a time."""

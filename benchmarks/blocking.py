@@ -1,18 +1,18 @@
-"""What does blocking cost?"""
+"""Cost of blocking calls and streams."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.driver import Case, Question
+from benchmarks.driver import Benchmark, Case
 from benchmarks.subjects import BLOCKING
 
-_WHO = ["floor", "acechat", *BLOCKING]
-_case = partial(Case, subjects=_WHO, floor="floor, blocking", ours="acechat, blocking")
+_SUBJECTS = ["floor", "acechat", *BLOCKING]
+_case = partial(Case, subjects=_SUBJECTS, floor="floor, blocking", ours="acechat, blocking")
 
-QUESTION = Question(
+BENCHMARK = Benchmark(
     "blocking",
-    "What does blocking cost?",
+    "Cost of blocking calls and streams",
     [
         _case(
             name="backlog",
@@ -29,7 +29,7 @@ QUESTION = Question(
         _case(
             name="calls",
             title="a plain call, one after the other",
-            path="whole/40",
+            path="plain/40",
             work="calls",
             options={"total": 200},
         ),

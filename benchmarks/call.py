@@ -1,49 +1,49 @@
-"""What does one plain call cost?"""
+"""Cost of a plain call."""
 
 from __future__ import annotations
 
-from benchmarks.driver import Case, Question
+from benchmarks.driver import Benchmark, Case
 from benchmarks.subjects import ASYNC
 
-_WHO = [name for name in ASYNC if name != "floor: recv"]
+_SUBJECTS = [name for name in ASYNC if name != "floor: recv"]
 
-QUESTION = Question(
+BENCHMARK = Benchmark(
     "call",
-    "What does one plain call cost?",
+    "Cost of a plain call",
     [
         Case(
             name="sequential",
             title="one after the other",
-            path="whole/40",
+            path="plain/40",
             work="calls",
             options={"total": 200},
-            subjects=_WHO,
+            subjects=_SUBJECTS,
             rounds=7,
         ),
         Case(
             name="at_once",
             title="64 at once",
-            path="whole/40",
+            path="plain/40",
             work="calls",
             options={"total": 512, "at_once": 64},
-            subjects=_WHO,
-            shown={"cpu": "µs of CPU", "per_second": "calls a second"},
+            subjects=_SUBJECTS,
+            shown={"cpu": "µs of CPU", "per_second": "calls per second"},
         ),
         Case(
             name="long",
-            title="an answer of 200 KB",
-            path="whole/200000",
+            title="a response of 200 KB",
+            path="plain/200000",
             work="calls",
             options={"total": 50},
-            subjects=_WHO,
+            subjects=_SUBJECTS,
         ),
         Case(
-            name="picture",
-            title="a request of 1 MB: a picture, encoded and sent",
-            path="whole/40",
+            name="image",
+            title="a request of 1 MB: an image, encoded and sent",
+            path="plain/40",
             work="calls",
-            options={"total": 20, "picture": 786_432},
-            subjects=_WHO,
+            options={"total": 20, "image_size": 786_432},
+            subjects=_SUBJECTS,
         ),
     ],
 )

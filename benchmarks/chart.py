@@ -1,4 +1,4 @@
-"""Results → an SVG that reads well on white and on black."""
+"""Results → an SVG for light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PANELS = [
     ("One plain call", "call", "sequential", "cpu", "µs of CPU"),
     ("Memory of an open stream", "open_streams", "held", "kb", "KB"),
 ]
-_WHO = [
+_SUBJECTS = [
     "floor",
     "acechat",
     "aiohttp + json",
@@ -21,7 +21,7 @@ _WHO = [
     "anthropic",
     "openai",
 ]
-_WIDTH, _LINE, _HEAD, _LABEL, _TOLD = 400, 22, 56, 112, 100
+_WIDTH, _LINE, _HEAD, _LABEL, _VALUE = 400, 22, 56, 112, 100
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #57606a }
 .title { font-weight: 600; fill: #24292f }
@@ -37,7 +37,7 @@ rect.ours { fill: #1a7f5a }
 
 
 def figure(value: float | None) -> str:
-    """Write three digits that count."""
+    """Format *value* with three significant digits; None: no text."""
     if value is None:
         return ""
     if value == int(value) or abs(value) >= 100:
@@ -51,16 +51,16 @@ def draw(results: Results) -> str:
         _panel(results, panel, number % 2 * (_WIDTH + 24), number // 2)
         for number, panel in enumerate(_PANELS)
     ]
-    height = 2 * (_HEAD + _LINE * len(_WHO)) + 30
+    height = 2 * (_HEAD + _LINE * len(_SUBJECTS)) + 30
     note = (
         "Shorter is better. Floor: a bare event loop with typed decode, an ideal. "
-        "The tables have more."
+        "More in the tables."
     )
     return "\n".join(
         [
             '<svg xmlns="http://www.w3.org/2000/svg" role="img"',
             f'  viewBox="0 0 {2 * _WIDTH + 24} {height}"',
-            '  aria-label="What acechat costs beside its peers">',
+            '  aria-label="Costs of acechat and its peers">',
             f"<style>{_STYLE}</style>",
             *panels,
             f'<text x="0" y="{height - 8}">{note}</text>',
@@ -70,29 +70,29 @@ def draw(results: Results) -> str:
 
 
 def _panel(results: Results, panel: tuple[str, str, str, str, str], left: int, row: int) -> str:
-    title, question, case, measure, unit = panel
-    top = row * (_HEAD + _LINE * len(_WHO))
+    title, benchmark, case, measure, unit = panel
+    top = row * (_HEAD + _LINE * len(_SUBJECTS))
     values = {
         name: value
-        for name in _WHO
-        if (value := Cell(question, case, name, measure).read(results)) is not None
+        for name in _SUBJECTS
+        if (value := Cell(benchmark, case, name, measure).read(results)) is not None
     }
     if not values:
         return ""
-    scale = (_WIDTH - _LABEL - _TOLD) / max(values.values())
+    scale = (_WIDTH - _LABEL - _VALUE) / max(values.values())
     ours = values.get("acechat")
     drawn = [f'<text class="title" x="{left}" y="{top + 22}">{escape(title)}, {unit}</text>']
     for number, (name, value) in enumerate(values.items()):
         y = top + 36 + number * _LINE
         kind = {"acechat": "ours", "floor": "floor"}.get(name, "peer")
         width = max(value * scale, 2)
-        told = figure(value)
+        label = figure(value)
         if ours and kind == "peer":
-            told += f"  ({figure(value / ours)} ×)"
+            label += f"  ({figure(value / ours)} ×)"
         drawn += [
             f'<text class="{kind}" x="{left}" y="{y + 13}">{escape(name)}</text>',
             f'<rect class="{kind}" x="{left + _LABEL}" y="{y}"',
             f'  width="{width:.0f}" height="16" rx="2"/>',
-            f'<text class="{kind}" x="{left + _LABEL + width + 6:.0f}" y="{y + 13}">{told}</text>',
+            f'<text class="{kind}" x="{left + _LABEL + width + 6:.0f}" y="{y + 13}">{label}</text>',
         ]
     return "\n".join(drawn)

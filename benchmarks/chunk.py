@@ -1,15 +1,15 @@
-"""What does one streamed chunk cost?"""
+"""Cost of a streamed chunk."""
 
 from __future__ import annotations
 
-from benchmarks.driver import Case, Question
+from benchmarks.driver import Benchmark, Case
 from benchmarks.subjects import ASYNC
 
 _COUNT = 10_000
 
-QUESTION = Question(
+BENCHMARK = Benchmark(
     "chunk",
-    "What does one streamed chunk cost?",
+    "Cost of a streamed chunk",
     [
         Case(
             name="events",
@@ -26,9 +26,9 @@ QUESTION = Question(
             subjects=ASYNC,
         ),
         Case(
-            name="cuts",
-            title="backlog, HTTP chunks that end anywhere (1 to 600 bytes)",
-            path="events,cut=any/5000",
+            name="splits",
+            title="backlog, HTTP chunks of random size (1 to 600 bytes)",
+            path="events,split=any/5000",
             work="streams",
             subjects=ASYNC,
         ),

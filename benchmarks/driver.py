@@ -1,4 +1,4 @@
-"""Asks a question of all subjects in turn, round by round, and keeps the medians."""
+"""Measures all subjects in turn, round by round, and keeps the medians."""
 
 from __future__ import annotations
 
@@ -27,31 +27,32 @@ _CLOSE = {"work": "close", "root": ""}
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One table, or one line of a table that shows how something grows."""
+    """One table, or one row of a table about growth."""
 
     name: str
     title: str
-    path: str  # what the server answers: SHAPE/COUNT
-    work: str  # what the worker does, and how
+    path: str  # the response of the server: SHAPE/COUNT
+    work: str  # the task of the worker
     options: dict[str, int] = field(default_factory=dict)
     subjects: list[str]
     rounds: int = 5
     shown: dict[str, str] = field(default_factory=lambda: {"cpu": "µs of CPU", "wall": "µs"})
     floor: str = "floor"
     ours: str = "acechat"
-    ideal: float = 0  # seconds that a round takes at best
-    seldom: tuple[str, ...] = ()  # subjects that are slow here; one round must do
-    warm: bool = True  # whether a whole round is thrown away, and connections last; else all begin
-    # each round without any
+    ideal: float = 0  # seconds of a round without any overhead
+    one_round: tuple[str, ...] = ()  # subjects that are slow here; one round must suffice
+    warm: bool = True  # False: each round starts without connections, after a shorter warm-up
     fresh: bool = False  # each round in a new process
-    code: dict[str, str] = field(default_factory=dict)  # what a bare Python runs, for no worker
-    group: str = ""  # the table whose line this is
-    at: str = ""  # what the line is called
+    code: dict[str, str] = field(
+        default_factory=dict
+    )  # code for a bare Python, instead of a worker
+    group: str = ""  # the table to which this row belongs
+    at: str = ""  # the label of the row
 
 
 @dataclass(frozen=True)
-class Question:
-    """One file, some cases."""
+class Benchmark:
+    """The cases of one file."""
 
     name: str
     title: str
@@ -73,9 +74,9 @@ class Worker:
         )
         self._read()  # "ready"
 
-    def ask(self, task: dict[str, Any]) -> Costs:
+    def run(self, task: dict[str, Any]) -> Costs:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # the process died, as is read
+        with suppress(BrokenPipeError):  # the process died, which `_read` reports
             self._process.stdin.write(json.dumps(task) + "\n")
             self._process.stdin.flush()
         costs: Costs = self._read()
@@ -103,22 +104,22 @@ class Worker:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return an environment without proxies, in which only the subject and this folder count.
+    """Return environment variables without proxies and without settings of Python.
 
-    Bytecode is written: what is installed has it, so what comes from here must have it, too.
+    Bytecode is written: installed packages have it, so this checkout must have it, too.
     """
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     for name in ("PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE"):
         kept.pop(name, None)
-    # litellm would ask the network for the prices of models.
+    # litellm would fetch the prices of models from the network.
     return kept | {"PYTHONPATH": str(ROOT), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
 
 class Environments:
-    """The Pythons of the subjects, made when they are first asked for.
+    """The environments of the subjects, created on demand.
 
     Args:
-        here: Whether everybody runs in the Python that runs this, for tests.
+        here: Use the running Python for all subjects, in tests.
     """
 
     def __init__(self, *, here: bool = False) -> None:
@@ -127,7 +128,7 @@ class Environments:
         self.versions: dict[str, str] = {}
 
     def find(self, names: Iterable[str]) -> dict[str, Path]:
-        """Return the Python of each subject that can be had."""
+        """Return the Python of each subject that can be installed."""
         found: dict[str, Path] = {}
         for name in names:
             subject = SUBJECTS[name]
@@ -162,10 +163,10 @@ class Run:
     """One run of the benchmark.
 
     Args:
-        origin: Where the server is.
-        pythons: Whose Python is where.
-        quick: Whether as few rounds as possible must do.
-        scale: What counts and rounds are divided by, for tests.
+        origin: The origin of the server.
+        pythons: The environments of the subjects.
+        quick: Make at most 3 rounds.
+        scale: The divisor of counts and rounds, in tests.
     """
 
     def __init__(
@@ -176,9 +177,9 @@ class Run:
         self._quick = quick
         self._scale = scale
 
-    def answer(self, question: Question, only: Iterable[str] | None = None) -> dict[str, Any]:
-        """Return what *question* showed, as JSON."""
-        names = {name for case in question.cases for name in case.subjects}
+    def measure(self, benchmark: Benchmark, only: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return the results of *benchmark*, as JSON values."""
+        names = {name for case in benchmark.cases for name in case.subjects}
         pythons = self._pythons.find(
             name for name in SUBJECTS if name in names and (only is None or name in only)
         )
@@ -186,47 +187,47 @@ class Run:
         lasting = {
             name: python
             for name, python in pythons.items()
-            if any(name in case.subjects and not case.fresh for case in question.cases)
-            and not question.cases[0].code
+            if any(name in case.subjects and not case.fresh for case in benchmark.cases)
+            and not benchmark.cases[0].code
         }
         with _workers(lasting) as workers:
-            for case in question.cases:
+            for case in benchmark.cases:
                 case_pythons = {name: pythons[name] for name in case.subjects if name in pythons}
                 cases[case.name] = self._compare(case, case_pythons, workers)
                 print(".", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
-        return {"title": question.title, "cases": cases}
+        return {"title": benchmark.title, "cases": cases}
 
     def _compare(
         self, case: Case, pythons: dict[str, Path], workers: dict[str, Worker]
     ) -> dict[str, Any]:
         rounds = 1 if self._scale > 1 else min(case.rounds, 3) if self._quick else case.rounds
-        told: dict[str, list[Costs]] = {name: [] for name in pythons}
+        measured: dict[str, list[Costs]] = {name: [] for name in pythons}
         for number in range(rounds):
             for name, python in pythons.items():
                 subject = SUBJECTS[name]
-                rare = subject.slow or name in case.seldom
-                if (number and rare) or any("failed" in costs for costs in told[name]):
+                rare = subject.slow or name in case.one_round
+                if (number and rare) or any("failed" in costs for costs in measured[name]):
                     continue
                 if case.code:
                     if not number:
-                        _run(python, case.code[name])  # writes the bytecode
-                    told[name].append(_run(python, case.code[name]))
+                        _run_code(python, case.code[name])  # writes the bytecode
+                    measured[name].append(_run_code(python, case.code[name]))
                     continue
                 task = self._task(case, subject, self._scale)
                 if case.fresh:
                     with Worker(subject, python) as worker:
-                        told[name].append(self._ask(worker, task, case))
+                        measured[name].append(self._run_task(worker, task, case))
                     continue
-                if not number and self._scale == 1:  # what is done only once is no chunk's cost
+                if not number and self._scale == 1:  # one-time costs are not counted
                     brief = rare or not case.warm
-                    workers[name].ask(self._task(case, subject, 100) if brief else task)
+                    workers[name].run(self._task(case, subject, 100) if brief else task)
                 if not case.warm:
-                    workers[name].ask(_CLOSE)
-                told[name].append(self._ask(workers[name], task, case))
+                    workers[name].run(_CLOSE)
+                measured[name].append(self._run_task(workers[name], task, case))
         for name in pythons.keys() & workers.keys():
-            workers[name].ask(_CLOSE)
-        self._check(case, told)
+            workers[name].run(_CLOSE)
+        self._check(case, measured)
         return {
             "title": case.title,
             "group": case.group,
@@ -234,7 +235,7 @@ class Run:
             "shown": case.shown,
             "floor": case.floor,
             "ours": case.ours,
-            "rows": {name: _summary(costs) for name, costs in told.items()},
+            "rows": {name: _summary(costs) for name, costs in measured.items()},
         }
 
     def _task(self, case: Case, subject: Subject, scale: int) -> dict[str, Any]:
@@ -244,15 +245,15 @@ class Run:
             count = str(max(int(count) // scale, 2))
             for name in options.keys() & {"at_once", "total"}:
                 options[name] = min(options[name], 4)
-        if case.work == "held":  # elsewhere, streams that find no connection wait for one
+        if case.work == "held":  # in other cases, streams without a connection wait for one
             options["at_once"] = min(options["at_once"], subject.most)
         if case.work == "streams":
             options["chunks"] = int(count)
         return {"work": case.work, "root": f"{self._origin}/{shape}/{count}", **options}
 
-    def _ask(self, worker: Worker, task: dict[str, Any], case: Case) -> Costs:
+    def _run_task(self, worker: Worker, task: dict[str, Any], case: Case) -> Costs:
         before = self._server_cpu()
-        costs = worker.ask(task)
+        costs = worker.run(task)
         if "seconds" in costs:
             costs["server"] = (self._server_cpu() - before) / costs["seconds"]
             if case.ideal and self._scale == 1:
@@ -260,15 +261,15 @@ class Run:
         return costs
 
     def _server_cpu(self) -> float:
-        with urlopen(f"{self._origin}/cpu") as answer:
-            return float(answer.read())
+        with urlopen(f"{self._origin}/cpu") as response:
+            return float(response.read())
 
     @staticmethod
-    def _check(case: Case, told: dict[str, list[Costs]]) -> None:
-        """See that everybody read the same; those that do not decode say nothing."""
+    def _check(case: Case, measured: dict[str, list[Costs]]) -> None:
+        """Check that all subjects read the same, except those that do not decode."""
         read = {
             name: tuple(costs["checked"])
-            for name, rounds in told.items()
+            for name, rounds in measured.items()
             for costs in rounds
             if costs.get("checked", [0, 0]) != [0, 0]
         }
@@ -276,7 +277,7 @@ class Run:
             raise AssertionError(f"{case.name}: the subjects disagree: {read}")
 
 
-def _run(python: Path, code: str) -> Costs:
+def _run_code(python: Path, code: str) -> Costs:
     done = subprocess.run(
         [str(python), "-c", code],
         capture_output=True,

@@ -1,6 +1,6 @@
-"""What cannot be beaten: a bare event loop or a bare socket, with the same structs.
+"""Lower bounds of the costs: a bare event loop or a bare socket, with the same structs.
 
-They have no retries, no errors, no limits, and trust the server: ideals, not rivals.
+They have no retries, errors or limits, and trust the server: ideals, not alternatives.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from acechat.types import ChatCompletion, ChatCompletionChunk, Delta
 from benchmarks.subjects import MODEL, messages
 
 _decode = msgspec.json.Decoder(ChatCompletionChunk).decode
-_completion = msgspec.json.Decoder(ChatCompletion)
+_completion_decoder = msgspec.json.Decoder(ChatCompletion)
 _encode = msgspec.json.Encoder().encode
 
 
 class Framing:
-    """Takes one chunked stream apart and decodes each event to the client's own struct."""
+    """Parses one chunked stream and decodes each event to acechat's struct."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -34,7 +34,7 @@ class Framing:
         self._head = True
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Return what *data* completes."""
+        """Return the deltas that are complete after *data*."""
         data = self._rest + data
         if self._head:
             _, _, data = data.partition(b"\r\n\r\n")
@@ -71,7 +71,7 @@ class Framing:
 
 
 class _Stream(asyncio.Protocol):
-    """A connection that streams, again and again."""
+    """A connection that is reused for streams."""
 
     transport: asyncio.Transport
 
@@ -91,16 +91,18 @@ class _Stream(asyncio.Protocol):
 
 
 class _Call(asyncio.Protocol):
-    """A connection that answers, again and again."""
+    """A connection that is reused for plain calls."""
 
     transport: asyncio.Transport
 
-    def ask(self, request: bytes) -> asyncio.Future[ChatCompletion]:
+    def send(self, request: bytes) -> asyncio.Future[ChatCompletion]:
         self._parts: list[bytes] = []
         self._missing = -1
-        self._answer: asyncio.Future[ChatCompletion] = asyncio.get_running_loop().create_future()
+        self._completion_future: asyncio.Future[ChatCompletion] = (
+            asyncio.get_running_loop().create_future()
+        )
         self.transport.write(request)
-        return self._answer
+        return self._completion_future
 
     def data_received(self, data: bytes) -> None:
         if self._missing < 0:
@@ -109,20 +111,20 @@ class _Call(asyncio.Protocol):
         self._parts.append(data)
         self._missing -= len(data)
         if not self._missing:
-            self._answer.set_result(_completion.decode(b"".join(self._parts)))
+            self._completion_future.set_result(_completion_decoder.decode(b"".join(self._parts)))
 
 
 _Wire = TypeVar("_Wire", _Stream, _Call)
 
 
 def read_at_once(transport: asyncio.Transport) -> None:
-    """Let *transport* read as acechat's do: reads of 256 KiB are mapped and unmapped each time."""
-    if hasattr(transport, "max_size"):  # uvloop has its own ways
+    """Read 64 KiB at a time, as acechat does: 256 KiB would be mapped and unmapped each time."""
+    if hasattr(transport, "max_size"):  # uvloop has no such limit
         transport.max_size = 2**16
 
 
 class Floor:
-    """Asks over as many connections as are wanted at once, and keeps them."""
+    """Opens a connection for each simultaneous request, and keeps them open."""
 
     def __init__(self, root: str) -> None:
         parts = urlsplit(root)
@@ -131,19 +133,19 @@ class Floor:
         self._streams: list[_Stream] = []
         self._calls: list[_Call] = []
 
-    def request(self, picture: bytes | None = None) -> bytes:
-        body = _encode({"model": MODEL, "messages": messages(picture)})
+    def request(self, image_bytes: bytes | None = None) -> bytes:
+        body = _encode({"model": MODEL, "messages": messages(image_bytes)})
         head = (
             f"POST {self._path}/v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
             f"Authorization: Bearer token\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 
-    async def chat(self, picture: bytes | None = None) -> ChatCompletion:
+    async def chat(self, image_bytes: bytes | None = None) -> ChatCompletion:
         call = self._calls.pop() if self._calls else await self._connect(_Call)
-        answer = await call.ask(self.request(picture))
+        completion = await call.send(self.request(image_bytes))
         self._calls.append(call)
-        return answer
+        return completion
 
     async def stream(self) -> AsyncIterator[Delta]:
         wire = self._streams.pop() if self._streams else await self._connect(_Stream)
@@ -172,14 +174,14 @@ class Floor:
 
 
 class BlockingFloor(Floor):
-    """The same over one bare socket."""
+    """The same on one bare socket."""
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self._socket = socket.create_connection(self.address)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self) -> ChatCompletion:
+    def chat_blocking(self) -> ChatCompletion:
         self._socket.sendall(self.request())
         head, _, body = self._socket.recv(65536).partition(b"\r\n\r\n")
         missing = int(head.rpartition(b"Content-Length: ")[2]) - len(body)
@@ -187,7 +189,7 @@ class BlockingFloor(Floor):
         while missing:
             parts.append(self._socket.recv(65536))
             missing -= len(parts[-1])
-        return _completion.decode(b"".join(parts))
+        return _completion_decoder.decode(b"".join(parts))
 
     def deltas(self) -> Iterator[Delta]:
         self._socket.sendall(self.request())
@@ -200,7 +202,7 @@ class BlockingFloor(Floor):
 
 
 async def stream(url: str) -> AsyncIterator[Delta]:
-    """Stream over a connection of its own."""
+    """Read one stream on a new connection."""
     floor = Floor(url)
     try:
         async for delta in floor.stream():
@@ -210,10 +212,10 @@ async def stream(url: str) -> AsyncIterator[Delta]:
 
 
 async def chat(session: aiohttp.ClientSession, url: str) -> ChatCompletion:
-    """Ask with bare aiohttp and msgspec, as one would by hand."""
+    """Make one call with aiohttp and msgspec, without a client library."""
     headers = {"Authorization": "Bearer token", "Content-Type": "application/json"}
     request = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
     async with session.post(
         f"{url}/v1/chat/completions", data=msgspec.json.encode(request), headers=headers
     ) as response:
-        return _completion.decode(await response.read())
+        return _completion_decoder.decode(await response.read())

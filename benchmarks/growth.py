@@ -1,15 +1,15 @@
-"""How does the cost grow?"""
+"""Growth of the cost."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.driver import Case, Question
+from benchmarks.driver import Benchmark, Case
 
 _US, _NAIVE, _OPENAI = ["floor", "acechat"], "aiohttp + json", "openai"
 _ALL = [*_US, _NAIVE, _OPENAI]
-_SHOWN = {"cpu": "µs of CPU a chunk"}
-_case = partial(Case, work="streams", rounds=3, seldom=(_OPENAI,), shown=_SHOWN)
+_SHOWN = {"cpu": "µs of CPU per chunk"}
+_case = partial(Case, work="streams", rounds=3, one_round=(_OPENAI,), shown=_SHOWN)
 _KIB, _MIB = 2**10, 2**20
 
 _LENGTHS = [
@@ -44,16 +44,16 @@ _SIZES = [
     ]
 ]
 
-_CUTS = [
+_SPLITS = [
     _case(
-        name=f"cut-{cut}",
-        title=f"HTTP chunks of {cut} bytes",
-        path=f"events,cut={cut}/500",
+        name=f"split-{split}",
+        title=f"HTTP chunks of {split} bytes",
+        path=f"events,split={split}/500",
         subjects=_ALL,
         group="bytes in each HTTP chunk of a backlog",
-        at=f"{cut:,}",
+        at=f"{split:,}",
     )
-    for cut in (1000, 100, 10, 1)
+    for split in (1000, 100, 10, 1)
 ]
 
 _STREAMS = [
@@ -69,14 +69,14 @@ _STREAMS = [
     for number in (1, 10, 100, 500, 1000, 2000)
 ]
 
-# One write for each byte, or for each KiB: what the network of a bad day does to one event.
-_DROPS = [
+# One write for each byte, or for each KiB: the worst case of a slow network.
+_SMALL_WRITES = [
     _case(
         name=f"bytes-{size}",
         title=f"an event with {size} characters, byte by byte, one write each",
-        path=f"paced,size={size},cut=1,every=100/4",
+        path=f"paced,size={size},split=1,every=100/4",
         subjects=_ALL,
-        group="characters in an event that comes byte by byte; µs of CPU an event",
+        group="characters in an event that arrives byte by byte; µs of CPU per event",
         at=f"{size:,}",
     )
     for size in (64, 4 * _KIB)
@@ -84,16 +84,16 @@ _DROPS = [
     _case(
         name=f"huge-{size // _MIB}",
         title=f"one event of {size // _MIB} MiB in writes of 1 KiB",
-        path=f"paced,size={size},cut=1024,every=50/1",
+        path=f"paced,size={size},split=1024,every=50/1",
         subjects=_ALL,
-        group="MiB in one event that comes in writes of 1 KiB; µs of CPU an event",
+        group="MiB in one event that arrives in writes of 1 KiB; µs of CPU per event",
         at=f"{size // _MIB}",
     )
     for size in (_MIB, 8 * _MIB)
 ]
 
-QUESTION = Question(
-    "growth", "How does the cost grow?", [*_LENGTHS, *_SIZES, *_CUTS, *_STREAMS, *_DROPS]
+BENCHMARK = Benchmark(
+    "growth", "Growth of the cost", [*_LENGTHS, *_SIZES, *_SPLITS, *_STREAMS, *_SMALL_WRITES]
 )
 
 if __name__ == "__main__":

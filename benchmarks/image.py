@@ -1,28 +1,28 @@
-"""What does it cost to send a picture of 5 MB?"""
+"""Cost of sending an image of 5 MB."""
 
 from __future__ import annotations
 
-from benchmarks.driver import Case, Question
+from benchmarks.driver import Benchmark, Case
 from benchmarks.subjects import ASYNC
 
-_TOO_SLOW = {"litellm", "mistralai"}  # minutes, of which nobody learns anything
-_WHO = [name for name in ASYNC if name != "floor: recv" and name not in _TOO_SLOW]
+_TOO_SLOW = {"litellm", "mistralai"}  # they would take minutes
+_SUBJECTS = [name for name in ASYNC if name != "floor: recv" and name not in _TOO_SLOW]
 
-QUESTION = Question(
+BENCHMARK = Benchmark(
     "image",
-    "What does it cost to send a picture of 5 MB?",
+    "Cost of sending an image of 5 MB",
     [
         Case(
             name="image",
             title="3.75 MB of PNG, encoded and sent",
-            path="whole/40",
-            work="picture",
+            path="plain/40",
+            work="image",
             options={"size": 3_750_000},
-            subjects=_WHO,
+            subjects=_SUBJECTS,
             shown={
                 "cpu": "µs of CPU",
-                "copies": "copies of it at the peak",
-                "grip": "longest grip on the loop, ms",
+                "copies": "copies at the peak",
+                "blocked": "longest block of the loop, ms",
             },
             rounds=5,
         ),

@@ -1,8 +1,8 @@
-"""How long does the import take, and how much memory?"""
+"""Time and memory of the import."""
 
 from __future__ import annotations
 
-from benchmarks.driver import Case, Question
+from benchmarks.driver import Benchmark, Case
 
 _IMPORTS = {
     "acechat": "import acechat",
@@ -60,9 +60,9 @@ def _alone(code: str) -> str:
     return _MEASURED.replace("CODE", code)
 
 
-QUESTION = Question(
+BENCHMARK = Benchmark(
     "imports",
-    "How long does the import take, and how much memory?",
+    "Time and memory of the import",
     [
         Case(
             name="import",

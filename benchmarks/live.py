@@ -1,23 +1,23 @@
-"""What happens with 200 streams at 100 chunks a second each?"""
+"""200 streams with 100 chunks per second each."""
 
 from __future__ import annotations
 
-from benchmarks.driver import Case, Question
+from benchmarks.driver import Benchmark, Case
 from benchmarks.subjects import MANY, UVLOOP
 
 _STREAMS = {"at_once": 200, "total": 200}
 _SHOWN = {
     "cpu": "µs of CPU",
     "times_ideal": "× ideal time",
-    "busy": "of a core",
+    "busy": "share of a core",
     "first_p50": "first text, p50 ms",
     "first_p99": "p99 ms",
-    "server": "server, of a core",
+    "server": "server, share of a core",
 }
 
-QUESTION = Question(
+BENCHMARK = Benchmark(
     "live",
-    "What happens with 200 streams at 100 chunks a second each?",
+    "200 streams with 100 chunks per second each",
     [
         Case(
             name="live",
@@ -32,7 +32,7 @@ QUESTION = Question(
         ),
         Case(
             name="arriving",
-            title="the same, when they do not begin together: one begins every 5 ms",
+            title="the same, one stream started every 5 ms",
             path="live/100",
             work="streams",
             options={"total": 400, "apart": 5000},

@@ -1,25 +1,25 @@
-"""How much memory does an open stream take?"""
+"""Memory of an open stream."""
 
 from __future__ import annotations
 
-from benchmarks.driver import Case, Question
+from benchmarks.driver import Benchmark, Case
 from benchmarks.subjects import MANY
 
 _OFTEN = {"floor", "acechat", "openai"}
-_WHO = [name for name in MANY if name != "floor: recv"]
+_SUBJECTS = [name for name in MANY if name != "floor: recv"]
 
-QUESTION = Question(
+BENCHMARK = Benchmark(
     "open_streams",
-    "How much memory does an open stream take?",
+    "Memory of an open stream",
     [
         Case(
             name="held",
-            title="1,000 streams that have begun",
+            title="1,000 started streams",
             path="held/3",
             work="held",
             options={"at_once": 1000},
-            subjects=_WHO,
-            seldom=tuple({*_WHO} - _OFTEN),
+            subjects=_SUBJECTS,
+            one_round=tuple({*_SUBJECTS} - _OFTEN),
             shown={"kb": "KB", "cpu": "µs of CPU to open"},
             rounds=3,
             fresh=True,

@@ -1,7 +1,7 @@
-"""Results → tables, the verdict on each bar, and a chart: no figure is typed by hand.
+"""Results → tables, the verdict on each bar, and a chart: no figure is written by hand.
 
-``python -m benchmarks.report`` writes those of results.json into docs/benchmarks.md, between the
-markers, and draws docs/benchmarks.svg.
+``python -m benchmarks.report`` writes the results of results.json into docs/benchmarks.md, between
+the markers, and draws docs/benchmarks.svg.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHART = _HERE.parent / "docs" / "benchmarks.svg"
 Row = Sequence[str]
 
 _NO_MERIT = {"busy", "server", "modules"}
-"""Measures that explain others."""
+"""Measures that explain others and are not compared."""
 
 
 def _table(rows: Iterable[Row]) -> str:
@@ -56,7 +56,7 @@ def _case(case: dict[str, Any]) -> str:
     main = next(iter(shown))
     upwards = main != "per_second"
     rows: dict[str, dict[str, Any]] = case["rows"]
-    floor, ours = (rows.get(case[who], {}).get(main) for who in ("floor", "ours"))
+    floor, ours = (rows.get(case[key], {}).get(main) for key in ("floor", "ours"))
     head = ["", *shown.values(), *(["× floor"] if floor is not None else []), "× acechat"]
     ranked = sorted(rows, key=lambda name: rows[name].get(main, 1e99) * (1 if upwards else -1))
     table: list[Row] = [head]
@@ -74,17 +74,17 @@ def _case(case: dict[str, Any]) -> str:
 
 
 def _growth(cases: list[dict[str, Any]]) -> str:
-    """Return one table whose lines are *cases* of one group."""
+    """Return one table with *cases* of one group as rows."""
     main = next(iter(cases[0]["shown"]))
     names = list(dict.fromkeys(name for case in cases for name in case["rows"]))
     table: list[Row] = [["", *names]]
     for case in cases:
         rows = case["rows"]
-        told = [
+        figures = [
             "failed" if "failed" in rows.get(name, {}) else figure(rows.get(name, {}).get(main))
             for name in names
         ]
-        table.append([case["at"], *told])
+        table.append([case["at"], *figures])
     failures = {
         f"{name} failed: {row['failed']}"
         for case in cases
@@ -95,18 +95,18 @@ def _growth(cases: list[dict[str, Any]]) -> str:
 
 
 def tables(results: Results) -> str:
-    """Return the tables of all questions."""
+    """Return the tables of all benchmarks."""
 
-    def told() -> Iterator[str]:
-        for question in results["questions"].values():
-            yield f"### {question['title']}"
-            for group, cases in groupby(question["cases"].values(), lambda case: case["group"]):
+    def parts() -> Iterator[str]:
+        for benchmark in results["benchmarks"].values():
+            yield f"### {benchmark['title']}"
+            for group, cases in groupby(benchmark["cases"].values(), lambda case: case["group"]):
                 if group:
                     yield _growth([*cases])
                 else:
                     yield from map(_case, cases)
 
-    return "\n\n".join(told())
+    return "\n\n".join(parts())
 
 
 def _verdict(bar: Bar, results: Results) -> str:
@@ -114,15 +114,15 @@ def _verdict(bar: Bar, results: Results) -> str:
 
 
 def _exact(value: float | None) -> str:
-    """Write one digit more than elsewhere: a bar may be missed by little."""
+    """Format with four digits instead of three: a bar may be missed narrowly."""
     return "" if value is None else f"{value:.4g}"
 
 
 def verdicts(results: Results) -> str:
-    """Return what was asked for and what came of it."""
+    """Return the table of the bars with their verdicts."""
     rows = [
         [
-            bar.what,
+            bar.title,
             bar.limit,
             _exact(bar.figure(results)),
             _verdict(bar, results),
@@ -137,11 +137,11 @@ def verdicts(results: Results) -> str:
 
 
 def losses(results: Results) -> str:
-    """Return where somebody else was better than acechat, floors apart."""
+    """Return the measures in which a peer was better than acechat."""
 
     def lost() -> Iterator[str]:
-        for question in results["questions"].values():
-            for case in question["cases"].values():
+        for benchmark in results["benchmarks"].values():
+            for case in benchmark["cases"].values():
                 ours = case["rows"].get(case["ours"], {})
                 rivals = {
                     name: row
@@ -157,10 +157,10 @@ def losses(results: Results) -> str:
                         if measure in row and _better(measure, row[measure], ours[measure])
                     ]
                     if better:
-                        told = f"acechat {figure(ours[measure])}, {', '.join(better)}"
-                        yield f"* {question['title']} {case['title']}, {unit}: {told}"
+                        figures = f"acechat {figure(ours[measure])}, {', '.join(better)}"
+                        yield f"* {benchmark['title']}: {case['title']}, {unit}: {figures}"
 
-    return "\n".join(lost()) or "Nothing, this time."
+    return "\n".join(lost()) or "None in this run."
 
 
 def _better(measure: str, theirs: float, ours: float) -> bool:
@@ -168,14 +168,14 @@ def _better(measure: str, theirs: float, ours: float) -> bool:
 
 
 def conditions(results: Results) -> str:
-    """Return what the figures were taken with."""
+    """Return the machine and the versions of the run."""
     machine = results["machine"]
     pinned = ", clients pinned to one core, the server to another" if machine["pinned"] else ""
     if machine.get("realtime"):
         pinned += ", at real-time priority"
     if load := machine.get("load"):
         pinned += f", beside other work (load {load})" if load > 2 else ""
-    names = ", ".join(f"{name} {told}" for name, told in results["versions"].items())
+    names = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     notes = [f"{name}: {subject.note}" for name, subject in SUBJECTS.items() if subject.note]
     missing = [f"{name} is missing: {why}" for name, why in results["missing"].items()]
     where = (
@@ -198,13 +198,13 @@ def written(page: str, results: Results) -> str:
         before, found, rest = page.partition(begin)
         _, ended, after = rest.partition(end)
         if not found or not ended:
-            raise ValueError(f"the page has no place for {name}")
+            raise ValueError(f"the page has no markers <!-- {name} --> and <!-- end of {name} -->")
         page = f"{before}{begin}\n\n{text}\n\n{end}{after}"
     return page
 
 
 def write(results: Results) -> None:
-    """Bring the page and the chart up to date."""
+    """Write the page and the chart."""
     PAGE.write_text(written(PAGE.read_text(), results))
     CHART.write_text(draw(results))
 

@@ -1,19 +1,19 @@
-"""A server that costs as little as it can, in a process of its own: prebuilt bytes, no parsing.
+"""A server with minimal costs, in its own process: prebuilt bytes, no parsing.
 
-The path says what it answers: ``/SHAPE/COUNT/v1/chat/completions``, where SHAPE is
+The path selects the response: ``/SHAPE/COUNT/v1/chat/completions``, where SHAPE is
 
-* ``whole``: an answer at once, of COUNT characters
-* ``tool``: at once, a call of a tool, and COUNT characters when its result comes
+* ``plain``: a plain response of COUNT characters
+* ``tool``: a plain response with a tool call, and COUNT characters after its result
 * ``events``: a stream of COUNT events, one HTTP chunk each, in writes of 64 KB
 * ``blocks``: the same in HTTP chunks of 64 KB
 * ``live``: a stream of COUNT events, one write each, every 10 ms; all streams share one clock
-* ``paced``: the same for one stream alone, at a pace that the clock of a loop cannot keep
+* ``paced``: the same for a single stream, at intervals too short for the timer of a loop
 * ``held``: a stream of COUNT events that never ends
 
-and may have options, ``events,size=512,cut=1``: *size* characters in each event, *cut* bytes in
-each HTTP chunk (``any``: as many as the dice say), *every* so many µs a write. A path that ends
-in ``/messages`` is answered as Anthropic's own API does. ``GET /cpu`` tells the seconds of CPU
-that the server has used.
+and may have options, ``events,size=512,split=1``: *size* characters in each event, *split* bytes in
+each HTTP chunk (``any``: a random number), one write *every* so many µs. A path that ends in
+``/messages`` gets the format of Anthropic's API. ``GET /cpu`` returns the CPU time of the server in
+seconds.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ _TOKENS = {"input_tokens": 8, "output_tokens": 12}
 
 @dataclass(frozen=True)
 class Shape:
-    """What a path asks for."""
+    """The response that a path selects."""
 
     kind: str
     count: int
     size: int
-    cut: str
+    split: str
     every: int
     anthropic: bool
 
@@ -70,11 +70,11 @@ class Shape:
     @cache
     def read(cls, path: str) -> Self:
         _, shape, count, rest = path.split("/", 3)
-        kind, *options = shape.split(",")
-        told = dict(option.split("=") for option in options)
-        every = int(told.get("every", "10000"))
-        size, cut = int(told.get("size", "0")), told.get("cut", "")
-        return cls(kind, int(count), size, cut, every, rest.endswith("/messages"))
+        kind, *pairs = shape.split(",")
+        options = dict(option.split("=") for option in pairs)
+        every = int(options.get("every", "10000"))
+        size, split = int(options.get("size", "0")), options.get("split", "")
+        return cls(kind, int(count), size, split, every, rest.endswith("/messages"))
 
 
 def _chat(delta: dict[str, str], reason: str | None = None) -> bytes:
@@ -83,7 +83,7 @@ def _chat(delta: dict[str, str], reason: str | None = None) -> bytes:
 
 
 def _named(name: str, **fields: object) -> bytes:
-    """Return an event of Anthropic's own API."""
+    """Return an event of Anthropic's API."""
     return b"event: %s\ndata: %s\n\n" % (
         name.encode(),
         json.dumps({"type": name} | fields).encode(),
@@ -117,45 +117,45 @@ def _text(shape: Shape, count: int) -> list[bytes]:
     """Return *count* events of text."""
     texts = ["x" * shape.size] if shape.size else [f" tok{number}" for number in range(10)]
     if shape.anthropic:
-        made = [
+        events = [
             _named("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
             for text in texts
         ]
     else:
-        made = [_chat({"content": text}) for text in texts]
-    return [made[number % len(made)] for number in range(count)]
+        events = [_chat({"content": text}) for text in texts]
+    return [events[number % len(events)] for number in range(count)]
 
 
 def _framed(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def _cut(events: Iterable[bytes], sizes: Iterator[int]) -> list[bytes]:
+def _split(events: Iterable[bytes], sizes: Iterator[int]) -> list[bytes]:
     data = b"".join(events)
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
     at = 0
     while at < len(data):
         size = next(sizes)
-        pieces.append(data[at : at + size])
+        chunks.append(data[at : at + size])
         at += size
-    return pieces
+    return chunks
 
 
-def _sizes(cut: str) -> Iterator[int]:
-    dice = random.Random(3)
+def _sizes(split: str) -> Iterator[int]:
+    random_sizes = random.Random(3)
     while True:
-        yield dice.randint(1, 600) if cut == "any" else int(cut)
+        yield random_sizes.randint(1, 600) if split == "any" else int(split)
 
 
 def _chunks(shape: Shape, events: list[bytes]) -> list[bytes]:
     """Return the HTTP chunks that carry *events*."""
-    cut = shape.cut or (str(_WRITE) if shape.kind == "blocks" else "")
-    return [*map(_framed, _cut(events, _sizes(cut)) if cut else events)]
+    split = shape.split or (str(_WRITE) if shape.kind == "blocks" else "")
+    return [*map(_framed, _split(events, _sizes(split)) if split else events)]
 
 
 @lru_cache(maxsize=16)
 def writes(shape: Shape) -> list[bytes]:
-    """Return a whole streamed response, write by write."""
+    """Return the writes of a complete streamed response."""
     units, rest = divmod(shape.count, _UNIT)
     if not units:
         chunks = _chunks(shape, [*_opening(shape), *_text(shape, rest), *_closing(shape)])
@@ -175,29 +175,29 @@ def _coalesced(chunks: list[bytes]) -> list[bytes]:
 
 
 @lru_cache(maxsize=16)
-def whole(shape: Shape) -> bytes:
-    """Return a whole answer."""
+def plain(shape: Shape) -> bytes:
+    """Return a complete plain response."""
     text = "x" * shape.count
     if not shape.anthropic:
-        return _answer({"role": "assistant", "content": text}, "stop")
+        return _respond({"role": "assistant", "content": text}, "stop")
     ended = {"stop_reason": "end_turn", "stop_sequence": None, "usage": _TOKENS}
     content = [{"type": "text", "text": text}]
-    answer = _MESSAGE | {"model": _CHUNK["model"], "content": content} | ended
-    return _json(json.dumps(answer).encode())
+    completion = _MESSAGE | {"model": _CHUNK["model"], "content": content} | ended
+    return _json(json.dumps(completion).encode())
 
 
 @cache
 def tool_call() -> bytes:
-    """Return a whole answer that calls a tool."""
+    """Return a complete plain response with a tool call."""
     call = {"id": "toolu_1", "type": "function", "function": _CALL}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
-    return _answer(message, "tool_calls")
+    return _respond(message, "tool_calls")
 
 
-def _answer(message: dict[str, object], reason: str) -> bytes:
+def _respond(message: dict[str, object], reason: str) -> bytes:
     choice = {"index": 0, "message": message, "finish_reason": reason}
-    answer = _CHUNK | {"object": "chat.completion", "choices": [choice], "usage": _USAGE}
-    return _json(json.dumps(answer).encode())
+    completion = _CHUNK | {"object": "chat.completion", "choices": [choice], "usage": _USAGE}
+    return _json(json.dumps(completion).encode())
 
 
 def _json(body: bytes) -> bytes:
@@ -205,7 +205,7 @@ def _json(body: bytes) -> bytes:
 
 
 class _Clock:
-    """Ticks for all live streams of one pace, and spreads them over its ticks evenly."""
+    """The clock of all live streams with one interval; spreads them evenly over its ticks."""
 
     def __init__(self, every: int) -> None:
         self._slots: list[list[_Exchange]] = [[] for _ in range(max(every // _TICK, 1))]
@@ -226,7 +226,7 @@ class _Clock:
         slot = self._slots[self._ticks % len(self._slots)]
         for exchange in slot:
             exchange.write_next()
-        slot[:] = [exchange for exchange in slot if exchange.todo]
+        slot[:] = [exchange for exchange in slot if exchange.remaining]
         self._ticks += 1
         if any(self._slots):
             loop.call_at(self._began + self._ticks * _TICK / 1e6, self._tick)
@@ -236,22 +236,22 @@ _clock = cache(_Clock)
 
 
 class _Exchange(asyncio.Protocol):
-    """One connection: a request is read just so far that its end is known."""
+    """One connection. Of a request, only the path and the end are parsed."""
 
     def __init__(self) -> None:
-        self.todo: list[bytes] = []  # writes to come, the last one first
+        self.remaining: list[bytes] = []  # remaining writes, in reverse order
         self._path = ""
         self._read = b""
         self._missing = 0  # bytes of the request's body; -1: until its last chunk
         self._paused = False
-        self._result = False  # whether the request has that of a tool
+        self._has_result = False  # whether the request contains the result of a tool
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def connection_lost(self, _: Exception | None) -> None:
-        self.todo = []
+        self.remaining = []
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -271,50 +271,50 @@ class _Exchange(asyncio.Protocol):
             lower = head.lower()
             length = lower.partition(b"content-length: ")[2].partition(b"\r\n")[0]
             self._missing = -1 if b"\r\ntransfer-encoding: chunked" in lower else int(length or 0)
-            self._result = False
-        self._result |= b'"tool_call_id"' in data
+            self._has_result = False
+        self._has_result |= b'"tool_call_id"' in data
         if self._missing >= 0:
             self._missing -= len(data)
-            assert self._missing >= 0, "a client must not send before it was answered"
+            assert self._missing >= 0, "a client must not send before the response"
         else:
             self._read = (self._read + data)[-len(_END) :]
             self._missing = 0 if self._read == _END else -1
         if not self._missing:
             path, self._path, self._read = self._path, "", b""
-            self._answer(path)
+            self._respond(path)
 
-    def _answer(self, path: str) -> None:
+    def _respond(self, path: str) -> None:
         if path == "/cpu":
             self._transport.write(_json(json.dumps(time.process_time()).encode()))
             return
         shape = Shape.read(path)
-        if shape.kind in {"whole", "tool"}:
-            called = shape.kind == "tool" and not self._result
-            self._transport.write(tool_call() if called else whole(shape))
+        if shape.kind in {"plain", "tool"}:
+            called = shape.kind == "tool" and not self._has_result
+            self._transport.write(tool_call() if called else plain(shape))
             return
-        self.todo = [] if shape.kind == "held" else writes(shape)[::-1]
+        self.remaining = [] if shape.kind == "held" else writes(shape)[::-1]
         if shape.kind == "live":
             self.write_next()
             _clock(shape.every).join(self)
         elif shape.kind == "paced":
             self._pace(shape.every / 1e6)
         elif shape.kind == "held":
-            told = [*_opening(shape), *_text(shape, shape.count)]
-            self._transport.write(b"".join([_STREAM, *_chunks(shape, told)]))
+            events = [*_opening(shape), *_text(shape, shape.count)]
+            self._transport.write(b"".join([_STREAM, *_chunks(shape, events)]))
         else:
             self._pump()
 
     def write_next(self) -> None:
-        if self.todo:
-            self._transport.write(self.todo.pop())
+        if self.remaining:
+            self._transport.write(self.remaining.pop())
 
     def _pump(self) -> None:
-        while self.todo and not self._paused and not self._transport.is_closing():
+        while self.remaining and not self._paused and not self._transport.is_closing():
             self.write_next()
 
     def _pace(self, every: float) -> None:
         due = time.perf_counter()
-        while self.todo and not self._transport.is_closing():
+        while self.remaining and not self._transport.is_closing():
             while time.perf_counter() < due:
                 pass
             self.write_next()
@@ -322,7 +322,7 @@ class _Exchange(asyncio.Protocol):
 
 
 def allow_many_files() -> None:
-    """Let this process have as many connections as the system allows."""
+    """Raise the limit of open files to the maximum of the system."""
     with suppress(ImportError):
         import resource
 
@@ -338,7 +338,7 @@ async def _main() -> None:
 
 @contextmanager
 def running() -> Generator[str]:
-    """Run the server as long as the ``with`` block does; yield its origin."""
+    """Run the server during the ``with`` block; yield its origin."""
     with Popen(
         [sys.executable, "-m", "benchmarks.server"],
         stdout=PIPE,
@@ -353,7 +353,7 @@ def running() -> Generator[str]:
 
 
 def pin(core: int) -> None:
-    """Stay on *core*, where the system lets a process choose and has as many."""
+    """Pin this process to *core*, if the system supports it and has that core."""
     if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {core})
 

@@ -1,7 +1,7 @@
-"""Runs one subject in its own environment: a line of JSON says what to do, one tells what it cost.
+"""Runs one subject in its own environment: reads one task per line as JSON, writes its costs.
 
-It imports nothing but the standard library and the subject. The time and the CPU of a piece of work
-are those of this process while it works; between two pieces its event loop stands still.
+It imports only the standard library and the subject. Time and CPU of a task are those of this
+process during the task; between two tasks its event loop does not run.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from benchmarks.subjects import SUBJECTS, Read
 Costs = dict[str, Any]
 
 _OPENING = 120.0
-"""Seconds after which streams that are still not open are given up."""
+"""Seconds in which all streams must open."""
 
 
 class Meter:
-    """Measures from its making to `read`."""
+    """Measures from its creation to `read`."""
 
     def __init__(self) -> None:
         self.began = time.perf_counter()
         self._cpu = time.process_time()
 
     def read(self, things: int) -> Costs:
-        """Return µs of CPU and of time for each of *things*, and seconds of time in all."""
+        """Return µs of CPU and of time for each of *things*, and the total time in seconds."""
         cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self.began
         return {
             "cpu": cpu / things * 1e6,
@@ -48,14 +48,14 @@ class Meter:
         }
 
 
-class Firsts:
-    """When the first text of each stream was there."""
+class FirstTexts:
+    """The time to the first text of each stream."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
 
     def watch(self, began: float | None = None) -> Callable[[], object]:
-        """Return what notes the first text of a stream that begins now, or should have *began*."""
+        """Return a callback for the first text of a stream. *began*: its start; None: now."""
         began = time.perf_counter() if began is None else began
         return lambda: self.waits.append(time.perf_counter() - began)
 
@@ -73,8 +73,8 @@ def _agreed(reads: list[Read]) -> Costs:
 async def streams(
     subject: Any, *, chunks: int, at_once: int = 1, total: int = 1, apart: int = 0
 ) -> Costs:
-    """Read *total* streams, *at_once* at a time; or one begins every *apart* µs."""
-    firsts, meter = Firsts(), Meter()
+    """Read *total* streams, *at_once* at a time; or start one every *apart* µs."""
+    firsts, meter = FirstTexts(), Meter()
     reads: list[Read] = []
     if apart:
         reads += await asyncio.gather(
@@ -89,28 +89,28 @@ async def streams(
     return meter.read(chunks * total) | firsts.read() | _agreed(reads)
 
 
-async def _stream_at(subject: Any, due: float, firsts: Firsts) -> Read:
-    """Read a stream that begins when it is due, or as soon after that as the loop gets to it."""
+async def _stream_at(subject: Any, due: float, firsts: FirstTexts) -> Read:
+    """Read a stream that starts at *due*, or as soon after it as the loop runs this task."""
     await asyncio.sleep(due - time.perf_counter())
     read: Read = await subject.stream(firsts.watch(due))
     return read
 
 
-async def calls(subject: Any, *, total: int, at_once: int = 1, picture: int = 0) -> Costs:
-    """Make *total* calls, *at_once* at a time, with a picture of so many bytes."""
-    sent = os.urandom(picture) if picture else None
+async def calls(subject: Any, *, total: int, at_once: int = 1, image_size: int = 0) -> Costs:
+    """Make *total* calls, *at_once* at a time, with images of *image_size* bytes; 0: none."""
+    sent = os.urandom(image_size) if image_size else None
     if sent:
         sent = b"\x89PNG\r\n\x1a\n" + sent[8:]
     meter = Meter()
-    told: list[int] = []
+    sizes: list[int] = []
     for _ in range(total // at_once):
-        told += await asyncio.gather(*[subject.chat(sent) for _ in range(at_once)])
-    return meter.read(total) | _agreed([(1, size) for size in told])
+        sizes += await asyncio.gather(*[subject.chat(sent) for _ in range(at_once)])
+    return meter.read(total) | _agreed([(1, size) for size in sizes])
 
 
-async def picture(subject: Any, *, size: int) -> Costs:
-    """Send a picture of *size* bytes: its CPU, its copies at the peak, its grip on the loop."""
-    costs = await calls(subject, total=3, picture=size)
+async def image(subject: Any, *, size: int) -> Costs:
+    """Send an image of *size* bytes: CPU, copies at the peak, longest block of the loop."""
+    costs = await calls(subject, total=3, image_size=size)
     sent = b"\x89PNG\r\n\x1a\n" + os.urandom(size - 8)
     encoded = (size + 2) // 3 * 4
 
@@ -134,72 +134,72 @@ async def picture(subject: Any, *, size: int) -> Costs:
     await subject.chat(sent)
     peak = tracemalloc.get_traced_memory()[1] - before
     tracemalloc.stop()
-    return costs | {"copies": peak / encoded, "grip": longest * 1e3}
+    return costs | {"copies": peak / encoded, "blocked": longest * 1e3}
 
 
 def _resident() -> int:
-    """Return the bytes of memory that this process has now."""
+    """Return the resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 async def held(subject: Any, *, at_once: int) -> Costs:
-    """Hold *at_once* streams open that have begun: the memory of each."""
+    """Hold *at_once* started streams open: the memory of each."""
     opened = 0
-    everything = asyncio.Event()
+    all_opened = asyncio.Event()
 
     def first() -> None:
         nonlocal opened
         opened += 1
         if opened == wanted:
-            everything.set()
+            all_opened.set()
 
     wanted = 3
-    some = [asyncio.create_task(subject.stream(first)) for _ in range(wanted)]
-    await asyncio.wait_for(everything.wait(), _OPENING)
+    first_streams = [asyncio.create_task(subject.stream(first)) for _ in range(wanted)]
+    await asyncio.wait_for(all_opened.wait(), _OPENING)
     opened, wanted = 0, at_once - wanted
-    everything.clear()
+    all_opened.clear()
     gc.collect()
     before, meter = _resident(), Meter()
-    rest = [asyncio.create_task(subject.stream(first)) for _ in range(wanted)]
+    other_streams = [asyncio.create_task(subject.stream(first)) for _ in range(wanted)]
     try:
-        await asyncio.wait_for(everything.wait(), _OPENING)
+        await asyncio.wait_for(all_opened.wait(), _OPENING)
         costs = meter.read(wanted)
         gc.collect()
         return costs | {"kb": (_resident() - before) / wanted / 1024}
     finally:
-        for task in [*some, *rest]:
+        for task in [*first_streams, *other_streams]:
             task.cancel()
-        await asyncio.gather(*some, *rest, return_exceptions=True)
+        await asyncio.gather(*first_streams, *other_streams, return_exceptions=True)
 
 
 def blocking_streams(subject: Any, *, chunks: int, total: int = 1) -> Costs:
-    firsts, meter = Firsts(), Meter()
+    firsts, meter = FirstTexts(), Meter()
     reads = [subject.stream(firsts.watch()) for _ in range(total)]
     return meter.read(chunks * total) | firsts.read() | _agreed(reads)
 
 
 def blocking_calls(subject: Any, *, total: int) -> Costs:
     meter = Meter()
-    told = [subject.chat() for _ in range(total)]
-    return meter.read(total) | _agreed([(1, size) for size in told])
+    sizes = [subject.chat() for _ in range(total)]
+    return meter.read(total) | _agreed([(1, size) for size in sizes])
 
 
 ASYNC: dict[str, Callable[..., Coroutine[Any, Any, Costs]]] = {
     "streams": streams,
     "calls": calls,
-    "picture": picture,
+    "image": image,
     "held": held,
 }
 BLOCKING: dict[str, Callable[..., Costs]] = {"streams": blocking_streams, "calls": blocking_calls}
 
 
 class Bench:
-    """One subject, and the client that it has now: one for each URL, one at a time."""
+    """One subject and its current client: one for each URL, one at a time."""
 
     def __init__(self, name: str, runner: asyncio.Runner) -> None:
         self._subject = SUBJECTS[name]
         module = import_module(f"benchmarks.subjects.{self._subject.module}")
-        self._make = getattr(module, self._subject.colour)
+        self._make = getattr(module, self._subject.class_name)
         self._runner = runner
         self._root = ""
         self._client: Any = None
@@ -208,7 +208,7 @@ class Bench:
         if work == "close":
             self.close()
             return {}
-        if self._subject.colour == "Blocking":
+        if self._subject.class_name == "Blocking":
             if root != self._root:
                 self.close()
                 self._client, self._root = self._make(root), root
@@ -224,7 +224,7 @@ class Bench:
 
     def close(self) -> None:
         client, self._client, self._root = self._client, None, ""
-        if client is not None and self._subject.colour == "Blocking":
+        if client is not None and self._subject.class_name == "Blocking":
             client.close()
         elif client is not None:
             self._runner.run(client.close())
@@ -238,14 +238,14 @@ def main(name: str) -> None:
     pin(0)
     allow_many_files()
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # output that a library prints must not reach the driver
     with asyncio.Runner(loop_factory=_loop_factory(SUBJECTS[name].loop)) as runner:
         bench = Bench(name, runner)
         print(json.dumps("ready"), file=out, flush=True)
         for line in sys.stdin:
             try:
                 costs = bench.work(**json.loads(line))
-            except Exception as error:  # noqa: BLE001 - it is the subject's, and the answer
+            except Exception as error:  # noqa: BLE001 - a failure of the subject is its result
                 costs = {"failed": f"{type(error).__name__}: {error}"[:200]}
             print(json.dumps(costs), file=out, flush=True)
         bench.close()

@@ -1,184 +1,38 @@
-"""`BaseClient`: what a client is in either colour, before anybody waits."""
+"""`BaseClient`: the calls of a client, for its async and its sync class."""
 
 from __future__ import annotations
 
-import os
-import ssl as _ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
 from acechat._async.stream import AsyncChatStream
-from acechat._config import DEFAULT_MODEL, Config, Streaming, as_models, read_api_root
-from acechat._core.call import Call, SharedState
-from acechat._core.meter import Meter
-from acechat._core.middleware import Middleware, check_middleware
-from acechat._core.observers import Observer, Observers
-from acechat._credentials import read_token
-from acechat._policy.values import (
-    Budget,
-    RateLimit,
-    RetryPolicy,
-    RunLimits,
-    Timeout,
-    as_retries,
-    as_timeout,
-)
+from acechat._core.call import Call
+from acechat._core.client_settings import ClientSettings
+from acechat._policy.values import RetryPolicy, RunLimits, Timeout
 from acechat._wire.endpoints import decode_models
 from acechat._wire.messages import Content, gather_messages
 from acechat._wire.request import HTTPRequest, RequestTemplate, build_template
 from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
 
-if TYPE_CHECKING:  # aiohttp takes 0.15 s, and comes when a client is made; the rest, when used
-    import aiohttp
-
+if TYPE_CHECKING:  # imported when they are used
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
-    from acechat._core.rate_gate import RateGate
-    from acechat._http.transport import Transport
     from acechat._tools.executor import ToolExecutor
     from acechat._tools.output import OutputT, OutputType
     from acechat._wire.prepared import PreparedRequest
 
-__all__ = ["BaseClient"]
+__all__ = ["AsyncBaseClient", "BaseClient"]
 
 
-class BaseClient:
-    """Settings, connections, and the calls that are made with them.
+class BaseClient(ClientSettings):
+    """The calls of a client.
 
-    `AsyncClient` awaits what the methods return, `Client` runs it in its loop's thread.
+    `AsyncClient` awaits the results of these methods, `Client` runs them in its loop thread.
     """
-
-    def __init__(
-        self,
-        api_token: str | None = None,
-        *,
-        base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
-        streaming: Streaming = "auto",
-        timeout: Timeout | float = Timeout(),
-        retries: RetryPolicy | int = RetryPolicy(),
-        headers: Mapping[str, str] | None = None,
-        proxy: str | None = None,
-        ssl: _ssl.SSLContext | None = None,
-        session: aiohttp.ClientSession | None = None,
-        max_concurrency: int | None = None,
-        budget: Budget | None = None,
-        rate_limit: RateLimit | None = None,
-        observers: Iterable[Observer] = (),
-        middleware: Iterable[Middleware] = (),
-        max_event_bytes: int = 16 * 2**20,
-        max_response_bytes: int = 64 * 2**20,
-        max_record_bytes: int = 256 * 2**10,
-    ) -> None:
-        from acechat._http.proxy import read_proxy
-
-        api_root = read_api_root(base_url)
-        config = Config(
-            token=read_token(api_token),
-            api_root=api_root,
-            model=model,
-            fallback_models=as_models(fallback_models),
-            streaming=streaming,
-            timeout=as_timeout(timeout, Timeout()),
-            retries=as_retries(retries, RetryPolicy()),
-            headers=dict(headers or ()),
-            proxy=read_proxy(proxy, api_root),
-            max_concurrency=max_concurrency,
-            budget=budget,
-            rate_limit=rate_limit,
-            max_event_bytes=max_event_bytes,
-            max_response_bytes=max_response_bytes,
-            max_record_bytes=max_record_bytes,
-        )
-        self._set_up(config, observers, middleware, ssl=ssl, session=session)
-
-    @classmethod
-    def _from_config(cls, config: Config) -> Self:
-        caller = object.__new__(cls)
-        caller._set_up(config)
-        return caller
-
-    def _set_up(
-        self,
-        config: Config,
-        observers: Iterable[Observer] = (),
-        middleware: Iterable[Middleware] = (),
-        *,
-        ssl: _ssl.SSLContext | None = None,
-        session: aiohttp.ClientSession | None = None,
-    ) -> None:
-        from acechat._http.transport import Transport
-
-        self._config = config
-        self._state = state = SharedState(
-            observers=Observers(observers),
-            middleware=check_middleware(middleware),
-            meter=Meter(),
-            gate=_gate(config.rate_limit) if config.rate_limit else None,
-        )
-        self._transport: Transport = Transport(config, ssl=ssl, session=session)
-        live = ssl is not None or session is not None or state.observers or state.middleware
-        self._portable = not live
-
-    @property
-    def meter(self) -> Meter:
-        """What the answers of this client, and of its copies, used and cost."""
-        return self._state.meter
-
-    def with_options(
-        self,
-        *,
-        model: str | None = None,
-        fallback_models: Iterable[str] | None = None,
-        streaming: Streaming | None = None,
-        timeout: Timeout | float | None = None,
-        retries: RetryPolicy | int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Self:
-        """Return a copy with other settings; None leaves one as it is.
-
-        The two share their connections and their end, meter, budget, rate limit, observers and
-        middleware. No copy can have a budget of its own, because the meter that it would be
-        compared with counts the calls of all copies; a run can: see *budget* of `AsyncClient.run`.
-        """
-        config = self._config
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        copy._config = msgspec.structs.replace(
-            config,
-            model=model or config.model,
-            fallback_models=(
-                config.fallback_models if fallback_models is None else as_models(fallback_models)
-            ),
-            streaming=streaming or config.streaming,
-            timeout=as_timeout(timeout, config.timeout),
-            retries=as_retries(retries, config.retries),
-            headers=config.headers | dict(headers or ()),
-        )
-        return copy
-
-    def save_cassette(self, path: str | os.PathLike[str]) -> None:
-        """Write to a file what went over the wire in the call that began last.
-
-        ``acechat emulate --replay`` plays it. It holds the prompt, with its pictures, and the
-        answer, but never the token.
-
-        Raises:
-            RuntimeError: Nothing was recorded.
-            OSError: The file cannot be written.
-        """
-        from acechat._record.cassette import Cassette
-
-        last = self._transport.recorder.last
-        if last is None:
-            raise RuntimeError(
-                "nothing was recorded: nothing was asked yet, or max_record_bytes is 0"
-            )
-        Cassette(last.exchanges()).save(path)
 
     def _ask(
         self,
@@ -277,7 +131,7 @@ class BaseClient:
 
     async def _models(self) -> list[Model]:
         call = self._free_call(HTTPRequest(method="GET", path="/models"))
-        return await call.run(partial(call.body, decode_models))
+        return await call.run(partial(call.attempt_body, decode_models))
 
     async def _catalog(self) -> list[CatalogModel]:
         from acechat._wire.endpoints import PATH, decode_catalog, platform_root
@@ -288,7 +142,7 @@ class BaseClient:
         config = self._config
         call = Call(transport, request, config, config.timeout, config.retries, state)
         try:
-            return await call.run(partial(call.body, decode_catalog))
+            return await call.run(partial(call.attempt_body, decode_catalog))
         finally:
             await transport.close()
 
@@ -308,10 +162,10 @@ class BaseClient:
             gathered, model=model or self._config.model, tools=write_functions(tools or ())
         )
         call = self._free_call(request)
-        return await call.run(partial(call.body, decode_count))
+        return await call.run(partial(call.attempt_body, decode_count))
 
     def _free_call(self, request: HTTPRequest) -> Call:
-        """Return the call of a question that costs nothing."""
+        """Return a call that the service does not charge for."""
         config = self._config
         return Call(
             self._transport,
@@ -328,10 +182,10 @@ class BaseClient:
         messages: Sequence[MessageLike],
         output_type: OutputType[Any] | None,
     ) -> Call:
-        """Return the call that asks for an answer; nothing is sent.
+        """Return the call of a chat request; nothing is sent.
 
         Raises:
-            ConfigurationError: Something cannot be sent.
+            ConfigurationError: The request cannot be sent.
         """
         request = template.request(messages)
         timeout, retries, model = template.timeout, template.retries, template.model
@@ -347,29 +201,72 @@ class BaseClient:
             transport, request, config, timeout, retries, state, model, collect, spec
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        if not self._portable:
-            raise TypeError(
-                "a client with a session=, ssl=, observers= or middleware= of its own cannot be "
-                "pickled"
-            )
-        return type(self)._from_config, (self._config,)
+
+class AsyncBaseClient(BaseClient):
+    """The lifetime of `AsyncClient` and its calls that are free of charge."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. Calls in progress raise `ClientClosedError`."""
+        await self._transport.close()
+
+    async def close(self) -> None:
+        """Close the connections; same as `aclose`."""
+        await self.aclose()
+
+    async def models(self) -> list[Model]:
+        """Return the models that the service offers now."""
+        return await self._models()
+
+    async def catalog(self) -> list[CatalogModel]:
+        """Return the public catalogue of chat models: capabilities and prices.
+
+        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
+        AceData's. Neither the token nor *headers* are sent, and middleware is not called.
+        """
+        return await self._catalog()
+
+    async def count_tokens(
+        self,
+        *content: Content,
+        messages: Iterable[MessageLike] = (),
+        system: str | None = None,
+        model: str | None = None,
+        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
+    ) -> int:
+        """Return the number of prompt tokens of a request. The service does not charge for it.
+
+        Args:
+            *content: As in `AsyncClient.chat`.
+            messages: As in `AsyncClient.chat`.
+            system: As in `AsyncClient.chat`.
+            model: As in `AsyncClient.chat`.
+            tools: Functions or the API's JSON, counted with the messages; default none.
+
+        Example:
+            >>> await client.count_tokens("Hello", system="Be brief.")
+        """
+        return await self._count_tokens(content, messages, system, model, tools)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncBaseClient) and self._config == other._config
 
     def __hash__(self) -> int:
-        return id(self)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._config!r})"
-
-
-def _gate(limit: RateLimit) -> RateGate:
-    from acechat._core.rate_gate import RateGate
-
-    return RateGate(limit)
+        return super().__hash__()
 
 
 async def _collect(call: Call) -> ChatCompletion[Any]:
-    """Read the answer of *call* as a stream, no longer than a plain one may be."""
+    """Make *call* as a stream, with the size limit of a response that is not streamed."""
     stream = AsyncChatStream[Any](call)
-    stream.most = call.config.max_response_bytes
+    stream.max_bytes = call.config.max_response_bytes
     return await stream.collect()

@@ -1,18 +1,17 @@
-"""`AsyncClient`: the service, as an object."""
+"""`AsyncClient`: the public calls, for asyncio."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
-from acechat._async.base_client import BaseClient
+from acechat._async.base_client import AsyncBaseClient
 from acechat._async.stream import AsyncChatStream
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
 from acechat._wire.messages import Content, gather_messages
-from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+from acechat.types import ChatCompletion, ChatOptions, MessageLike
 
-if TYPE_CHECKING:  # what most programs never use is imported when it is asked for
+if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
@@ -22,7 +21,7 @@ if TYPE_CHECKING:  # what most programs never use is imported when it is asked f
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncBaseClient):
     """Client of the chat completion service, for asyncio.
 
     A client keeps its connections open: create one and reuse it, in one event loop after another
@@ -37,8 +36,8 @@ class AsyncClient(BaseClient):
         fallback_models: Models that are tried in this order when a model stays overloaded, each
             with retries of its own; default none. `ChatCompletion.model` names the model of the
             completion.
-        transport: Whether `chat` uses a stream internally: ``"stream"`` always, ``"plain"`` never,
-            ``"auto"`` (default) if the model thinks or *max_tokens* is over 4096, because gateways
+        streaming: Whether `chat` requests a stream internally: ``"always"``, ``"never"``, or
+            ``"auto"`` (default) if the model reasons or *max_tokens* is over 4096, because gateways
             close connections that are silent for long. The completion is the same.
         timeout: Limits of a call: a `Timeout`, or a positive number for its *total* in seconds;
             default ``Timeout()``.
@@ -77,25 +76,6 @@ class AsyncClient(BaseClient):
         ...     reply = await client.chat("Hello")
         >>> reply.text
     """
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections. Calls in progress raise `ClientClosedError`."""
-        await self._transport.close()
-
-    async def close(self) -> None:
-        """Close the connections; same as `aclose`."""
-        await self.aclose()
 
     async def chat(
         self,
@@ -219,7 +199,7 @@ class AsyncClient(BaseClient):
             system: As in `chat`.
             model: As in `chat`.
             timeout: As in `chat`, for the request of each turn.
-            retries: As in `chat`.
+            retries: As in `chat`, for the request of each turn.
             extra_body: As in `chat`.
             extra_headers: As in `chat`.
             **options: As in `chat`. *tools* are functions (`acechat.tool` overrides their signature
@@ -327,44 +307,4 @@ class AsyncClient(BaseClient):
         """
         from acechat._async.conversation import AsyncConversation
 
-        return AsyncConversation(self, messages, system, model, options)
-
-    async def models(self) -> list[Model]:
-        """Return the models that the service offers now."""
-        return await self._models()
-
-    async def catalog(self) -> list[CatalogModel]:
-        """Return the public catalogue of chat models: capabilities and prices.
-
-        It is read from ``platform.acedata.cloud``, or from the host of *base_url* if that is not
-        AceData's. Neither the token nor *headers* are sent, and middleware is not called.
-        """
-        return await self._catalog()
-
-    async def count_tokens(
-        self,
-        *content: Content,
-        messages: Iterable[MessageLike] = (),
-        system: str | None = None,
-        model: str | None = None,
-        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
-    ) -> int:
-        """Return the number of prompt tokens of a request. The service does not charge for it.
-
-        Args:
-            *content: As in `chat`.
-            messages: As in `chat`.
-            system: As in `chat`.
-            model: As in `chat`.
-            tools: Functions or the API's JSON, counted with the messages; default none.
-
-        Example:
-            >>> await client.count_tokens("Hello", system="Be brief.")
-        """
-        return await self._count_tokens(content, messages, system, model, tools)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AsyncClient) and self._config == other._config
-
-    def __hash__(self) -> int:
-        return super().__hash__()
+        return AsyncConversation(self._with_meter, messages, system, model, options)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from acechat._core.history import History
+from acechat._core.meter import Meter
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.messages import Content
 from acechat.types import ChatCompletion, ChatOptions, MessageLike
@@ -65,14 +66,15 @@ class AsyncConversation(History):
 
     def __init__(
         self,
-        client: _AsyncClientCalls,
+        with_meter: Callable[[Meter], _AsyncClientCalls],
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
         options: ChatOptions | None = None,
     ) -> None:
         super().__init__(messages, system, model, options)
-        self._client = client
+        self._with_meter = with_meter
+        self._client = with_meter(self.meter)
 
     async def send(
         self,
@@ -141,4 +143,4 @@ class AsyncConversation(History):
 
     def fork(self) -> AsyncConversation:
         """Return an independent copy, with a meter that begins at zero."""
-        return AsyncConversation(self._client, *self._copy())
+        return AsyncConversation(self._with_meter, *self._copy())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 from acechat._core.call import Call
 from acechat._core.stream_reader import StreamReader
+from acechat._core.stream_state import StreamState
 from acechat._wire.deltas import END, chunks_of, events_of, finished, texts_of
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, StreamEvent
@@ -94,10 +95,10 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
         if not hasattr(self, "_response"):
             return  # the constructor was interrupted
         response = self._response
-        self._tell_end(whole=False)
+        self._run_callback(whole=False)
         if response is not None and response.open:
             response.drop()
-            self._call.failed(None)
+            self._call.failed(None, self.usage)
             if self._relayed:
                 return  # web servers drop relays without closing them; the caller made no mistake
             warnings.warn(
@@ -166,7 +167,7 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
         """
         if keep_alive is not None and keep_alive <= 0:
             raise ConfigurationError(f"keep_alive must be above 0 s, or None, not {keep_alive}")
-        if self._relayed or (self._opened and self._held is None):
+        if self._relayed or (self._state is not StreamState.NEW and self._held is None):
             raise RuntimeError("call sse() once, before the first read of the stream")
         self._relayed = True
         from acechat._async.sse_relay import AsyncSSERelay

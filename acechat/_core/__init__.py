@@ -1,1 +1,1 @@
-"""One call: attempts, retries, observers, middleware, and the reading of its response."""
+"""One call: attempts, observers, middleware, meters, and reading the response."""

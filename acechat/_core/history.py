@@ -1,4 +1,4 @@
-"""The part of a conversation that does not depend on async or sync."""
+"""`History`: the messages of a conversation, shared by its async and sync class."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from msgspec import Struct
 from acechat._core.meter import Meter
 from acechat._wire.messages import Content, user_message
 from acechat.errors import ConfigurationError
-from acechat.types import ChatCompletion, ChatOptions, Message, MessageLike, Usage
+from acechat.types import ChatCompletion, ChatOptions, Message, MessageLike
 
 __all__ = ["History"]
 
-_IN_A_TURN = "this conversation is in the middle of a turn: finish it, or fork() before it"
+_IN_A_TURN = "the previous turn has not ended: read its stream to the end, or fork() before it"
 
 
 class _Saved(Struct, frozen=True):
-    """What a file of a conversation holds."""
+    """The format of a file that `History.save` writes."""
 
     messages: list[dict[str, Any]]
     system: str | None = None
@@ -31,25 +31,26 @@ class _Saved(Struct, frozen=True):
 
 
 class _Turn:
-    """A turn under way: all that is sent, and what of it is new."""
+    """A turn in progress: all messages to send, and those of them that are new."""
 
     answer: ChatCompletion
 
-    def __init__(self, messages: list[MessageLike], said: list[MessageLike]) -> None:
+    def __init__(self, messages: list[MessageLike], new: list[MessageLike]) -> None:
         self.messages = messages
-        self.said = said
+        self.new = new
 
 
 class History:
-    """What was said so far: the part of a conversation that needs no network.
+    """The messages and settings of a conversation.
 
     Attributes:
-        messages: All turns, without the system's word. Yours to read and to change between turns.
-        system: Instructions for the whole conversation; None for none.
-        model: The model that answers; None for the client's.
-        pending: What had arrived of the last turn, if it failed or was stopped; else None.
-        meter: What the turns used and cost; it does not go down with `undo`, and begins at zero in
-            a fork.
+        messages: The messages of all turns, without the system prompt. May be changed between
+            turns.
+        system: The system prompt; None for none.
+        model: A model name; None for the client's model.
+        pending: The partial completion of the last turn, if that failed or was cancelled; otherwise
+            None.
+        meter: Usage and cost of the turns. `undo` does not reduce it; a fork begins at zero.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class History:
         self._turn: _Turn | None = None
 
     def undo(self) -> list[MessageLike]:
-        """Take back the last turn; return its messages, none if there is no turn."""
+        """Remove the last turn; return its messages, an empty list if there is no turn."""
         start = len(self.messages)
         while start and _role(self.messages[start - 1]) != "user":
             start -= 1
@@ -79,31 +80,37 @@ class History:
         return undone
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the conversation to a file, as JSON; a crash leaves the old file or the new one."""
+        """Write the conversation to a file, as JSON, atomically.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         from pathlib import Path  # it takes 4 ms to import
 
         target = Path(path)
         saved = _Saved(msgspec.to_builtins(self.messages), self.system, self.model)
-        template = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         try:
-            template.write_bytes(msgspec.json.format(msgspec.json.encode(saved)))
-            template.replace(target)
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(saved)))
+            temporary.replace(target)
         finally:
-            template.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def load(self, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote, in place of what was said so far; return the conversation.
+        """Replace messages, system prompt and model by those of a file; return the conversation.
 
         Raises:
-            ConfigurationError: The file holds no conversation.
-            OSError: It cannot be read.
+            ConfigurationError: The file was not written by `save`.
+            OSError: The file cannot be read.
         """
         from pathlib import Path
 
         try:
             saved = msgspec.json.decode(Path(path).read_bytes(), type=_Saved)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{str(path)!r} holds no conversation: {error}") from None
+            raise ConfigurationError(
+                f"{str(path)!r} is not a saved conversation: {error}"
+            ) from None
         self.messages = [_as_struct(message) for message in saved.messages]
         self.system, self.model = saved.system, saved.model
         self.pending = None
@@ -112,52 +119,44 @@ class History:
     def _begin(self, content: Sequence[Content]) -> _Turn:
         if self._turn is not None:
             raise RuntimeError(_IN_A_TURN)
-        said: list[MessageLike] = [user_message(content)] if content else []
-        if not said and (not self.messages or _role(self.messages[-1]) == "assistant"):
-            raise ConfigurationError('there is nothing to say: send("Hello")')
+        new: list[MessageLike] = [user_message(content)] if content else []
+        if not new and (not self.messages or _role(self.messages[-1]) == "assistant"):
+            raise ConfigurationError('there is no user message: call send("Hello")')
         self.pending = None
-        self._turn = _Turn([*self.messages, *said], said)
+        self._turn = _Turn([*self.messages, *new], new)
         return self._turn
 
     def _end(
         self,
         turn: _Turn,
-        answer: ChatCompletion | None,
-        whole: bool,
-        used: Sequence[Usage | None] = (),
+        completion: ChatCompletion | None,
+        complete: bool,
     ) -> None:
-        """End *turn*, if it has not ended: it becomes history if its answer is whole.
-
-        *used* tells what its exchanges used, where there may be more than that of *answer*.
-        """
+        """End *turn*, if it has not ended; add it to the history if it is *complete*."""
         if self._turn is not turn:
             return
         self._turn = None
-        if not used and answer is not None and (whole or answer.usage is not None):
-            used = [answer.usage]
-        for usage in used:
-            self.meter.add(usage)
-        if whole and answer is not None:
-            self.messages += [*turn.said, answer.message]
+        if complete and completion is not None:
+            self.messages += [*turn.new, completion.message]
         else:
-            self.pending = answer
+            self.pending = completion
 
     @contextmanager
     def _beginning_turn(self, content: Sequence[Content]) -> Generator[_Turn]:
-        """Begin a turn in the block, and take it back if the block fails."""
+        """Begin a turn, and discard it if the block raises."""
         turn = self._begin(content)
         try:
             yield turn
         except BaseException as error:
-            self._end(turn, getattr(error, "partial", None), whole=False, used=_used(error))
+            self._end(turn, getattr(error, "partial", None), complete=False)
             raise
 
     @contextmanager
     def _taking_turn(self, content: Sequence[Content]) -> Generator[_Turn]:
-        """Make the block a whole turn, which counts when it ends without an error."""
+        """Begin a turn, and add it to the history if the block does not raise."""
         with self._beginning_turn(content) as turn:
             yield turn
-        self._end(turn, turn.answer, whole=True, used=_used(turn.answer))
+        self._end(turn, turn.answer, complete=True)
 
     def _copy(self) -> tuple[list[MessageLike], str | None, str | None, ChatOptions]:
         return list(self.messages), self.system, self.model, self._options
@@ -172,17 +171,12 @@ class History:
         return f"{type(self).__name__}({len(self.messages)} messages, system={self.system!r})"
 
 
-def _used(ended: ChatCompletion | BaseException) -> Sequence[Usage | None]:
-    """Return what `acechat._core.structured_call.StructuredCall` noted on how it ended."""
-    return getattr(ended, "_used", ())
-
-
 def _role(message: MessageLike) -> object:
     return message.get("role") if isinstance(message, Mapping) else message.role
 
 
 def _as_struct(message: MessageLike) -> MessageLike:
-    """Make a struct of the API's own JSON; keep as it is what acechat has no struct for."""
+    """Convert a message of the API's JSON to a struct; return it unchanged if none fits."""
     if not isinstance(message, Mapping):
         return message
     try:

@@ -1,4 +1,4 @@
-"""What the calls of a client, or of a conversation, have used and cost so far."""
+"""`Meter`: total usage and cost of a client or of a conversation."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from acechat.types.usage import TotalUsage, Usage
 
 __all__ = ["Meter"]
 
-_lock = threading.Lock()  # for all meters: it is held for a microsecond
+_lock = threading.Lock()  # shared by all meters: it is held for about a microsecond
 if hasattr(os, "register_at_fork"):
-    # A child must not inherit it locked by a thread that only its parent has.
+    # A child must not inherit it locked by a thread that exists only in the parent.
     os.register_at_fork(
         before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
     )
 
 
 class Meter:
-    """Adds up what answers used and cost; any thread may read it.
+    """Total usage and cost of completions; may be read from any thread.
 
-    Whole answers count, and cut ones whose usage was told.
+    Complete responses count, and truncated ones whose usage was reported.
 
     Example:
         >>> client.meter.total_tokens, client.meter.cost
     """
 
     def __init__(self) -> None:
-        self._spent = TotalUsage()
+        self._total = TotalUsage()
 
     @property
     def calls(self) -> int:
-        """How many answers were counted."""
-        return self._spent.calls
+        """Number of counted responses."""
+        return self._total.calls
 
     @property
     def total_tokens(self) -> int:
-        """Of requests and answers together."""
-        return self._spent.total_tokens
+        """Prompt and completion tokens."""
+        return self._total.total_tokens
 
     @property
     def cost(self) -> Decimal | None:
-        """What was charged; None while no answer told."""
-        return self._spent.cost
+        """Amount charged; None if no response has reported a cost."""
+        return self._total.cost
 
     def snapshot(self) -> TotalUsage:
-        """Return all that was counted, as a value that stays as it is."""
-        return self._spent
+        """Return the current totals as an immutable value."""
+        return self._total
 
     def reset(self) -> TotalUsage:
-        """Begin again at zero; return what was counted until now."""
+        """Set the totals to zero; return the previous ones."""
         with _lock:
-            spent, self._spent = self._spent, TotalUsage()
-        return spent
+            total, self._total = self._total, TotalUsage()
+        return total
 
     def add(self, usage: Usage | None) -> None:
-        """Count one more answer."""
+        """Count one response; None if it did not report its usage."""
         with _lock:
-            self._spent = self._spent.plus(usage)
+            self._total = self._total.plus(usage)
 
     def __repr__(self) -> str:
-        return f"Meter({self._spent!r})"
+        return f"Meter({self._total!r})"

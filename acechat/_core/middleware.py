@@ -1,4 +1,4 @@
-"""What stands between a call and the network: functions that see each attempt."""
+"""Middleware: functions that wrap each attempt of a call."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from acechat._core.response import Response
 from acechat._wire.request import HTTPRequest
 from acechat.errors import AceChatError
 
-__all__ = ["CallNext", "HTTPResponse", "Kept", "Middleware", "check_middleware", "through"]
+__all__ = [
+    "BufferedResponse",
+    "CallNext",
+    "HTTPResponse",
+    "Middleware",
+    "check_middleware",
+    "send_through",
+]
 
 
-class Kept:
-    """A response that is all there."""
+class BufferedResponse:
+    """A response that was read completely, or made by a middleware."""
 
     first_token_at: float | None = None
     waiter: asyncio.Future[None] | None = None
@@ -35,15 +42,15 @@ class Kept:
     async def readable(
         self, phase: str, at: float | None, on_data: Callable[[], bool] | None = None
     ) -> None:
-        """Return at once; nobody waits for this."""
+        """Return at once: all data has arrived."""
 
     def limit(self, phase: str, at: float | None) -> None:
-        """Do nothing."""
+        """Do nothing: no read waits."""
 
     def finish(self) -> None:
         self.open = False
 
-    def abort(self, failure: AceChatError | None = None) -> None:  # noqa: ARG002 - nothing to tell
+    def abort(self, failure: AceChatError | None = None) -> None:  # noqa: ARG002 - no read waits
         self.open = False
 
     def drop(self) -> None:
@@ -51,19 +58,20 @@ class Kept:
 
 
 class HTTPResponse:
-    """An answer as a middleware sees it, or makes it.
+    """A response that a middleware receives, or creates.
 
-    A whole answer as JSON and a stream of events answer `AsyncClient.chat` and
-    `AsyncClient.stream` alike.
+    `AsyncClient.chat` and `AsyncClient.stream` both accept a completion as JSON and a stream of
+    events.
 
     Args:
-        body: All of it.
+        body: The complete body.
         status: HTTP status.
-        headers: Without a ``Content-Type`` a body that begins with ``{`` is JSON, another a stream.
+        headers: HTTP headers. Without a ``Content-Type``, a body that begins with ``{`` is JSON,
+            and any other a stream. Default none.
 
     Attributes:
         status: HTTP status.
-        headers: Names in lower case.
+        headers: HTTP headers, names in lower case.
     """
 
     def __init__(
@@ -76,13 +84,13 @@ class HTTPResponse:
         self._body = body
 
     async def read(self) -> bytes:
-        """Wait for the whole body and return it; the answer can still be handed on.
+        """Wait for the complete body and return it; the response can still be returned.
 
-        A stream that was read here reaches the caller in one piece, at its end.
+        A stream that is read here reaches the caller as one chunk, at its end.
 
         Raises:
-            TransportError: It was cut, or a limit of `Timeout` passed.
-            RuntimeError: It was given up; see `Middleware`.
+            TransportError: The connection broke, or a limit of `Timeout` passed.
+            RuntimeError: The response was closed because of a later request; see `Middleware`.
         """
         return self._body
 
@@ -90,65 +98,67 @@ class HTTPResponse:
         return f"HTTPResponse({self.status}, {self.headers})"
 
 
-class _Arriving(HTTPResponse):
-    """An answer that comes over the network."""
+class _NetworkResponse(HTTPResponse):
+    """A response that is still arriving."""
 
     def __init__(self, raw: Response, read: Callable[[Response], Awaitable[bytes]]) -> None:
         super().__init__(b"", status=raw.status)
         self.headers = raw.headers
-        self.whole: bool = False
-        self.touched: bool = False
-        """Whether somebody has begun to read it."""
+        self.complete: bool = False
+        self.read_begun: bool = False
+        """Whether a middleware has begun to read it."""
 
         self._raw = raw
         self._read = read
-        self._given_up = False
+        self._closed = False
 
     async def read(self) -> bytes:
-        if not self.whole:
-            raw, self.touched = self.unread(), True
+        if not self.complete:
+            raw, self.read_begun = self.unread(), True
             self._body = await self._read(raw)
-            self.whole = True
+            self.complete = True
         return self._body
 
     def unread(self) -> Response:
-        """Return what is to be read.
+        """Return the response to read.
 
         Raises:
-            RuntimeError: It was given up.
+            RuntimeError: It was closed.
         """
-        if self._given_up:
+        if self._closed:
             raise RuntimeError(
-                "the answer was given up: read it before you send again, or return another"
+                "this response was closed when another request was sent: read it before calling "
+                "call_next again, or return the later response"
             )
         return self._raw
 
-    def give_up(self) -> None:
-        """Close the connection of an answer that was not read to its end."""
+    def close(self) -> None:
+        """Close the connection, unless the response was read to its end."""
         if self._raw.open:
-            self._given_up = True
+            self._closed = True
             self._raw.abort()
 
 
 CallNext: TypeAlias = Callable[[HTTPRequest], Awaitable[HTTPResponse]]
-"""Hands a request on: to the next middleware, or to the network."""
+"""Sends a request to the next middleware, or to the network."""
 
 
 Middleware: TypeAlias = Callable[[HTTPRequest, CallNext], Awaitable[HTTPResponse]]
-"""Is awaited once per attempt. It hands the request on, as it is or changed, and returns the
-answer; or it answers itself.
+"""An ``async def``, or an object whose ``__call__`` is one; awaited once per attempt.
 
-It is an ``async def``, or an object whose ``__call__`` is one.
+It passes the request to *call_next*, as it is or changed, and returns the response; or it returns
+an `HTTPResponse` of its own.
 
-It may hand on more than once. That gives up the answer before, unless its body was read: it would
-keep one of the turns that *max_concurrency* allows. What is sent side by side takes a turn each."""
+It may call *call_next* more than once. A later call closes the earlier response, unless its body
+was read, because that would occupy one of the slots of *max_concurrency*. Concurrent requests take
+a slot each."""
 
 
 def check_middleware(middleware: Iterable[Middleware]) -> tuple[Middleware, ...]:
     """Return *middleware* as a tuple.
 
     Raises:
-        TypeError: One of them cannot be called, or is written in Python without ``async``.
+        TypeError: A middleware cannot be called, or is a Python function without ``async``.
     """
     checked = tuple(middleware)
     for one in checked:
@@ -158,9 +168,9 @@ def check_middleware(middleware: Iterable[Middleware]) -> tuple[Middleware, ...]
 
 
 def _is_plain(one: object) -> bool:
-    """Whether *one*, or its ``__call__``, is a function of Python without ``async``.
+    """Return True if *one*, or its ``__call__``, is a Python function without ``async``.
 
-    What else can be called nobody can look into; it may return what can be awaited.
+    Other callables cannot be inspected; they may return an awaitable.
     """
     if inspect.iscoroutinefunction(one):
         return False
@@ -171,7 +181,7 @@ def _is_plain(one: object) -> bool:
     return written and not inspect.iscoroutinefunction(called)
 
 
-async def through(
+async def send_through(
     middleware: Sequence[Middleware],
     request: HTTPRequest,
     send: Callable[[HTTPRequest], Awaitable[Response]],
@@ -180,24 +190,24 @@ async def through(
     """Send *request* through all *middleware*; the first is the outermost.
 
     Args:
-        middleware: Who sees it.
-        request: What is to be sent.
-        send: Sends it.
-        read: Reads the whole body of a response.
+        middleware: The middleware, at least one.
+        request: The request.
+        send: Sends a request over the network.
+        read: Reads the complete body of a response.
 
     Raises:
-        TypeError: A middleware returned something else than an answer.
-        RuntimeError: It returned one that it had given up.
+        TypeError: A middleware did not return an `HTTPResponse`.
+        RuntimeError: A middleware returned a response that a later request had closed.
     """
-    opened: list[_Arriving] = []
+    opened: list[_NetworkResponse] = []
 
     async def last(changed: HTTPRequest) -> HTTPResponse:
         if changed is not request:
             check_headers(changed.headers)
         for earlier in opened:
-            if not earlier.touched:  # it has a turn, for which this one may have to wait
-                earlier.give_up()
-        opened.append(_Arriving(await send(changed), read))
+            if not earlier.read_begun:  # its slot may be the one that this request waits for
+                earlier.close()
+        opened.append(_NetworkResponse(await send(changed), read))
         return opened[-1]
 
     def link(number: int) -> CallNext:
@@ -205,23 +215,23 @@ async def through(
             return last
 
         async def call_next(changed: HTTPRequest) -> HTTPResponse:
-            answer: object = await middleware[number](changed, link(number + 1))
-            if not isinstance(answer, HTTPResponse):
+            response: object = await middleware[number](changed, link(number + 1))
+            if not isinstance(response, HTTPResponse):
                 raise TypeError(
-                    f"a middleware must return an HTTPResponse, not {type(answer).__name__}"
+                    f"a middleware must return an HTTPResponse, not {type(response).__name__}"
                 )
-            return answer
+            return response
 
         return call_next
 
     kept: HTTPResponse | None = None
     try:
-        answer = await link(0)(request)
-        if isinstance(answer, _Arriving) and not answer.whole:
-            kept = answer
-            return answer.unread()
-        return Kept(answer.status, answer.headers, await answer.read())
+        response = await link(0)(request)
+        if isinstance(response, _NetworkResponse) and not response.complete:
+            kept = response
+            return response.unread()
+        return BufferedResponse(response.status, response.headers, await response.read())
     finally:
         for arriving in opened:
             if arriving is not kept:
-                arriving.give_up()
+                arriving.close()

@@ -1,4 +1,4 @@
-"""Who is told what happens to calls: the caller's observers, and the log."""
+"""Report the events of calls to the client's observers and to the log."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from acechat.types.call_event import (
 __all__ = ["CallReporter", "Observer", "Observers"]
 
 Observer: TypeAlias = Callable[[CallEvent], object]
-"""Is called with each event, in the event loop, so it must not block. What it returns is ignored;
-what it raises is logged, once, and does not touch the call: SystemExit neither, for the answer is
-paid for, and the loop may be that of other threads. Ctrl-C alone passes."""
+"""Called with each event, in the event loop, so it must not block. Its return value is ignored.
+
+The first exception that it raises is logged, and no exception ends the call, SystemExit included:
+the response is paid for, and other threads may use the loop. Only KeyboardInterrupt is raised."""
 
 _log = logging.getLogger("acechat")
-_log.addHandler(logging.NullHandler())  # what is heard is the program's choice
+_log.addHandler(logging.NullHandler())  # the program decides whether to log
 
 _numbers = itertools.count(1)
 
@@ -37,10 +38,11 @@ class Observers:
     """The observers of one client and its copies.
 
     Args:
-        observers: Whom to tell, in this order, after the log.
+        observers: Functions that are called with each event, in this order, after the log; default
+            none.
 
     Raises:
-        TypeError: One of them cannot be called, or would have to be awaited.
+        TypeError: An observer cannot be called, or is an ``async def``.
     """
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
@@ -55,11 +57,11 @@ class Observers:
 
     @property
     def watching(self) -> bool:
-        """Whether anybody wants to hear of calls that go well."""
+        """Whether events of successful calls are reported: to observers, or to a log at DEBUG."""
         return bool(self._all) or _log.isEnabledFor(logging.DEBUG)
 
-    def tell(self, event: CallEvent) -> None:
-        """Tell everybody about *event*; what they raise goes to the log, but for Ctrl-C."""
+    def report(self, event: CallEvent) -> None:
+        """Log *event*, and call all observers with it; only KeyboardInterrupt is raised."""
         level = _level(event)
         if _log.isEnabledFor(level):
             _log.log(level, "%s", _Line(event))
@@ -68,7 +70,7 @@ class Observers:
                 observer(event)
             except KeyboardInterrupt:
                 raise
-            except BaseException:  # noqa: BLE001 - whatever it raises, the call goes on
+            except BaseException:  # noqa: BLE001 - no exception of an observer ends the call
                 if number not in self._broken:
                     self._broken.add(number)
                     _log.exception(
@@ -84,7 +86,7 @@ def _is_asynchronous(observer: Observer) -> bool:
 def _level(event: CallEvent) -> int:
     match event:
         case AttemptFailed():
-            # What is sent again after it may have been charged costs money: that is news.
+            # A retry after an attempt that may have been billed costs money: a warning.
             twice = event.may_be_billed and event.retry_in is not None
             return logging.WARNING if twice else logging.INFO
         case CallFailed():
@@ -94,7 +96,7 @@ def _level(event: CallEvent) -> int:
 
 
 class _Line:
-    """An event as a line, ``call 7: FirstToken attempt=1 …``, made when it is written."""
+    """An event as text, ``call 7: FirstToken attempt=1 …``, built only if it is logged."""
 
     def __init__(self, event: CallEvent) -> None:
         self._event = event
@@ -106,10 +108,10 @@ class _Line:
             usage = facts.pop("usage")
             facts["tokens"] = usage.total_tokens if usage else None
             facts["cost"] = event.cost.amount if event.cost else None
-        told = " ".join(
+        fields = " ".join(
             f"{name}={_short(fact)}" for name, fact in facts.items() if fact is not None
         )
-        return f"call {event.call}: {type(event).__name__} {told}"
+        return f"call {event.call}: {type(event).__name__} {fields}"
 
 
 def _short(fact: object) -> str:
@@ -117,11 +119,11 @@ def _short(fact: object) -> str:
 
 
 class CallReporter:
-    """Tells what happens to one call.
+    """Reports the events of one call.
 
     Args:
-        observers: Whom.
-        model: The model that is asked.
+        observers: The client's observers.
+        model: The requested model; empty for none.
     """
 
     def __init__(self, observers: Observers, model: str) -> None:
@@ -131,12 +133,12 @@ class CallReporter:
         self._first_token: float | None = None
         self._ended = False
         self.asked: int | None = None
-        """How many attempts had their turn; None where nobody looked."""
+        """Number of requests that were sent; None if not counted."""
 
     def sent(self, request: HTTPRequest, *, attempt: int, elapsed: float) -> None:
-        """Tell that the turn of *request* has come."""
+        """Report that *request* is sent."""
         self.asked = attempt
-        self._observers.tell(
+        self._observers.report(
             RequestSent(
                 call=self._call,
                 attempt=attempt,
@@ -149,11 +151,11 @@ class CallReporter:
         )
 
     def first_token(self, *, attempt: int, elapsed: float, trace_id: str | None) -> None:
-        """Tell, once, that content arrived."""
+        """Report, once, that content arrived."""
         if self._ended or self._first_token is not None:
             return
         self._first_token = elapsed
-        self._observers.tell(
+        self._observers.report(
             FirstToken(
                 call=self._call,
                 attempt=attempt,
@@ -164,22 +166,22 @@ class CallReporter:
         )
 
     def attempt_failed(
-        self, tried: Attempt, error: AceChatError, *, elapsed: float, retry_in: float | None
+        self, attempt: Attempt, error: AceChatError, *, elapsed: float, retry_in: float | None
     ) -> None:
-        """Tell that an attempt failed."""
-        self._observers.tell(
+        """Report a failed attempt; *retry_in* is None if there is no next one."""
+        self._observers.report(
             AttemptFailed(
                 call=self._call,
-                attempt=tried.number,
+                attempt=attempt.number,
                 elapsed=elapsed,
-                took=tried.elapsed,
+                took=attempt.elapsed,
                 model=self.model,
-                failure=tried.failure,
+                failure=attempt.failure,
                 error=type(error).__name__,
                 status=error.status if isinstance(error, APIError) else None,
                 code=error.code if isinstance(error, APIError) else None,
                 trace_id=error.trace_id,
-                may_be_billed=tried.may_be_billed,
+                may_be_billed=attempt.may_be_billed,
                 retry_in=retry_in,
             )
         )
@@ -192,10 +194,10 @@ class CallReporter:
         elapsed: float,
         response_bytes: int,
     ) -> None:
-        """Tell that the whole answer came; None for one that is no completion."""
+        """Report a complete response; *completion* is None if it is of another kind."""
         self._ended = True
         response = completion.response if completion else None
-        self._observers.tell(
+        self._observers.report(
             CallFinished(
                 call=self._call,
                 attempts=attempts,
@@ -218,12 +220,12 @@ class CallReporter:
         made: int,
         elapsed: float,
     ) -> None:
-        """Tell, once, that there is no whole answer; None if the caller left.
+        """Report, once, that the call ended without a complete response.
 
         Args:
-            error: What ended the call.
-            attempts: Those that failed.
-            made: How many attempts were made.
+            error: The exception that ended the call; None if its caller closed it.
+            attempts: The failed attempts.
+            made: Number of attempts.
             elapsed: Seconds since the call began.
         """
         if self._ended:
@@ -235,7 +237,7 @@ class CallReporter:
             failure = "raised" if isinstance(error, Exception) else "cancelled"
         asked = made if self.asked is None else self.asked
         left = failure in {"raised", "cancelled"} and asked > len(attempts)
-        self._observers.tell(
+        self._observers.report(
             CallFailed(
                 call=self._call,
                 attempts=made,
@@ -246,6 +248,6 @@ class CallReporter:
                 status=error.status if isinstance(error, APIError) else None,
                 code=error.code if isinstance(error, APIError) else None,
                 trace_id=error.trace_id if isinstance(error, AceChatError) else None,
-                may_be_billed=left or any(tried.may_be_billed for tried in attempts),
+                may_be_billed=left or any(attempt.may_be_billed for attempt in attempts),
             )
         )

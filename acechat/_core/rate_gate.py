@@ -16,7 +16,7 @@ __all__ = ["RateGate"]
 
 
 class RateGate:
-    """Lets the calls of a client and its copies pass, no faster than *limit*."""
+    """A fair queue that lets the calls of a client and its copies pass, at most at *limit*."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
@@ -28,22 +28,28 @@ class RateGate:
         )
 
     async def enter(self) -> float:
-        """Wait for the turn of one request; return when it was, to be given to `leave`."""
-        if self._pid != os.getpid():  # the calls under way are the parent's
+        """Wait for the slot of one request; return the time of entry, an argument of `leave`."""
+        if self._pid != os.getpid():  # the calls in progress are the parent's
             self._pid, self._limiter = os.getpid(), RateLimiter(self._limit)
         loop = asyncio.get_running_loop()
         queue = self._queues.get(loop)
         if queue is None:
             queue = self._queues[loop] = asyncio.Lock()
-        async with queue:  # it is fair, and forgets who was cancelled
-            while wait := self._limiter.admit(time.monotonic()):  # noqa: ASYNC110 - it waits for time
+        async with queue:  # first in, first out; a cancelled task leaves it
+            while wait := self._limiter.admit(time.monotonic()):  # noqa: ASYNC110 - it waits for the clock
                 await asyncio.sleep(wait)
         return time.monotonic()
 
     def leave(
         self, entered: float, *, tokens: int | None = None, error: AceChatError | None = None
     ) -> None:
-        """Note how a request ended: what it used, or how it failed."""
+        """Record the end of a request.
+
+        Args:
+            entered: The time that `enter` returned.
+            tokens: Tokens that it used; None if not reported.
+            error: Its failure; None if it succeeded.
+        """
         now = time.monotonic()
         self._limiter.finish(now, tokens)
         if isinstance(error, APIError) and (type(error) is RateLimitError or is_overload(error)):

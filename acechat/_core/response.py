@@ -12,32 +12,54 @@ __all__ = ["Response"]
 
 
 class Response(Protocol):
-    """What a call reads: the network's response, or what a middleware answered."""
+    """A response as `Call` and `StreamReader` read it.
+
+    States and transitions; `open` is true in the first only:
+
+    * reading: `read_nowait` returns data. `finish` → finished; `abort`, `drop`, a broken connection
+      or a passed time limit → failed
+    * finished: complete; the connection was released
+    * failed: the connection is closed, and each `read_nowait` raises the failure
+    """
 
     status: int
     headers: dict[str, str]
+    """Names in lower case."""
+
     open: bool
     first_token_at: float | None
+    """Deadline of the first content, on the loop's clock; None for no limit."""
 
     waiter: asyncio.Future[None] | None
+    """The future that a task awaits for data; None if no task is waiting."""
 
     def read_nowait(self) -> bytes | None:
-        """Return what has arrived; no bytes are the clean end, None is nothing yet."""
+        """Return received bytes; ``b""`` at the clean end of the body, None if none have arrived.
+
+        Raises:
+            TransportError: The connection broke, a time limit passed, or the response was aborted.
+        """
 
     def readable(
-        self, phase: str, at: float | None, on_data: Callable[[], bool] | None = None
+        self, phase: str, at: float | None, on_data: Callable[[], bool] | None = None, /
     ) -> Awaitable[None]:
-        """Return what to await before the next `take`."""
+        """Return an awaitable that ends when `read_nowait` may return data.
+
+        Args:
+            phase: The field of `Timeout` that limits the wait.
+            at: Deadline of that limit on the loop's clock; None for no limit.
+            on_data: Called as soon as data arrives; returns True to continue waiting.
+        """
         ...
 
     def limit(self, phase: str, at: float | None) -> None:
-        """Set how long the wait may take from now on."""
+        """Limit the wait that begins now; see `readable` for the arguments."""
 
     def finish(self) -> None:
-        """Give the connection back."""
+        """Release the connection: the response is complete."""
 
     def abort(self, failure: AceChatError | None = None) -> None:
-        """Close the connection."""
+        """Close the connection; pending and later reads raise *failure*."""
 
     def drop(self) -> None:
-        """Abort from any thread."""
+        """Abort, from any thread."""

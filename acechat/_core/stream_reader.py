@@ -1,4 +1,16 @@
-"""`StreamReader`: the events of one answer, from the request to the end, whichever that is."""
+"""`StreamReader`: one streamed response, from the request to the end of the stream.
+
+Bytes take one of two paths to the reader of a stream. Async streams use the first; blocking streams
+use the second, because waking a task for each network read would double their cost.
+
+    pull   receive_batch ─▶ _read ─▶ _next_batch ─▶ Response.read_nowait ─▶ protocol.receive_data
+                              ▲ ╰─ no batch: await Response.readable() ─╮
+                              ╰───── socket has data, task is woken ◀───╯
+
+    push   socket has data ─▶ Response.data_ready ─▶ _on_data ─▶ _next_batch ─▶ … ─▶ on_batch(batch)
+           A task waits in _read meanwhile. _on_data returns False to wake it: after an error, at
+           the end, or when data arrives and on_batch has no room.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +19,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from acechat._core.call import Call, running_loop
+from acechat._core.stream_state import StreamState
 from acechat._credentials import strip_traceback
 from acechat._wire.decode import decode_completion
 from acechat._wire.deltas import END, DeltaBatch
@@ -28,70 +41,71 @@ __all__ = ["StreamReader"]
 
 _JSON = ("application/json", "application/problem+json")
 _SSE = ("text/event-stream", "text/plain", "")
-"""Content types of streams; some servers send none, or plain text (reliability: ai-mock)."""
+"""Content types of streams; some servers send none, or plain text (docs/reliability.md)."""
 
-_ONE_AT_A_TIME = "another task is reading this stream, and only one at a time can"
+_NEW, _OPENING, _OPENED, _READING, _COMPLETE, _FAILED = StreamState
 
+_ONE_AT_A_TIME = "another task is reading this stream; only one task may read it at a time"
 
 OnBatch: TypeAlias = Callable[[DeltaBatch], bool]
-"""Takes a batch at once; returns whether it has room for another."""
+"""Takes a batch without waiting; returns whether it has room for another one."""
 
 
 class StreamReader:
-    """One answer, read event by event: what a stream is to those who do not look at it.
+    """One streamed response, read event by event; the part that all kinds of streams share.
 
-    It sends the request at the first read, knows how the answer ended, and tells who asked.
+    It sends the request at the first read. `StreamState` has its states.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._state = _NEW
         self._on_end: Callable[[ChatCompletion, bool], None] | None = None
         self._response: Response | None = None
         self._protocol: ChatStreamProtocol | None = None
-        self._opened = False
-        self._opener: asyncio.Task[Any] | None = None  # the task that is opening it
-        self._flowing = False  # opened, and what that brought is taken
-        self._ended = False
+        self._opener: asyncio.Task[Any] | None = None  # the task that is opening the stream
         self._failure: AceChatError | None = None
         self._completion: ChatCompletion[Any] | None = None
-        self._held: DeltaBatch | None = None  # what the opening read brought
-        self._due: float | None = None  # when the wait under way has lasted too long
-        self._room = True  # where batches are passed on to
-        self.most: int | None = None
-        """The most bytes that the answer may have; None for no limit."""
+        self._held: DeltaBatch | None = None  # the batch that arrived while opening
+        self._due: float | None = None  # deadline of the pending wait of the push path
+        self._room = True  # whether on_batch has room
+        self.max_bytes: int | None = None
+        """The maximum size of the response, in bytes; None for no limit."""
 
         self.on_batch: OnBatch | None = None
-        """Gets what arrives while a read waits, so that no task is woken for it. That read returns
-        once there is no room and more has come, or at the end."""
+        """Receives batches that arrive while a read waits: the push path, see above. The read
+        returns when data arrives and there is no room, or at the end."""
 
     def receive_batch(self) -> Coroutine[Any, Any, DeltaBatch]:
-        """Wait for the next network read; return its events and what they say.
+        """Wait for the next network read; return its events and their deltas.
 
-        A batch without events says nothing; `END` is the end.
+        A batch may have events without deltas; `END` is the end of the stream.
         """
-        if self._flowing:
+        if self._state is _READING:
             return self._read("idle", self._call.idle_at())
-        return self._begin_or_end()
+        return self._open_and_take()
 
-    async def _begin_or_end(self) -> DeltaBatch:
+    async def _open_and_take(self) -> DeltaBatch:
         await self._open()
         if self._held is not None:
             batch, self._held = self._held, None
-            self._flowing = not self._ended and self._failure is None
+            if self._state is _OPENED:
+                self._state = _READING
             return batch
         if self._failure is not None:
             raise self._failure
-        if not self._ended:  # it is being opened
+        if self._state is not _COMPLETE:  # another task is opening it
             raise RuntimeError(_ONE_AT_A_TIME)
         return END
 
     async def _open(self) -> None:
-        if self._opened:
+        """Send the request and wait for the first content, once."""
+        if self._state is not _NEW:
             return
-        self._opened = True
+        self._state = _OPENING
         self._opener = opener = asyncio.current_task(running_loop())
         cancelled = opener.cancelling() if opener is not None else 0
-        closed = False  # by aclose() in another task, and cancelled by nobody else
+        closed = False  # cancelled by aclose() in another task, and by nothing else
         try:
             try:
                 self._held = await self._call.run(self._attempt)
@@ -107,49 +121,51 @@ class StreamReader:
             if closed and self._failure is not None and isinstance(error, asyncio.CancelledError):
                 raise self._failure from None
             raise
-        self._note_first_token()
+        if self._state is _OPENING:
+            self._state = _OPENED
+        self._report_first_token()
 
-    def _note_first_token(self) -> None:
+    def _report_first_token(self) -> None:
         if self._protocol is not None and self._protocol.content:
             self._call.first_token(self.trace_id)
 
     async def _attempt(self) -> DeltaBatch:
-        """Open the stream and read until something is said."""
+        """Make one attempt to open the stream; return the first batch with content."""
         response = await self._call.open()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         limit = self._call.config.max_event_bytes
-        protocol = ChatStreamProtocol(response.headers, limit, self.most)
+        protocol = ChatStreamProtocol(response.headers, limit, self.max_bytes)
         self._response, self._protocol = response, protocol
         if kind not in _SSE:
-            return await self._read_no_stream(response, protocol, kind)
+            return await self._read_other_body(response, protocol, kind)
         return await self._read("first_token", response.first_token_at)
 
-    async def _read_no_stream(
+    async def _read_other_body(
         self, response: Response, protocol: ChatStreamProtocol, kind: str
     ) -> DeltaBatch:
-        """Read what came instead of a stream: a whole answer, a refusal, or a gateway's page."""
-        body = await self._call.read_whole(response)
+        """Read a response that is no stream: a completion or an error as JSON, or another page."""
+        body = await self._call.read_body(response)
         self._call.content = False
         if kind not in _JSON:
-            raise ProtocolError(f"a stream was asked for, {kind} came", body=body)
+            raise ProtocolError(f"expected text/event-stream, got {kind}", body=body)
         completion, _ = decode_completion(body, response.headers, status=response.status)
         batch = protocol.receive_completion(completion)
         self._finish(response)
         return batch
 
     async def _read(self, phase: str, at: float | None) -> DeltaBatch:
-        """Read until something is said, or until the end; heartbeats do not move the limit."""
+        """Read until a batch has deltas, or until the end; heartbeats do not extend the limit."""
         response, protocol = self._response, self._protocol
         assert response is not None  # noqa: S101 - _attempt made both
         assert protocol is not None  # noqa: S101
         if response.waiter is not None:
             raise RuntimeError(_ONE_AT_A_TIME)
-        tap = None
-        if self.on_batch is not None and self._flowing:
-            self._due, tap = at, self._on_data
+        on_data = None
+        if self.on_batch is not None and self._state is _READING:
+            self._due, on_data = at, self._on_data
         try:
-            while (batch := self._take(response, protocol)) is None:
-                await response.readable(phase, at, tap)
+            while (batch := self._next_batch(response, protocol)) is None:
+                await response.readable(phase, at, on_data)
         except AceChatError as error:
             failure = error
         except BaseException:
@@ -158,19 +174,19 @@ class StreamReader:
         else:
             return batch
         response.abort()
-        failure = strip_traceback(self._explained(failure, protocol))
+        failure = strip_traceback(self._explain(failure, protocol))
         if self._call.content:
-            self._call.note_failure(failure)
+            self._call.record_failure(failure)
             self._fail(failure)
         raise failure
 
-    def _take(self, response: Response, protocol: ChatStreamProtocol) -> DeltaBatch | None:
-        """Return what has arrived and says something; None if one must wait for that.
+    def _next_batch(self, response: Response, protocol: ChatStreamProtocol) -> DeltaBatch | None:
+        """Return the next batch with deltas that has arrived; None if the caller must wait for it.
 
         Raises:
-            AceChatError: The stream broke, and whoever takes again meets that, too.
+            AceChatError: The stream broke. Each later call raises it again.
         """
-        while not self._ended:
+        while self._state is not _COMPLETE:
             if protocol.failure is not None:
                 raise protocol.failure
             data = response.read_nowait()
@@ -187,7 +203,7 @@ class StreamReader:
         return END
 
     def _on_data(self) -> bool:
-        """Pass on what has arrived while a task waits; return whether it can go on waiting."""
+        """Give batches that have arrived to *on_batch*; return False to wake the waiting task."""
         response, protocol = self._response, self._protocol
         assert response is not None  # noqa: S101 - _attempt made both
         assert protocol is not None  # noqa: S101
@@ -195,18 +211,18 @@ class StreamReader:
             self._room = True
             return False
         try:
-            while (batch := self._take(response, protocol)) is not None:
+            while (batch := self._next_batch(response, protocol)) is not None:
                 if batch is END:
                     return False
                 self._room = self.on_batch(batch)
                 self._due = self._call.idle_at()
         except AceChatError:
-            return False  # the task meets it, too
+            return False  # the waiting task gets the same error from _next_batch
         response.limit("idle", self._due)
         return True
 
-    def _explained(self, error: AceChatError, protocol: ChatStreamProtocol) -> AceChatError:
-        """Put into *error* what is known about the stream that it ended."""
+    def _explain(self, error: AceChatError, protocol: ChatStreamProtocol) -> AceChatError:
+        """Add to *error* the state of the stream that it ended."""
         if type(error) is TransportError:
             interrupted = StreamInterruptedError(
                 error.reason, chunks=protocol.chunks, received=protocol.received
@@ -220,34 +236,34 @@ class StreamReader:
         return error
 
     def _finish(self, response: Response) -> None:
-        self._ended = True
-        self._flowing = False
+        """Release the connection and record the complete response."""
+        self._state = _COMPLETE
         if response.open:
             response.finish()
         completion = self.partial
-        self._note_first_token()
+        self._report_first_token()
         self._call.succeeded(completion, self._protocol.received if self._protocol else 0)
         try:
             self._completion = self._call.accept(completion)
-        except OutputError as misfit:  # raised after the last of it was read
-            self._failure = strip_traceback(misfit)
-        self._tell_end(whole=self._failure is None)
+        except OutputError as mismatch:  # raised after the last batch was read
+            self._failure = strip_traceback(mismatch)
+        self._run_callback(whole=self._failure is None)
 
     def _fail(self, failure: AceChatError) -> None:
-        self._flowing = False
-        if self._failure is None and not self._ended:
+        if self._state is not _COMPLETE and self._failure is None:
+            self._state = _FAILED
             self._failure = failure
             self._call.failed(failure, self.usage)
-        self._tell_end(whole=False)
+        self._run_callback(whole=False)
 
     def _abandon(self) -> None:
-        """Close the connection of a stream that nobody will read to its end."""
+        """Close the connection of a stream that will not be read to its end."""
         response, protocol = self._response, self._protocol
         if response is not None and response.open:
             response.abort()
-        if self._ended or self._failure is not None:
+        if self._state is _COMPLETE or self._failure is not None:
             return
-        self._call.failed(None)  # told first, it is what ended the call
+        self._call.failed(None)  # first: observers see a call that its caller closed
         closed = StreamInterruptedError(
             "the stream was closed",
             chunks=protocol.chunks if protocol else 0,
@@ -260,10 +276,9 @@ class StreamReader:
         """Close the connection.
 
         If the complete response was received before, further reads return the rest of it and end.
-        Otherwise what was not read is lost, and they, and a task that is waiting, get
+        Otherwise unread data is discarded, and further reads and a pending one raise
         `StreamInterruptedError`.
         """
-        self._opened = True
         opener = self._opener
         self._abandon()
         if opener is not None and opener is not asyncio.current_task():
@@ -271,36 +286,35 @@ class StreamReader:
             opener.cancel()
 
     def add_done_callback(self, callback: Callable[[ChatCompletion, bool], None]) -> None:
-        """Call *tell* at the end, with what arrived and whether it is the whole answer."""
+        """Call *callback* once, at the end: with the received completion, and True if complete."""
         self._on_end = callback
 
-    def _tell_end(self, *, whole: bool) -> None:
-        """Tell, once, who asked with `add_done_callback`."""
-        tell, self._on_end = self._on_end, None
-        if tell is not None:
-            tell(self._completion or self.partial, whole)
+    def _run_callback(self, *, whole: bool) -> None:
+        callback, self._on_end = self._on_end, None
+        if callback is not None:
+            callback(self._completion or self.partial, whole)
 
     @property
     def partial(self) -> ChatCompletion:
-        """What has arrived so far."""
+        """The completion as far as it has arrived."""
         response, protocol = self._response, self._protocol
         if response is None or protocol is None:
             return ChatCompletion(choices=[])
-        return self._call.received(
+        return self._call.with_origin(
             response, protocol.completion(), protocol.to_dict, protocol.trace_id
         )
 
     @property
     def usage(self) -> Usage | None:
-        """What the answer used; None until the service tells, which it does last."""
+        """Token counts; None until the service reports them, which it does last."""
         return self._protocol.usage if self._protocol else None
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the first choice ended; None before that."""
+        """The finish reason of the first choice; None until it is received."""
         return self._protocol.finish_reason if self._protocol else None
 
     @property
     def trace_id(self) -> str | None:
-        """What the service's support asks for; None before the response began."""
+        """The id that AceData's support asks for; None before the response began."""
         return self._protocol.trace_id if self._protocol else None

@@ -1,4 +1,4 @@
-"""A call that asks for a form, and asks again where the answer has another."""
+"""`StructuredCall`: request a completion again until its output validates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from acechat._config import Config
-from acechat._core.call import Call, Collect, SharedState
+from acechat._core.call import Call, Collect
+from acechat._core.call_state import SharedState
 from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._tools.output import OutputSpec
@@ -15,7 +16,7 @@ from acechat._wire.request import HTTPRequest
 from acechat.errors import BadRequestError, OutputError
 from acechat.types import ChatCompletion
 
-if TYPE_CHECKING:  # it brings aiohttp
+if TYPE_CHECKING:  # it imports aiohttp
     from acechat._http.transport import Transport
 
 __all__ = ["StructuredCall"]
@@ -24,7 +25,25 @@ _T = TypeVar("_T")
 
 
 class StructuredCall(Call):
-    """One or more exchanges, until an answer has the form; they share the limits of one call."""
+    """A call with an *output_type*.
+
+    It makes one or more requests, which share the time limits of one call. Each response counts on
+    the meters as it arrives, including those whose output does not validate.
+
+    Args:
+        transport: As in `Call`.
+        request: The request, without the fields that *spec* adds.
+        config: As in `Call`.
+        timeout: As in `Call`.
+        retries: As in `Call`, for each request.
+        state: As in `Call`.
+        model: As in `Call`.
+        collect: As in `Call`.
+        spec: The output type and its strategy.
+
+    Raises:
+        ConfigurationError: The request sets a field that *output_type* needs.
+    """
 
     def __init__(
         self,
@@ -43,39 +62,27 @@ class StructuredCall(Call):
         self._spec = spec
 
     async def run(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Make attempts; in another way, if the service refuses this one."""
+        """Make attempts; with the prompt strategy if the service rejects the tool."""
         try:
             return await super().run(attempt)
-        except BadRequestError as refusal:
-            request = self._spec.fall_back_to_prompt(self.request, refusal)
+        except BadRequestError as rejection:
+            request = self._spec.fall_back_to_prompt(self.request, rejection)
             if request is None:
                 raise
         self.request = request
         return await super().run(attempt)
 
     async def complete(self) -> ChatCompletion[Any]:
-        """Return the first answer that has the form.
-
-        What each exchange used is noted on it, and on whatever ends the call in its place: a
-        conversation counts answers that did not fit, too.
+        """Return the first completion whose output validates.
 
         Raises:
-            OutputError: None had, and there is no asking again.
+            OutputError: No output did, and no request is left.
         """
-        try:
-            answer = await self._first_that_fits()
-        except BaseException as ended:
-            vars(ended)["_used"] = self._spec.used
-            raise
-        vars(answer)["_used"] = self._spec.used
-        return answer
-
-    async def _first_that_fits(self) -> ChatCompletion[Any]:
         while True:
             try:
                 if self._collect is not None:
                     return await self._collect(self)
-                return self.accept(await self.run(self.answer))
+                return self.accept(await self.run(self.attempt_completion))
             except OutputError as caught:
                 error = strip_traceback(caught)
             request = self._spec.retry_with_error(self.request, error)
@@ -87,16 +94,16 @@ class StructuredCall(Call):
         """Return *completion* with its output.
 
         Raises:
-            OutputError: It has not the form.
+            OutputError: The output does not validate.
         """
         try:
             return self._spec.parse(completion)
         except OutputError as caught:
             error = strip_traceback(caught)
-        self.content = False  # what arrived was whole
-        self.note_failure(error)
+        self.content = False  # the response was complete: the failure is not a partial one
+        self.record_failure(error)
         raise error
 
     def partial_output(self) -> PartialOutput:
-        """Return what reads the output while it is being written."""
+        """Return a parser for the output of a response that is still arriving."""
         return self._spec.partial_output()

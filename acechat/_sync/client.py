@@ -250,7 +250,7 @@ class Client(SyncBaseClient):
         """
         from acechat._sync.conversation import Conversation
 
-        return Conversation(self, messages, system, model, options)
+        return Conversation(self._with_meter, messages, system, model, options)
 
     def models(self) -> list[Model]:
         """Return the models that the service offers now."""

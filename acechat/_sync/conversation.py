@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from acechat._core.history import History
+from acechat._core.meter import Meter
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._sync.stream import ChatStream
 from acechat._wire.messages import Content
@@ -63,14 +64,15 @@ class Conversation(History):
 
     def __init__(
         self,
-        client: _ClientCalls,
+        with_meter: Callable[[Meter], _ClientCalls],
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
         model: str | None = None,
         options: ChatOptions | None = None,
     ) -> None:
         super().__init__(messages, system, model, options)
-        self._client = client
+        self._with_meter = with_meter
+        self._client = with_meter(self.meter)
 
     def send(
         self,
@@ -139,4 +141,4 @@ class Conversation(History):
 
     def fork(self) -> Conversation:
         """Return an independent copy, with a meter that begins at zero."""
-        return Conversation(self._client, *self._copy())
+        return Conversation(self._with_meter, *self._copy())

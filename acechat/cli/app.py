@@ -27,6 +27,11 @@ _COMMANDS = {
 }
 """Short help of the commands; the module of each is imported when the command runs."""
 
+_GROUP_OPTIONS = {"-h", "--help", "--version"}
+
+_SIMILAR = 0.8
+"""Similarity (0 to 1) to a command from which on a word is not sent as a prompt."""
+
 _NO_COMMAND: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """Raised for a group without a command; click before 8.2 has no such error."""
 
@@ -61,7 +66,26 @@ def _fail(error: Exception, code: int) -> int:
 
 
 class _LazyGroup(click.Group):
-    """Import the module of a command when it runs, not when the commands are listed."""
+    """Import the module of a command when it runs; without a command, run ``chat``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and self._is_prompt(ctx, args[0]):
+            args = ["chat", *args]
+        return super().parse_args(ctx, args)
+
+    def _is_prompt(self, ctx: click.Context, first: str) -> bool:
+        """Return True if the arguments are those of ``chat``.
+
+        An argument that resembles a command is a misspelt one: it must not become a paid call.
+        """
+        if first.startswith("-"):
+            return first not in _GROUP_OPTIONS
+        return first not in self.list_commands(ctx) and not self._similar_command(ctx, first)
+
+    def _similar_command(self, ctx: click.Context, name: str) -> str | None:
+        from difflib import get_close_matches
+
+        return next(iter(get_close_matches(name, self.list_commands(ctx), 1, _SIMILAR)), None)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_COMMANDS, *super().list_commands(ctx)]
@@ -82,13 +106,12 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        names = self.list_commands(ctx)
-        if args and args[0] not in names:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], names, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        if args and args[0] not in self.list_commands(ctx):
+            close = self._similar_command(ctx, args[0])
+            ctx.fail(
+                f"No such command {args[0]!r}. Did you mean {close!r}? "
+                "A prompt of this word: acechat chat " + args[0]
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -97,12 +120,27 @@ class _LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  acechat chat --emulator "Hello"     try it without a token
+  acechat --emulator "Hello"          try it without a token
   acechat config set token            store your token
-  acechat chat "Hello"                send a prompt to Claude
+  acechat "Hello"                     send a prompt; short for acechat chat "Hello"
   acechat doctor                      find the cause of a failure
 """,
 )
 @click.version_option(__version__, prog_name="acechat")
 def cli() -> None:
     """Chat with Claude through AceData Cloud."""
+
+
+@cli.command(name="help")
+@click.argument("command", nargs=-1)
+@click.pass_context
+def help_(context: click.Context, command: tuple[str, ...]) -> None:
+    """Show the help of a command."""
+    found: click.Command = cli
+    context = context.find_root()
+    for name in command:
+        child = found.get_command(context, name) if isinstance(found, click.Group) else None
+        if child is None:
+            raise click.UsageError(f"No such command {' '.join(command)!r}.", context)
+        found, context = child, click.Context(child, info_name=name, parent=context)
+    click.echo(found.get_help(context))

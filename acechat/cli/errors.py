@@ -74,6 +74,8 @@ def explain_usage(error: click.ClickException) -> str:
     message = one_line(error.format_message()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     step = f" Next: {context.command_path} --help" if context else ""
+    if isinstance(error, click.NoSuchOption) and context and context.info_name == "chat":
+        step += "; a prompt that begins with a dash goes after --"
     return f"acechat: {message}{'' if message[-1:] in {'?', '!'} else '.'}{step}"
 
 

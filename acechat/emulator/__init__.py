@@ -1,11 +1,11 @@
-"""The service on localhost: it speaks the contract byte for byte, and fails on demand.
+"""The service on localhost: the responses of docs/api.md byte for byte, and faults on demand.
 
 >>> from acechat.emulator import Service, cut, fail, ok
 >>> with Service() as service:
 ...     service.script(fail(503), cut(after=3), ok("Hello!"))
 
-What is not scripted is answered by an echo, which says what was received. The same request gets
-the same answer, as a stream or at once.
+A request without a scripted step gets an echo, which describes the request. Equal requests get
+equal completions, plain or streamed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The service as an aiohttp application: it reads requests and plays plans."""
+"""The service as an aiohttp application: reads requests and executes plans."""
 
 from __future__ import annotations
 
@@ -8,63 +8,65 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from acechat.emulator.connection import hang_up, reset, write
+from acechat.emulator.connection import close, reset, write
 from acechat.emulator.plan import (
-    HangUp,
+    ChunkSize,
+    Close,
     Head,
-    Pieces,
     Plan,
     Reset,
     Send,
     Until,
     Wait,
     Write,
-    pieced,
+    apply_chunk_size,
 )
 from acechat.emulator.routes import respond
 from acechat.emulator.state import ReceivedRequest, ServiceState
 
-if TYPE_CHECKING:  # it brings cassettes
+if TYPE_CHECKING:  # it imports cassettes
     from acechat.emulator.replay import Replay
 
 __all__ = ["create_app", "describe"]
 
 
-def create_app(stage: ServiceState | None = None, replay: Replay | None = None) -> web.Application:
-    """Make the application, to be run in a loop of one's own.
+def create_app(state: ServiceState | None = None, replay: Replay | None = None) -> web.Application:
+    """Return the application, to be run in an existing event loop.
 
     Args:
-        stage: Takes the script and keeps the requests. None: a new one, so the echo answers.
-        replay: Answers in place of the service, whatever the token is. None: the service does.
+        state: Holds the script and the received requests. None: a new one, so every response is
+            the echo.
+        replay: The cassette that responds instead of the service; accepts any token. None: the
+            service responds.
     """
-    stage = stage or ServiceState()
+    state = state or ServiceState()
 
-    async def attend(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         body, too_large = b"", False
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             too_large = True
-        received = describe(request, body, stage.next_trace_id())
-        stage.note(received)
+        received = describe(request, body, state.next_trace_id())
+        state.add_request(received)
         authorization = request.headers.get("Authorization")
         if replay is not None:
             plan = replay.respond(received, authorization)
         else:
-            plan = respond(stage, received, authorization=authorization, too_large=too_large)
+            plan = respond(state, received, authorization=authorization, too_large=too_large)
         return await _play(request, plan, received.trace_id)
 
-    # A handler ends when its client goes away, whatever it waits for.
+    # A waiting handler is cancelled when its client disconnects.
     app = web.Application(
-        client_max_size=stage.max_request_bytes,
+        client_max_size=state.max_request_bytes,
         handler_args={"handler_cancellation": True, "access_log": None},
     )
-    app.router.add_route("*", "/{path:.*}", attend)
+    app.router.add_route("*", "/{path:.*}", handle)
     return app
 
 
 def describe(request: web.Request, body: bytes, trace_id: str) -> ReceivedRequest:
-    """Return what is remembered of a request."""
+    """Return the record of *request*, without its token."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     if "authorization" in headers:
         headers["authorization"] = headers["authorization"].partition(" ")[0] + " ***"
@@ -83,11 +85,11 @@ def describe(request: web.Request, body: bytes, trace_id: str) -> ReceivedReques
 
 
 async def _play(request: web.Request, plan: Plan, trace_id: str) -> web.StreamResponse:
-    """Do what *plan* says. A client that is gone ends it."""
+    """Execute *plan*, until its end or until the client disconnects."""
     response = web.StreamResponse()
     began = time.monotonic()
     try:
-        for action in pieced(plan):
+        for action in apply_chunk_size(plan):
             match action:
                 case Head(status, headers):
                     named = {"x-request-id": trace_id, **headers}
@@ -95,7 +97,7 @@ async def _play(request: web.Request, plan: Plan, trace_id: str) -> web.StreamRe
                     await response.prepare(request)
                 case Send(data):
                     await response.write(data)
-                    # One write, one packet, one read of the client, as far as can be.
+                    # Yield to the loop, so that one write tends to be one packet and one read.
                     await asyncio.sleep(0)
                 case Wait(seconds):
                     await asyncio.sleep(seconds)
@@ -104,12 +106,12 @@ async def _play(request: web.Request, plan: Plan, trace_id: str) -> web.StreamRe
                 case Write(data):
                     write(request, data)
                     await asyncio.sleep(0)  # as above
-                case HangUp():
-                    hang_up(request)
+                case Close():
+                    close(request)
                 case Reset():
                     await reset(request)
-                case Pieces():
-                    pass  # `pieced` has done it
+                case ChunkSize():
+                    pass  # applied by `apply_chunk_size`
     except ConnectionError:
         pass
     return response

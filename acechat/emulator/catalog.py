@@ -1,4 +1,4 @@
-"""The public catalogue, with the prices of the contract, 1.4."""
+"""The public catalogue, with the prices of docs/api.md#models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["CATALOG"]
 
 _USD_PER_CREDIT = 0.175
-"""The package of $7 for 40 credits (contract, 4.3)."""
+"""The package of $7 for 40 credits (docs/api.md#catalogue-and-account)."""
 
 _PRICES = {
     "claude-fable-5-1": (3.679, 18.397),
@@ -31,10 +31,10 @@ _PRICES = {
     "claude-3-haiku-20240307": (0.092, 0.460),
     "claude-3-sonnet-20240229": (1.104, 5.519),
 }
-"""US dollars per million tokens: of what is sent, of what is answered."""
+"""US dollars per million tokens: of input, of output."""
 
 
-def _entry(name: str, sent: float, answered: float) -> dict[str, Any]:
+def _entry(name: str, input_price: float, output_price: float) -> dict[str, Any]:
     return {
         "id": name,
         "name": name,
@@ -43,8 +43,8 @@ def _entry(name: str, sent: float, answered: float) -> dict[str, Any]:
         "unit": "1M tokens",
         "capabilities": ["vision", "tools", "streaming"],
         "pricing": {
-            "input_credits": round(sent / _USD_PER_CREDIT, 6),
-            "output_credits": round(answered / _USD_PER_CREDIT, 6),
+            "input_credits": round(input_price / _USD_PER_CREDIT, 6),
+            "output_credits": round(output_price / _USD_PER_CREDIT, 6),
         },
     }
 
@@ -55,4 +55,4 @@ CATALOG: dict[str, Any] = {
     "count": len(_PRICES),
     "items": [_entry(name, *prices) for name, prices in _PRICES.items()],
 }
-"""What the service answers; the words in *unit* and *capabilities* are the emulator's own."""
+"""The body of the response; the values of *unit* and *capabilities* are the emulator's own."""

@@ -1,4 +1,4 @@
-"""What the model says, before it is written as JSON or as a stream."""
+"""The content of completions, before it is encoded as JSON or as a stream."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from msgspec import Struct
 from acechat.types import ChatCompletionRequest, ToolCall
 
 __all__ = [
-    "Answer",
     "ChatRequest",
     "ChoiceContent",
+    "CompletionContent",
     "count_prompt",
     "count_usage",
     "count_words",
-    "in_pieces",
+    "split_words",
 ]
 
-_PIECE = re.compile(r"\s*\S+|\s+")
+_WORD = re.compile(r"\s*\S+|\s+")
 
 
 class ChatRequest(Struct, frozen=True):
-    """One chat request, as the steps see it."""
+    """One decoded chat request, as passed to steps."""
 
     request: ChatCompletionRequest
 
     fields: dict[str, Any]
-    """The JSON of the request, with what `ChatCompletionRequest` does not know."""
+    """The request's JSON object, with fields that `ChatCompletionRequest` does not have."""
 
     fingerprint: str
-    """Hexadecimal digits that depend on the request, but not on whether it asks for a stream."""
+    """SHA-256 of the request, in hexadecimal; equal for plain and streamed requests."""
 
     trace_id: str
 
 
 class ChoiceContent(Struct, frozen=True, kw_only=True):
-    """One choice of an answer, in the pieces in which it is streamed."""
+    """One choice of a completion; text and reasoning are split into the deltas of a stream."""
 
     text: tuple[str, ...] = ()
     reasoning: tuple[str, ...] = ()
@@ -46,8 +46,8 @@ class ChoiceContent(Struct, frozen=True, kw_only=True):
     finish_reason: str = "stop"
 
 
-class Answer(Struct, frozen=True, kw_only=True):
-    """A whole answer; the same whether it is sent at once or as a stream."""
+class CompletionContent(Struct, frozen=True, kw_only=True):
+    """A complete response, sent as one JSON object or as a stream."""
 
     id: str
     created: int
@@ -56,25 +56,25 @@ class Answer(Struct, frozen=True, kw_only=True):
     usage: Mapping[str, Any]
 
     ensure_ascii: bool = True
-    """Whether JSON escapes what is not ASCII, as Python's ``json`` does by default."""
+    """Whether the JSON escapes non-ASCII characters, as Python's ``json`` does by default."""
 
 
-def in_pieces(text: str) -> tuple[str, ...]:
-    """Cut *text* into words, each with the white space before it."""
-    return tuple(_PIECE.findall(text))
+def split_words(text: str) -> tuple[str, ...]:
+    """Split *text* into words, each with the white space before it."""
+    return tuple(_WORD.findall(text))
 
 
 def count_usage(fields: Mapping[str, Any], choices: Sequence[ChoiceContent]) -> dict[str, Any]:
-    """Count words as if they were tokens; the keys are those of the contract, 2.2 A."""
+    """Count words as tokens; the keys are those of docs/api.md#usage-fields."""
     prompt = count_prompt(fields)
-    thought = sum(count_words("".join(said.reasoning)) for said in choices)
-    spoken = sum(count_words("".join(said.text)) for said in choices)
-    called = sum(
+    reasoning_tokens = sum(count_words("".join(content.reasoning)) for content in choices)
+    text_tokens = sum(count_words("".join(content.text)) for content in choices)
+    call_tokens = sum(
         count_words(call.function.name) + count_words(call.function.arguments)
-        for said in choices
-        for call in said.tool_calls
+        for content in choices
+        for call in content.tool_calls
     )
-    completion = thought + spoken + called
+    completion = reasoning_tokens + text_tokens + call_tokens
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -88,7 +88,7 @@ def count_usage(fields: Mapping[str, Any], choices: Sequence[ChoiceContent]) -> 
         "completion_tokens_details": {
             "text_tokens": 0,
             "audio_tokens": 0,
-            "reasoning_tokens": thought,
+            "reasoning_tokens": reasoning_tokens,
         },
         "input_tokens": 0,
         "output_tokens": 0,
@@ -101,8 +101,8 @@ def count_usage(fields: Mapping[str, Any], choices: Sequence[ChoiceContent]) -> 
 def count_prompt(fields: Mapping[str, Any]) -> int:
     """Count the words of the messages, the system prompt and the tools of a request.
 
-    The same for this API's format and for that of Anthropic's Messages, which counting tokens
-    takes. An image counts as one word.
+    Takes the format of chat completions and that of Anthropic's Messages, which the endpoint for
+    counting tokens uses. An image counts as one word.
     """
     tools = cast("list[dict[str, Any]]", fields.get("tools") or [])
     described = [cast("dict[str, Any]", tool.get("function", tool)) for tool in tools]
@@ -114,7 +114,7 @@ def count_prompt(fields: Mapping[str, Any]) -> int:
 
 
 def count_words(value: object) -> int:
-    """Count the words in a text, a message, a part of one, or a list of these."""
+    """Count the words in a text, a message, a content part, or a list of these."""
     if isinstance(value, str):
         return len(value.split())
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Write to, frame and break the connection of a request."""
+"""Raw access to the connection of a request: write, frame the body, close, reset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-__all__ = ["ClientGoneError", "Framing", "hang_up", "reset", "write"]
+__all__ = ["ClientGoneError", "Framing", "close", "reset", "write"]
 
 _FLUSH_POLL = 0.001
 """Seconds."""
@@ -26,25 +26,25 @@ class ClientGoneError(ConnectionError):
 
 
 def write(request: web.Request, data: bytes) -> None:
-    """Write *data* as it is, HTTP framing included.
+    """Write *data* unchanged, HTTP framing included.
 
     Raises:
-        ClientGoneError: It is.
+        ClientGoneError: The client has closed the connection.
     """
     if request.transport is None or request.transport.is_closing():
         raise ClientGoneError
     request.transport.write(data)
 
 
-def hang_up(request: web.Request) -> None:
-    """Close the connection after what was written."""
+def close(request: web.Request) -> None:
+    """Close the connection after all written data was sent."""
     if request.transport:
         request.transport.close()
 
 
 async def reset(request: web.Request) -> None:
-    """Break the connection after what was written: the client gets a TCP reset."""
-    # What was planned before is to arrive, and a transport tells nobody when it is empty.
+    """Reset the connection (TCP RST) after all written data was sent."""
+    # Data written before must arrive, and a transport has no event for an empty buffer.
     transport = request.transport
     while transport and transport.get_write_buffer_size():  # noqa: ASYNC110 - as above
         await asyncio.sleep(_FLUSH_POLL)
@@ -54,15 +54,15 @@ async def reset(request: web.Request) -> None:
         transport.abort()
 
 
-_OWN = {"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"}
-"""Headers about one connection: this one ends with the response."""
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"}
+"""Hop-by-hop headers: this connection ends with the response."""
 
 
 class Framing:
-    """How the end of a body is told: by its length, a last chunk, or the end of the connection.
+    """The framing of a response body: by length, in chunks, or until the connection closes.
 
     Args:
-        headers: Those of the response, in lower case.
+        headers: The response's headers, names in lower case.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
@@ -70,21 +70,23 @@ class Framing:
         self.chunked: bool = "chunked" in headers.get("transfer-encoding", "").lower()
 
     def head(self, status: int) -> bytes:
-        """Write the status line and the headers."""
+        """Return the status line and the headers."""
         try:
             phrase = HTTPStatus(status).phrase
         except ValueError:
             phrase = ""
         lines = [f"HTTP/1.1 {status} {phrase}", "connection: close"]
-        lines += [f"{name}: {told}" for name, told in self._headers.items() if name not in _OWN]
+        lines += [
+            f"{name}: {value}" for name, value in self._headers.items() if name not in _HOP_BY_HOP
+        ]
         if self.chunked:
             lines.append("transfer-encoding: chunked")
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
 
-    def piece(self, data: bytes) -> bytes:
-        """Write a piece of the body that is not empty."""
+    def chunk(self, data: bytes) -> bytes:
+        """Return *data*, a part of the body, with its framing. It must not be empty."""
         return b"%x\r\n%s\r\n" % (len(data), data) if self.chunked else data
 
     def end(self) -> bytes:
-        """Write the end."""
+        """Return the end of the body."""
         return b"0\r\n\r\n" if self.chunked else b""

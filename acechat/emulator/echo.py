@@ -1,4 +1,4 @@
-"""The default response: it repeats the request, or makes an example of its schema."""
+"""The default response: it repeats the request, or fills its schema."""
 
 from __future__ import annotations
 
@@ -10,27 +10,33 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat.emulator.completion import Answer, ChatRequest, ChoiceContent, count_usage, in_pieces
+from acechat.emulator.completion import (
+    ChatRequest,
+    ChoiceContent,
+    CompletionContent,
+    count_usage,
+    split_words,
+)
 from acechat.types import FunctionCall, ToolCall
 
-__all__ = ["CREATED", "call_id", "completion_id", "echo", "example_of", "told_in_json"]
+__all__ = ["CREATED", "call_id", "completion_id", "echo", "example_of", "with_json"]
 
-_LEAST = (("minimum", 0), ("exclusiveMinimum", 1))
-
-
-_MOST = (("maximum", 0), ("exclusiveMaximum", -1))
+_MINIMUMS = (("minimum", 0), ("exclusiveMinimum", 1))
 
 
-_DEEPEST = 20
-"""Levels after which a schema that contains itself ends, in null."""
+_MAXIMUMS = (("maximum", 0), ("exclusiveMaximum", -1))
+
+
+_MAX_DEPTH = 20
+"""Levels after which a recursive schema ends, with null."""
 
 
 def example_of(schema: Mapping[str, Any]) -> Any:
-    """Make a value of *schema*: required properties only, the first of an enum, the least else.
+    """Return a minimal value of *schema*: required properties only, the first value of an enum.
 
-    Patterns, formats and multiples are not looked at.
+    Ignores ``pattern``, ``format`` and ``multipleOf``.
     """
-    return _example(schema, schema, _DEEPEST)
+    return _example(schema, schema, _MAX_DEPTH)
 
 
 def _example(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
@@ -61,7 +67,7 @@ def _example(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> 
 
 
 def _items(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> list[Any]:
-    """As many items as there must be; those of a tuple have a schema each."""
+    """Return the minimum number of items; those of a tuple have a schema each."""
     each = cast("list[dict[str, Any]]", schema.get("prefixItems") or [])
     rest = schema.get("items")
     more = max(int(schema.get("minItems") or 0) - len(each), 0)
@@ -70,9 +76,9 @@ def _items(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> li
 
 
 def _number(schema: Mapping[str, Any]) -> float:
-    """The number nearest to 0 within the bounds, by whole steps from those that are excluded."""
-    least = [schema[key] + step for key, step in _LEAST if key in schema]
-    most = [schema[key] + step for key, step in _MOST if key in schema]
+    """Return the number nearest to 0 within the bounds; excluded bounds are moved by 1."""
+    least = [schema[key] + step for key, step in _MINIMUMS if key in schema]
+    most = [schema[key] + step for key, step in _MAXIMUMS if key in schema]
     return cast("float", min([max([0, *least]), *most]))
 
 
@@ -86,103 +92,103 @@ def _resolve(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 CREATED = 1768619365
-"""When every answer began, in seconds since 1970: the first sample's, so that answers are equal."""
+"""``created`` of every completion: that of the first sample, in seconds since 1970."""
 
 
 _NOT_OPTIONS = {"model", "messages", "stream", "stream_options", "n", "tools", "stop"}
 
 
-def completion_id(asked: ChatRequest) -> str:
-    """Return the id of the answer: the same for the same request, streamed or not."""
-    return f"msg_01{asked.fingerprint[:22]}"
+def completion_id(chat: ChatRequest) -> str:
+    """Return the completion's id, equal for equal requests, plain or streamed."""
+    return f"msg_01{chat.fingerprint[:22]}"
 
 
-def call_id(asked: ChatRequest, choice: int, number: int) -> str:
-    """Return the id of a tool call of *choice*, counted from 0."""
-    return f"toolu_01{asked.fingerprint[:18]}{choice:02}{number:02}"
+def call_id(chat: ChatRequest, choice: int, number: int) -> str:
+    """Return the id of a tool call; *choice* and *number* count from 0."""
+    return f"toolu_01{chat.fingerprint[:18]}{choice:02}{number:02}"
 
 
-def echo(asked: ChatRequest) -> Answer:
-    """Say what was received."""
-    request = asked.request
-    choices = tuple(_say(asked, index) for index in range(int(request.n or 1)))
-    return Answer(
-        id=completion_id(asked),
+def echo(chat: ChatRequest) -> CompletionContent:
+    """Return a completion that describes the request."""
+    request = chat.request
+    choices = tuple(_choice(chat, index) for index in range(int(request.n or 1)))
+    return CompletionContent(
+        id=completion_id(chat),
         created=CREATED,
         model=request.model,
         choices=choices,
-        usage=count_usage(asked.fields, choices),
+        usage=count_usage(chat.fields, choices),
     )
 
 
-def told_in_json(asked: ChatRequest, told: str, said: ChoiceContent) -> ChoiceContent:
-    """Return *said* with the JSON *told*: to the tool that must be called, else as the text.
+def with_json(chat: ChatRequest, encoded: str, content: ChoiceContent) -> ChoiceContent:
+    """Return *content* with the JSON *encoded* as arguments of the forced tool, or as its text.
 
-    The arguments of a tool are an object: what is none goes under the only property that the
-    tool's schema has. So does an object, if that is the one that
-    `acechat._tools.output` puts around a union.
+    The arguments of a tool are an object. Any other value is put under the only property of the
+    tool's schema; so is an object, if that property is the one that `acechat._tools.output` puts
+    around a union.
     """
-    forced = _forced(asked)
+    forced = _forced(chat)
     if forced is None:
-        return msgspec.structs.replace(said, text=in_pieces(told), finish_reason="stop")
+        return msgspec.structs.replace(content, text=split_words(encoded), finish_reason="stop")
     name, schema = forced
     properties = list(cast("dict[str, Any]", schema.get("properties") or {}))
-    known: object = json.loads(told)
+    decoded: object = json.loads(encoded)
     around = properties == schema.get("required") == ["value"]
-    whole = isinstance(known, dict) and not (around and "value" not in known)
-    if not whole and len(properties) == 1:
-        told = f"{{{json.dumps(properties[0])}: {told}}}"
-    call = ToolCall(function=FunctionCall(name=name, arguments=told))
-    return msgspec.structs.replace(said, tool_calls=(call,), finish_reason="tool_calls")
+    is_arguments = isinstance(decoded, dict) and not (around and "value" not in decoded)
+    if not is_arguments and len(properties) == 1:
+        encoded = f"{{{json.dumps(properties[0])}: {encoded}}}"
+    call = ToolCall(function=FunctionCall(name=name, arguments=encoded))
+    return msgspec.structs.replace(content, tool_calls=(call,), finish_reason="tool_calls")
 
 
-def _say(asked: ChatRequest, index: int) -> ChoiceContent:
-    request = asked.request
+def _choice(chat: ChatRequest, index: int) -> ChoiceContent:
+    request = chat.request
     reasoning: tuple[str, ...] = ()
     if request.model.endswith("-thinking") or request.reasoning_effort:
-        reasoning = in_pieces(f"The user says {_quote(asked)}. I say it back.")
-    call = _wanted_call(asked, index)
+        reasoning = split_words(f"The user says {_quote(chat)}. I say it back.")
+    call = _forced_call(chat, index)
     if call:
         return ChoiceContent(reasoning=reasoning, tool_calls=(call,), finish_reason="tool_calls")
-    text, finish_reason = _until_stop(asked, _text(asked, index)), "stop"
-    words = in_pieces(text)
+    text, finish_reason = _truncate_at_stop(chat, _text(chat, index)), "stop"
+    words = split_words(text)
     limit = request.max_completion_tokens or request.max_tokens
     if limit and limit < len(words):
         words, finish_reason = words[: int(limit)], "length"
     return ChoiceContent(text=words, reasoning=reasoning, finish_reason=finish_reason)
 
 
-def _text(asked: ChatRequest, index: int) -> str:
-    messages = asked.request.messages
+def _text(chat: ChatRequest, index: int) -> str:
+    messages = chat.request.messages
     last = messages[-1]
     speaker = "The tool" if last.get("role") == "tool" else "You"
-    images = [_describe(part) for part in _parts(_subject(asked)) if part.get("type") != "text"]
+    images = [_describe(part) for part in _parts(_subject(chat)) if part.get("type") != "text"]
     shown = f" with {' and '.join(images)}" if images else ""
     facts = [f"{len(messages)} message{'s' if len(messages) > 1 else ''}"]
-    names = [_function(tool).get("name", "") for tool in asked.request.tools or []]
+    names = [_function(tool).get("name", "") for tool in chat.request.tools or []]
     if names:
         facts.append(f"tools: {', '.join(names)}")
     facts += [
         f"{name}={_show(value)}"
-        for name, value in asked.fields.items()
+        for name, value in chat.fields.items()
         if name not in _NOT_OPTIONS and value is not None
     ]
-    if asked.request.n and asked.request.n > 1:
-        facts.append(f"answer {index + 1} of {int(asked.request.n)}")
-    return f"{speaker} said: {_quote(asked)}{shown} ({', '.join(facts)})"
+    if chat.request.n and chat.request.n > 1:
+        facts.append(f"answer {index + 1} of {int(chat.request.n)}")
+    return f"{speaker} said: {_quote(chat)}{shown} ({', '.join(facts)})"
 
 
-def _subject(asked: ChatRequest) -> Mapping[str, Any]:
-    """Return the message that is answered: a tool's at the end, else the user's last one."""
-    messages = asked.request.messages
+def _subject(chat: ChatRequest) -> Mapping[str, Any]:
+    """Return the message to respond to: a tool's at the end, otherwise the user's last."""
+    messages = chat.request.messages
     if messages[-1].get("role") == "tool":
         return messages[-1]
-    spoken = [message for message in messages if message.get("role") == "user"]
-    return spoken[-1] if spoken else messages[-1]
+    from_user = [message for message in messages if message.get("role") == "user"]
+    return from_user[-1] if from_user else messages[-1]
 
 
-def _quote(asked: ChatRequest) -> str:
-    texts = [str(part.get("text", "")) for part in _parts(_subject(asked))]
+def _quote(chat: ChatRequest) -> str:
+    texts = [str(part.get("text", "")) for part in _parts(_subject(chat))]
     return f'"{" ".join(filter(None, texts))}"'
 
 
@@ -195,7 +201,7 @@ def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _describe(part: Mapping[str, Any]) -> str:
-    """Say what can be told of a part without looking at its pixels."""
+    """Return the type and size of a content part, or its URL."""
     source = part.get("image_url")
     url = cast("dict[str, Any]", source).get("url") if isinstance(source, dict) else source
     if not isinstance(url, str):
@@ -217,27 +223,27 @@ def _show(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _until_stop(asked: ChatRequest, text: str) -> str:
-    stop = asked.request.stop or []
+def _truncate_at_stop(chat: ChatRequest, text: str) -> str:
+    stop = chat.request.stop or []
     found = [text.find(word) for word in ([stop] if isinstance(stop, str) else stop) if word]
     return text[: min((at for at in found if at >= 0), default=len(text))]
 
 
-def _wanted_call(asked: ChatRequest, index: int) -> ToolCall | None:
-    """Return the call that ``tool_choice`` demands; its arguments come from the schema."""
-    forced = _forced(asked)
+def _forced_call(chat: ChatRequest, index: int) -> ToolCall | None:
+    """Return the call that ``tool_choice`` forces, or None; the schema gives its arguments."""
+    forced = _forced(chat)
     if forced is None:
         return None
     name, schema = forced
     arguments = json.dumps(example_of(schema) or {})
     return ToolCall(
-        id=call_id(asked, index, 0), function=FunctionCall(name=name, arguments=arguments)
+        id=call_id(chat, index, 0), function=FunctionCall(name=name, arguments=arguments)
     )
 
 
-def _forced(asked: ChatRequest) -> tuple[str, dict[str, Any]] | None:
-    """Return the name and the schema of the tool that must be called."""
-    choice, tools = asked.request.tool_choice, asked.request.tools or []
+def _forced(chat: ChatRequest) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the schema of the forced tool; None if no tool is forced."""
+    choice, tools = chat.request.tool_choice, chat.request.tools or []
     functions = {str(_function(tool).get("name", "")): _function(tool) for tool in tools}
     if isinstance(choice, dict):
         name = str(_function(choice).get("name", ""))

@@ -1,6 +1,6 @@
-"""The service's words for what went wrong.
+"""Error responses with the service's codes and messages.
 
-Source: the contract, 3.1 and 3.2.
+Source: docs/api.md#error-bodies and docs/api.md#error-codes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from acechat.emulator.plan import Plan
 from acechat.emulator.wire import envelope, json_plan
 
-__all__ = ["RefusalError", "error_plan", "words_for"]
+__all__ = ["RefusalError", "code_and_message", "error_plan"]
 
 _CODES = {
     400: "bad_request",
@@ -24,7 +24,7 @@ _CODES = {
     503: "busy",
     504: "timeout",
 }
-"""The code of a status, where a test names none. The contract has none for 503."""
+"""The default code of each status. The one of 503 is not documented by the service."""
 
 _MESSAGES = {
     "bad_request": "The json payload is not valid.",
@@ -64,7 +64,7 @@ _OFFER: dict[str, Any] = {
 
 
 class RefusalError(Exception):
-    """The emulator refuses a request; None stands for the usual words."""
+    """The emulator rejects a request. None: the usual code or message."""
 
     def __init__(self, status: int, code: str | None = None, message: str | None = None) -> None:
         super().__init__(status, code, message)
@@ -73,8 +73,8 @@ class RefusalError(Exception):
         self.message = message
 
 
-def words_for(status: int, code: str | None, message: str | None) -> tuple[str, str]:
-    """Return code and message, the usual ones where None is given."""
+def code_and_message(status: int, code: str | None, message: str | None) -> tuple[str, str]:
+    """Return code and message; None is replaced by the usual one."""
     code = (
         code or _CODES.get(status) or ("api_error" if status >= HTTPStatus(500) else "bad_request")
     )
@@ -88,7 +88,7 @@ def error_plan(
     trace_id: str,
     headers: dict[str, str] | None = None,
 ) -> Plan:
-    """Plan to answer with the service's error; 402 without a code is an offer to pay (x402)."""
+    """Return the plan of an error response; 402 without a code is an x402 payment offer."""
     if status == HTTPStatus.PAYMENT_REQUIRED and code is None and message is None:
         return json_plan(_OFFER, status, headers)
-    return json_plan(envelope(*words_for(status, code, message), trace_id), status, headers)
+    return json_plan(envelope(*code_and_message(status, code, message), trace_id), status, headers)

@@ -1,7 +1,7 @@
-"""Faults: steps that change what another step does. *of* is that step; None is the echo.
+"""Faults: steps that change the response of another step, *of*. None: the echo.
 
-*after* counts the events of a stream, ``[DONE]`` included. Of a plain answer, any *after* above 0
-means half of its body.
+*after* counts the events of a stream, ``[DONE]`` included. In a plain response, any *after* above
+0 means half of its body.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from msgspec import Struct
 
 from acechat.emulator.completion import ChatRequest
 from acechat.emulator.plan import (
-    HangUp,
+    ChunkSize,
+    Close,
     Head,
-    Pieces,
     Plan,
     Reset,
     Send,
     Wait,
-    answer_with,
     is_stream,
-    parted,
+    response_plan,
+    split_after,
 )
 from acechat.emulator.steps import ECHO, Step
 from acechat.emulator.wire import JSON_TYPE, as_event, envelope, json_plan
@@ -43,16 +43,16 @@ class _Cut(Struct, frozen=True, repr_omit_defaults=True):
     after: int
     of: Step
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        plan = self.of.plan(asked)
-        sent, _ = parted(plan, self.after)
-        return sent if is_stream(plan) else [*sent, HangUp()]
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        plan = self.of.plan(chat)
+        sent, _ = split_after(plan, self.after)
+        return sent if is_stream(plan) else [*sent, Close()]
 
 
 def cut(after: int = 3, of: Step | None = None) -> Step:
     """End a stream cleanly after *after* events, before its finish reason.
 
-    A plain answer breaks off after half of its body, which is shorter than its ``Content-Length``.
+    A plain response is truncated after half of its body, short of its ``Content-Length``.
     """
     return _Cut(after, of or ECHO)
 
@@ -61,14 +61,14 @@ class _Drop(Struct, frozen=True, repr_omit_defaults=True):
     after: int
     of: Step
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        plan = self.of.plan(asked)
-        sent = parted(plan, self.after)[0] if self.after else _before_head(plan)
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        plan = self.of.plan(chat)
+        sent = split_after(plan, self.after)[0] if self.after else _before_head(plan)
         return [*sent, Reset()]
 
 
 def drop(after: int = 0, of: Step | None = None) -> Step:
-    """Reset the connection after *after* events; 0 is before any byte of the answer."""
+    """Reset the connection after *after* events; 0 is before any byte of the response."""
     return _Drop(after, of or ECHO)
 
 
@@ -82,16 +82,16 @@ class _Stall(Struct, frozen=True, repr_omit_defaults=True):
     after: int
     of: Step
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        plan = self.of.plan(asked)
-        sent, rest = parted(plan, self.after) if self.after else ([], plan)
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        plan = self.of.plan(chat)
+        sent, rest = split_after(plan, self.after) if self.after else ([], plan)
         return [*sent, Wait(self.seconds), *rest]
 
 
 def stall(seconds: float, after: int = 0, of: Step | None = None) -> Step:
-    """Pause for *seconds* after *after* events, then go on; 0 is before the status line.
+    """Pause for *seconds* after *after* events, then continue; 0 is before the status line.
 
-    The pause ends when the client goes away or the service stops.
+    The pause ends early when the client disconnects or the service stops.
     """
     return _Stall(seconds, after, of or ECHO)
 
@@ -101,22 +101,25 @@ class _Heartbeats(Struct, frozen=True, repr_omit_defaults=True):
     seconds: float
     of: Step
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        plan = self.of.plan(asked)
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        plan = self.of.plan(chat)
         if not is_stream(plan):
             return [Wait(self.seconds), *plan]
-        sent, rest = parted(plan, 0)
+        sent, rest = split_after(plan, 0)
         beat: Plan = [Send(b": PING\n\n"), Wait(self.every)]
         return [*sent, *(beat * round(self.seconds / self.every)), *rest]
 
 
 def heartbeats(every: float, seconds: float, of: Step | None = None) -> Step:
-    """Send ``: PING`` comments, one *every* so many seconds, for *seconds*; then the stream.
+    """Send a ``: PING`` comment every *every* seconds, for *seconds*; then the stream.
 
-    A plain answer is late by *seconds*.
+    A plain response is delayed by *seconds*.
+
+    Raises:
+        ValueError: *every* is not greater than 0.
     """
     if every <= 0:
-        raise ValueError(f"heartbeats come every so many seconds, more than 0, not {every}")
+        raise ValueError(f"every must be greater than 0 seconds, not {every}")
     return _Heartbeats(every, seconds, of or ECHO)
 
 
@@ -124,14 +127,18 @@ class _Split(Struct, frozen=True, repr_omit_defaults=True):
     bytes: int
     of: Step
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        return [Pieces(self.bytes), *self.of.plan(asked)]
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        return [ChunkSize(self.bytes), *self.of.plan(chat)]
 
 
 def split(bytes: int = 7, of: Step | None = None) -> Step:  # noqa: A002 - the unit
-    """Write the body in pieces of so many bytes, across the ends of events and of characters."""
+    """Write the body in chunks of *bytes* bytes, which may split events and UTF-8 characters.
+
+    Raises:
+        ValueError: *bytes* is less than 1.
+    """
     if bytes < 1:
-        raise ValueError(f"a piece has a number of bytes, more than 0, not {bytes}")
+        raise ValueError(f"bytes must be at least 1, not {bytes}")
     return _Split(bytes, of or ECHO)
 
 
@@ -142,16 +149,16 @@ class _ErrorEvent(Struct, frozen=True, repr_omit_defaults=True):
     form: Literal["data", "event", "bare"]
     of: Step
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        plan = self.of.plan(asked)
-        error = envelope(self.code, self.message, asked.trace_id)
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        plan = self.of.plan(chat)
+        error = envelope(self.code, self.message, chat.trace_id)
         if not is_stream(plan):
             return json_plan({"success": False, **error})
-        sent, _ = parted(plan, self.after)
+        sent, _ = split_after(plan, self.after)
         if self.form == "bare":
-            # As new-api writes it: its own kind of error, no "data:", no line end.
-            words = {"message": self.message, "type": "new_api_error", "param": ""}
-            bare = {"error": words | {"code": self.code}}
+            # The format of new-api: its own type of error, no "data:", no line end.
+            fields = {"message": self.message, "type": "new_api_error", "param": ""}
+            bare = {"error": fields | {"code": self.code}}
             return [*sent, Send(json.dumps(bare).encode(), event=True)]
         name = b"event: error\n" if self.form == "event" else b""
         return [*sent, Send(name + as_event(error), event=True)]
@@ -166,8 +173,15 @@ def error_event(
 ) -> Step:
     """End a stream with an error after *after* events.
 
-    *form* is ``data: {"error": …}``, the same named ``event: error``, or JSON without ``data:``
-    (contract, 2.4). Instead of a plain answer comes 200 with ``success: false``.
+    A plain response is replaced by status 200 with ``success: false``.
+
+    Args:
+        code: The error code.
+        message: The error message.
+        after: The number of events before the error.
+        form: ``"data"``: ``data: {"error": …}``; ``"event"``: the same, after ``event: error``;
+            ``"bare"``: JSON without ``data:`` (docs/api.md#streams).
+        of: The step whose stream fails. None: the echo.
     """
     return _ErrorEvent(code, message, after, form, of or ECHO)
 
@@ -177,16 +191,16 @@ class _Malformed(Struct, frozen=True, repr_omit_defaults=True):
     data: str
     of: Step
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        plan = self.of.plan(asked)
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        plan = self.of.plan(chat)
         if not is_stream(plan):
-            return answer_with(200, JSON_TYPE, self.data.encode(), {})
-        sent, rest = parted(plan, self.after)
+            return response_plan(200, JSON_TYPE, self.data.encode(), {})
+        sent, rest = split_after(plan, self.after)
         return [*sent, Send(f"data: {self.data}\n\n".encode(), event=True), *rest]
 
 
 def malformed(after: int = 0, data: str = "{not json", of: Step | None = None) -> Step:
-    """Put an event of broken JSON after *after* events; a plain answer becomes *data*."""
+    """Insert an event of invalid JSON after *after* events; a plain response becomes *data*."""
     return _Malformed(after, data, of or ECHO)
 
 
@@ -194,8 +208,8 @@ class _Pace(Struct, frozen=True, repr_omit_defaults=True):
     seconds: float
     of: Step
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        sent, rest = parted(self.of.plan(asked), 1)
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        sent, rest = split_after(self.of.plan(chat), 1)
         for action in rest:
             if isinstance(action, Send) and action.event:
                 sent.append(Wait(self.seconds))
@@ -204,5 +218,5 @@ class _Pace(Struct, frozen=True, repr_omit_defaults=True):
 
 
 def pace(seconds: float, of: Step | None = None) -> Step:
-    """Wait *seconds* between the events of a stream; a plain answer is not changed."""
+    """Wait *seconds* between the events of a stream; a plain response is unchanged."""
     return _Pace(seconds, of or ECHO)

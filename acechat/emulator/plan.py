@@ -1,7 +1,7 @@
-"""What the service does, as values: a plan is made, changed and tested without a network.
+"""Responses as lists of actions, which are built, changed and tested without a network.
 
-A plan is a list of actions. Where it ends, the answer ends cleanly. Events of a stream are counted
-by the `Send` that holds them, ``[DONE]`` included; comments are no events.
+The response ends cleanly at the end of its plan. Events of a stream are counted by their `Send`
+actions, ``[DONE]`` included; comments are not events.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from msgspec import Struct
 
 __all__ = [
     "Action",
-    "HangUp",
+    "ChunkSize",
+    "Close",
     "Head",
-    "Pieces",
     "Plan",
     "Reset",
     "Send",
     "Until",
     "Wait",
     "Write",
-    "answer_with",
+    "apply_chunk_size",
     "is_stream",
-    "parted",
-    "pieced",
+    "response_plan",
+    "split_after",
 ]
 
 
@@ -36,64 +36,64 @@ class Head(Struct, frozen=True):
 
 
 class Send(Struct, frozen=True):
-    """Send bytes of the body, in one write."""
+    """Send bytes of the body in one write."""
 
     data: bytes
 
     event: bool = False
-    """Whether these bytes are one event of a stream."""
+    """Whether *data* is one event of a stream."""
 
 
 class Wait(Struct, frozen=True):
-    """Do nothing for a while."""
+    """Pause for *seconds*."""
 
     seconds: float
 
 
 class Until(Struct, frozen=True):
-    """Do nothing until so many seconds after the request had arrived."""
+    """Pause until *seconds* after the request was complete."""
 
     seconds: float
 
 
 class Write(Struct, frozen=True):
-    """Write bytes to the connection as they are, instead of a head and a body."""
+    """Write raw bytes to the connection, instead of `Head` and `Send`."""
 
     data: bytes
 
 
-class Pieces(Struct, frozen=True):
-    """Send the whole body in pieces of so many bytes, wherever its events end."""
+class ChunkSize(Struct, frozen=True):
+    """Send the complete body in writes of *bytes* bytes, regardless of event boundaries."""
 
     bytes: int
 
 
-class HangUp(Struct, frozen=True):
-    """Close the connection, though the answer is not whole."""
+class Close(Struct, frozen=True):
+    """Close the connection before the response is complete."""
 
 
 class Reset(Struct, frozen=True):
-    """Break the connection: the client gets a TCP reset."""
+    """Reset the connection (TCP RST)."""
 
 
-Action: TypeAlias = Head | Send | Wait | Until | Write | Pieces | HangUp | Reset
+Action: TypeAlias = Head | Send | Wait | Until | Write | ChunkSize | Close | Reset
 Plan: TypeAlias = list[Action]
 
 
-def answer_with(status: int, content_type: str, body: bytes, headers: dict[str, str]) -> Plan:
-    """Return the plan of a plain answer; *headers* win over those that it would have."""
+def response_plan(status: int, content_type: str, body: bytes, headers: dict[str, str]) -> Plan:
+    """Return the plan of a plain response; *headers* replace the default ones."""
     own = {"Content-Type": content_type, "Content-Length": str(len(body))}
     return [Head(status, own | headers), Send(body)]
 
 
 def is_stream(plan: Plan) -> bool:
-    """Whether *plan* answers with server-sent events."""
+    """Return whether *plan* sends server-sent events."""
     heads = (action for action in plan if isinstance(action, Head))
     return any(head.headers.get("Content-Type") == "text/event-stream" for head in heads)
 
 
-def parted(plan: Plan, after: int) -> tuple[Plan, Plan]:
-    """Part *plan* where *after* events are sent, or where half of a plain body is."""
+def split_after(plan: Plan, after: int) -> tuple[Plan, Plan]:
+    """Split *plan* after *after* events, or after half of a plain body."""
     sends = [(at, action) for at, action in enumerate(plan) if isinstance(action, Send)]
     if is_stream(plan):
         events = [at for at, send in sends if send.event]
@@ -107,22 +107,22 @@ def parted(plan: Plan, after: int) -> tuple[Plan, Plan]:
     return [*plan[:at], first], [second, *plan[at + 1 :]]
 
 
-def pieced(plan: Plan) -> Plan:
-    """Return *plan* as it is written: without `Pieces`, because its bytes are cut into them."""
-    sizes = [action.bytes for action in plan if isinstance(action, Pieces)]
+def apply_chunk_size(plan: Plan) -> Plan:
+    """Return *plan* without `ChunkSize`, its body split into writes of that size."""
+    sizes = [action.bytes for action in plan if isinstance(action, ChunkSize)]
     if not sizes:
         return plan
     size = sizes[0]
     written: Plan = []
-    waiting = b""
+    unsent = b""
     for action in plan:
         if isinstance(action, Send):
-            waiting += action.data
-        elif not isinstance(action, Pieces):
-            written += [*_cut(waiting, size), action]
-            waiting = b""
-    return written + _cut(waiting, size)
+            unsent += action.data
+        elif not isinstance(action, ChunkSize):
+            written += [*_split(unsent, size), action]
+            unsent = b""
+    return written + _split(unsent, size)
 
 
-def _cut(data: bytes, size: int) -> Plan:
+def _split(data: bytes, size: int) -> Plan:
     return [Send(data[start : start + size]) for start in range(0, len(data), size)]

@@ -1,4 +1,4 @@
-"""Requests → plans, without a network: addresses, tokens, and the checks of what was sent."""
+"""Requests → plans, without a network: paths, tokens, and the validation of request bodies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MODELS = (
     "claude-3-haiku-20240307",
     "claude-3-sonnet-20240229",
 )
-"""The models of this endpoint (contract, 1.4). Any other name is answered as well."""
+"""The models of this endpoint (docs/api.md#models). Any other name is accepted, too."""
 
 _MODELS_CREATED = 1714500000
 _MAX_N = 128
@@ -54,21 +54,21 @@ _Route: TypeAlias = Callable[[ServiceState, ReceivedRequest], Plan]
 
 
 def respond(
-    stage: ServiceState, received: ReceivedRequest, *, authorization: str | None, too_large: bool
+    state: ServiceState, received: ReceivedRequest, *, authorization: str | None, too_large: bool
 ) -> Plan:
-    """Plan the answer to *received*.
+    """Return the plan of the response to *received*.
 
     Args:
-        stage: Holds the token and the script.
-        received: What arrived.
-        authorization: That header, unmasked. None: there was none.
-        too_large: Whether the body was larger than the service takes.
+        state: Holds the token and the script.
+        received: The request.
+        authorization: The ``Authorization`` header, unmasked. None: no such header.
+        too_large: Whether the body exceeded *max_request_bytes*.
     """
     try:
         route = _find_route(received)
         if route not in _PUBLIC:
-            _admit(authorization, stage.token, too_large=too_large)
-        return route(stage, received)
+            _authorize(authorization, state.token, too_large=too_large)
+        return route(state, received)
     except RefusalError as refusal:
         return error_plan(refusal.status, refusal.code, refusal.message, received.trace_id)
 
@@ -80,7 +80,7 @@ def _find_route(received: ReceivedRequest) -> _Route:
     return route
 
 
-def _admit(authorization: str | None, token: str, *, too_large: bool) -> None:
+def _authorize(authorization: str | None, token: str, *, too_large: bool) -> None:
     if not authorization:
         raise RefusalError(HTTPStatus.BAD_REQUEST, "no_token")
     scheme, _, given = authorization.partition(" ")
@@ -90,41 +90,41 @@ def _admit(authorization: str | None, token: str, *, too_large: bool) -> None:
         raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
-def _chat(stage: ServiceState, received: ReceivedRequest) -> Plan:
+def _chat(state: ServiceState, received: ReceivedRequest) -> Plan:
     fields = _read_object(received.body)
     try:
         request = msgspec.convert(fields, ChatCompletionRequest)
     except msgspec.ValidationError as error:
-        raise _bad(str(error)) from None
+        raise _bad_request(str(error)) from None
     _check(request)
-    told = {name: fields[name] for name in fields if name not in {"stream", "stream_options"}}
-    fingerprint = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    asked = ChatRequest(request, fields, fingerprint, received.trace_id)
-    return stage.next_step().plan(asked)
+    counted = {name: fields[name] for name in fields if name not in {"stream", "stream_options"}}
+    fingerprint = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
+    chat = ChatRequest(request, fields, fingerprint, received.trace_id)
+    return state.next_step().plan(chat)
 
 
 def _check(request: ChatCompletionRequest) -> None:
     if not request.messages:
-        raise _bad("messages is empty.")
+        raise _bad_request("messages is empty.")
     for number, message in enumerate(request.messages):
         if message.get("role") not in _ROLES:
-            raise _bad(f"messages[{number}].role is {message.get('role')!r}.")
+            raise _bad_request(f"messages[{number}].role is {message.get('role')!r}.")
     n, temperature = request.n, request.temperature
     if n is not None and (not float(n).is_integer() or not 1 <= n <= _MAX_N):
-        raise _bad(f"n is {n:g}, not a whole number from 1 to {_MAX_N}.")
+        raise _bad_request(f"n is {n:g}, not a whole number from 1 to {_MAX_N}.")
     if temperature is not None and not 0 <= temperature <= _MAX_TEMPERATURE:
-        raise _bad(f"temperature is {temperature:g}, not from 0 to {_MAX_TEMPERATURE}.")
-    thinks = request.model.endswith("-thinking") or request.reasoning_effort
-    if thinks and request.tool_choice not in {None, "auto", "none"}:
-        # Anthropic's documentation, extended thinking; the gateway passes both on (contract, 1.2).
-        raise _bad("Thinking may not be enabled when tool_choice forces tool use.")
+        raise _bad_request(f"temperature is {temperature:g}, not from 0 to {_MAX_TEMPERATURE}.")
+    reasons = request.model.endswith("-thinking") or request.reasoning_effort
+    if reasons and request.tool_choice not in {None, "auto", "none"}:
+        # From Anthropic's documentation; the gateway forwards both (docs/api.md#request-fields).
+        raise _bad_request("Thinking may not be enabled when tool_choice forces tool use.")
 
 
-def _count(_: ServiceState, received: ReceivedRequest) -> Plan:
+def _count_tokens(_: ServiceState, received: ReceivedRequest) -> Plan:
     fields = _read_object(received.body)
     for name in ("model", "messages"):
         if not fields.get(name):
-            raise _bad(f"{name} is missing.")
+            raise _bad_request(f"{name} is missing.")
     return json_plan({"input_tokens": count_prompt(fields)})
 
 
@@ -145,28 +145,28 @@ def _catalog(_: ServiceState, __: ReceivedRequest) -> Plan:
 
 
 _PUBLIC = {_health, _catalog}
-"""What is answered without a token."""
+"""Routes that need no token."""
 
 
 def _read_object(body: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _bad(str(error)) from None
+        raise _bad_request(str(error)) from None
     if not isinstance(value, dict):
-        raise _bad("it is no object.")
+        raise _bad_request("the body is not an object.")
     return cast("dict[str, Any]", value)
 
 
-def _bad(reason: str) -> RefusalError:
+def _bad_request(reason: str) -> RefusalError:
     return RefusalError(HTTPStatus.BAD_REQUEST, None, f"The json payload is not valid: {reason}")
 
 
 _ROUTES: Mapping[tuple[str, str], _Route] = {
     ("POST", "/v1/chat/completions"): _chat,
     ("POST", "/claude/chat/completions"): _chat,
-    ("POST", "/v1/messages/count_tokens"): _count,
-    ("POST", "/claude/messages/count_tokens"): _count,
+    ("POST", "/v1/messages/count_tokens"): _count_tokens,
+    ("POST", "/claude/messages/count_tokens"): _count_tokens,
     ("GET", "/v1/models"): _models,
     ("GET", "/api/v1/models/catalog/"): _catalog,
     ("GET", "/health"): _health,

@@ -1,4 +1,4 @@
-"""The service, running in a thread of its own."""
+"""The service, run in its own thread."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, ServiceState
 from acechat.emulator.steps import Step
 from acechat.errors import ConfigurationError
 
-if TYPE_CHECKING:  # cassettes are imported when there is one
+if TYPE_CHECKING:  # cassettes are imported on demand
     from acechat.emulator.replay import Replay
 
 __all__ = ["Service", "ServiceOptions", "serve"]
 
 _GRACE = 0.05
-"""Seconds that a stopping service gives to handlers that were already cancelled."""
+"""Seconds that a stopping service waits for cancelled handlers."""
 
-_TURNS = 100
-"""Turns of the loop in which broken connections are gone; two are enough in practice."""
+_MAX_LOOP_TURNS = 100
+"""Loop iterations in which aborted connections disappear; two suffice in practice."""
 
-_PATIENCE = 5.0
-"""Seconds that a caller waits for the service's thread before it calls that a bug."""
+_THREAD_TIMEOUT = 5.0
+"""Seconds that a caller waits for the service's thread; more would be a bug."""
 
 
 class ServiceOptions(TypedDict, total=False):
-    """What a `Service` can be told; it documents them."""
+    """The keyword arguments of `Service`, documented there."""
 
     host: str
     port: int
@@ -55,22 +55,28 @@ class Service:
     ...     service.script(fail(429, retry_after=1), ok("Hello!"))
     ...     client = Client(base_url=service.url, api_token=service.token)
 
-    All methods may be called from any thread but the service's own.
+    All methods may be called from any thread except the service's own.
 
     Args:
-        host: What to listen on. Whoever can reach it can use it.
-        port: 0: any free one. It stays the same when the service is stopped and started again.
-        token: What a client must send.
-        max_request_bytes: The largest body that is taken.
-        remember: How many `requests` are kept, the newest. None: all.
-        replay: A cassette that answers: each recorded request gets what it got then, cuts and
-            pauses included, whatever its token; any other gets 400, which says why.
-        speed: Of the replay. 2.0 takes half of the time; infinity waits for nothing.
-        record: A cassette to which the answers of *upstream* are added.
-        upstream: The origin of a real service. Requests are handed on to it, with their token.
+        host: The address to listen on. Any client that reaches it can use the service.
+        port: The TCP port. 0: any free port, which is kept when the service is stopped and started
+            again.
+        token: The token that requests must carry.
+        max_request_bytes: The largest accepted request body, in bytes.
+        remember: The number of `requests` that are kept, the newest. None: all.
+        replay: The cassette to replay. Each recorded request gets its recorded response, with its
+            pauses and faults, for any token. Any other request gets status 400, whose message
+            names the first difference. None: no replay.
+        speed: The speed of the replay, greater than 0. 2.0 takes half of the recorded time;
+            infinity removes all pauses.
+        record: The cassette to which the exchanges with *upstream* are appended; requires
+            *upstream*. None: nothing is recorded.
+        upstream: The origin of a real service, to which requests are forwarded with their token.
+            None: the emulator responds.
 
     Raises:
-        ConfigurationError: The cassette cannot be played, or the options contradict each other.
+        ConfigurationError: The cassette cannot be replayed, *speed* is out of range, or the
+            options contradict each other.
         OSError: The cassette cannot be read.
     """
 
@@ -88,13 +94,15 @@ class Service:
         upstream: str | None = None,
     ) -> None:
         if (record is None) != (upstream is None) or (record is not None and replay is not None):
-            raise ConfigurationError("a recording takes record= and upstream=, and no replay=")
+            raise ConfigurationError(
+                "record= and upstream= must be given together, and without replay="
+            )
         self._replay = None if replay is None else _replay_of(replay, speed)
         self._record = record
         self._upstream = upstream
         self._host = host
         self._port = port
-        self._stage = ServiceState(token, max_request_bytes=max_request_bytes, remember=remember)
+        self._state = ServiceState(token, max_request_bytes=max_request_bytes, remember=remember)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -105,55 +113,57 @@ class Service:
         """The origin: ``http://127.0.0.1:PORT``.
 
         Raises:
-            RuntimeError: The service was never started, and *port* was 0.
+            RuntimeError: *port* is 0 and the service was never started.
         """
         if not self._port:
-            raise RuntimeError("the service has no port before it is started")
+            raise RuntimeError(
+                "the service has no port yet: call start(), or use it in a with block"
+            )
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
     @property
     def token(self) -> str:
-        """What a client must send."""
-        return self._stage.token
+        """The token that requests must carry."""
+        return self._state.token
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """What has arrived until now, the oldest first."""
-        return self._stage.requests
+        """The requests received so far, oldest first."""
+        return self._state.requests
 
     @property
     def connections(self) -> int:
-        """How many sockets of clients are open now."""
+        """The number of open client connections."""
         server = self._runner and self._runner.server
         return len(server.connections) if server else 0
 
     def script(self, *steps: Step) -> None:
-        """Answer the next chat requests with *steps*, one each; after them, the echo answers.
+        """Respond to the next chat requests with *steps*, one each; after them, with the echo.
 
-        A request that is refused (a wrong token, no JSON) takes no step.
+        A rejected request (wrong token, invalid JSON) uses no step.
         """
-        self._stage.script(*steps)
+        self._state.script(*steps)
 
     def reset(self) -> None:
-        """Forget the requests and the script. Connections stay, and so do answers under way.
+        """Clear the requests and the script, and start a replay from the beginning.
 
-        A cassette begins anew.
+        Connections stay open, and responses in progress continue.
         """
-        self._stage.reset()
+        self._state.reset()
         if self._replay is not None:
             self._replay.rewind()
 
     def disconnect(self) -> None:
-        """Break all connections, idle ones included, and the answers under way on them."""
+        """Abort all connections, idle ones included, with the responses in progress on them."""
         if self._loop and self._thread:
-            asyncio.run_coroutine_threadsafe(self._break_all(), self._loop).result(_PATIENCE)
+            asyncio.run_coroutine_threadsafe(self._break_all(), self._loop).result(_THREAD_TIMEOUT)
 
     def start(self) -> Self:
-        """Listen; return when clients can connect. It does nothing where that is so already.
+        """Start to listen; return when clients can connect. No effect if already started.
 
         Raises:
-            OSError: The port is taken.
+            OSError: The port is in use.
         """
         if self._thread is None:
             started: Future[None] = Future()
@@ -166,12 +176,12 @@ class Service:
         return self
 
     def stop(self) -> None:
-        """Break all connections and end, within a second. It does nothing where that is so."""
+        """Abort all connections and stop, within a second. No effect if not running."""
         thread, self._thread = self._thread, None
         if thread and self._loop and self._stopping:
-            with contextlib.suppress(RuntimeError):  # another thread has stopped it meanwhile
+            with contextlib.suppress(RuntimeError):  # another thread has stopped it in the meantime
                 self._loop.call_soon_threadsafe(self._stopping.set)
-            thread.join(_PATIENCE)
+            thread.join(_THREAD_TIMEOUT)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -210,14 +220,14 @@ class Service:
 
     def _create_app(self) -> web.Application:
         if self._record is not None and self._upstream is not None:
-            from acechat.emulator.recording_proxy import create_relay
+            from acechat.emulator.recording_proxy import create_recording_proxy
 
-            return create_relay(self._stage, self._upstream, self._record)
-        return create_app(self._stage, self._replay)
+            return create_recording_proxy(self._state, self._upstream, self._record)
+        return create_app(self._state, self._replay)
 
     async def _break_all(self) -> None:
         server = self._runner and self._runner.server
-        for _ in range(_TURNS):
+        for _ in range(_MAX_LOOP_TURNS):
             if not server or not server.connections:
                 break
             for connection in server.connections:
@@ -236,14 +246,15 @@ def _replay_of(path: str | os.PathLike[str], speed: float) -> Replay:
 def serve(
     on_listening: Callable[[str], object] | None = None, **options: Unpack[ServiceOptions]
 ) -> None:
-    """Run a service until Ctrl-C; it remembers no requests unless told to.
+    """Run a service until Ctrl-C. *remember* defaults to 0 here.
 
     Args:
-        on_listening: Called with the URL when clients can connect.
-        options: Those of `Service`.
+        on_listening: Called with the URL when clients can connect. None: no call.
+        options: The arguments of `Service`.
 
     Raises:
-        OSError: The port is taken.
+        ConfigurationError: As for `Service`.
+        OSError: The port is in use, or the cassette cannot be read.
     """
     options.setdefault("remember", 0)
     with contextlib.suppress(KeyboardInterrupt), Service(**options) as service:

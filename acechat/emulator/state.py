@@ -1,4 +1,4 @@
-"""What a service remembers and is about to do; threads may share it."""
+"""The state of a service: its received requests and its script. Thread-safe."""
 
 from __future__ import annotations
 
@@ -14,45 +14,49 @@ from acechat.emulator.steps import ECHO, Step
 
 __all__ = ["DEFAULT_TOKEN", "ReceivedRequest", "ServiceState"]
 
-DEFAULT_TOKEN = "emulated-token"  # noqa: S105 - it opens nothing
+DEFAULT_TOKEN = "emulated-token"  # noqa: S105 - it gives access to nothing
 
 
 class ReceivedRequest(Struct, frozen=True, kw_only=True):
-    """A request, as it arrived."""
+    """A received request."""
 
     method: str
 
     path: str
-    """With the query, if there is one."""
+    """Path and query."""
 
     headers: dict[str, str]
-    """Names in lower case. What authorizes is masked: ``"Bearer ***"``."""
+    """Names in lower case. The token is masked: ``"Bearer ***"``."""
 
     body: bytes
-    """Empty where it was larger than the service takes."""
+    """Empty if it was larger than *max_request_bytes*."""
 
     client_port: int
-    """The port that it came from: requests over one connection have the same."""
+    """The client's port: requests of one connection have the same."""
 
     time: float
-    """When it had arrived, in seconds of `time.monotonic`."""
+    """The time at which it was complete, in seconds of `time.monotonic`."""
 
     trace_id: str
-    """What its answer carried as ``x-request-id``."""
+    """The ``x-request-id`` of its response."""
 
     @property
     def json(self) -> Any:
-        """The body, decoded. Raises `ValueError` where it is no JSON."""
+        """The decoded body.
+
+        Raises:
+            ValueError: The body is not JSON.
+        """
         return json.loads(self.body)
 
 
 class ServiceState:
-    """The requests that came, and the script of those to come.
+    """The received requests, and the script for the next ones.
 
     Args:
-        token: What a client must send.
-        max_request_bytes: The largest body that is taken.
-        remember: How many requests are kept, the newest. None: all.
+        token: The token that requests must carry.
+        max_request_bytes: The largest accepted request body, in bytes.
+        remember: The number of requests that are kept, the newest. None: all.
     """
 
     def __init__(
@@ -64,40 +68,40 @@ class ServiceState:
     ) -> None:
         self.token = token
         self.max_request_bytes = max_request_bytes
-        # Deques and counters, because their methods are atomic: no lock to block the loop with.
+        # Deques and counters, because their methods are atomic: a lock could block the event loop.
         self._received: deque[ReceivedRequest] = deque(maxlen=remember)
         self._script: deque[Step] = deque()
         self._numbers = itertools.count(1)
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """What has arrived until now, the oldest first."""
+        """The requests received so far, oldest first."""
         return list(self._received)
 
     def script(self, *steps: Step) -> None:
-        """Answer the next chat requests with *steps*, one each; after them, the echo answers.
+        """Respond to the next chat requests with *steps*, one each; after them, with the echo.
 
-        A request that is refused (a wrong token, no JSON) takes no step.
+        A rejected request (wrong token, invalid JSON) uses no step.
         """
         self._script.extend(steps)
 
     def reset(self) -> None:
-        """Forget the requests and the script."""
+        """Clear the requests and the script."""
         self._received.clear()
         self._script.clear()
         self._numbers = itertools.count(1)
 
-    def note(self, received: ReceivedRequest) -> None:
-        """Remember a request."""
+    def add_request(self, received: ReceivedRequest) -> None:
+        """Append *received* to `requests`."""
         self._received.append(received)
 
     def next_step(self) -> Step:
-        """Take the step that is to answer now."""
+        """Remove and return the next step of the script; the echo if it is empty."""
         try:
             return self._script.popleft()
         except IndexError:
             return ECHO
 
     def next_trace_id(self) -> str:
-        """Return a UUID that counts the answers."""
+        """Return a UUID made of the number of the response."""
         return str(UUID(int=next(self._numbers), version=4))

@@ -1,7 +1,7 @@
-"""Steps: what answers one chat request, and what goes wrong meanwhile.
+"""Steps: values that produce the response to one chat request, faults included.
 
-A step is a frozen value that turns what was asked into a plan. Faults are steps that change the
-plan of another, so they nest: ``split(bytes=7, of=stall(0.1, after=2, of=ok("Hi")))``.
+A step is a frozen value that turns a chat request into a plan. Faults are steps that change the
+plan of another step, so they nest: ``split(bytes=7, of=stall(0.1, after=2, of=ok("Hi")))``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from acechat.emulator import echo as _echo
-from acechat.emulator.completion import Answer, ChatRequest, ChoiceContent, count_usage, in_pieces
+from acechat.emulator.completion import (
+    ChatRequest,
+    ChoiceContent,
+    CompletionContent,
+    count_usage,
+    split_words,
+)
 from acechat.emulator.errors import error_plan
-from acechat.emulator.plan import Plan, answer_with
+from acechat.emulator.plan import Plan, response_plan
 from acechat.emulator.wire import JSON_TYPE, plain_plan, stream_plan
 from acechat.types import FunctionCall, ToolCall
 
@@ -24,15 +30,15 @@ __all__ = ["ECHO", "Step", "call", "fail", "ok", "raw"]
 
 
 class Step(Protocol):
-    """What answers one chat request."""
+    """The response to one chat request."""
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        """Return what is to be done."""
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        """Return the actions of the response to *chat*."""
         ...
 
 
 class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
-    said: ChoiceContent | None = None
+    content: ChoiceContent | None = None
     id: str | None = None
     created: int | None = None
     model: str | None = None
@@ -42,18 +48,20 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     ensure_ascii: bool = True
     json: str | None = None
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        answer = self._answer(asked)
-        return stream_plan(answer) if asked.request.stream else plain_plan(answer)
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        completion = self._completion(chat)
+        return stream_plan(completion) if chat.request.stream else plain_plan(completion)
 
-    def _answer(self, asked: ChatRequest) -> Answer:
-        echo = _echo.echo(asked)
-        choices = tuple(self._choice(asked, index, said) for index, said in enumerate(echo.choices))
-        usage = self.usage or count_usage(asked.fields, choices)
+    def _completion(self, chat: ChatRequest) -> CompletionContent:
+        echo = _echo.echo(chat)
+        choices = tuple(
+            self._choice(chat, index, content) for index, content in enumerate(echo.choices)
+        )
+        usage = self.usage or count_usage(chat.fields, choices)
         if self.cost is not None:
-            told = {"amount": self.cost, "currency": "credits", "list_amount": self.cost}
-            usage = {**usage, "cost": told}
-        return Answer(
+            cost = {"amount": self.cost, "currency": "credits", "list_amount": self.cost}
+            usage = {**usage, "cost": cost}
+        return CompletionContent(
             id=self.id or echo.id,
             created=echo.created if self.created is None else self.created,
             model=self.model or echo.model,
@@ -62,28 +70,28 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
             ensure_ascii=self.ensure_ascii,
         )
 
-    def _choice(self, asked: ChatRequest, index: int, echoed: ChoiceContent) -> ChoiceContent:
-        said = self.said or echoed
+    def _choice(self, chat: ChatRequest, index: int, echoed: ChoiceContent) -> ChoiceContent:
+        content = self.content or echoed
         if self.json is not None:
-            said = _echo.told_in_json(asked, self.json, said)
+            content = _echo.with_json(chat, self.json, content)
         calls = tuple(
             ToolCall(
-                id=call.id or _echo.call_id(asked, index, number),
+                id=call.id or _echo.call_id(chat, index, number),
                 type=call.type,
                 function=call.function,
             )
-            for number, call in enumerate(said.tool_calls)
+            for number, call in enumerate(content.tool_calls)
         )
         return ChoiceContent(
-            text=said.text,
-            reasoning=said.reasoning,
+            text=content.text,
+            reasoning=content.reasoning,
             tool_calls=calls,
-            finish_reason=self.finish_reason or said.finish_reason,
+            finish_reason=self.finish_reason or content.finish_reason,
         )
 
 
 ECHO = _Ok()
-"""The step that answers when none is scripted."""
+"""The step of a request for which none is scripted."""
 
 
 def ok(
@@ -100,35 +108,35 @@ def ok(
     cost: float | None = None,
     ensure_ascii: bool = True,
 ) -> Step:
-    """Answer well; with *n* > 1, so many times the same.
+    """Return a completion; with *n* > 1, all choices are equal.
 
     Args:
-        text: The answer, as a whole or in the pieces in which a stream sends it. None: nothing
-            beside *reasoning* or *tool_calls*; without these, the echo.
-        json: A value, as a model would answer for an ``output_type``: as the arguments of the tool
-            that must be called, else as text.
-        reasoning: The thoughts, as a whole or in pieces. Empty: none.
-        tool_calls: Structs (`ToolCall`), or names with arguments. Arguments as text are sent as
-            they are, valid or not. A call without an id gets one.
-        finish_reason: None: ``"tool_calls"`` if there are any, else ``"stop"``.
-        id: None: a hash of the request.
-        created: Seconds since 1970. None: that of the sample.
-        model: None: what was asked for.
-        usage: The JSON of it. None: words are counted.
-        cost: What the usage says that it cost, in credits. None: it does not say.
-        ensure_ascii: False sends what is not ASCII as UTF-8, unescaped.
+        text: The complete text, or the deltas of a stream. None: no text if there is *reasoning* or
+            *tool_calls*, otherwise the echo.
+        json: A value for an ``output_type``: sent as the arguments of the tool that the request
+            forces, otherwise as text.
+        reasoning: The complete reasoning, or its deltas. Empty: none.
+        tool_calls: Structs (`ToolCall`), or pairs of name and arguments. Arguments of type `str`
+            are sent unchanged, valid JSON or not. A call without an id gets one.
+        finish_reason: None: ``"tool_calls"`` if there are tool calls, otherwise ``"stop"``.
+        id: The id of the completion. None: a hash of the request.
+        created: Seconds since 1970. None: the value in the service's sample.
+        model: The model that the completion names. None: the requested model.
+        usage: The JSON object of the usage. None: words are counted as tokens.
+        cost: The cost in the usage, in credits. None: not reported.
+        ensure_ascii: Escape non-ASCII characters in the JSON; False sends them as UTF-8.
     """
-    said = None
+    content = None
     if text is not None or reasoning or tool_calls or json is not UNSET:
         calls = tuple(_as_call(call) for call in tool_calls)
-        said = ChoiceContent(
-            text=_as_pieces(text or ()),
-            reasoning=_as_pieces(reasoning),
+        content = ChoiceContent(
+            text=_as_chunks(text or ()),
+            reasoning=_as_chunks(reasoning),
             tool_calls=calls,
             finish_reason="tool_calls" if calls else "stop",
         )
     return _Ok(
-        said=said,
+        content=content,
         id=id,
         created=created,
         model=model,
@@ -141,12 +149,12 @@ def ok(
 
 
 def call(tool: str, /, **arguments: Any) -> Step:
-    """Call one tool: ``call("weather", city="Paris")``; `ok` can call several, and speak, too."""
+    """Call one tool: ``call("weather", city="Paris")``. `ok` takes several calls, and text."""
     return ok(tool_calls=[(tool, arguments)])
 
 
-def _as_pieces(text: str | Sequence[str]) -> tuple[str, ...]:
-    return in_pieces(text) if isinstance(text, str) else tuple(text)
+def _as_chunks(text: str | Sequence[str]) -> tuple[str, ...]:
+    return split_words(text) if isinstance(text, str) else tuple(text)
 
 
 def _as_call(call: ToolCall | tuple[str, Mapping[str, Any] | str]) -> ToolCall:
@@ -163,8 +171,8 @@ class _Fail(Struct, frozen=True):
     message: str | None
     headers: Mapping[str, str]
 
-    def plan(self, asked: ChatRequest, /) -> Plan:
-        return error_plan(self.status, self.code, self.message, asked.trace_id, dict(self.headers))
+    def plan(self, chat: ChatRequest, /) -> Plan:
+        return error_plan(self.status, self.code, self.message, chat.trace_id, dict(self.headers))
 
 
 def fail(
@@ -176,16 +184,16 @@ def fail(
     headers: Mapping[str, str] | None = None,
     body: bytes | str | None = None,
 ) -> Step:
-    """Refuse, with the service's error as JSON, whether a stream was asked for or not.
+    """Fail with an error response, for plain and for streamed requests.
 
     Args:
-        status: HTTP status.
-        code: None: the usual one of *status*.
-        message: None: the usual one of the code.
+        status: The HTTP status.
+        code: The service's error code. None: the usual code of *status*.
+        message: The error message. None: the usual message of the code.
         retry_after: Seconds, or a date as text, for ``Retry-After``. None: no such header.
-        headers: More headers; they win.
-        body: What to send instead of the JSON, such as a gateway's page of HTML; its content type
-            is told by how it begins. None: the JSON.
+        headers: More headers; they replace those of the same name.
+        body: The body to send instead of the JSON, such as a gateway's HTML page; sent as
+            ``text/html`` if it begins with ``<``. None: the service's JSON error.
     """
     own = dict(headers or {})
     if retry_after is not None:
@@ -204,7 +212,7 @@ class _Raw(Struct, frozen=True):
     headers: Mapping[str, str]
 
     def plan(self, _: ChatRequest, /) -> Plan:
-        return answer_with(self.status, self.content_type, self.body, dict(self.headers))
+        return response_plan(self.status, self.content_type, self.body, dict(self.headers))
 
 
 def raw(
@@ -214,6 +222,6 @@ def raw(
     content_type: str = "text/event-stream",
     headers: Mapping[str, str] | None = None,
 ) -> Step:
-    """Send *body* as it is, with its length: recorded answers, and forms nobody foresaw."""
+    """Send *body* unchanged, with its ``Content-Length``: for any response without a step."""
     data = body.encode() if isinstance(body, str) else body
     return _Raw(data, status, content_type, dict(headers or {}))

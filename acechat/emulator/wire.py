@@ -1,7 +1,8 @@
-"""Answers and errors as bytes, as the service writes them.
+"""Completions and errors as bytes, in the service's format.
 
-Source: the contract, 2.2, 2.4 and 3.1. The service's gateway is written in Python, so its JSON has
-the separators of ``json.dumps``. The order of the keys is that of the samples.
+Source: docs/api.md#completion-variants, docs/api.md#streams and docs/api.md#error-bodies. The
+service's gateway is written in Python, so its JSON has the separators of ``json.dumps``. The order
+of the keys is that of the samples.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from acechat.emulator.completion import Answer, ChoiceContent
-from acechat.emulator.plan import Head, Plan, Send, answer_with
+from acechat.emulator.completion import ChoiceContent, CompletionContent
+from acechat.emulator.plan import Head, Plan, Send, response_plan
 from acechat.types import ToolCall
 
 __all__ = ["DONE", "JSON_TYPE", "as_event", "envelope", "json_plan", "plain_plan", "stream_plan"]
@@ -25,52 +26,52 @@ _STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
-_ARGUMENTS_PIECE = 4
-"""Characters of arguments per event: enough to cut through names, numbers and escapes."""
+_ARGUMENTS_CHUNK = 4
+"""Characters of arguments per event: few enough to split names, numbers and escapes."""
 
 
 def as_event(value: Any, *, ensure_ascii: bool = True) -> bytes:
-    """Write one event of a stream."""
+    """Encode *value* as one event of a stream."""
     return b"data: " + json.dumps(value, ensure_ascii=ensure_ascii).encode() + b"\n\n"
 
 
 def envelope(code: str, message: str, trace_id: str) -> dict[str, Any]:
-    """Return the service's error, as JSON."""
+    """Return the JSON object of the service's errors."""
     return {"error": {"code": code, "message": message}, "trace_id": trace_id}
 
 
 def json_plan(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Plan:
-    """Plan to answer with JSON."""
-    return answer_with(status, JSON_TYPE, json.dumps(value).encode(), headers or {})
+    """Return the plan of a response with *value* as JSON."""
+    return response_plan(status, JSON_TYPE, json.dumps(value).encode(), headers or {})
 
 
-def plain_plan(answer: Answer) -> Plan:
-    """Plan to send the whole *answer* at once."""
-    completion = {
-        "id": answer.id,
-        "model": answer.model,
+def plain_plan(completion: CompletionContent) -> Plan:
+    """Return the plan of a plain response: *completion* as one JSON object."""
+    fields = {
+        "id": completion.id,
+        "model": completion.model,
         "object": "chat.completion",
-        "created": answer.created,
+        "created": completion.created,
         "choices": [
-            {"index": index, "message": _message(said), "finish_reason": said.finish_reason}
-            for index, said in enumerate(answer.choices)
+            {"index": index, "message": _message(content), "finish_reason": content.finish_reason}
+            for index, content in enumerate(completion.choices)
         ],
-        "usage": answer.usage,
+        "usage": completion.usage,
     }
-    body = json.dumps(completion, ensure_ascii=answer.ensure_ascii).encode()
-    return answer_with(200, JSON_TYPE, body, {})
+    body = json.dumps(fields, ensure_ascii=completion.ensure_ascii).encode()
+    return response_plan(200, JSON_TYPE, body, {})
 
 
-def _message(said: ChoiceContent) -> dict[str, Any]:
-    text = "".join(said.text)
+def _message(content: ChoiceContent) -> dict[str, Any]:
+    text = "".join(content.text)
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": None if said.tool_calls and not text else text,
+        "content": None if content.tool_calls and not text else text,
     }
-    if said.reasoning:
-        message["reasoning_content"] = "".join(said.reasoning)
-    if said.tool_calls:
-        message["tool_calls"] = [_call(call) for call in said.tool_calls]
+    if content.reasoning:
+        message["reasoning_content"] = "".join(content.reasoning)
+    if content.tool_calls:
+        message["tool_calls"] = [_call(call) for call in content.tool_calls]
     return message
 
 
@@ -79,46 +80,48 @@ def _call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": call.type, "function": function}
 
 
-def stream_plan(answer: Answer) -> Plan:
-    """Plan to send *answer* as a stream; its choices take turns."""
-    turns = zip_longest(*(_news(said, index) for index, said in enumerate(answer.choices)))
-    choices = [[choice] for turn in turns for choice in turn if choice]
-    chunks = [_chunk(answer, news, None) for news in choices]
-    chunks.append(_chunk(answer, [], answer.usage))
-    events = [as_event(chunk, ensure_ascii=answer.ensure_ascii) for chunk in chunks]
+def stream_plan(completion: CompletionContent) -> Plan:
+    """Return the plan of a streamed response; the events of the choices alternate."""
+    by_choice = [_choice_events(content, index) for index, content in enumerate(completion.choices)]
+    choices = [choice for row in zip_longest(*by_choice) for choice in row if choice]
+    chunks = [_chunk(completion, [choice], None) for choice in choices]
+    chunks.append(_chunk(completion, [], completion.usage))
+    events = [as_event(chunk, ensure_ascii=completion.ensure_ascii) for chunk in chunks]
     return [Head(200, _STREAM_HEADERS), *(Send(event, event=True) for event in [*events, DONE])]
 
 
-def _chunk(answer: Answer, choices: list[dict[str, Any]], usage: Any) -> dict[str, Any]:
+def _chunk(
+    completion: CompletionContent, choices: list[dict[str, Any]], usage: Any
+) -> dict[str, Any]:
     return {
-        "id": answer.id,
+        "id": completion.id,
         "object": "chat.completion.chunk",
-        "created": answer.created,
-        "model": answer.model,
+        "created": completion.created,
+        "model": completion.model,
         "system_fingerprint": None,
         "choices": choices,
         "usage": usage,
     }
 
 
-def _news(said: ChoiceContent, index: int) -> Iterator[dict[str, Any]]:
-    for delta in _deltas(said):
+def _choice_events(content: ChoiceContent, index: int) -> Iterator[dict[str, Any]]:
+    for delta in _deltas(content):
         yield {"delta": delta, "logprobs": None, "finish_reason": None, "index": index}
-    yield {"delta": {}, "logprobs": None, "finish_reason": said.finish_reason, "index": index}
+    yield {"delta": {}, "logprobs": None, "finish_reason": content.finish_reason, "index": index}
 
 
-def _deltas(said: ChoiceContent) -> Iterator[dict[str, Any]]:
+def _deltas(content: ChoiceContent) -> Iterator[dict[str, Any]]:
     yield {"content": "", "role": "assistant"}
     yield {"content": ""}
-    for piece in said.reasoning:
-        yield {"reasoning_content": piece}
-    for piece in said.text:
-        yield {"content": piece}
-    for index, call in enumerate(said.tool_calls):
+    for delta in content.reasoning:
+        yield {"reasoning_content": delta}
+    for delta in content.text:
+        yield {"content": delta}
+    for index, call in enumerate(content.tool_calls):
         function = {"name": call.function.name, "arguments": ""}
         opening = {"index": index, "id": call.id, "type": call.type, "function": function}
         yield {"tool_calls": [opening]}
         arguments = call.function.arguments
-        for start in range(0, len(arguments), _ARGUMENTS_PIECE):
-            more = {"arguments": arguments[start : start + _ARGUMENTS_PIECE]}
+        for start in range(0, len(arguments), _ARGUMENTS_CHUNK):
+            more = {"arguments": arguments[start : start + _ARGUMENTS_CHUNK]}
             yield {"tool_calls": [{"index": index, "type": call.type, "function": more}]}

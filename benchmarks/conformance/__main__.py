@@ -1,4 +1,4 @@
-"""``python -m benchmarks.conformance``: the fault matrix, for acechat and for whom you name."""
+"""``python -m benchmarks.conformance``: the fault matrix, for acechat and the given peers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the matrix; return 1 if acechat did not do well in every cell."""
+    """Run the matrix; return 0 if every cell of acechat is acceptable, otherwise 1."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.conformance",
         description="Send every fault to acechat and peers.",
@@ -30,12 +30,12 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument(
         "--fault", action="append", default=[], choices=[fault.name for fault in FAULTS],
-        metavar="NAME", help="only this one; may be repeated",
+        metavar="NAME", help="only this fault; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--timeout", type=float, default=2.0, metavar="SECONDS", help="of all clients [2]"
+        "--timeout", type=float, default=2.0, metavar="SECONDS", help="time-out of all clients [2]"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all facts")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     options = parser.parse_args(arguments)
     try:

@@ -1,8 +1,8 @@
 """Drives one client: ``python driver.py PEER`` in the environment of that peer.
 
-acechat may be missing there, so this file needs the standard library and the peer alone. It reads
-one `Case` per line as JSON, and writes one line per case: what the client returned or raised.
-The loops over streams are those of each client's own documentation.
+acechat may be missing there, so this file imports only the standard library and the peer. It reads
+one `Case` per line as JSON, and writes one line per case: the returned texts or the exception. The
+loops over streams are those of each client's documentation.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _PAUSE = 0.2
 """Seconds between two calls of one case."""
 
 Texts: TypeAlias = dict[int, str]
-"""What was answered, by index of choice."""
+"""The returned texts, by index of choice."""
 
 
 class Case(NamedTuple):
-    """What a client is to do."""
+    """The task of a client."""
 
     root: str
     """``http://HOST:PORT/…``, without the ``/v1``."""
@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 Driver: TypeAlias = Callable[[Case], AbstractContextManager[Callable[[], Texts]]]
-"""Makes one client for a case, and yields what asks it once."""
+"""Creates one client for a case, and yields a function that makes one call."""
 
 
 def _joined(chunks: Iterable[Any]) -> Texts:
@@ -56,7 +56,7 @@ def _joined(chunks: Iterable[Any]) -> Texts:
     return texts
 
 
-def _whole(completion: Any) -> Texts:
+def _complete(completion: Any) -> Texts:
     return {choice.index: choice.message.content for choice in completion.choices}
 
 
@@ -70,9 +70,9 @@ def acechat_async(case: Case) -> Generator[Callable[[], Texts]]:
         retries=3 if case.retries else 1,
     )
 
-    async def ask() -> Texts:
+    async def call() -> Texts:
         if not case.stream:
-            return _whole(await client.chat("Hello"))
+            return _complete(await client.chat("Hello"))
         texts: Texts = {}
         async for delta in client.stream("Hello"):
             texts[delta.index] = texts.get(delta.index, "") + (delta.content or "")
@@ -80,7 +80,7 @@ def acechat_async(case: Case) -> Generator[Callable[[], Texts]]:
 
     with asyncio.Runner() as runner:
         try:
-            yield lambda: runner.run(ask())
+            yield lambda: runner.run(call())
         finally:
             runner.run(client.aclose())
 
@@ -89,9 +89,9 @@ def acechat_async(case: Case) -> Generator[Callable[[], Texts]]:
 def acechat_blocking(case: Case) -> Generator[Callable[[], Texts]]:
     """`acechat.Client`."""
 
-    def ask() -> Texts:
+    def call() -> Texts:
         if not case.stream:
-            return _whole(client.chat("Hello"))
+            return _complete(client.chat("Hello"))
         texts: Texts = {}
         for delta in client.stream("Hello"):
             texts[delta.index] = texts.get(delta.index, "") + (delta.content or "")
@@ -103,19 +103,19 @@ def acechat_blocking(case: Case) -> Generator[Callable[[], Texts]]:
         timeout=case.timeout,
         retries=3 if case.retries else 1,
     ) as client:
-        yield ask
+        yield call
 
 
 def _as_openai(module: str, name: str, path: str) -> Driver:
-    """Return the driver of a client that was made like openai's."""
+    """Return the driver of a client with the interface of openai's."""
 
     @contextmanager
     def drive(case: Case) -> Generator[Callable[[], Texts]]:
-        def ask() -> Texts:
+        def call() -> Texts:
             made = client.chat.completions.create(
                 model=MODEL, messages=MESSAGES, stream=case.stream
             )
-            return _joined(made) if case.stream else _whole(made)
+            return _joined(made) if case.stream else _complete(made)
 
         with getattr(import_module(module), name)(
             api_key=TOKEN,
@@ -123,7 +123,7 @@ def _as_openai(module: str, name: str, path: str) -> Driver:
             timeout=case.timeout,
             max_retries=2 if case.retries else 0,
         ) as client:
-            yield ask
+            yield call
 
     return drive
 
@@ -132,14 +132,14 @@ def _as_openai(module: str, name: str, path: str) -> Driver:
 def anthropic(case: Case) -> Generator[Callable[[], Texts]]:
     """`anthropic.Anthropic`, in its own format."""
 
-    def ask() -> Texts:
+    def call() -> Texts:
         made = client.messages.create(
             model=MODEL, max_tokens=100, messages=MESSAGES, stream=case.stream
         )
         if not case.stream:
             return {0: "".join(block.text for block in made.content)}
-        said = (event.delta.text for event in made if event.type == "content_block_delta")
-        return {0: "".join(said)}
+        deltas = (event.delta.text for event in made if event.type == "content_block_delta")
+        return {0: "".join(deltas)}
 
     with import_module("anthropic").Anthropic(
         api_key=TOKEN,
@@ -147,12 +147,12 @@ def anthropic(case: Case) -> Generator[Callable[[], Texts]]:
         timeout=case.timeout,
         max_retries=2 if case.retries else 0,
     ) as client:
-        yield ask
+        yield call
 
 
 @contextmanager
 def acedatacloud(case: Case) -> Generator[Callable[[], Texts]]:
-    """`acedatacloud.AceDataCloud`, whose chunks are dicts."""
+    """`acedatacloud.AceDataCloud`; its chunks are dicts."""
     client = import_module("acedatacloud").AceDataCloud(
         api_token=TOKEN,
         base_url=case.root,
@@ -160,7 +160,7 @@ def acedatacloud(case: Case) -> Generator[Callable[[], Texts]]:
         max_retries=2 if case.retries else 0,
     )
 
-    def ask() -> Texts:
+    def call() -> Texts:
         made = client.openai.chat.completions.create(
             model=MODEL, messages=MESSAGES, stream=case.stream
         )
@@ -169,11 +169,11 @@ def acedatacloud(case: Case) -> Generator[Callable[[], Texts]]:
         texts: Texts = {}
         for chunk in made:
             for choice in chunk["choices"]:
-                said = choice["delta"].get("content") or ""
-                texts[choice["index"]] = texts.get(choice["index"], "") + said
+                delta = choice["delta"].get("content") or ""
+                texts[choice["index"]] = texts.get(choice["index"], "") + delta
         return texts
 
-    yield ask
+    yield call
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def litellm(case: Case) -> Generator[Callable[[], Texts]]:
     """`litellm.completion`, which has no client object."""
     completion = import_module("litellm").completion
 
-    def ask() -> Texts:
+    def call() -> Texts:
         made = completion(
             model=f"openai/{MODEL}",
             messages=MESSAGES,
@@ -191,9 +191,9 @@ def litellm(case: Case) -> Generator[Callable[[], Texts]]:
             timeout=case.timeout,
             max_retries=2 if case.retries else 0,
         )
-        return _joined(made) if case.stream else _whole(made)
+        return _joined(made) if case.stream else _complete(made)
 
-    yield ask
+    yield call
 
 
 @contextmanager
@@ -204,9 +204,9 @@ def mistralai(case: Case) -> Generator[Callable[[], Texts]]:
     backoff = utils.BackoffStrategy(500, 8000, 2.0, 2000)
     retries = utils.RetryConfig("backoff", backoff, retry_connection_errors=True)
 
-    def ask() -> Texts:
+    def call() -> Texts:
         if not case.stream:
-            return _whole(client.chat.complete(model=MODEL, messages=MESSAGES))
+            return _complete(client.chat.complete(model=MODEL, messages=MESSAGES))
         return _joined(event.data for event in client.chat.stream(model=MODEL, messages=MESSAGES))
 
     with module.Mistral(
@@ -215,19 +215,19 @@ def mistralai(case: Case) -> Generator[Callable[[], Texts]]:
         timeout_ms=int(case.timeout * 1000),
         retry_config=retries if case.retries else None,
     ) as client:
-        yield ask
+        yield call
 
 
 @contextmanager
 def httpx(case: Case) -> Generator[Callable[[], Texts]]:
-    """`httpx.Client` and the loop that people write by hand; it has no retries."""
+    """`httpx.Client` and a hand-written loop; it has no retries."""
 
-    def ask() -> Texts:
+    def call() -> Texts:
         body = {"model": MODEL, "messages": MESSAGES, "stream": case.stream}
         path = "/v1/chat/completions"
         if not case.stream:
-            answer = client.post(path, json=body).raise_for_status().json()
-            return {one["index"]: one["message"]["content"] for one in answer["choices"]}
+            completion = client.post(path, json=body).raise_for_status().json()
+            return {one["index"]: one["message"]["content"] for one in completion["choices"]}
         texts: Texts = {}
         with client.stream("POST", path, json=body) as response:
             response.raise_for_status()
@@ -237,15 +237,15 @@ def httpx(case: Case) -> Generator[Callable[[], Texts]]:
                 if not line.startswith("data: "):
                     continue
                 for choice in json.loads(line[6:])["choices"]:
-                    said = choice["delta"].get("content") or ""
-                    texts[choice["index"]] = texts.get(choice["index"], "") + said
+                    delta = choice["delta"].get("content") or ""
+                    texts[choice["index"]] = texts.get(choice["index"], "") + delta
         return texts
 
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with import_module("httpx").Client(
         base_url=case.root, headers=headers, timeout=case.timeout
     ) as client:
-        yield ask
+        yield call
 
 
 DRIVERS: dict[str, tuple[Driver, frozenset[str]]] = {
@@ -255,37 +255,40 @@ DRIVERS: dict[str, tuple[Driver, frozenset[str]]] = {
     "anthropic": (anthropic, frozenset({"anthropic"})),
     "groq": (_as_openai("groq", "Groq", ""), frozenset({"groq"})),
     "httpx": (httpx, frozenset({"httpx"})),
-    "litellm": (litellm, frozenset({"litellm", "openai"})),  # it raises and inherits openai's
+    "litellm": (
+        litellm,
+        frozenset({"litellm", "openai"}),
+    ),  # its exceptions are openai's, or derive from them
     "mistralai": (mistralai, frozenset({"mistralai"})),
     "openai": (_as_openai("openai", "OpenAI", "/v1"), frozenset({"openai"})),
 }
-"""How to drive each client, and the packages whose exceptions are its own."""
+"""The driver of each client, and the packages with its own exceptions."""
 
 
 def serve(drive: Driver, own: frozenset[str], version: str) -> None:
-    """Say *version*, then run cases until there are no more.
+    """Write *version*, then run cases until the input ends.
 
     Args:
-        drive: How to ask the client.
-        own: The packages whose exceptions are the client's own.
-        version: Of the client.
+        drive: The driver of the client.
+        own: The packages with the client's own exceptions.
+        version: The version of the client.
     """
-    answers = os.fdopen(os.dup(1), "w", buffering=1)  # some clients print
+    output = os.fdopen(os.dup(1), "w", buffering=1)  # some clients print
     os.dup2(2, 1)
-    print(json.dumps({"version": version}), file=answers)
+    print(json.dumps({"version": version}), file=output)
     for line in sys.stdin:
-        print(json.dumps(_outcome(drive, own, Case(*json.loads(line)))), file=answers)
+        print(json.dumps(_outcome(drive, own, Case(*json.loads(line)))), file=output)
 
 
 def _outcome(drive: Driver, own: frozenset[str], case: Case) -> dict[str, Any]:
     texts: Texts = {}
     try:
-        with drive(case) as ask:
+        with drive(case) as call:
             for number in range(case.calls):
                 if number:
                     time.sleep(_PAUSE)
-                texts = ask()
-    except Exception as error:  # noqa: BLE001 - which one it is, is the question
+                texts = call()
+    except Exception as error:  # noqa: BLE001 - the exception is the result
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else _full(kind)
         return {"error": name, "own": kind.__module__.split(".")[0] in own}
@@ -299,6 +302,8 @@ def _full(kind: type[Exception]) -> str:
 if __name__ == "__main__":
     _peer = sys.argv[1]
     _package = _peer.partition(".")[0]
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks GitHub first
+    os.environ.setdefault(
+        "LITELLM_LOCAL_MODEL_COST_MAP", "True"
+    )  # otherwise it fetches a file from GitHub
     import_module(_package)
     serve(*DRIVERS[_peer], version(_package))

@@ -1,4 +1,4 @@
-"""Environments of their own for peers, so that their dependencies disturb nobody's."""
+"""One environment for each peer, so that dependencies cannot conflict."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 __all__ = ["FOLDER", "make"]
 
 FOLDER = Path(os.environ.get("ACECHAT_PEERS", ".acechat-peers")).absolute()
-"""Where the environments are kept, until somebody deletes them."""
+"""The folder of the environments. They are kept between runs."""
 
 
 def make(name: str, requirements: Sequence[str]) -> Path:
-    """Return the Python of an environment that holds *requirements*, made when it is missing.
+    """Return the Python of an environment with *requirements*; create it if it is missing.
 
     Raises:
-        RuntimeError: It cannot be made; pip's words tell why.
+        RuntimeError: It cannot be created; the message is pip's.
     """
     folder = FOLDER / name
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -32,6 +32,8 @@ def make(name: str, requirements: Sequence[str]) -> Path:
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"no environment for {name}: {done.stderr.strip()[-500:]}")
+            raise RuntimeError(
+                f"cannot create an environment for {name}: {done.stderr.strip()[-500:]}"
+            )
     complete.write_text(wanted)
     return python

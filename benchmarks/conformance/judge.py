@@ -1,4 +1,4 @@
-"""From what a client did to the word in the table."""
+"""Client outcome → verdict in the table."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class Cell(Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
     detail: str
-    """The exception that was raised, or the text that came instead of the right one."""
+    """The name of the exception, or the wrong text."""
 
     wasted: bool
-    """Whether the client raised though a whole answer had come, or would have."""
+    """Whether the client raised although a complete response was available."""
 
     seconds: float
-    """How long it took, all calls of the cell together."""
+    """The duration of all calls of the cell."""
 
     @property
-    def good(self) -> bool:
-        """Whether acechat may do this."""
+    def acceptable(self) -> bool:
+        """Whether the verdict is acceptable for acechat."""
         return self.verdict in {"ok", "typed"} and not self.wasted
 
 
 def judge(fault: Fault, outcome: Mapping[str, Any] | None, seconds: float) -> Cell:
-    """Say what *outcome* is worth.
+    """Return the cell for *outcome*.
 
     Args:
-        fault: What the service did.
-        outcome: What the driver wrote about it; None if it wrote nothing in time.
-        seconds: How long it took.
+        fault: The fault that the service sent.
+        outcome: The driver's result; None if there was none in time.
+        seconds: The duration of the calls.
     """
     verdict, detail = _verdict(fault, outcome)
     return Cell(
@@ -49,7 +49,9 @@ def judge(fault: Fault, outcome: Mapping[str, Any] | None, seconds: float) -> Ce
         verdict=verdict,
         detail=detail,
         wasted=(
-            verdict in {"typed", "foreign"} and fault.answer is not None and not fault.refusable
+            verdict in {"typed", "foreign"}
+            and fault.expected is not None
+            and not fault.error_allowed
         ),
         seconds=round(seconds, 3),
     )
@@ -61,6 +63,6 @@ def _verdict(fault: Fault, outcome: Mapping[str, Any] | None) -> tuple[Verdict, 
     if "error" in outcome:
         return "typed" if outcome["own"] else "foreign", outcome["error"]
     texts: dict[int, Any] = dict(outcome["texts"])
-    if fault.answer is None:
+    if fault.expected is None:
         return "SILENT", repr(texts)
-    return ("ok", "") if texts == fault.answer else ("LOST", repr(texts))
+    return ("ok", "") if texts == fault.expected else ("LOST", repr(texts))

@@ -1,4 +1,4 @@
-"""What was found, as text, as Markdown and as JSON."""
+"""The results as text, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ __all__ = ["Report"]
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """One run."""
+    """The results of one run."""
 
     made: str
     """The day, as ``2026-11-22``."""
 
     timeout: float
-    """Seconds that each client was given."""
+    """The time-out of each client, in seconds."""
 
     faults: tuple[Fault, ...]
     columns: tuple[Column, ...]
 
     missing: dict[str, str]
-    """Why a peer could not be had, by its name."""
+    """The reason for each peer that could not be installed, by name."""
 
     @property
     def passed(self) -> bool:
-        """Whether acechat did well in every cell."""
+        """Whether every cell of acechat is acceptable."""
         ours = [column for column in self.columns if column.name in OURS]
         return all(
-            not column.broken and all(cell.good for cell in column.cells.values())
+            not column.broken and all(cell.acceptable for cell in column.cells.values())
             for column in ours
         )
 
@@ -47,7 +47,7 @@ class Report(Struct, frozen=True, kw_only=True):
         columns = [column for column in self.columns if not column.broken]
         rows = [["", *(column.name for column in columns)]]
         rows += [
-            [fault.name, *(_word(column.cells.get(fault.name)) for column in columns)]
+            [fault.name, *(_verdict_text(column.cells.get(fault.name)) for column in columns)]
             for fault in self.faults
         ]
         widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
@@ -62,8 +62,8 @@ class Report(Struct, frozen=True, kw_only=True):
             if column.broken:
                 yield f"{column.name}: {column.broken}"
             for cell in column.cells.values():
-                if column.name in OURS and not cell.good:
-                    yield f"{column.name}, {cell.fault}: {_word(cell)} {cell.detail}"
+                if column.name in OURS and not cell.acceptable:
+                    yield f"{column.name}, {cell.fault}: {_verdict_text(cell)} {cell.detail}"
         for name, reason in self.missing.items():
             yield f"{name}: {reason}"
 
@@ -75,7 +75,7 @@ class Report(Struct, frozen=True, kw_only=True):
             wasted = sum(cell.wasted for cell in cells)
             yield (
                 f"{column.name} {column.version}: {len(cells)} faults, {bad} SILENT, LOST or hang, "
-                f"{foreign} foreign, {wasted} answers thrown away"
+                f"{foreign} foreign, {wasted} responses discarded"
             )
 
     def to_markdown(self) -> str:
@@ -85,7 +85,7 @@ class Report(Struct, frozen=True, kw_only=True):
         peers = "".join(f" --peer {one.name}" for one in columns if one.name not in OURS)
         versions = [f"{column.name} {column.version}" for column in columns]
         python = f"{platform.python_implementation()} {platform.python_version()}"
-        limit = f"{self.timeout:g} s for all; a hang is what took {hangs_after(self.timeout):g} s"
+        limit = f"{self.timeout:g} s for all; a hang took {hangs_after(self.timeout):g} s"
         lines = [
             "# The fault matrix",
             "",
@@ -96,11 +96,11 @@ class Report(Struct, frozen=True, kw_only=True):
             "",
             *_explanation(),
             "",
-            f"| what the service does | {' | '.join(column.name for column in columns)} |",
+            f"| fault | {' | '.join(column.name for column in columns)} |",
             f"|---|{'---|' * len(columns)}",
         ]
         for fault in self.faults:
-            words = [_strong(column.cells.get(fault.name)) for column in columns]
+            words = [_markdown(column.cells.get(fault.name)) for column in columns]
             title = fault.title if fault.stream else f"plain call: {fault.title}"
             lines.append(f"| {title} | {' | '.join(words)} |")
         lines += ["", *(f"* {line}" for line in self._sums(columns))]
@@ -109,8 +109,8 @@ class Report(Struct, frozen=True, kw_only=True):
         return "\n".join([*lines, ""])
 
     def to_json(self) -> bytes:
-        """Return all facts."""
-        facts: dict[str, Any] = {
+        """Return all results."""
+        results: dict[str, Any] = {
             "made": self.made,
             "timeout": self.timeout,
             "python": platform.python_version(),
@@ -126,17 +126,17 @@ class Report(Struct, frozen=True, kw_only=True):
             ],
             "missing": self.missing,
         }
-        return msgspec.json.format(msgspec.json.encode(facts))
+        return msgspec.json.format(msgspec.json.encode(results))
 
 
-def _word(cell: Cell | None) -> str:
+def _verdict_text(cell: Cell | None) -> str:
     if cell is None:
         return "-"
     return f"{cell.verdict} †" if cell.wasted else cell.verdict
 
 
-def _strong(cell: Cell | None) -> str:
-    word = _word(cell)
+def _markdown(cell: Cell | None) -> str:
+    word = _verdict_text(cell)
     if cell is None or cell.verdict in {"ok", "typed"}:
         return word
     if cell.verdict == "foreign":
@@ -145,6 +145,6 @@ def _strong(cell: Cell | None) -> str:
 
 
 def _explanation() -> list[str]:
-    """Return what the words mean: the list of the package's own docstring."""
-    said = re.search(r"^\* .*?(?=^The command)", kit.__doc__ or "", re.DOTALL | re.MULTILINE)
-    return said.group().replace("``", "`").rstrip().splitlines() if said else []
+    """Return the legend: the list in the docstring of the package."""
+    legend = re.search(r"^\* .*?(?=^The command)", kit.__doc__ or "", re.DOTALL | re.MULTILINE)
+    return legend.group().replace("``", "`").rstrip().splitlines() if legend else []

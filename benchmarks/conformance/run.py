@@ -20,10 +20,10 @@ from benchmarks.conformance.server import FaultServer
 
 __all__ = ["OURS", "Column", "Peer", "hangs_after", "run"]
 
-_AT_ONCE = 4
-"""Clients that are driven at the same time: they mostly wait."""
+_MAX_PARALLEL = 4
+"""Clients that run at the same time: they mostly wait."""
 
-_STARTED_WITHIN = 120.0
+_START_TIMEOUT = 120.0
 """Seconds that the import of a client may take."""
 
 _DRIVER = Path(__file__).with_name("driver.py")
@@ -34,43 +34,43 @@ class Peer(Struct, frozen=True, kw_only=True):
 
     name: str
     command: tuple[str, ...]
-    """What starts its driver."""
+    """The command that starts its driver."""
 
     messages: bool = False
-    """Whether it speaks the format of Anthropic."""
+    """Whether it uses Anthropic's format."""
 
     warm_up: float = 60.0
-    """Seconds that its first call may take, which counts for nothing: clients import lazily. 0 for
-    no such call."""
+    """Limit of an extra first call in seconds, which is not judged: clients import lazily. 0: no
+    such call."""
 
     @classmethod
     def of(cls, name: str, python: str | Path = sys.executable) -> Peer:
-        """Make the peer that `driver` calls *name*, installed for *python*."""
-        # -P: the modules beside the driver are no modules of the peer
+        """Return the peer with this *name* in `driver`, installed for *python*."""
+        # -P: the modules beside the driver must not shadow those of the peer
         command = (str(python), "-P", str(_DRIVER), name)
         return cls(name=name, command=command, messages=name == "anthropic")
 
 
 OURS = ("acechat", "acechat.Client")
-"""Both colours of acechat."""
+"""The async and the sync client of acechat."""
 
 
 class Column(Struct, frozen=True, kw_only=True):
-    """What one client did."""
+    """The results of one client."""
 
     name: str
     version: str
     cells: dict[str, Cell]
-    """By the name of the fault; those are missing that the client's format cannot have."""
+    """By name of the fault, without those that the client's format cannot have."""
 
     broken: str = ""
-    """Why the client could not be driven at all; empty if it could."""
+    """The reason why the client could not be run; empty if it could."""
 
 
 def hangs_after(timeout: float) -> float:
-    """Return the seconds after which a call with this *timeout* is called a hang.
+    """Return the seconds after which a call with this *timeout* counts as a hang.
 
-    Calls that may retry wait between attempts; nobody needs three times the limit and a second.
+    Calls with retries wait between attempts, less than three times the limit and a second.
     """
     return 3 * timeout + 1
 
@@ -78,16 +78,16 @@ def hangs_after(timeout: float) -> float:
 def run(
     peers: Sequence[Peer], faults: Sequence[Fault] = FAULTS, *, timeout: float = 2.0
 ) -> list[Column]:
-    """Let each of *peers* meet each of *faults*.
+    """Run each of *peers* against each of *faults*.
 
     Args:
-        peers: Who.
-        faults: What.
-        timeout: Seconds, given to each client as its ordinary time-out.
+        peers: The clients.
+        faults: The faults.
+        timeout: The ordinary time-out of each client, in seconds.
     """
 
     async def run_all() -> list[Column]:
-        slots = asyncio.Semaphore(_AT_ONCE)
+        slots = asyncio.Semaphore(_MAX_PARALLEL)
 
         async def one(peer: Peer) -> Column:
             async with slots:
@@ -117,14 +117,14 @@ async def _drive(
                 if not process.running:
                     await process.start()
                     if peer.warm_up:
-                        await process.ask(case_of(FAULTS[0]), peer.warm_up)
+                        await process.call(case_of(FAULTS[0]), peer.warm_up)
                 began = time.monotonic()
-                outcome = await process.ask(case_of(fault), hangs_after(timeout))
+                outcome = await process.call(case_of(fault), hangs_after(timeout))
                 cell = judge(fault, outcome, time.monotonic() - began)
                 cells[fault.name] = cell
                 bad = cell.wasted or cell.verdict == "hang"
                 if not bad or peer.name in OURS:
-                    break  # a peer is asked again: a busy machine may have made it
+                    break  # a peer gets a second try: a busy machine may be the cause
     except RuntimeError as error:
         return Column(name=peer.name, version="", cells={}, broken=str(error))
     finally:
@@ -133,7 +133,7 @@ async def _drive(
 
 
 class _Process:
-    """A driver, started again whenever it had to be killed."""
+    """A driver process, restarted after it was killed."""
 
     def __init__(self, peer: Peer) -> None:
         self.version: str = ""
@@ -142,14 +142,14 @@ class _Process:
 
     @property
     def running(self) -> bool:
-        """Whether it waits for a case."""
+        """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
         """Start it, and wait until its client is imported.
 
         Raises:
-            RuntimeError: It did not start; the text says what it wrote last.
+            RuntimeError: It did not start; the message ends with its last line of output.
         """
         self._process = await asyncio.create_subprocess_exec(
             *self._peer.command,
@@ -157,16 +157,16 @@ class _Process:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        ready = await self._line(_STARTED_WITHIN)
+        ready = await self._line(_START_TIMEOUT)
         if ready is None:
             await self.kill()
-            said = (await self._process.stderr.read()) if self._process.stderr else b""
-            last = said.decode(errors="replace").strip().splitlines()[-1:]
+            output = (await self._process.stderr.read()) if self._process.stderr else b""
+            last = output.decode(errors="replace").strip().splitlines()[-1:]
             raise RuntimeError(" ".join(["the driver did not start:", *last]))
         self.version = str(ready["version"])
 
-    async def ask(self, case: Case, within: float) -> dict[str, Any] | None:
-        """Run *case*; return what came of it, or None if nothing did in time."""
+    async def call(self, case: Case, within: float) -> dict[str, Any] | None:
+        """Run *case*; return its outcome, or None if there was none in time."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(case).encode() + b"\n")
@@ -191,7 +191,7 @@ class _Process:
         return json.loads(line) if line else None
 
     async def kill(self) -> None:
-        """End it, if it runs."""
+        """Kill the process if it runs."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()

@@ -1,85 +1,42 @@
-"""A server of bare sockets: it sends what no HTTP library would.
+"""The server of the fault matrix.
 
 A request for ``/FAULT/CELL/…`` plays FAULT. The requests of a CELL are counted, so that the second
-can be answered otherwise than the first.
+can get another response than the first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-import threading
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from benchmarks.conformance.faults import FAULTS, End, Repeat, Step
+from benchmarks.conformance.raw_server import RawServer, ReceivedRequest, reset
 from benchmarks.conformance.wire import AnthropicWire, OpenAIWire
 
 __all__ = ["FaultServer"]
 
 
-class FaultServer:
-    """Listens on 127.0.0.1, in a thread of its own, as long as the ``with`` block lasts."""
+class FaultServer(RawServer):
+    """Responds to every request with a fault."""
 
     def __init__(self) -> None:
-        self.port: int = 0
+        super().__init__()
         self._faults = {fault.name: fault for fault in FAULTS}
         self._requests: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     def url(self, fault: str, cell: str) -> str:
-        """The origin and path under which a client meets *fault*; *cell* is new for each run."""
+        """Return the base URL for *fault*; *cell* must be unique."""
         return f"http://127.0.0.1:{self.port}/{fault}/{cell}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(
+    async def respond(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        request: ReceivedRequest,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopped = asyncio.Event()
-        # "localhost" is another origin than "127.0.0.1", and the same server.
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stopped.wait()
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            while not writer.is_closing():
-                path = await _receive(reader)
-                for step in self._steps_for(path):
-                    await _play(step, reader, writer)
-        except (ConnectionError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass  # the client went, or the server does
-        finally:
-            writer.close()
-            with suppress(Exception):
-                await writer.wait_closed()
-            self._tasks.discard(task)
+        for step in self._steps_for(request.path):
+            await _play(step, reader, writer)
 
     def _steps_for(self, path: str) -> Sequence[Step]:
         _, name, cell, *_ = path.split("/")
@@ -87,26 +44,12 @@ class FaultServer:
         script = self._faults[name].script(wire)
         self._requests[cell] += 1
         steps = script[min(self._requests[cell], len(script)) - 1]
+        # "localhost" is another origin than "127.0.0.1", and reaches the same server.
         elsewhere = f"http://localhost:{self.port}{path}".encode()
         return [
             step.replace(b"{elsewhere}", elsewhere) if isinstance(step, bytes) else step
             for step in steps
         ]
-
-
-async def _receive(reader: asyncio.StreamReader) -> str:
-    """Read one request; return its path."""
-    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    headers = {
-        name.lower(): value.strip() for name, _, value in (one.partition(":") for one in lines[1:])
-    }
-    if headers.get("transfer-encoding") == "chunked":
-        while size := int(await reader.readline(), 16):
-            await reader.readexactly(size + 2)
-        await reader.readline()
-    else:
-        await reader.readexactly(int(headers.get("content-length", 0)))
-    return lines[0].split()[1].partition("?")[0]
 
 
 async def _play(step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,8 +67,6 @@ async def _play(step: Step, reader: asyncio.StreamReader, writer: asyncio.Stream
         case End.CLOSE:
             writer.close()
         case End.RESET:
-            sock = writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            reset(writer)
         case End.HOLD:
             await reader.read()

@@ -1,6 +1,6 @@
-"""The bytes of answers, in the two formats that the peers read.
+"""The bytes of responses, in the two formats that the peers read.
 
-A fault is written once, with the words of `Wire`, and sent in the format that the request asks for.
+A fault is written once, in terms of `Wire`, and sent in the format of the request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["AnthropicWire", "OpenAIWire", "Wire", "chunk", "head", "http", "sse"
 def http(
     body: bytes, status: str = "200 OK", kind: str | None = "application/json", **more: str
 ) -> bytes:
-    """Return a response with a length; *more* are headers, ``_`` stands for ``-``."""
+    """Return a response with ``Content-Length``; *more* are headers, with ``_`` for ``-``."""
     return _lines(status, kind, {"Content-Length": str(len(body))} | more) + body
 
 
@@ -29,15 +29,17 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def sse(body: bytes, *, end: bool = True, kind: str | None = "text/event-stream") -> bytes:
-    """Return a chunked response with *body*, and its last chunk if it shall *end* cleanly."""
-    return head(kind) + (chunk(body) if body else b"") + (chunk(b"") if end else b"")
+def sse(
+    body: bytes, *, end: bool = True, kind: str | None = "text/event-stream", **more: str
+) -> bytes:
+    """Return a chunked response with *body*, and its last chunk if *end* is true."""
+    return head(kind, **more) + (chunk(body) if body else b"") + (chunk(b"") if end else b"")
 
 
 def _lines(status: str, kind: str | None, headers: dict[str, str]) -> bytes:
     fields = ({"Content-Type": kind} if kind else {}) | headers
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1")
 
 
 def _json(value: Any) -> bytes:
@@ -45,31 +47,31 @@ def _json(value: Any) -> bytes:
 
 
 class Wire(ABC):
-    """One format of answers. *begin*, any number of `delta`, *finish*, *done* make a stream."""
+    """One format of responses. A stream is *begin*, any number of `delta`, *finish* and *done*."""
 
     begin: bytes
     finish: bytes
     done: bytes
     error: bytes
-    """An ``event: error``, as this format writes it."""
+    """An ``event: error`` of this format."""
     busy: bytes
-    """The body of a refusal that may not last."""
+    """The body of a transient error."""
 
     @abstractmethod
     def delta(self, text: str) -> bytes:
         """Return the event that adds *text*."""
 
     @abstractmethod
-    def answer(self, text: str) -> bytes:
-        """Return the body of a whole plain answer."""
+    def plain(self, text: str) -> bytes:
+        """Return the body of a complete plain response."""
 
     def stream(self, *texts: str) -> bytes:
-        """Return the body of a whole stream."""
+        """Return the body of a complete stream."""
         return self.begin + b"".join(map(self.delta, texts)) + self.finish + self.done
 
 
 class OpenAIWire(Wire):
-    """Chat completions, as the seed document of AceData has them."""
+    """Chat completions, in the format of AceData's documentation."""
 
     done = b"data: [DONE]\n\n"
     error = b'event: error\ndata: {"code": "api_error", "message": "it broke"}\n\n'
@@ -91,7 +93,7 @@ class OpenAIWire(Wire):
     def delta(self, text: str) -> bytes:
         return self.choice({"content": text})
 
-    def answer(self, text: str) -> bytes:
+    def plain(self, text: str) -> bytes:
         message = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
@@ -100,7 +102,7 @@ class OpenAIWire(Wire):
 
 
 class AnthropicWire(Wire):
-    """Messages, as Anthropic's own client reads them."""
+    """Messages, in the format of Anthropic's client."""
 
     done = b'event: message_stop\ndata: {"type": "message_stop"}\n\n'
     error = (
@@ -138,5 +140,5 @@ class AnthropicWire(Wire):
             "content_block_delta", index=0, delta={"type": "text_delta", "text": text}
         )
 
-    def answer(self, text: str) -> bytes:
+    def plain(self, text: str) -> bytes:
         return _json(self._message([{"type": "text", "text": text}], "end_turn"))

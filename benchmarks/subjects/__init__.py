@@ -1,8 +1,8 @@
-"""Who is measured: each client as its own documentation shows it, in an environment of its own.
+"""The measured clients: each used as its documentation shows, in its own environment.
 
 A module of this package has the classes ``Async`` and ``Blocking``, or one of them. They read
-`choices[0].delta.content`, count what is not empty and add up its characters: nobody gets away
-with less. The modules run where only one client is installed; this one needs none.
+`choices[0].delta.content`, count non-empty texts and add up their characters, so that all do
+the same work. Each module needs only its own client; this one needs none.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ MODEL = "claude-sonnet-4-20250514"
 MESSAGE = "Hello"
 
 First = Callable[[], object]
-"""Called when the first text of a stream is there."""
+"""Called when the first text of a stream has arrived."""
 
 Read = tuple[int, int]
-"""How many pieces of text came, and how many characters."""
+"""The number of texts in a stream, and of their characters."""
 
 
 class Asynchronous(Protocol):
-    """What a class ``Async`` does; *root* is the URL without ``/v1``."""
+    """The interface of a class ``Async``; *root* is the URL without ``/v1``."""
 
     def __init__(self, root: str) -> None: ...
-    async def chat(self, picture: bytes | None = None) -> int: ...
+    async def chat(self, image_bytes: bytes | None = None) -> int: ...
     async def stream(self, first: First) -> Read: ...
     async def close(self) -> None: ...
 
 
 class Subject(NamedTuple):
-    """One column of the tables, or one line."""
+    """One row or column of the tables."""
 
     name: str
     module: str
-    colour: str = "Async"
+    class_name: str = "Async"
     requirements: tuple[str, ...] = ()
-    package: str = ""  # whose version is told
-    most: int = 10**6  # streams that its pool opens at once, where that cannot be changed
+    package: str = ""  # the package whose version is reported
+    most: int = 10**6  # streams that its pool opens at once, if that limit is fixed
     loop: str = ""
-    slow: bool = False  # takes so long that one round must do
+    slow: bool = False  # so slow that one round must suffice
     note: str = ""
 
     @property
@@ -49,7 +49,7 @@ class Subject(NamedTuple):
         return "bench-" + "-".join(sorted(self.requirements)).translate(str.maketrans("[]", "--"))
 
 
-# Fast clients share what they are built from; acechat itself comes from this checkout.
+# These share one environment; acechat itself is imported from this checkout.
 _OURS = ("aiohttp", "anyio", "msgspec")
 _SPEED = (*_OURS, "uvloop")
 
@@ -73,7 +73,7 @@ _ASYNC = [
     ),
     Subject("openai", "openai", "Async", ("openai", "uvloop"), "openai"),
     Subject("openai[aiohttp]", "openai_aiohttp", "Async", ("openai[aiohttp]",), "openai"),
-    Subject("anthropic", "anthropic", "Async", ("anthropic",), "anthropic", note="its own wire"),
+    Subject("anthropic", "anthropic", "Async", ("anthropic",), "anthropic", note="its own format"),
     Subject(
         "litellm",
         "litellm",
@@ -101,7 +101,7 @@ _UNLIMITED = Subject(
     "Async",
     ("httpx",),
     "httpx",
-    note="its pool has no limit, which costs calls more than it gives them",
+    note="its pool has no limit, which makes its calls slower",
 )
 
 _BLOCKING = [
@@ -120,7 +120,7 @@ _BLOCKING = [
         "Blocking",
         ("anthropic",),
         "anthropic",
-        note="its own wire",
+        note="its own format",
     ),
     Subject("litellm, blocking", "litellm", "Blocking", ("litellm",), "litellm", slow=True),
     Subject("mistralai, blocking", "mistralai", "Blocking", ("mistralai",), "mistralai", slow=True),
@@ -136,16 +136,16 @@ _UVLOOP = [
 SUBJECTS = {subject.name: subject for subject in [*_ASYNC, _UNLIMITED, *_BLOCKING, *_UVLOOP]}
 ASYNC = [subject.name for subject in _ASYNC]
 MANY = [*ASYNC, _UNLIMITED.name]
-"""Those who are asked for more streams than a pool opens."""
+"""Subjects of cases with more streams than a pool opens."""
 
 BLOCKING = [subject.name for subject in _BLOCKING]
 UVLOOP = [subject.name for subject in _UVLOOP]
 
 
-def messages(picture: bytes | None = None) -> list[dict[str, Any]]:
-    """Return the question, as the API's JSON; *picture* makes it as long as one wants."""
-    if picture is None:
+def messages(image_bytes: bytes | None = None) -> list[dict[str, Any]]:
+    """Return the messages of a request. *image_bytes*: an image in it; None: text only."""
+    if image_bytes is None:
         return [{"role": "user", "content": MESSAGE}]
-    url = f"data:image/png;base64,{b64encode(picture).decode()}"
+    url = f"data:image/png;base64,{b64encode(image_bytes).decode()}"
     parts = [{"type": "text", "text": MESSAGE}, {"type": "image_url", "image_url": {"url": url}}]
     return [{"role": "user", "content": parts}]

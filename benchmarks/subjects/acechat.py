@@ -10,9 +10,9 @@ class Async:
     def __init__(self, root: str) -> None:
         self._client = AsyncClient("token", base_url=f"{root}/v1")
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        said = (MESSAGE,) if picture is None else (MESSAGE, image(picture))
-        return len((await self._client.chat(*said)).text)
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        content = (MESSAGE,) if image_bytes is None else (MESSAGE, image(image_bytes))
+        return len((await self._client.chat(*content)).text)
 
     async def stream(self, first: First) -> Read:
         count = characters = 0

@@ -1,4 +1,4 @@
-"""The vendor's own client, as its README shows it; answers are plain dicts."""
+"""The vendor's own client, as its README shows it; completions are dicts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Async:
     def __init__(self, root: str) -> None:
         self._client = AsyncAceDataCloud(api_token="token", base_url=root)
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        answer = await self._client.openai.chat.completions.create(
-            model=MODEL, messages=messages(picture)
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        completion = await self._client.openai.chat.completions.create(
+            model=MODEL, messages=messages(image_bytes)
         )
-        return len(answer["choices"][0]["message"]["content"])
+        return len(completion["choices"][0]["message"]["content"])
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
@@ -38,8 +38,8 @@ class Blocking:
         self._client = AceDataCloud(api_token="token", base_url=root)
 
     def chat(self) -> int:
-        answer = self._client.openai.chat.completions.create(model=MODEL, messages=messages())
-        return len(answer["choices"][0]["message"]["content"])
+        completion = self._client.openai.chat.completions.create(model=MODEL, messages=messages())
+        return len(completion["choices"][0]["message"]["content"])
 
     def stream(self, first: First) -> Read:
         count = characters = 0

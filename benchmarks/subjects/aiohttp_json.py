@@ -16,15 +16,15 @@ class Async:
             headers={"Authorization": "Bearer token"}, connector=aiohttp.TCPConnector(limit=0)
         )
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        asked = {"model": MODEL, "messages": messages(picture)}
-        async with self._session.post(self._url, json=asked, raise_for_status=True) as response:
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        body = {"model": MODEL, "messages": messages(image_bytes)}
+        async with self._session.post(self._url, json=body, raise_for_status=True) as response:
             return len((await response.json())["choices"][0]["message"]["content"])
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
-        asked = {"model": MODEL, "messages": messages(), "stream": True}
-        async with self._session.post(self._url, json=asked, raise_for_status=True) as response:
+        body = {"model": MODEL, "messages": messages(), "stream": True}
+        async with self._session.post(self._url, json=body, raise_for_status=True) as response:
             async for line in response.content:
                 if not line.startswith(b"data: "):
                     continue

@@ -1,4 +1,4 @@
-"""aiohttp and msgspec by hand, line by line, into the structs that acechat has."""
+"""aiohttp and msgspec by hand, line by line, into acechat's structs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Async:
             connector=aiohttp.TCPConnector(limit=0),
         )
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        asked = _encode({"model": MODEL, "messages": messages(picture)})
-        async with self._session.post(self._url, data=asked, raise_for_status=True) as response:
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        body = _encode({"model": MODEL, "messages": messages(image_bytes)})
+        async with self._session.post(self._url, data=body, raise_for_status=True) as response:
             return len(_completion(await response.read()).choices[0].message.content or "")
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
-        asked = _encode({"model": MODEL, "messages": messages(), "stream": True})
-        async with self._session.post(self._url, data=asked, raise_for_status=True) as response:
+        body = _encode({"model": MODEL, "messages": messages(), "stream": True})
+        async with self._session.post(self._url, data=body, raise_for_status=True) as response:
             async for line in response.content:
                 if not line.startswith(b"data: "):
                     continue

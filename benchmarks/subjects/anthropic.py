@@ -1,4 +1,4 @@
-"""anthropic-sdk-python on its own wire, as its README shows it (``stream=True``, no helpers)."""
+"""anthropic-sdk-python with its own format, as its README shows (``stream=True``, no helpers)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from anthropic import Anthropic, AsyncAnthropic
 from benchmarks.subjects import MESSAGE, MODEL, First, Read
 
 
-def _asked(picture: bytes | None = None) -> dict[str, Any]:
+def _request(image_bytes: bytes | None = None) -> dict[str, Any]:
     content: Any = MESSAGE
-    if picture is not None:
-        data = b64encode(picture).decode()
+    if image_bytes is not None:
+        data = b64encode(image_bytes).decode()
         source = {"type": "base64", "media_type": "image/png", "data": data}
         content = [{"type": "text", "text": MESSAGE}, {"type": "image", "source": source}]
     return {
@@ -27,12 +27,12 @@ class Async:
     def __init__(self, root: str) -> None:
         self._client = AsyncAnthropic(api_key="token", base_url=root)
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        return len((await self._client.messages.create(**_asked(picture))).content[0].text)
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        return len((await self._client.messages.create(**_request(image_bytes))).content[0].text)
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
-        async for event in await self._client.messages.create(**_asked(), stream=True):
+        async for event in await self._client.messages.create(**_request(), stream=True):
             if event.type == "content_block_delta" and (text := event.delta.text):
                 if not count:
                     first()
@@ -49,11 +49,11 @@ class Blocking:
         self._client = Anthropic(api_key="token", base_url=root)
 
     def chat(self) -> int:
-        return len(self._client.messages.create(**_asked()).content[0].text)
+        return len(self._client.messages.create(**_request()).content[0].text)
 
     def stream(self, first: First) -> Read:
         count = characters = 0
-        for event in self._client.messages.create(**_asked(), stream=True):
+        for event in self._client.messages.create(**_request(), stream=True):
             if event.type == "content_block_delta" and (text := event.delta.text):
                 if not count:
                     first()

@@ -10,8 +10,8 @@ class Async:
     def __init__(self, root: str) -> None:
         self._floor = Floor(root)
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        return len((await self._floor.chat(picture)).choices[0].message.content or "")
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        return len((await self._floor.chat(image_bytes)).choices[0].message.content or "")
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
@@ -32,7 +32,7 @@ class Blocking:
         self._floor = BlockingFloor(root)
 
     def chat(self) -> int:
-        return len(self._floor.ask().choices[0].message.content or "")
+        return len(self._floor.chat_blocking().choices[0].message.content or "")
 
     def stream(self, first: First) -> Read:
         count = characters = 0

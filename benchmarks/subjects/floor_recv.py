@@ -1,4 +1,4 @@
-"""The floor below the floor: what the kernel and the event loop take to hand over the bytes."""
+"""The floor below the floor: the kernel and the event loop deliver bytes; no decoding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.floors import Floor, read_at_once
 from benchmarks.subjects import First, Read
 
 
-class _Ear(asyncio.Protocol):
+class _Receiver(asyncio.Protocol):
     def begin(self, first: First) -> asyncio.Future[None]:
         self._first: First | None = first
         self._last = b""
@@ -29,15 +29,15 @@ class Async:
         self._floor = Floor(root)
 
     async def stream(self, first: First) -> Read:
-        transport, ear = await asyncio.get_running_loop().create_connection(
-            _Ear, *self._floor.address
+        transport, receiver = await asyncio.get_running_loop().create_connection(
+            _Receiver, *self._floor.address
         )
         read_at_once(transport)
-        ended = ear.begin(first)
+        ended = receiver.begin(first)
         transport.write(self._floor.request())
         await ended
         transport.close()
         return 0, 0
 
     async def close(self) -> None:
-        """Each stream closed its own."""
+        """Each stream has closed its own connection."""

@@ -12,8 +12,8 @@ from benchmarks.subjects import MODEL, First, Read, messages
 HEADERS = {"Authorization": "Bearer token"}
 
 
-def _asked(picture: bytes | None = None, **more: Any) -> dict[str, Any]:
-    return {"model": MODEL, "messages": messages(picture), **more}
+def _request(image_bytes: bytes | None = None, **more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": messages(image_bytes), **more}
 
 
 class Async:
@@ -25,14 +25,14 @@ class Async:
     def make() -> httpx.AsyncClient:
         return httpx.AsyncClient(headers=HEADERS, timeout=600)
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        answer = await self._client.post(self._url, json=_asked(picture))
-        answer.raise_for_status()
-        return len(answer.json()["choices"][0]["message"]["content"])
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        completion = await self._client.post(self._url, json=_request(image_bytes))
+        completion.raise_for_status()
+        return len(completion.json()["choices"][0]["message"]["content"])
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
-        async with self._client.stream("POST", self._url, json=_asked(stream=True)) as response:
+        async with self._client.stream("POST", self._url, json=_request(stream=True)) as response:
             response.raise_for_status()
             async for line in response.aiter_lines():
                 if not line.startswith("data: "):
@@ -57,13 +57,13 @@ class Blocking:
         self._client = httpx.Client(headers=HEADERS, timeout=600)
 
     def chat(self) -> int:
-        answer = self._client.post(self._url, json=_asked())
-        answer.raise_for_status()
-        return len(answer.json()["choices"][0]["message"]["content"])
+        completion = self._client.post(self._url, json=_request())
+        completion.raise_for_status()
+        return len(completion.json()["choices"][0]["message"]["content"])
 
     def stream(self, first: First) -> Read:
         count = characters = 0
-        with self._client.stream("POST", self._url, json=_asked(stream=True)) as response:
+        with self._client.stream("POST", self._url, json=_request(stream=True)) as response:
             response.raise_for_status()
             for line in response.iter_lines():
                 if not line.startswith("data: "):

@@ -1,4 +1,4 @@
-"""httpx and json by hand, with a pool that has no limit: more streams, but dearer calls."""
+"""httpx and json by hand, with a pool that has no limit: more streams, but slower calls."""
 
 from __future__ import annotations
 

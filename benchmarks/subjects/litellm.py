@@ -1,4 +1,4 @@
-"""litellm, as its documentation shows it for servers that speak OpenAI's wire."""
+"""litellm, as its documentation shows it for servers with OpenAI's format."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Async:
     def __init__(self, root: str) -> None:
         self._to = {"model": f"openai/{MODEL}", "api_base": f"{root}/v1", "api_key": "token"}
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        answer = await litellm.acompletion(messages=messages(picture), **self._to)
-        return len(answer.choices[0].message.content)
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        completion = await litellm.acompletion(messages=messages(image_bytes), **self._to)
+        return len(completion.choices[0].message.content)
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
@@ -26,7 +26,7 @@ class Async:
         return count, characters
 
     async def close(self) -> None:
-        """It keeps its connections to itself."""
+        """Its connections are internal."""
 
 
 class Blocking:
@@ -34,8 +34,8 @@ class Blocking:
         self._to = {"model": f"openai/{MODEL}", "api_base": f"{root}/v1", "api_key": "token"}
 
     def chat(self) -> int:
-        answer = litellm.completion(messages=messages(), **self._to)
-        return len(answer.choices[0].message.content)
+        completion = litellm.completion(messages=messages(), **self._to)
+        return len(completion.choices[0].message.content)
 
     def stream(self, first: First) -> Read:
         count = characters = 0
@@ -48,4 +48,4 @@ class Blocking:
         return count, characters
 
     def close(self) -> None:
-        """It keeps its connections to itself."""
+        """Its connections are internal."""

@@ -15,9 +15,11 @@ class Async:
         self._http = httpx2.AsyncClient(limits=_LIMITS, timeout=600)
         self._client = Mistral(api_key="token", server_url=root, async_client=self._http)
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        answer = await self._client.chat.complete_async(model=MODEL, messages=messages(picture))
-        return len(answer.choices[0].message.content)
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        completion = await self._client.chat.complete_async(
+            model=MODEL, messages=messages(image_bytes)
+        )
+        return len(completion.choices[0].message.content)
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
@@ -38,8 +40,8 @@ class Blocking:
         self._client = Mistral(api_key="token", server_url=root)
 
     def chat(self) -> int:
-        answer = self._client.chat.complete(model=MODEL, messages=messages())
-        return len(answer.choices[0].message.content)
+        completion = self._client.chat.complete(model=MODEL, messages=messages())
+        return len(completion.choices[0].message.content)
 
     def stream(self, first: First) -> Read:
         count = characters = 0

@@ -15,9 +15,11 @@ class Async:
     def make(root: str) -> AsyncOpenAI:
         return AsyncOpenAI(api_key="token", base_url=f"{root}/v1")
 
-    async def chat(self, picture: bytes | None = None) -> int:
-        answer = await self._client.chat.completions.create(model=MODEL, messages=messages(picture))
-        return len(answer.choices[0].message.content)
+    async def chat(self, image_bytes: bytes | None = None) -> int:
+        completion = await self._client.chat.completions.create(
+            model=MODEL, messages=messages(image_bytes)
+        )
+        return len(completion.choices[0].message.content)
 
     async def stream(self, first: First) -> Read:
         count = characters = 0
@@ -40,8 +42,8 @@ class Blocking:
         self._client = OpenAI(api_key="token", base_url=f"{root}/v1")
 
     def chat(self) -> int:
-        answer = self._client.chat.completions.create(model=MODEL, messages=messages())
-        return len(answer.choices[0].message.content)
+        completion = self._client.chat.completions.create(model=MODEL, messages=messages())
+        return len(completion.choices[0].message.content)
 
     def stream(self, first: First) -> Read:
         count = characters = 0

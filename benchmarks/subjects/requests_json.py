@@ -16,14 +16,14 @@ class Blocking:
         self._session.headers["Authorization"] = "Bearer token"
 
     def chat(self) -> int:
-        answer = self._session.post(self._url, json={"model": MODEL, "messages": messages()})
-        answer.raise_for_status()
-        return len(answer.json()["choices"][0]["message"]["content"])
+        completion = self._session.post(self._url, json={"model": MODEL, "messages": messages()})
+        completion.raise_for_status()
+        return len(completion.json()["choices"][0]["message"]["content"])
 
     def stream(self, first: First) -> Read:
         count = characters = 0
-        asked = {"model": MODEL, "messages": messages(), "stream": True}
-        with self._session.post(self._url, json=asked, stream=True) as response:
+        body = {"model": MODEL, "messages": messages(), "stream": True}
+        with self._session.post(self._url, json=body, stream=True) as response:
             response.raise_for_status()
             for line in response.iter_lines():
                 if not line.startswith(b"data: "):

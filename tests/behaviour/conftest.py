@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import struct
 import subprocess
 import sys
 import textwrap
-import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from acechat import AceChatError, AsyncClient, Client, RetryPolicy, Timeout
+from benchmarks.conformance.raw_server import RawServer, reset
+from benchmarks.conformance.wire import chunk, head, http, sse
 
 # From 3.12 on, Python warns about a fork in a process with threads; these tests need it.
 PYTHON = (sys.executable, "-W", "ignore:This process:DeprecationWarning")
@@ -65,14 +64,14 @@ class Wire:
         }
 
     def http(self, body=b"", status="200 OK", kind="application/json", **headers):
-        """Make a response with a length; *body* may be JSON to be."""
+        """Return a response with ``Content-Length``; a *body* that is not bytes is sent as JSON."""
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
-        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
-        if kind:
-            lines.append(f"Content-Type: {kind}")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+        return http(body, status, kind, **headers)
+
+    head = staticmethod(head)
+    chunk = staticmethod(chunk)
+    sse = staticmethod(sse)
 
     def ok(self, text="Hello", **headers):
         """Return a complete response, as bytes."""
@@ -82,18 +81,6 @@ class Wire:
         """Make an error as AceData writes it."""
         error = {"code": code, "message": "not now"}
         return self.http({"success": False, "error": error, "trace_id": "t-1"}, status, **headers)
-
-    def head(self, kind="text/event-stream", status="200 OK", **headers):
-        """Make the head of a chunked response."""
-        lines = [f"HTTP/1.1 {status}", "Transfer-Encoding: chunked"]
-        if kind:
-            lines.append(f"Content-Type: {kind}")
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode()
-
-    def chunk(self, data):
-        """Wrap *data* as one chunk; b"" is the last one."""
-        return b"%x\r\n%s\r\n" % (len(data), data)
 
     def delta(self, text=None, finish=None, index=0, **fields):
         """Make one event of a stream."""
@@ -108,11 +95,6 @@ class Wire:
         """Return the body of a complete stream."""
         return b"".join(map(self.delta, texts)) + self.delta(finish="stop") + self.done
 
-    def sse(self, body, *, end=True, kind="text/event-stream", **headers):
-        """Make a chunked response of *body*, with or without its last chunk."""
-        whole = self.head(kind, **headers) + (self.chunk(body) if body else b"")
-        return whole + (self.chunk(b"") if end else b"")
-
     def stream(self, *texts):
         """Return a complete streamed response, as bytes."""
         return self.sse(self.events(*(texts or ("Hel", "lo"))))
@@ -123,127 +105,51 @@ def wire():
     return Wire()
 
 
-@dataclass
-class Received:
-    """A request, and the number of the connection that it came on."""
+class FaultServer(RawServer):
+    """Responds with ``await handler(reader, writer, number)``, or with *answers*.
 
-    connection: int
-    line: str
-    headers: dict[str, str]
-    body: bytes
-    at: float
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-
-@dataclass
-class FaultServer:
-    """Reads requests and calls ``await handler(reader, writer, number)`` to respond.
-
-    Without a handler the n-th request gets the n-th of *answers*, and later ones the last.
-    Connections stay open until a handler closes them, or the client does.
+    Without a handler the n-th request gets the n-th of *answers*, and all further requests the
+    last one. Connections stay open until a handler or the client closes them.
     """
 
-    ssl: object = None
-    handler: object = None
-    answers: tuple[bytes, ...] = ()
-    on_connect: object = None
-    requests: list[Received] = field(default_factory=list)
-    connections: int = 0
-    open: set[int] = field(default_factory=set)
-    port: int = 0
+    reset = staticmethod(reset)
+
+    def __init__(self, ssl=None, handler=None, answers=(), on_connect=None):
+        super().__init__(ssl)
+        self.handler = handler
+        self.answers = answers
+        self.on_connect = on_connect
+        self.requests = []
 
     @property
     def url(self):
-        return f"{'https' if self.ssl else 'http'}://localhost:{self.port}"
+        return f"{'https' if self._ssl else 'http'}://localhost:{self.port}"
 
     def reply(self, *answers):
-        """Set the responses, in order."""
+        """Set the responses to the next requests."""
         self.answers = answers
 
     def gone(self, within=1.0):
-        """Whether the client closes all connections soon."""
+        """Return whether the client closes all connections within *within* seconds."""
         until = time.monotonic() + within
         while self.open and time.monotonic() < until:
             time.sleep(0.005)
         return not self.open
 
     def wait_for(self, requests, within=2.0):
-        """Wait until so many requests have come."""
+        """Wait until *requests* requests have arrived."""
         until = time.monotonic() + within
         while len(self.requests) < requests:
             assert time.monotonic() < until
             time.sleep(0.005)
 
-    @staticmethod
-    def reset(writer):
-        """Send RST, not FIN."""
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.transport.abort()
+    async def connected(self, reader, writer):
+        if self.on_connect is not None:
+            await self.on_connect(reader, writer)
 
-    def start(self):
-        ready = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(ready),))
-        self._thread.start()
-        ready.wait()
-
-    def stop(self):
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-
-    async def _serve(self, ready):
-        self._loop = asyncio.get_running_loop()
-        self._stopped = asyncio.Event()
-        self._tasks = set()
-        server = await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, ssl=self.ssl, backlog=1024
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        ready.set()
-        await self._stopped.wait()
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _connected(self, reader, writer):
-        self._tasks.add(asyncio.current_task())
-        connection = self.connections = self.connections + 1
-        self.open.add(connection)
-        try:
-            if self.on_connect is not None:
-                await self.on_connect(reader, writer)
-            while not writer.is_closing():
-                received = await self._receive(reader, connection)
-                self.requests.append(received)
-                await self._answer(reader, writer, len(self.requests))
-        except (ConnectionError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass  # the client disconnected, or sent an unexpected request
-        finally:
-            self.open.discard(connection)
-            writer.close()
-            with suppress(Exception):
-                await writer.wait_closed()
-            self._tasks.discard(asyncio.current_task())
-
-    async def _receive(self, reader, connection):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        line, *fields = head.split("\r\n")[:-2]
-        headers = {name.lower(): value for name, value in (one.split(": ", 1) for one in fields)}
-        if "chunked" in headers.get("transfer-encoding", ""):
-            body = b""
-            while size := int(await reader.readline(), 16):
-                body += await reader.readexactly(size)
-                await reader.readline()
-            await reader.readline()
-        else:
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-        return Received(connection, line, headers, body, time.monotonic())
-
-    async def _answer(self, reader, writer, number):
+    async def respond(self, request, reader, writer):
+        self.requests.append(request)
+        number = len(self.requests)
         if self.handler is not None:
             await self.handler(reader, writer, number)
         elif self.answers:

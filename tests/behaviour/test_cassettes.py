@@ -291,7 +291,7 @@ def test_an_unsent_request_is_recorded_and_not_replayable(mode, tmp_path, unused
 
     assert isinstance(outcome.error, ConnectError)
     assert outcome.saved[0].end.how == "unsent"
-    with pytest.raises(ConfigurationError, match="nothing was sent"):
+    with pytest.raises(ConfigurationError, match="no request in it was sent"):
         Service(replay=path)
 
 
@@ -378,7 +378,7 @@ def test_a_client_without_calls_has_nothing_to_save(kind, tmp_path):
 def test_a_configuration_error_has_nothing_to_save(tmp_path):
     with pytest.raises(ConfigurationError) as caught:
         Client("t-1", base_url="nowhere")
-    with pytest.raises(RuntimeError, match="comes from no call"):
+    with pytest.raises(RuntimeError, match="no request was sent"):
         caught.value.save(tmp_path / "x.acecast")
 
 
@@ -396,7 +396,7 @@ def test_the_start_and_the_end_of_a_long_response_are_kept(server, wire, ask, tm
     assert len(head) + exchange.chunks[gap].dropped + len(tail) == len(body)
     assert 14_000 < len(head) + len(tail) + len(exchange.request.body) <= 20_000
     got.error.save(tmp_path / "x.acecast")
-    with pytest.raises(ConfigurationError, match="bytes of an answer were dropped"):
+    with pytest.raises(ConfigurationError, match="bytes of a response were dropped"):
         Service(replay=tmp_path / "x.acecast")
 
 

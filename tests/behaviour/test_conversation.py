@@ -242,7 +242,7 @@ def test_a_saved_conversation_can_be_continued(talk, server, wire, tmp_path):
     assert texts(conversation) == ["1", "one", "2", "two"]
 
 
-def test_closing_the_client_ends_the_turn(settings):
+def test_a_turn_of_a_closed_client_raises_and_changes_nothing(settings):
     client = Client(**settings)
     conversation = client.conversation()
     client.close()

@@ -735,7 +735,7 @@ def test_a_session_of_the_caller_is_used_and_not_closed(server, wire, settings):
     assert server.requests[0].headers["authorization"] == f"Bearer {wire.token}"
 
 
-def test_a_response_before_a_broken_upload_is_not_a_transport_error(ask, server, wire):
+def test_an_error_response_is_not_raised_as_a_transport_error(ask, server, wire):
     server.reply(wire.refusal("400 X", "x"))
     with pytest.raises(AceChatError) as caught:
         ask.chat()

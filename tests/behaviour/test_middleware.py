@@ -232,7 +232,7 @@ def test_an_unread_response_is_closed_by_the_next_send(through, server, wire, me
             await first.read()
         return first
 
-    with pytest.raises(RuntimeError, match="read it before you send again"):
+    with pytest.raises(RuntimeError, match="read it before calling call_next again"):
         through(method, first_of_two)
     assert len(server.requests) == 2
     assert server.gone()

@@ -281,7 +281,7 @@ def test_copies_have_the_same_observers(acechat_service):
 
 @pytest.mark.parametrize("cls", [AsyncClient, Client])
 @pytest.mark.parametrize("name", ["observers", "middleware"])
-def test_a_client_with_observers_does_not_pickle(cls, name):
+def test_a_client_with_callbacks_does_not_pickle(cls, name):
     client = cls("token", **{name: [print]})
 
     with pytest.raises(TypeError, match=f"{name}="):

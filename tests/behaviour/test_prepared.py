@@ -133,7 +133,7 @@ def test_prepare_rejects_the_same_arguments_as_chat(client):
         client.prepare("Hello", max_token=3)
 
 
-def test_a_prepared_request_has_the_timeout_and_retries_of_its_call(client):
+def test_prepare_accepts_timeout_and_retries(client):
     prepared = client.prepare("Hello", timeout=Timeout(total=3), retries=1)
 
     assert prepared.json()["messages"]

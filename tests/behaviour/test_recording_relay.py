@@ -179,7 +179,7 @@ def test_an_unrecorded_request_is_rejected_with_the_difference(acechat_service, 
         with pytest.raises(Exception, match="the method is GET, recorded was POST"):
             client.models()
         assert client.chat("Hello").text.startswith("You said")
-        with pytest.raises(Exception, match="all 1 of the cassette's answers were given"):
+        with pytest.raises(Exception, match="all 1 responses of the cassette were used"):
             client.chat("Hello")
         service.reset()
         assert client.chat("Hello").text.startswith("You said")
@@ -210,7 +210,7 @@ def test_contradictory_options_are_rejected(options):
 @pytest.mark.parametrize("speed", [0, -1, float("nan")])
 def test_a_speed_of_0_is_rejected(speed, acechat_service, path):
     Cassette(()).save(path)
-    with pytest.raises(ConfigurationError, match="speed must be a number above 0"):
+    with pytest.raises(ConfigurationError, match="speed must be greater than 0"):
         Service(replay=path, speed=speed)
 
 

@@ -530,9 +530,7 @@ def test_a_dropped_relay_closes_the_connection_without_a_warning(client, acechat
 
 
 @pytest.mark.parametrize("keep_alive", [None, 15], ids=["", "with comments"])
-def test_a_relay_closed_by_another_task_raises_stream_interrupted(
-    client, acechat_service, keep_alive
-):
+def test_a_relay_closed_by_another_task_sends_an_error_event(client, acechat_service, keep_alive):
     acechat_service.script(stall(20, of=ok("Hello")))
 
     async def relayed():

@@ -1,4 +1,4 @@
-"""The benchmark itself, small: it asks, compares, judges and reports what it measured."""
+"""The benchmarks at a small scale: measuring, comparing, verdicts and reports."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ NEEDS_NO_INSTALLATION = [
     "floor, blocking",
     "acechat, blocking",
 ]
-QUESTIONS = {
-    "chunk": ["events", "blocks", "cuts", "writes"],
-    "call": ["sequential", "at_once", "long", "picture"],
+BENCHMARKS = {
+    "chunk": ["events", "blocks", "splits", "writes"],
+    "call": ["sequential", "at_once", "long", "image"],
     "live": ["live"],
     "first": ["first"],
     "blocking": ["backlog", "live", "calls"],
     "open_streams": ["held"],
     "imports": ["import", "first"],
-    "growth": ["length-1000000", "size-50", "cut-1", "streams-2000", "bytes-64", "huge-1"],
+    "growth": ["length-1000000", "size-50", "split-1", "streams-2000", "bytes-64", "huge-1"],
     "image": ["image"],
 }
 
@@ -59,8 +59,8 @@ def run(benchmarks):
 
 
 def results(**cases):
-    """Return results in which only *cases* of the question ``chunk`` were measured."""
-    told = {
+    """Return results in which only *cases* of the benchmark ``chunk`` were measured."""
+    measured = {
         name: {
             "title": name,
             "group": "",
@@ -78,37 +78,39 @@ def results(**cases):
         "versions": {"acechat": "1"},
         "missing": {"openai": "no network"},
         "minutes": 1,
-        "questions": {"chunk": {"title": "What does it cost?", "cases": told}},
+        "benchmarks": {"chunk": {"title": "Cost of a chunk", "cases": measured}},
     }
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_each_question_is_answered(benchmarks, run, name):
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_each_benchmark_is_measured(benchmarks, run, name):
     subjects = ["acechat", "acechat, blocking"] if name == "growth" else NEEDS_NO_INSTALLATION
 
-    answer = run.answer(benchmarks.main.question(name), subjects)
+    result = run.measure(benchmarks.main.benchmark(name), subjects)
 
-    for case in QUESTIONS[name]:
-        asked = answer["cases"][case]
-        row = asked["rows"][asked["ours"]]
-        assert all(row[measure] >= 0 for measure in asked["shown"] if measure != "times_ideal")
-        assert not any("failed" in row for row in asked["rows"].values())
-    assert "acechat" in benchmarks.report.tables({"questions": {name: answer}})
+    for case in BENCHMARKS[name]:
+        case_results = result["cases"][case]
+        row = case_results["rows"][case_results["ours"]]
+        assert all(
+            row[measure] >= 0 for measure in case_results["shown"] if measure != "times_ideal"
+        )
+        assert not any("failed" in row for row in case_results["rows"].values())
+    assert "acechat" in benchmarks.report.tables({"benchmarks": {name: result}})
 
 
-def test_no_question_is_left_out(benchmarks):
-    assert [*QUESTIONS] == benchmarks.main.QUESTIONS
+def test_no_benchmark_is_left_out(benchmarks):
+    assert [*BENCHMARKS] == benchmarks.main.BENCHMARKS
 
 
 def test_every_subject_is_a_file_and_has_an_environment(benchmarks):
     for subject in benchmarks.subjects.SUBJECTS.values():
         source = ROOT / "benchmarks" / "subjects" / f"{subject.module}.py"
-        assert f"class {subject.colour}" in source.read_text()
+        assert f"class {subject.class_name}" in source.read_text()
         assert subject.requirements
 
 
 def test_clients_that_read_different_streams_fail_the_run(benchmarks):
-    case = benchmarks.main.question("chunk").cases[0]
+    case = benchmarks.main.benchmark("chunk").cases[0]
 
     with pytest.raises(AssertionError, match="disagree"):
         benchmarks.driver.Run._check(
@@ -116,12 +118,12 @@ def test_clients_that_read_different_streams_fail_the_run(benchmarks):
         )
 
 
-def test_a_subject_that_fails_is_told_and_disturbs_nobody(benchmarks, run):
-    question = benchmarks.main.question("growth")
-    largest = [case for case in question.cases if case.name == "size-1048576"]
-    asked = benchmarks.driver.Question("growth", "", largest)
+def test_a_failing_subject_is_reported_and_the_others_are_measured(benchmarks, run):
+    benchmark = benchmarks.main.benchmark("growth")
+    largest = [case for case in benchmark.cases if case.name == "size-1048576"]
+    case_results = benchmarks.driver.Benchmark("growth", "", largest)
 
-    rows = run.answer(asked, ["acechat", "aiohttp + json"])["cases"]["size-1048576"]["rows"]
+    rows = run.measure(case_results, ["acechat", "aiohttp + json"])["cases"]["size-1048576"]["rows"]
 
     assert "LineTooLong" in rows["aiohttp + json"]["failed"]
     assert rows["acechat"]["cpu"] > 0
@@ -130,7 +132,7 @@ def test_a_subject_that_fails_is_told_and_disturbs_nobody(benchmarks, run):
 @pytest.mark.parametrize(
     ("ours", "verdict"), [(2.9, True), (3.0, True), (3.1, False), (None, None)]
 )
-def test_a_bar_is_judged_by_what_was_measured(benchmarks, ours, verdict):
+def test_the_verdict_on_a_bar(benchmarks, ours, verdict):
     rows = {"floor": 2.0} | ({} if ours is None else {"acechat": ours})
     bar = next(bar for bar in benchmarks.bars.BARS if bar.top.case == "events")
     assert bar.most == 1.5
@@ -138,49 +140,49 @@ def test_a_bar_is_judged_by_what_was_measured(benchmarks, ours, verdict):
     assert bar.met(results(events=rows)) is verdict
 
 
-def test_a_peer_is_measured_against_us(benchmarks):
-    told = results(events={"floor": 2.0, "acechat": 3.0, "openai": 90.0})
+def test_the_ratio_of_a_peer_to_acechat(benchmarks):
+    measured = results(events={"floor": 2.0, "acechat": 3.0, "openai": 90.0})
 
-    bar = next(bar for bar in benchmarks.bars.BARS if "openai" in bar.what)
+    bar = next(bar for bar in benchmarks.bars.BARS if "openai" in bar.title)
 
-    assert bar.figure(told) == 30
-    assert bar.met(told) is False
+    assert bar.figure(measured) == 30
+    assert bar.met(measured) is False
 
 
-def test_beside_a_bar_stands_what_one_reaches_by_hand(benchmarks):
-    told = results(events={"floor": 2.0, "acechat": 3.0, "aiohttp + msgspec": 5.0})
+def test_the_figure_of_aiohttp_and_msgspec_for_a_bar(benchmarks):
+    measured = results(events={"floor": 2.0, "acechat": 3.0, "aiohttp + msgspec": 5.0})
     bars = [bar for bar in benchmarks.bars.BARS if bar.top.case == "events"]
 
-    assert [bar.by_hand(told) for bar in bars] == [2.5, None, None]
+    assert [bar.by_hand(measured) for bar in bars] == [2.5, None, None]
 
 
-def test_every_bar_is_about_something_that_is_measured(benchmarks):
+def test_every_bar_is_about_a_measured_subject(benchmarks):
     for bar in benchmarks.bars.BARS:
         for cell in filter(None, [bar.top, bar.bottom]):
-            cases = {case.name: case for case in benchmarks.main.question(cell.question).cases}
+            cases = {case.name: case for case in benchmarks.main.benchmark(cell.benchmark).cases}
             assert cell.subject in cases[cell.case].subjects
 
 
-def test_the_report_is_made_of_the_results(benchmarks):
+def test_the_report_shows_the_results(benchmarks):
     page = "".join(
         f"<!-- {part} -->stale<!-- end of {part} -->\n"
         for part in ("conditions", "bars", "losses", "tables")
     )
-    told = results(events={"floor": 2.0, "acechat": 3.57, "aiohttp + json": 3.11})
+    measured = results(events={"floor": 2.0, "acechat": 3.57, "aiohttp + json": 3.11})
 
-    written = benchmarks.report.written(page, told)
+    written = benchmarks.report.written(page, measured)
 
     assert "stale" not in written
     assert "| **acechat**    |      3.57 |    1.78 |         1 |" in written
     assert "acechat 3.57, aiohttp + json 3.11" in written  # a loss is shown
     assert "**missed**" in written
     assert "openai is missing: no network" in written
-    assert benchmarks.report.written(written, told) == written
+    assert benchmarks.report.written(written, measured) == written
 
 
 def test_the_page_and_the_chart_show_the_last_run(benchmarks):
-    told = json.loads(benchmarks.main.RESULTS.read_text())
+    measured = json.loads(benchmarks.main.RESULTS.read_text())
     page = benchmarks.report.PAGE.read_text()
 
-    assert benchmarks.report.written(page, told) == page
-    assert benchmarks.report.CHART.read_text() == benchmarks.chart.draw(told)
+    assert benchmarks.report.written(page, measured) == page
+    assert benchmarks.report.CHART.read_text() == benchmarks.chart.draw(measured)

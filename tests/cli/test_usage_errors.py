@@ -14,7 +14,14 @@ USAGE = {
     "doctor --zzz": "acechat: No such option '--zzz'. Next: acechat doctor --help\n",
     "chat -o x": "acechat: Invalid value for '--option': expected KEY=VALUE such as "
     "max_tokens=100, not 'x'. Next: acechat chat --help\n",
-    "chatt": "acechat: No such command 'chatt'. Did you mean 'chat'? Next: acechat --help\n",
+    "chatt": "acechat: No such command 'chatt'. Did you mean 'chat'? A prompt of this word: "
+    "acechat chat chatt. Next: acechat --help\n",
+    "help chatt": "acechat: No such command 'chatt'. Next: acechat --help\n",
+    "help chat x": "acechat: No such command 'chat x'. Next: acechat chat --help\n",
+    "chat -5": "acechat: No such option '-5'. Next: acechat chat --help; a prompt that begins with "
+    "a dash goes after --\n",
+    "chat - -i -": "acechat: standard input can be the prompt (-) or an image (--image -). "
+    "Next: acechat chat --help\n",
     "models x": "acechat: Got unexpected extra argument (x). Next: acechat models --help\n",
     "emulate --record x": "acechat: --record FILE needs --upstream URL and excludes --replay. "
     "Next: acechat emulate --help\n",

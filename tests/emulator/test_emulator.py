@@ -1,4 +1,4 @@
-"""The service on localhost: what it says, byte for byte, and how it fails on demand."""
+"""The emulator: its responses, byte for byte, and its faults."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from acechat.emulator import (
     stall,
 )
 from acechat.emulator.echo import example_of
-from acechat.emulator.plan import HangUp, Head, Pieces, Reset, Send, Wait, pieced
+from acechat.emulator.plan import ChunkSize, Close, Head, Reset, Send, Wait, apply_chunk_size
 from acechat.types import ChatCompletionRequest, FunctionCall, ToolCall
 
 SEED_STREAM = b"""\
@@ -59,11 +59,11 @@ data: {"id": "msg_bdrk_01LPPqDjLKMgfSwTRMRty9VT", "object": "chat.completion.chu
 
 data: [DONE]
 
-"""  # noqa: E501 - the seed document, «流式响应», as it is
+"""  # noqa: E501 - the seed document, «流式响应», unchanged
 
 SEED_USAGE = json.loads(SEED_STREAM.split(b"\n\n")[-3].removeprefix(b"data: "))["usage"]
 
-SEED_ANSWER = """\
+SEED_COMPLETION = """\
 {"id": "msg_bdrk_01Q6WN27v95ypCa1kbanAQ6K", "model": "claude-opus-4-20250514", \
 "object": "chat.completion", "created": 1768619365, "choices": [{"index": 0, "message": \
 {"role": "assistant", "content": "Hello! How can I help you today?"}, "finish_reason": "stop"}], \
@@ -84,7 +84,7 @@ WEATHER = {
     },
 }
 SILENCE = 0.3
-"""Seconds that a test waits to see that nothing comes."""
+"""Seconds in which a test checks that nothing arrives."""
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def read_until_it_breaks(response):
             got += piece
     except ConnectionResetError:
         return got
-    pytest.fail("the answer ended cleanly")
+    pytest.fail("the response ended cleanly")
 
 
 def question(**fields):
@@ -148,17 +148,17 @@ def events_of(body):
 
 
 def add_up(body):
-    """Make of a stream what the plain answer should be."""
+    """Return the plain completion that a stream adds up to."""
     *events, done = events_of(body)
     assert done == "[DONE]"
     chunks = [json.loads(event) for event in events]
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     choices = {}
     for chunk in chunks:
-        for news in chunk["choices"]:
-            choice = choices.setdefault(news["index"], {"message": {}, "finish_reason": None})
-            choice["finish_reason"] = choice["finish_reason"] or news["finish_reason"]
-            for name, value in news["delta"].items():
+        for event in chunk["choices"]:
+            choice = choices.setdefault(event["index"], {"message": {}, "finish_reason": None})
+            choice["finish_reason"] = choice["finish_reason"] or event["finish_reason"]
+            for name, value in event["delta"].items():
                 if name == "tool_calls":
                     add_call(choice["message"].setdefault(name, []), *value)
                 else:
@@ -192,7 +192,7 @@ def plan_of(step, **fields):
 
 
 class TestBytes:
-    def test_a_stream_is_that_of_the_seed_document_byte_for_byte(self, service):
+    def test_a_stream_equals_the_seed_document_byte_for_byte(self, service):
         service.script(
             ok(
                 ["Hello!", " How can I help you", " today?"],
@@ -203,7 +203,7 @@ class TestBytes:
         )
         assert ask(service, stream=True) == SEED_STREAM
 
-    def test_a_plain_answer_is_that_of_the_seed_document_in_the_order_of_its_keys(self, service):
+    def test_a_plain_response_equals_the_seed_document_with_the_order_of_its_keys(self, service):
         service.script(
             ok(
                 "Hello! How can I help you today?",
@@ -212,20 +212,20 @@ class TestBytes:
                 usage=SEED_USAGE,
             )
         )
-        assert ask(service).decode() == SEED_ANSWER % json.dumps(SEED_USAGE)
+        assert ask(service).decode() == SEED_COMPLETION % json.dumps(SEED_USAGE)
 
-    def test_what_is_not_ascii_is_escaped_unless_told_otherwise(self, service):
+    def test_non_ascii_characters_are_escaped_by_default(self, service):
         service.script(ok(["½\u2028"]), ok(["½\u2028"], ensure_ascii=False))
         assert rb'"\u00bd\u2028"' in ask(service)
         assert '"½\u2028"'.encode() in ask(service, stream=True)
 
-    def test_the_content_types_tell_what_comes(self, service):
+    def test_content_types_of_plain_and_streamed_responses(self, service):
         assert fetch(service, body=question()).headers["content-type"] == "application/json"
         streamed = fetch(service, body=question(stream=True))
         assert streamed.headers["content-type"] == "text/event-stream"
 
 
-class TestLaw:
+class TestStreamEqualsPlain:
     @pytest.mark.parametrize(
         "fields",
         [
@@ -243,7 +243,7 @@ class TestLaw:
         ],
         ids=str,
     )
-    def test_a_stream_adds_up_to_the_answer(self, service, fields):
+    def test_a_stream_adds_up_to_the_plain_response(self, service, fields):
         plain, streamed = ask(service, **fields), ask(service, stream=True, **fields)
         assert add_up(streamed) == json.loads(plain)
 
@@ -262,7 +262,7 @@ class TestLaw:
         ],
         ids=str,
     )
-    def test_a_scripted_stream_adds_up_to_the_scripted_answer(self, service, step):
+    def test_a_scripted_stream_adds_up_to_the_scripted_completion(self, service, step):
         service.script(step, step)
         assert add_up(ask(service, stream=True)) == json.loads(ask(service))
 
@@ -271,20 +271,20 @@ class TestLaw:
         assert ids[0] == ids[1] != ids[2]
         assert ids[0].startswith("msg_01")
 
-    def test_choices_take_turns_and_each_has_a_finish(self, service):
+    def test_the_events_of_choices_alternate_and_each_choice_has_a_finish_reason(self, service):
         service.script(ok("a b"))
         chunks = [json.loads(event) for event in events_of(ask(service, stream=True, n=2))[:-1]]
         news = [choice for chunk in chunks for choice in chunk["choices"]]
         assert [choice["index"] for choice in news] == [0, 1] * 5
         assert [choice["finish_reason"] for choice in news] == [None] * 8 + ["stop"] * 2
 
-    def test_thoughts_come_before_the_answer(self, service):
+    def test_reasoning_is_sent_before_the_text(self, service):
         service.script(ok("answer", reasoning="thought"))
         chunks = [json.loads(event) for event in events_of(ask(service, stream=True))[:-2]]
         deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
         assert deltas[2:] == [{"reasoning_content": "thought"}, {"content": "answer"}, {}]
 
-    def test_a_tool_call_opens_with_id_and_name_and_goes_on_without(self, service):
+    def test_only_the_first_event_of_a_tool_call_has_id_and_name(self, service):
         service.script(ok(tool_calls=[("weather", {"city": "Paris"})]))
         chunks = [json.loads(event) for event in events_of(ask(service, stream=True))[2:-2]]
         deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
@@ -311,7 +311,7 @@ class TestLaw:
 
 
 class TestEcho:
-    def test_it_repeats_the_last_thing_that_the_user_said(self, service):
+    def test_it_repeats_the_last_user_message(self, service):
         assert say(service) == 'You said: "Hello" (1 message)'
         messages = [
             *HELLO,
@@ -329,10 +329,10 @@ class TestEcho:
             'You said: "Hello" (1 message, tools: weather, tool_choice=auto, response_format=text)'
         )
 
-    def test_it_names_what_no_schema_knows(self, service):
+    def test_it_names_unknown_fields(self, service):
         assert say(service, top_k=5) == 'You said: "Hello" (1 message, top_k=5)'
 
-    def test_it_says_of_an_image_what_can_be_told_without_looking(self, service):
+    def test_it_describes_an_image_by_type_and_size(self, service):
         content = [
             {"type": "text", "text": "What?"},
             {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
@@ -343,12 +343,12 @@ class TestEcho:
             "https://cdn.acedata.cloud/ueugot.png (1 message)"
         )
 
-    def test_it_sees_that_a_data_url_is_broken(self, service):
+    def test_it_reports_an_invalid_data_url(self, service):
         image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,%%%"}}
         told = say(service, messages=[{"role": "user", "content": [image]}])
         assert told == 'You said: "" with image/png, not base64 (1 message)'
 
-    def test_it_repeats_what_a_tool_said(self, service):
+    def test_it_repeats_the_result_of_a_tool(self, service):
         messages = [*HELLO, {"role": "tool", "tool_call_id": "t", "content": "Sunny"}]
         assert say(service, messages=messages) == 'The tool said: "Sunny" (2 messages)'
 
@@ -360,17 +360,17 @@ class TestEcho:
         ]
 
     @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-    def test_max_tokens_cuts_after_so_many_words(self, service, name):
+    def test_max_tokens_truncates_after_that_many_words(self, service, name):
         choice = json.loads(ask(service, **{name: 2}))["choices"][0]
         assert choice["message"]["content"] == "You said:"
         assert choice["finish_reason"] == "length"
 
-    def test_stop_cuts_before_the_first_of_its_texts(self, service):
+    def test_stop_truncates_before_the_first_of_its_texts(self, service):
         choice = json.loads(ask(service, stop=["Hello", "said"]))["choices"][0]
         assert choice["message"]["content"] == "You "
         assert choice["finish_reason"] == "stop"
 
-    def test_thinking_models_show_thoughts(self, service):
+    def test_thinking_models_return_reasoning(self, service):
         for fields in ({"model": "claude-opus-5-thinking"}, {"reasoning_effort": "low"}):
             message = json.loads(ask(service, **fields))["choices"][0]["message"]
             assert message["reasoning_content"] == 'The user says "Hello". I say it back.'
@@ -379,7 +379,7 @@ class TestEcho:
     @pytest.mark.parametrize(
         "tool_choice", ["required", {"type": "function", "function": {"name": "weather"}}], ids=str
     )
-    def test_a_tool_is_called_when_it_must_be(self, service, tool_choice):
+    def test_a_forced_tool_is_called(self, service, tool_choice):
         choice = json.loads(ask(service, tools=[WEATHER], tool_choice=tool_choice))["choices"][0]
         (call,) = choice["message"]["tool_calls"]
         assert call["function"] == {"name": "weather", "arguments": '{"city": ""}'}
@@ -415,7 +415,7 @@ class TestEcho:
     def test_an_example_fits_its_schema(self, schema, example):
         assert example_of(schema) == example
 
-    def test_json_is_told_to_the_tool_that_must_be_called_else_as_text(self, service):
+    def test_json_is_sent_to_the_forced_tool_or_as_text(self, service):
         must = {"tools": [WEATHER], "tool_choice": "required"}
         service.script(ok(json={"city": "½"}), ok(json={"city": "½"}))
         told, said = (json.loads(ask(service, **fields))["choices"][0] for fields in (must, {}))
@@ -424,7 +424,7 @@ class TestEcho:
         assert said["message"]["content"] == '{"city":"½"}'
         assert said["finish_reason"] == "stop"
 
-    def test_json_that_is_no_object_goes_under_the_only_property(self, service):
+    def test_json_that_is_not_an_object_goes_under_the_only_property(self, service):
         parameters = {"type": "object", "properties": {"value": {}}}
         tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
         service.script(ok(json=[1, 2]))
@@ -434,13 +434,13 @@ class TestEcho:
     @pytest.mark.parametrize(
         "fields", [{"model": "claude-opus-5-thinking"}, {"reasoning_effort": "low"}], ids=str
     )
-    def test_a_model_that_thinks_cannot_be_made_to_call_a_tool(self, service, fields):
+    def test_a_reasoning_model_cannot_be_forced_to_call_a_tool(self, service, fields):
         answer = fetch(service, body=question(tools=[WEATHER], tool_choice="required", **fields))
         assert answer.status == 400
         assert b"tool_choice forces tool use" in answer.body
 
 
-class TestRefusals:
+class TestRejections:
     @pytest.mark.parametrize(
         ("token", "status", "code", "message"),
         [
@@ -480,7 +480,7 @@ class TestRefusals:
             (b"", "Input data was truncated"),
             (b"{not json", "malformed"),
             (b"\xff", "malformed"),
-            (b"[]", "it is no object"),
+            (b"[]", "the body is not an object"),
             ({"messages": HELLO}, "`model`"),
             ({"model": "m"}, "`messages`"),
             ({"model": "m", "messages": []}, "messages is empty"),
@@ -495,7 +495,7 @@ class TestRefusals:
         ],
         ids=str,
     )
-    def test_a_bad_request_is_told_why(self, service, body, reason):
+    def test_a_bad_request_gets_the_reason(self, service, body, reason):
         answer = fetch(service, body=body)
         assert answer.status == 400
         error = json.loads(answer.body)["error"]
@@ -507,12 +507,12 @@ class TestRefusals:
         messages = [{"role": "developer", "content": "Be brief."}, *HELLO]
         assert say(service, messages=messages) == 'You said: "Hello" (2 messages)'
 
-    def test_a_refused_request_takes_no_step(self, service):
+    def test_a_rejected_request_uses_no_step(self, service):
         service.script(ok("first"))
         fetch(service, body=b"{")
         assert say(service) == "first"
 
-    def test_a_body_that_is_too_large_is_refused(self):
+    def test_a_body_that_is_too_large_is_rejected(self):
         with Service(max_request_bytes=1000) as service:
             answer = fetch(service, body=question(user="x" * 1000))
             assert answer.status == 413
@@ -537,7 +537,7 @@ class TestRoutes:
         answer = fetch(service, path="/claude/chat/completions", body=question())
         assert answer.body == ask(service)
 
-    def test_the_models_are_those_of_the_contract(self, service):
+    def test_the_models_are_those_of_the_api_page(self, service):
         told = json.loads(fetch(service, "GET", "/v1/models").body)
         assert told["object"] == "list"
         assert tuple(entry["id"] for entry in told["data"]) == MODELS
@@ -562,7 +562,7 @@ class TestRoutes:
         assert usage["prompt_tokens"] == 10
 
     @pytest.mark.parametrize("body", [{}, {"model": "m"}, {"messages": HELLO}, b"{"], ids=str)
-    def test_counting_wants_a_model_and_messages(self, service, body):
+    def test_counting_requires_a_model_and_messages(self, service, body):
         answer = fetch(service, path="/v1/messages/count_tokens", body=body)
         assert answer.status == 400
 
@@ -603,7 +603,7 @@ class TestFail:
         assert told["error"]["message"]
         assert told["trace_id"] == answer.headers["x-request-id"]
 
-    def test_code_and_message_can_be_told(self, service):
+    def test_code_and_message_can_be_given(self, service):
         service.script(fail(400, "token_mismatched"), fail(500, "x", "y"))
         told = json.loads(fetch(service, body=question()).body)["error"]
         assert told["message"] == "The specified token is not matched with API."
@@ -616,7 +616,7 @@ class TestFail:
         assert told["x402Version"] == 2
         assert told["accepts"]
 
-    def test_it_can_ask_to_wait(self, service):
+    def test_it_can_send_retry_after(self, service):
         date = "Sun, 22 Nov 2026 18:00:00 GMT"
         service.script(
             fail(429, retry_after=1.5),
@@ -627,7 +627,7 @@ class TestFail:
         assert fetch(service, body=question()).headers["retry-after"] == date
         assert fetch(service, body=question()).headers["retry-after-ms"] == "20"
 
-    def test_the_body_can_be_a_page_of_a_gateway(self, service):
+    def test_the_body_can_be_an_html_page(self, service):
         page = "<html><title>524: A timeout occurred</title></html>"
         service.script(fail(524, body=page, headers={"Server": "cloudflare"}))
         answer = fetch(service, body=question())
@@ -635,7 +635,7 @@ class TestFail:
         assert answer.headers["content-type"] == "text/html"
         assert answer.headers["server"] == "cloudflare"
 
-    def test_raw_bytes_are_sent_as_they_are(self, service):
+    def test_raw_bytes_are_sent_unchanged(self, service):
         service.script(raw(b"\xef\xbb\xbfdata:x\r\r"), raw("{}", content_type="application/json"))
         answer = fetch(service, body=question())
         assert answer.body == b"\xef\xbb\xbfdata:x\r\r"
@@ -644,7 +644,7 @@ class TestFail:
 
 
 class TestFaults:
-    """Over a real socket, because what a client sees of them is what counts."""
+    """Over a real socket, as a client sees them."""
 
     def test_cut_ends_a_stream_cleanly_before_its_end(self, service):
         service.script(cut(after=4))
@@ -653,7 +653,7 @@ class TestFaults:
         assert b'"finish_reason": "stop"' not in whole
         assert ask(service, stream=True).startswith(whole)
 
-    def test_cut_leaves_a_plain_answer_shorter_than_its_length(self, service):
+    def test_cut_leaves_a_plain_response_shorter_than_its_length(self, service):
         service.script(cut())
         with pytest.raises(http.client.IncompleteRead) as caught:
             ask(service)
@@ -666,7 +666,7 @@ class TestFaults:
             fetch(service, body=question(stream=stream))
 
     @pytest.mark.parametrize("stream", [False, True])
-    def test_drop_resets_in_the_middle_and_what_was_sent_arrives(self, service, stream):
+    def test_drop_resets_in_the_middle_and_data_sent_before_arrives(self, service, stream):
         service.script(drop(after=3))
         with connect(service) as connection:
             response = send(connection, service, body=question(stream=stream))
@@ -679,7 +679,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("after", [0, 2])
-    def test_stall_pauses_and_goes_on(self, service, stream, after):
+    def test_stall_pauses_and_continues(self, service, stream, after):
         service.script(stall(0.1, after=after))
         started = time.monotonic()
         body = ask(service, stream=stream)
@@ -691,7 +691,7 @@ class TestFaults:
         with connect(service, timeout=SILENCE) as connection, pytest.raises(TimeoutError):
             send(connection, service, body=question(stream=True))
 
-    def test_stall_after_events_has_sent_them(self, service):
+    def test_stall_after_events_sends_them_first(self, service):
         service.script(stall(60, after=2))
         with connect(service) as connection:
             response = send(connection, service, body=question(stream=True))
@@ -708,7 +708,7 @@ class TestFaults:
         body = ask(service, stream=True)
         assert body == b": PING\n\n" * 5 + ask(service, stream=True)
 
-    def test_a_plain_answer_is_late_by_its_heartbeats(self, service):
+    def test_heartbeats_delay_a_plain_response(self, service):
         service.script(heartbeats(0.01, 0.05))
         started = time.monotonic()
         assert ask(service) == ask(service)
@@ -720,7 +720,7 @@ class TestFaults:
         service.script(ok("½" * 20, ensure_ascii=False))
         assert ask(service, stream=stream) == ask(service, stream=stream)
 
-    def test_split_writes_one_chunk_per_piece(self, service):
+    def test_split_writes_http_chunks_of_the_given_size(self, service):
         service.script(split(bytes=100))
         with connect(service) as connection:
             begin(connection, service, body=question(stream=True))
@@ -752,7 +752,7 @@ class TestFaults:
         if form != "bare":
             assert answer.headers["x-request-id"].encode() in answer.body
 
-    def test_an_error_instead_of_a_plain_answer_has_status_200(self, service):
+    def test_an_error_instead_of_a_plain_response_has_status_200(self, service):
         service.script(error_event())
         answer = fetch(service, body=question())
         assert answer.status == 200
@@ -762,13 +762,13 @@ class TestFaults:
             "trace_id": answer.headers["x-request-id"],
         }
 
-    def test_malformed_puts_broken_json_among_the_events(self, service):
+    def test_malformed_inserts_invalid_json_between_events(self, service):
         service.script(malformed(after=2))
         events = events_of(ask(service, stream=True))
         assert events.pop(2) == "{not json"
         assert events == events_of(ask(service, stream=True))
 
-    def test_a_malformed_plain_answer_is_broken_json(self, service):
+    def test_a_malformed_plain_response_is_invalid_json(self, service):
         service.script(malformed(data="<html>"))
         answer = fetch(service, body=question())
         assert (answer.status, answer.body) == (200, b"<html>")
@@ -781,9 +781,9 @@ class TestFaults:
 
 
 class TestPlans:
-    """Without a network: steps are values, and so is what they do."""
+    """Without a network: steps and plans are values."""
 
-    def test_steps_are_equal_when_they_say_the_same(self):
+    def test_steps_with_equal_arguments_are_equal(self):
         assert split(of=stall(1, of=ok("Hi"))) == split(7, stall(1, 0, ok("Hi")))
         assert cut(after=1) != cut(after=2)
 
@@ -798,31 +798,32 @@ class TestPlans:
         assert plan_of(cut(after=99, of=ok("Hi")), stream=True) == whole
         assert plan_of(drop(after=99, of=ok("Hi")), stream=True) == [*whole, Reset()]
 
-    def test_a_fault_of_a_failure_is_that_of_a_plain_answer(self):
-        head, first, hang_up = plan_of(cut(of=fail(503)), stream=True)
-        assert (head.status, hang_up) == (503, HangUp())
+    def test_a_fault_of_an_error_response_is_that_of_a_plain_response(self):
+        head, first, close = plan_of(cut(of=fail(503)), stream=True)
+        assert (head.status, close) == (503, Close())
         assert int(head.headers["Content-Length"]) == len(first.data) * 2
 
     @pytest.mark.parametrize("step", [lambda: split(bytes=0), lambda: heartbeats(0, 1)])
-    def test_what_would_never_end_is_refused(self, step):
-        with pytest.raises(ValueError, match="more than 0"):
+    def test_arguments_that_would_never_end_are_rejected(self, step):
+        with pytest.raises(ValueError, match=r"not 0$"):
             step()
 
     def test_a_reset_before_the_head_keeps_the_pause_before_it(self):
         assert plan_of(drop(of=stall(1))) == [Wait(1), Reset()]
 
-    def test_pieces_do_not_reach_across_a_pause(self):
-        plan = [Pieces(4), Send(b"abcde"), Send(b"f"), Wait(1), Send(b"gh")]
-        assert pieced(plan) == [Send(b"abcd"), Send(b"ef"), Wait(1), Send(b"gh")]
-        assert pieced([Send(b"ab")]) == [Send(b"ab")]
+    def test_a_split_write_does_not_span_a_pause(self):
+        plan = [ChunkSize(4), Send(b"abcde"), Send(b"f"), Wait(1), Send(b"gh")]
+        assert apply_chunk_size(plan) == [Send(b"abcd"), Send(b"ef"), Wait(1), Send(b"gh")]
+        assert apply_chunk_size([Send(b"ab")]) == [Send(b"ab")]
 
-    def test_splitting_first_or_last_is_the_same(self):
+    def test_the_order_of_split_and_cut_makes_no_difference(self):
         first = plan_of(cut(after=3, of=split(5)), stream=True)
-        assert pieced(first) == pieced(plan_of(split(5, of=cut(after=3)), stream=True))
+        last = plan_of(split(5, of=cut(after=3)), stream=True)
+        assert apply_chunk_size(first) == apply_chunk_size(last)
 
 
 class TestService:
-    def test_steps_answer_in_turn_and_then_the_echo(self, service):
+    def test_steps_are_used_in_order_and_then_the_echo(self, service):
         service.script(ok("one"), ok("two"))
         assert [say(service) for _ in range(3)] == ["one", "two", 'You said: "Hello" (1 message)']
 
@@ -842,7 +843,7 @@ class TestService:
         assert "authorization" not in third.headers
         assert before <= first.time <= second.time <= time.monotonic()
 
-    def test_it_can_forget(self, service):
+    def test_reset_clears_requests_and_script(self, service):
         service.script(ok("never"))
         fetch(service, body=b"")
         service.reset()
@@ -850,7 +851,7 @@ class TestService:
         assert say(service) != "never"
         assert service.requests[0].trace_id == "00000000-0000-4000-8000-000000000001"
 
-    def test_it_keeps_the_newest_requests_only_if_told_so(self):
+    def test_it_keeps_only_the_newest_requests_if_configured(self):
         with Service(remember=1) as service:
             fetch(service, "GET", "/1")
             fetch(service, "GET", "/2")
@@ -863,13 +864,13 @@ class TestService:
             assert service.connections == 1
         wait_until(lambda: service.connections == 0)
 
-    def test_a_pause_ends_when_the_client_goes_away(self, service):
+    def test_a_pause_ends_when_the_client_disconnects(self, service):
         service.script(stall(60, after=1))
         with connect(service) as connection:
             send(connection, service, body=question(stream=True)).read1()
         wait_until(lambda: service.connections == 0)
 
-    def test_it_can_break_all_connections(self, service):
+    def test_disconnect_aborts_all_connections(self, service):
         service.script(stall(60))
         with connect(service) as idle, connect(service) as waiting:
             send(idle, service, "GET", "/v1/models").read()
@@ -900,7 +901,7 @@ class TestService:
 
     def test_it_can_be_stopped_and_started_again_on_the_same_port(self):
         service = Service()
-        with pytest.raises(RuntimeError, match="before it is started"):
+        with pytest.raises(RuntimeError, match="no port yet"):
             _ = service.url
         with service:
             url = service.url
@@ -930,7 +931,7 @@ class TestService:
             other.start()
         other.stop()
 
-    def test_it_answers_many_at_once(self, service):
+    def test_it_serves_many_requests_at_once(self, service):
         service.script(*(stall(0.2) for _ in range(8)))
         threads = [threading.Thread(target=ask, args=[service]) for _ in range(8)]
         started = time.monotonic()
@@ -940,7 +941,7 @@ class TestService:
             thread.join()
         assert time.monotonic() - started < 1
 
-    def test_a_forgotten_stop_does_not_hang_the_exit(self):
+    def test_a_missing_stop_does_not_block_the_exit(self):
         code = "from acechat.emulator import Service; print(Service().start().url)"
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code], capture_output=True, timeout=20, check=True
@@ -949,12 +950,12 @@ class TestService:
 
 
 class TestEmbedding:
-    def test_the_application_runs_in_a_loop_of_ones_own(self):
-        stage = ServiceState("t-1")
-        stage.script(ok("embedded"))
+    def test_the_application_runs_in_an_existing_loop(self):
+        state = ServiceState("t-1")
+        state.script(ok("embedded"))
 
         async def embed():
-            runner = web.AppRunner(create_app(stage))
+            runner = web.AppRunner(create_app(state))
             await runner.setup()
             try:
                 await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -966,7 +967,7 @@ class TestEmbedding:
                 await runner.cleanup()
 
         assert asyncio.run(embed()) == "embedded"
-        assert stage.requests[0].json == question()
+        assert state.requests[0].json == question()
 
     def test_serving_ends_quietly_with_ctrl_c(self):
         def answer_once(url):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["chat"]
 
+_STDIN = "-"
+
 
 class _Task(Struct, frozen=True, kw_only=True):
     """Arguments of the command."""
@@ -74,6 +76,8 @@ Examples:
   acechat chat                                    a conversation; /help lists its commands
   acechat chat "Explain asyncio in one paragraph"
   cat report.txt | acechat chat "Summarise this"
+  acechat chat - < prompt.txt
+  acechat chat -- "-1 + 1?"                       a prompt that begins with a dash
   acechat chat "What is this?" --image cat.jpg
   acechat chat "2 + 2?" -m claude-sonnet-4-20250514-thinking --reasoning
   acechat chat "Name three colors" -o max_tokens=50 -o temperature=0 --usage
@@ -128,7 +132,7 @@ Examples:
 @click.option("--timeout", type=float, metavar="SECONDS", help="Limit for the complete response.")
 @service_options
 def chat(prompt: tuple[str, ...], **flags: Any) -> None:
-    """Send PROMPT, or standard input, or both; without either, start a conversation.
+    """Send PROMPT, or standard input (-), or both; without either, start a conversation.
 
     The response is shown as it arrives: as Markdown on a terminal, unchanged in a pipe.
     """
@@ -140,7 +144,7 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> None:
         emulator=flags["emulator"],
     )
     task = _Task(
-        content=_content(" ".join(prompt), flags["images"]),
+        content=_content(prompt, flags["images"]),
         settings=settings,
         options=DisplayOptions(
             stream=not flags["no_stream"],
@@ -155,8 +159,9 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> None:
         resume=flags["resume"],
         save=flags["save"],
     )
-    if any(isinstance(part, str) for part in task.content) or not _is_interactive():
-        if not task.content:
+    has_text = any(isinstance(part, str) for part in task.content)
+    if has_text or _STDIN in prompt or not _is_interactive():
+        if not has_text and (_STDIN in prompt or not task.content):
             raise click.UsageError('the prompt is empty: acechat chat "Hello"')
         with graceful_exit():
             asyncio.run(_run_once(task))
@@ -168,11 +173,32 @@ def _is_interactive() -> bool:
     return on_terminal(sys.stdin) and on_terminal(sys.stdout)
 
 
-def _content(prompt: str, images: tuple[str, ...]) -> UserInput:
-    piped = b"" if sys.stdin is None or on_terminal(sys.stdin) else sys.stdin.buffer.read()
-    image_parts = [image(piped if source == "-" else source) for source in images]
-    texts = [prompt, None if "-" in images else _decoded(piped)]
+def _content(words: tuple[str, ...], images: tuple[str, ...]) -> UserInput:
+    """Return the content parts: prompt, standard input and images.
+
+    Standard input is read if it is not a terminal, or if the first or the last word is ``-``; it
+    precedes the prompt if the first one is. In the middle, as in ``5 - 3``, a dash is text.
+    """
+    first, last = words[:1] == (_STDIN,), words[-1:] == (_STDIN,)
+    if (first or last) and _STDIN in images:
+        raise click.UsageError("standard input can be the prompt (-) or an image (--image -)")
+    piped = _read_stdin(explicit=first or last)
+    image_parts = [image(piped if source == _STDIN else source) for source in images]
+    prompt = " ".join(words[first : len(words) - last])
+    texts = [prompt, None if _STDIN in images else _decoded(piped)]
+    if first:
+        texts.reverse()
     return [*[text for text in texts if text and text.strip()], *image_parts]
+
+
+def _read_stdin(*, explicit: bool) -> bytes:
+    if sys.stdin is None:  # closed by the parent process
+        return b""
+    if on_terminal(sys.stdin):
+        if not explicit:
+            return b""
+        note("reading standard input; Ctrl-D ends it")
+    return sys.stdin.buffer.read()
 
 
 def _decoded(piped: bytes) -> str:

@@ -1,0 +1,217 @@
+"""`CallState`: attempts, clock, events and usage of one call. It sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from acechat._config import Config
+from acechat._core.meter import Meter
+from acechat._core.middleware import Middleware
+from acechat._core.observers import CallReporter, Observers
+from acechat._core.response import Response
+from acechat._credentials import redact_error
+from acechat._policy.retry import RetryState
+from acechat._policy.values import RetryPolicy, Timeout
+from acechat._record.recorder import Recording
+from acechat._wire.request import HTTPRequest
+from acechat.errors import AceChatError, BudgetExceededError
+from acechat.types import ChatCompletion, ResponseInfo, Usage
+from acechat.types.completion import note_origin
+
+if TYPE_CHECKING:
+    from acechat._core.rate_gate import RateGate
+
+__all__ = ["CallState", "SharedState"]
+
+
+class SharedState(Struct, frozen=True, kw_only=True):
+    """State shared by the calls of a client and of its with_options() copies."""
+
+    observers: Observers
+    middleware: tuple[Middleware, ...]
+    meter: Meter
+    """The meter of the client, which budgets are compared with."""
+
+    gate: RateGate | None
+    """None if the client has no rate limit."""
+
+    conversation_meter: Meter | None = None
+    """A second meter, of the conversation that makes the calls; None for other calls."""
+
+    def count(self, usage: Usage | None) -> None:
+        """Add the usage of one response to both meters."""
+        self.meter.add(usage)
+        if self.conversation_meter is not None:
+            self.conversation_meter.add(usage)
+
+
+class CallState:
+    """The state of one call.
+
+    Args:
+        request: The request.
+        config: The client's limits and token.
+        timeout: The limits of this call.
+        retries: The retry policy of this call.
+        state: The client's observers, middleware, meter and rate gate.
+        model: The requested model; empty if the call is free of charge, which exempts it from the
+            budget, the rate limit and the meter.
+    """
+
+    def __init__(
+        self,
+        request: HTTPRequest,
+        config: Config,
+        timeout: Timeout,
+        retries: RetryPolicy,
+        state: SharedState,
+        model: str,
+    ) -> None:
+        self.request: HTTPRequest = request
+        self.config = config
+        self.timeout = timeout
+        self.content: bool = False
+        """Whether content of the response has arrived: after that, no attempt is made again."""
+
+        self._retry_state = RetryState(retries, model, config.fallback_models)
+        self._state = state
+        self._paid = bool(model)
+        self._gate = state.gate if model else None
+        self._budget = config.budget if model else None
+        self._entered: float | None = None  # when the attempt passed the gate; None outside of it
+        self._counted = False  # whether the meters have the usage of the current attempt
+        self._reporter: CallReporter | None = (
+            CallReporter(state.observers, model) if state.observers.watching else None
+        )
+        self._recording: Recording | None = None
+        self._clock: Callable[[], float] = float  # the event loop's, once the call has begun
+        self._started = 0.0
+        self._began = 0.0  # start of the current attempt
+
+    def check_budget(self) -> None:
+        """Raise `BudgetExceededError` if the client's budget is used up."""
+        if self._budget is None:
+            return
+        try:
+            self._budget.check(self._state.meter.snapshot())
+        except BudgetExceededError as error:
+            error.attempts = self._retry_state.failed
+            raise
+
+    def record_failure(self, error: AceChatError) -> float | None:
+        """Record a failed attempt; return the seconds until the next, None if there is none.
+
+        If the model is overloaded and there is a fallback model, *request* is changed to that.
+        """
+        from random import random  # it takes 2 ms to import, and most calls never fail
+
+        now = self._clock()
+        total = self.timeout.total
+        time_left = None if total is None else self._started + total - now
+        redact_error(error, self.config.token)
+        attempt, delay = self._retry_state.add(
+            error,
+            content=self.content,
+            started=self._began - self._started,
+            elapsed=now - self._began,
+            jitter=random(),  # noqa: S311 - spreads retries, keeps no secret
+            time_left=time_left,
+        )
+        self._leave_gate(error=error)
+        if self._recording is not None:
+            self._recording.fail(error, attempt.error, now)
+            from acechat._record.cassette import Cassette  # not needed by calls that succeed
+
+            error.cassette = Cassette(self._recording.exchanges())
+        reporter = self._failure_reporter()
+        fallback = None
+        if delay is None and (time_left is None or time_left > 0):
+            fallback = self._retry_state.next_model(error, content=self.content)
+        if fallback is not None:
+            delay = 0.0
+        reporter.attempt_failed(attempt, error, elapsed=now - self._started, retry_in=delay)
+        if fallback is not None:
+            reporter.model = fallback
+            self.request = self.request.with_json(self.request.json() | {"model": fallback})
+        return delay
+
+    def _failure_reporter(self) -> CallReporter:
+        """Return the reporter of this call; failures are logged even without observers."""
+        if self._reporter is None:
+            self._reporter = CallReporter(self._state.observers, self._retry_state.model)
+        return self._reporter
+
+    def first_token(self, trace_id: str | None) -> None:
+        """Report that the first content of a stream arrived."""
+        if self._reporter is not None:
+            number = len(self._retry_state.failed) + 1
+            self._reporter.first_token(attempt=number, elapsed=self.elapsed(), trace_id=trace_id)
+
+    def succeeded(self, completion: ChatCompletion | None, size: int) -> None:
+        """Record a complete response.
+
+        Args:
+            completion: The completion; None for a response of another kind.
+            size: Bytes of the body.
+        """
+        usage = completion.usage if completion else None
+        self._leave_gate(usage)
+        if completion is not None and not self._counted:
+            self._state.count(usage)
+        if self._reporter is not None:
+            self._reporter.finished(
+                completion,
+                attempts=len(self._retry_state.failed) + 1,
+                elapsed=self.elapsed(),
+                response_bytes=size,
+            )
+
+    def failed(self, error: BaseException | None, usage: Usage | None = None) -> None:
+        """Record that the call ended without a complete response.
+
+        Args:
+            error: The reason; None if the caller closed the stream.
+            usage: Usage that was reported before the response broke off; None if not reported.
+        """
+        if not self._began:
+            return  # no attempt was made
+        self._leave_gate(usage)
+        if usage is not None and not self._counted:
+            self._state.count(usage)
+        failed = self._retry_state.failed
+        made = len(failed) + (not isinstance(error, AceChatError))
+        self._failure_reporter().failed(error, failed, made=made, elapsed=self.elapsed())
+
+    def _leave_gate(self, usage: Usage | None = None, error: AceChatError | None = None) -> None:
+        if self._gate is not None and self._entered is not None:
+            entered, self._entered = self._entered, None
+            self._gate.leave(entered, tokens=usage.total_tokens if usage else None, error=error)
+
+    def with_origin(
+        self,
+        response: Response,
+        completion: ChatCompletion,
+        source: Callable[[], dict[str, Any]],
+        trace_id: str | None,
+    ) -> ChatCompletion:
+        """Attach the status, headers, time and attempts of *response* to *completion*."""
+        info = ResponseInfo(
+            status=response.status,
+            headers=response.headers,
+            trace_id=trace_id,
+            elapsed=self.elapsed(),
+            attempts=self._retry_state.failed,
+        )
+        return note_origin(completion, info, source)
+
+    def idle_at(self) -> float | None:
+        """Return when the next content is due, on the loop's clock; None for no limit."""
+        idle = self.timeout.idle
+        return None if idle is None else self._clock() + idle
+
+    def elapsed(self) -> float:
+        """Return the seconds since the call began."""
+        return self._clock() - self._started
