@@ -371,7 +371,7 @@ def test_record_bytes_0_records_nothing(server, wire, make_ask, mode, tmp_path):
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
 def test_a_client_without_calls_has_nothing_to_save(kind, tmp_path):
-    with pytest.raises(RuntimeError, match="none was made yet"):
+    with pytest.raises(RuntimeError, match="no request was sent"):
         kind("t-1").save_cassette(tmp_path / "x.acecast")
 
 
