@@ -32,8 +32,8 @@ class ThreadCall(Generic[_T]):
     __slots__ = ("cancelled", "done", "error", "on_done", "scope", "value")
 
     def __init__(self, on_done: Callable[[ThreadCall[_T]], None] | None = None) -> None:
-        self.on_done = on_done
-        self.done = Latch()
+        self.on_done: Callable[[ThreadCall[_T]], None] | None = on_done
+        self.done: Latch = Latch()
         self.cancelled: bool = False
         self.scope: CancelScope | None = None
         self.error: BaseException | None = None

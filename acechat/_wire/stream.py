@@ -66,7 +66,7 @@ class ChatStreamProtocol:
         self.failure: AceChatError | None = None
         """The error that ended the stream; None if there was none."""
 
-        self.content = False
+        self.content: bool = False
         """True once a delta with content arrived (text, reasoning, refusal or a tool call)."""
 
         self.received = 0
