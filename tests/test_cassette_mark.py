@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from acechat import Client
@@ -29,6 +31,8 @@ def test_async(acechat_client, acechat_service):
 """
 
 STRICT = ("-q", "--strict-markers", "-W", "error", "-p", "no:cacheprovider")
+if find_spec("pytest_asyncio"):  # it warns without this
+    STRICT += ("--override-ini=asyncio_default_fixture_loop_scope=function",)
 
 
 @pytest.fixture

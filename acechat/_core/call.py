@@ -247,7 +247,8 @@ class Call(CallState):
         if _is_event_stream(response):
             protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
             protocol.receive_data(body)
-            self.content = protocol.content
+            if protocol.content:
+                self.content = True
             protocol.receive_eof()
             completion, source = protocol.completion(), protocol.to_dict
             reply = self.with_origin(response, completion, source, protocol.trace_id)

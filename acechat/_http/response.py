@@ -46,8 +46,8 @@ class AiohttpResponse:
     """
 
     __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_may_have_data",
-                 "_on_data", "_phase", "_pool", "_raw", "_timer", "first_token_at", "headers",
-                 "open", "recorder", "status", "timeout", "total_at", "unread",
+                 "_on_data", "_phase", "_pool", "_raw", "_timer", "_timer_due", "first_token_at",
+                 "headers", "open", "recorder", "status", "timeout", "total_at", "unread",
                  "waiter")  # fmt: skip
 
     def __init__(
@@ -90,7 +90,8 @@ class AiohttpResponse:
         self._may_have_data = True
         self._phase: str | None = None  # limit of the pending wait; None if no task is waiting
         self._due = 0.0  # deadline of that wait
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = 0.0  # uvloop gives no time to a timer whose time has passed
         pool.responses.add(self)
 
     def read_nowait(self) -> bytes | None:
@@ -180,9 +181,10 @@ class AiohttpResponse:
         self._phase = phase
         self._due = due
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
+        self._timer_due = due
         self._timer = self._loop.call_at(due, self._check_deadline)
 
     def _check_deadline(self) -> None:
@@ -191,6 +193,7 @@ class AiohttpResponse:
             return  # no task is waiting; the next read sets the timer
         now = self._loop.time()
         if now < self._due:
+            self._timer_due = self._due
             self._timer = self._loop.call_at(self._due, self._check_deadline)
         elif self.total_at is not None and now >= self.total_at:
             self.abort(timeout_error("total", self.timeout))
