@@ -22,7 +22,7 @@ VERSIONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["class
 SOURCES = ["acechat", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 
 IN_PARALLEL = ["-q", "-n", "4", "--dist", "loadgroup"]
-"""Four workers keep two cores busy: half of the time of a test is waiting, for limits to pass."""
+"""Four workers for two cores: tests spend half of their time waiting for time-outs."""
 ONCE = [
     "interop",
     "web",
@@ -36,7 +36,7 @@ ONCE = [
     "test_search.py",
     "docs/test_ten_tasks.py",
 ]
-"""Tests of what does not depend on the version of Python, and takes long."""
+"""Slow tests that do not depend on the version of Python."""
 
 ONCE_PATHS = [f"tests/{name}" for name in ONCE]
 THE_REST = ["tests", *[f"--ignore={path}" for path in ONCE_PATHS]]
@@ -47,28 +47,28 @@ SLOWED = [
     "test_costs.py",
     "benchmarks/test_benchmarks.py",
 ]
-"""Tests whose figures change while coverage is measured."""
+"""Tests of costs, which coverage would change."""
 
 LONG = ["interop", "fuzz", "behaviour/test_case_table.py", "test_leaks.py", "docs/test_readme.py",
         "test_soak.py"]  # fmt: skip
-"""Tests that take long, and run nothing that the others do not."""
+"""Slow tests that cover no code of their own."""
 
 MEASURED = ["tests", *[f"--ignore=tests/{name}" for name in (*LONG, *SLOWED)]]
 MEASURED += ["-k", "not is_linear and not cost_as_much and not costs_as_much"]
 
 NEIGHBOURS = ["openai", "anthropic", "trio", "sniffio", "uvloop", "gevent", "nest_asyncio"]
 NEIGHBOURS += ["pytest-asyncio", "litellm"]
-"""Packages that users have beside acechat, and that change how threads and loops work."""
+"""Packages that users install with acechat and that change threads and event loops."""
 
 BESIDE = ["behaviour/test_neighbours.py", "behaviour/test_blocking.py",
           "behaviour/test_lifecycle.py", "behaviour/test_streams.py", "behaviour/test_timeouts.py",
           "sync/test_event_loop.py", "test_pytest_plugin.py",
           "test_cassette_mark.py", "test_notebook.py", "cli"]  # fmt: skip
-"""Tests of what neighbours may disturb."""
+"""Tests that these packages may affect."""
 
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.download_python = "never"  # a Python that is not there is not tested
+nox.options.download_python = "never"  # a missing Python is not tested
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
@@ -77,7 +77,7 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def works(python: str) -> bool:
-    """Return whether *python* runs: a shim of pyenv may stand for a version that is not chosen."""
+    """Return whether *python* runs: it may be a shim of pyenv for an inactive version."""
     try:
         return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
     except OSError:
@@ -85,7 +85,7 @@ def works(python: str) -> bool:
 
 
 def find_others() -> list[str]:
-    """Return the other versions that are found; those that only pyenv has go on the PATH."""
+    """Return the other installed versions; add those of pyenv to the PATH."""
     found: list[str] = []
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for version in VERSIONS:
@@ -121,11 +121,11 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check with mypy and pyright, both strict; every public name has a type."""
-    install_group(session, "types", ".[cli]")  # as a package: verifytypes looks for its py.typed
+    install_group(session, "types", ".[cli]")  # as a package: verifytypes needs its py.typed
     session.run("mypy")
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python)
-    with session.chdir(session.create_tmp()):  # far from the source
+    with session.chdir(session.create_tmp()):  # outside of the checkout
         session.run(
             "pyright", "--pythonpath", python, "--ignoreexternal", "--verifytypes", "acechat"
         )
@@ -133,14 +133,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, on the Python that runs nox; `-- tests/wire/test_sse.py` some of them."""
+    """Run all tests, on the Python that runs nox; `-- tests/wire/test_sse.py` for some."""
     install_group(session, "tests", "-e", ".[cli]")
     session.run("pytest", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session(name="all")
 def everything(session: nox.Session) -> None:
-    """All checks, and the tests in other environments; `nox` runs the tests themselves."""
+    """Run all checks, and the tests in other environments; `nox` runs the tests."""
     names = ["lint", "types", "build", "docs", "examples", "neighbours", "interop"]
     names += ["lowest", "speed"]
     for name in [*names, *(f"pythons-{version}" for version in OTHERS)]:
@@ -151,14 +151,14 @@ def everything(session: nox.Session) -> None:
 
 @nox.session(python=OTHERS)
 def pythons(session: nox.Session) -> None:
-    """The tests of the client on each other Python that is found."""
+    """Run the tests of the client on each other installed Python."""
     install_group(session, "tests", "-e", ".[cli]")
     session.run("pytest", *IN_PARALLEL, *(session.posargs or THE_REST))
 
 
 @nox.session
 def neighbours(session: nox.Session) -> None:
-    """What others may disturb, beside the newest of them; each test has 30 s."""
+    """Run the affected tests with the newest neighbours installed; each test has 30 s."""
     install_group(session, "tests", "-e", ".[cli]")
     there = list(NEIGHBOURS)
     try:
@@ -169,7 +169,7 @@ def neighbours(session: nox.Session) -> None:
                 session.install("--upgrade", package)
             except CommandFailed:
                 there.remove(package)
-                session.warn(f"{package} cannot be installed, so nothing is tested beside it")
+                session.warn(f"{package} cannot be installed: the tests run without it")
     versions = "import sys; from importlib.metadata import version; "
     versions += "print(*(f'{name} {version(name)}' for name in sys.argv[1:]), sep=', ')"
     session.run("python", "-c", versions, *there)
@@ -185,7 +185,7 @@ def neighbours(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """The client beside a server of models that run on this machine; downloads 218 MB."""
+    """Test the client against a local model server; downloads 218 MB."""
     install_group(session, "tests", "-e", ".[cli]")
     session.run(
         "pytest",
@@ -197,7 +197,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """The tests of behaviour with uvloop for the blocking client."""
+    """Run the tests of behaviour with uvloop for the blocking client."""
     install_group(session, "tests", "-e", ".[cli,speed]")
     session.run("python", "-c", "import uvloop")
     session.run(
@@ -209,7 +209,7 @@ def speed(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """The tests of the client on the oldest dependencies that are allowed."""
+    """Run the tests of the client with the lowest allowed dependencies."""
     install_group(session, "tests")
     extras = PROJECT["project"]["optional-dependencies"].values()
     oldest = [
@@ -222,7 +222,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Measure lines and branches, processes of their own included; the floors without I/O whole."""
+    """Measure lines and branches, subprocesses included; the pure layers need 100 %."""
     install_group(session, "tests", "-e", ".[cli]")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *MEASURED)
@@ -236,7 +236,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Break each line of the floors without I/O and see a test fail; `-- "acechat._wire*"`."""
+    """Run mutation tests of the pure layers; `-- "acechat._wire*"` selects some."""
     install_group(session, "tests", "-e", ".[cli]", "mutmut>=3.8")
     shutil.rmtree("mutants", ignore_errors=True)
     session.run("mutmut", "run", *session.posargs)
@@ -245,7 +245,7 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Ask for known vulnerabilities of what acechat installs. Not without a network."""
+    """Check the dependencies for known vulnerabilities. Needs a network."""
     session.install("pip-audit")
     extras = PROJECT["project"]["optional-dependencies"].values()
     wanted = Path(session.create_tmp()) / "requirements.txt"
@@ -255,21 +255,21 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try a million inputs; `-- --inputs 5000 --seed 7` tries others."""
+    """Fuzz with a million inputs; `-- --inputs 5000 --seed 7` for others."""
     session.install(".")
     session.run("python", "tests/fuzz", *(session.posargs or ["--inputs", "1000000"]))
 
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Each example, against the service on localhost."""
+    """Run each example against the emulator."""
     install_group(session, "tests", "-e", ".[cli]")
     session.run("pytest", "-q", "tests/docs/test_examples.py")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation, with warnings as errors; `-- linkcheck` asks the links, too."""
+    """Build the documentation, with warnings as errors; `-- linkcheck` checks links, too."""
     install_group(session, "docs", "-e", ".[cli]")
     strict = ["-q", "-W", "--keep-going"]
     if shutil.which("tmux"):
@@ -285,24 +285,24 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure, beside peers in environments of their own; ratios in one run."""
+    """Measure acechat and peers, each in its own environment."""
     session.install(".")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Make 50,000 calls with faults in both colours; nothing may be wrong, grow or stay open."""
+    """Make 50,000 async and 50,000 sync calls with faults; check results, memory and files."""
     session.install("-e", ".")
-    # 200 threads have touched all the memory that they will only after some 40,000 calls.
-    for colour, warm_up in (("async", 0), ("blocking", 50_000)):
-        options = ["--colour", colour, "--warm-up", str(warm_up), *session.posargs]
+    # The stacks of 200 threads reach their full size only after some 40,000 calls.
+    for client, warm_up in (("async", 0), ("blocking", 50_000)):
+        options = ["--client", client, "--warm-up", str(warm_up), *session.posargs]
         session.run("python", "tests/soak.py", *options)
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build, check, and import what was built, far from the source."""
+    """Build, check and import the distributions, outside of the checkout."""
     install_group(session, "build")
     out = Path(session.create_tmp()) / "dist"
     shutil.rmtree(out, ignore_errors=True)

@@ -13,19 +13,18 @@ __all__ = ["Token", "read_token", "redact_error", "strip_traceback"]
 _TOKEN_VARIABLES = ("ACEDATACLOUD_API_TOKEN", "ACEDATACLOUD_API_KEY", "ACEDATA_API_KEY")
 """In order of precedence."""
 
-
 _MIN_REDACTED = 8
 """Characters. A shorter token, such as ``test``, may occur in any text, so it is not redacted."""
 
 _MIN_SHOWN = 16
-"""Characters. The repr of a longer token shows its last four."""
+"""Characters. The repr of a token of at least this length shows its last four."""
 
 _MIN_PART = 4
 """Characters. A shorter prefix or suffix of the token is not masked at the edges of data."""
 
 
 class Token:
-    """The API token. Hidden in the repr; a pickle reads it from the environment when loaded."""
+    """The API token. Masked in the repr; a pickle reads it from the environment when loaded."""
 
     __slots__ = ("_secret",)
 

@@ -1,7 +1,7 @@
-"""Ask and wait for the whole answer.
+"""Make one call and wait for the complete response.
 
-What you learn: `AsyncClient`, `chat`, and what an answer tells about itself. Run it with
-ACEDATACLOUD_API_TOKEN set, or against `acechat emulate`.
+Shows: `AsyncClient`, `chat`, and the fields of a completion. Run it with ACEDATACLOUD_API_TOKEN
+set, or against `acechat emulate`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Show an answer while it is being written.
+"""Print a response while it is generated.
 
-What you learn: `stream`, thinking models, and what is known at the end. A stream that was cut never
-looks whole: it raises `StreamTruncatedError`, which carries what had arrived.
+Shows: `stream`, reasoning models, and the fields that are known at the end. A truncated stream
+never looks complete: it raises `StreamTruncatedError`, with the partial response.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ async def main() -> None:
                         print(f"[{delta.reasoning_content}]", end="", flush=True)
                     print(delta, end="", flush=True)
         except StreamTruncatedError as error:
-            print(f"\ncut off after {error.chunks} events; what came:", error.partial)
+            print(f"\ntruncated after {error.chunks} events; partial:", error.partial)
             return
 
     print()

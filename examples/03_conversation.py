@@ -1,7 +1,7 @@
-"""Say several things, one after the other.
+"""Hold a conversation of several turns.
 
-What you learn: `conversation`, which keeps the history; `fork` to try two ways on; `undo` to take a
-turn back; `save` and `load`.
+Shows: `conversation`, which keeps the history; `fork` for a second branch; `undo` to remove the
+last turn; `save` and `load`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from acechat import AsyncClient
 
 
 async def main() -> None:
-    file = Path(tempfile.mkdtemp()) / "talk.json"
+    file = Path(tempfile.mkdtemp()) / "conversation.json"
     async with AsyncClient() as client:
-        talk = client.conversation(system="Answer in one line.")
-        await talk.send("My name is Ada.")
-        print((await talk.send("What is my name?")).text)
+        conversation = client.conversation(system="Answer in one line.")
+        await conversation.send("My name is Ada.")
+        print((await conversation.send("What is my name?")).text)
 
-        other = talk.fork()
-        await other.send("And what rhymes with it?")
-        other.undo()
-        print("both know the same again:", other == talk)
+        branch = conversation.fork()
+        await branch.send("And what rhymes with it?")
+        branch.undo()
+        print("equal again:", branch == conversation)
 
-        talk.save(file)
+        conversation.save(file)
         again = client.conversation().load(file)
         async for delta in again.stream("Say it backwards."):
             print(delta, end="", flush=True)

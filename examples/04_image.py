@@ -1,7 +1,7 @@
-"""Ask about a picture.
+"""Ask about an image.
 
-What you learn: `image`, from a file, from bytes, or from a URL that the service downloads. What is
-no image is refused before anything is sent.
+Shows: `image`, from a file, from bytes, or from a URL that the service downloads. Data that is not
+an image is rejected before anything is sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def main() -> None:
     try:
         image(__file__)
     except ConfigurationError as error:
-        print("refused:", str(error).removeprefix(repr(__file__)))
+        print("rejected:", str(error).removeprefix(repr(__file__)))
 
 
 if __name__ == "__main__":

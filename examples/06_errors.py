@@ -1,7 +1,7 @@
-"""See what can go wrong, and what is known about it.
+"""Handle errors.
 
-What you learn: every error is an `AceChatError`; classes say why, `code` and `trace_id` are for
-support, `attempts` says what was tried and what of it may be billed.
+Shows: every error is an `AceChatError`, its class gives the cause; `code` and `trace_id` are for
+support; `attempts` lists the attempts and which of them may be billed.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from acechat import AceChatError, AsyncClient, AuthenticationError, BadRequestEr
 
 
 async def main() -> None:
-    async with AsyncClient("a-wrong-token") as stranger:
+    async with AsyncClient("a-wrong-token") as unauthorized:
         try:
-            await stranger.chat("Hello")
+            await unauthorized.chat("Hello")
         except AuthenticationError as error:
-            print("refused:", error.status, error.code, "trace", error.trace_id)
+            print("rejected:", error.status, error.code, "trace", error.trace_id)
 
     patient = RetryPolicy(max_attempts=2, base_delay=0.1)
     async with AsyncClient(retries=patient) as client:
         try:
             await client.chat("Hello", temperature=3)
         except BadRequestError as error:
-            print("malformed:", error.message)
+            print("invalid:", error.message)
 
-        nobody = AsyncClient(base_url="http://localhost:9", retries=patient)
+        unreachable = AsyncClient(base_url="http://localhost:9", retries=patient)
         try:
-            await nobody.chat("Hello")
+            await unreachable.chat("Hello")
         except AceChatError as error:
             for attempt in error.attempts:
                 print(f"attempt {attempt.number}: {attempt.failure}, {attempt.error}")

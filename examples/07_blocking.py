@@ -1,7 +1,6 @@
-"""Do the same without asyncio, in a script, a thread or a notebook.
+"""Use acechat without asyncio, in a script, a thread or a notebook.
 
-What you learn: `Client` has the same methods as `AsyncClient`; each waits. Ctrl-C ends the call
-that waits.
+Shows: `Client` has the methods of `AsyncClient`, and each blocks. Ctrl-C ends a waiting call.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def main() -> None:
         try:
             client.chat("Hello", n=1000)
         except APIError as error:
-            print("refused:", error.status, error.code, error.message)
+            print("rejected:", error.status, error.code, error.message)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Wait no longer than you want to.
+"""Limit the waiting time.
 
-What you learn: a number limits the whole call, retries included; `Timeout` limits each phase of it.
-Heartbeats of the service do not count as an answer, so a silent stream ends, too.
+Shows: a number limits the complete call, retries included; `Timeout` limits each phase of it.
+Heartbeats of the service do not count as data, so a silent stream ends, too.
 """
 
 from __future__ import annotations

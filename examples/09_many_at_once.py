@@ -1,7 +1,7 @@
-"""Ask many things at the same time.
+"""Make many calls at the same time.
 
-What you learn: one client serves all; `max_concurrency` is how many requests run at once, the rest
-wait for their turn; one that fails does not stop the others.
+Shows: one client for all calls; `max_concurrency` limits the requests in flight, the others wait
+for a slot; one failure does not stop the others.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ async def main() -> None:
         for first in asyncio.as_completed([square(1), square(2), square(3)]):
             print(await first)
 
-        answers = await asyncio.gather(*[square(number) for number in range(100)])
+        replies = await asyncio.gather(*[square(number) for number in range(100)])
 
-    print(len(answers), "answers; the last one:", answers[-1])
+    print(len(replies), "replies; the last one:", replies[-1])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Answer over HTTP with FastAPI, while the model writes.
+"""Stream responses to a web page with FastAPI.
 
-What you learn: `sse` relays a stream to a page or to any client of the API; what fails within
-*keep_alive* seconds becomes a status, what fails later an event; a page that is closed ends the
-request to the model. Ask it with ``curl -N localhost:8080/chat --json '{"prompt": "Hello"}'``.
+Shows: `sse` relays a stream to a page or to any client of the API; a failure within *keep_alive*
+seconds becomes a status, a later one an event; closing the page ends the request to the model.
+Call it with ``curl -N localhost:8080/chat --json '{"prompt": "Hello"}'``.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ app = FastAPI()
 client = AsyncClient(max_concurrency=100)
 
 
-class Question(BaseModel):
+class Prompt(BaseModel):
     prompt: str
 
 
 @app.post("/chat")
-async def chat(question: Question) -> StreamingResponse:
-    # FastAPI sees that the page was closed once it has the response: after two seconds at most.
-    relay = await client.stream(question.prompt).sse(keep_alive=2)
+async def chat(body: Prompt) -> StreamingResponse:
+    # FastAPI notices a closed page only after it has the response: after two seconds at most.
+    relay = await client.stream(body.prompt).sse(keep_alive=2)
     return StreamingResponse(relay, headers=relay.headers)
 
 
 @app.exception_handler(AceChatError)
-async def refuse(_: Request, error: AceChatError) -> JSONResponse:
+async def report(_: Request, error: AceChatError) -> JSONResponse:
     return JSONResponse({"error": type(error).__name__, "trace_id": error.trace_id}, 502)
 
 

@@ -1,7 +1,7 @@
-"""Answer over HTTP with aiohttp, while the model writes.
+"""Stream responses to a web page with aiohttp.
 
-What you learn: the same as with FastAPI, and `handler_cancellation`, without which aiohttp lets a
-handler run on when its page is closed.
+Shows: the same as with FastAPI, and `handler_cancellation`, without which aiohttp continues a
+handler after its page was closed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ client = AsyncClient(max_concurrency=100)
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
-    question = await request.json()
-    stream = client.stream(question["prompt"])
+    body = await request.json()
+    stream = client.stream(body["prompt"])
     try:
         relay = await stream.sse()
     except AceChatError as error:
-        told = {"error": type(error).__name__, "trace_id": error.trace_id}
-        return web.json_response(told, status=502)
+        failure = {"error": type(error).__name__, "trace_id": error.trace_id}
+        return web.json_response(failure, status=502)
     async with stream:
         response = web.StreamResponse(headers=relay.headers)
         await response.prepare(request)

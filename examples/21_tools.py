@@ -1,7 +1,7 @@
 """Let the model call your functions.
 
-What you learn: `run` calls plain functions until the model answers; `run_stream` tells what happens
-meanwhile; types and a docstring are all that a tool needs.
+Shows: `run` calls plain functions until the model gives its final response; `run_stream` yields
+the events meanwhile; types and a docstring define a tool.
 """
 
 from __future__ import annotations

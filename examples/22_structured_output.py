@@ -1,7 +1,7 @@
-"""Ask for a value of a type, and get one.
+"""Get a response as a value of a type.
 
-What you learn: `output_type=`, whose schema goes to the model; `reply.output`, a value of it;
-`stream.partials()`, which shows it while it is written; `OutputError`, when it has another form.
+Shows: `output_type=`, whose schema is sent to the model; `reply.output`, the value;
+`stream.partials()`, the value so far; `OutputError`, if the response does not match the type.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from acechat import AsyncClient, Output, OutputError
 
 
 class Plan(Struct):
-    """What to do on a day out."""
+    """A plan for a day out."""
 
     title: str
     steps: list[str]
@@ -22,10 +22,10 @@ class Plan(Struct):
 
 async def main() -> None:
     async with AsyncClient() as client:
-        talk = client.conversation()
-        plan = (await talk.send("Plan a picnic.", output_type=Plan)).output
+        conversation = client.conversation()
+        plan = (await conversation.send("Plan a picnic.", output_type=Plan)).output
         print(f"{plan.title!r}: {plan.steps}")
-        print((await talk.send("Thank you!")).text)
+        print((await conversation.send("Thank you!")).text)
 
         async for part in client.stream("Plan a hike.", output_type=Plan).partials():
             print("so far:", part)
@@ -33,7 +33,7 @@ async def main() -> None:
         try:
             await client.chat("Hi", output_type=Output(Plan, strategy="prompt", retries=0))
         except OutputError as error:
-            print("this has another form:", error.text)
+            print("does not match Plan:", error.text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Know what you spend, and stop in time.
+"""Report costs, and stop at a budget.
 
-What you learn: `reply.cost` and `client.meter`, which count what the service says it charged;
-`Budget`, which refuses a call before it is sent; and the public prices.
+Shows: `reply.cost` and `client.meter`, which count the costs that the service reports; `Budget`,
+which rejects a call before it is sent; and the public prices.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ async def main() -> None:
     ) as client:
         reply = await client.chat("What does it cost to ask?")
         print(reply.text)
-        print("this answer:", reply.cost or "the service did not say")
+        print("cost:", reply.cost or "not reported")
 
         try:
             while True:
@@ -27,7 +27,7 @@ async def main() -> None:
         except BudgetExceededError as error:
             print("stopped:", error)
 
-        print(client.meter.calls, "answers,", client.meter.total_tokens, "tokens")
+        print(client.meter.calls, "calls,", client.meter.total_tokens, "tokens")
 
         prices = {model.id: model.pricing for model in await client.catalog()}
         print("prices:", prices[MODEL])

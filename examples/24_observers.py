@@ -1,14 +1,14 @@
-"""Watch what happens to your calls, and stand between them and the network.
+"""Observe calls, and intercept their requests.
 
-What you learn: observers, which are told when and how long but never what was said; a middleware,
-which sees each attempt; and `prepare`, which gives a request as data.
+Shows: observers, which receive events with durations but never the content; a middleware, which
+handles each attempt; and `prepare`, which returns a request as data.
 """
 
 from __future__ import annotations
 
 from acechat import CallEvent, CallFinished, CallNext, Client, HTTPRequest, HTTPResponse
 
-kept: dict[bytes | None, bytes] = {}
+responses: dict[bytes | None, bytes] = {}
 
 
 def watch(event: CallEvent) -> None:
@@ -19,16 +19,16 @@ def watch(event: CallEvent) -> None:
             print(f"  {type(event).__name__}")
 
 
-async def remember(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
-    if request.body not in kept:
+async def cache(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
+    if request.body not in responses:
         response = await call_next(request)
-        kept[request.body] = await response.read()
-    return HTTPResponse(kept[request.body])
+        responses[request.body] = await response.read()
+    return HTTPResponse(responses[request.body])
 
 
 def main() -> None:
-    with Client(observers=[watch], middleware=[remember]) as client:
-        for _ in range(2):  # the second answer is remembered: nothing is sent
+    with Client(observers=[watch], middleware=[cache]) as client:
+        for _ in range(2):  # the second response is cached: nothing is sent
             print(client.chat("Hello").text)
         print(client.prepare("Hello", max_tokens=100).curl())
 

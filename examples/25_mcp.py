@@ -1,7 +1,7 @@
 """Let the model call the tools of an MCP server.
 
-What you learn: `mcp.connect` starts a server, and its block gets the server's tools, which go
-beside plain functions. The server is this file, started with an argument; yours may be any command,
+Shows: `mcp.connect` starts a server, and its block gets the server's tools, which can be combined
+with plain functions. The server is this file, started with an argument; yours may be any command,
 or a URL.
 """
 

@@ -1,4 +1,4 @@
-"""What all tests share: an environment without anybody's token, and two colours of one call."""
+"""Fixtures of all tests: a clean environment, leak checks and programs that listen on a port."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent.parent
-_MEANT = ("ACECHAT_INTEROP_MLX", "ACECHAT_SERVERS")
+_KEPT = ("ACECHAT_INTEROP_MLX", "ACECHAT_SERVERS")
 
 
-settings.register_profile("acechat", deadline=None)  # others may use the machine, too
+settings.register_profile("acechat", deadline=None)  # the machine may have other load
 settings.load_profile("acechat")
-settings.register_profile(  # of `nox -s mutation`, where a failure need not be a simple one
+settings.register_profile(  # of `nox -s mutation`, which needs no minimal failing example
     "mutation",
     parent=settings.get_profile("acechat"),
     max_examples=40,
@@ -32,18 +32,18 @@ settings.register_profile(  # of `nox -s mutation`, where a failure need not be 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    """No test sees the token, the proxy or the colours of whoever runs it."""
+    """Remove tokens, proxies and NO_COLOR of the developer from the environment."""
     for name in os.environ:
-        told = name.upper()
-        personal = told.startswith(("ACE", "SSL_CERT")) or told.endswith("_PROXY")
-        if (personal or told == "NO_COLOR") and name not in _MEANT:
+        upper = name.upper()
+        personal = upper.startswith(("ACE", "SSL_CERT")) or upper.endswith("_PROXY")
+        if (personal or upper == "NO_COLOR") and name not in _KEPT:
             monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def too_deep():
-    """A list nested deeper than C code goes: until Python 3.11 the limit is that of Python code,
-    then a number of its own, and from 3.14 on the size of the stack."""
+    """A list nested deeper than the limit of C code: until Python 3.11 the recursion limit, then a
+    separate number, and from 3.14 on the size of the stack."""
     deep, levels = [], 1_000
     while True:
         for _ in range(levels):
@@ -56,7 +56,7 @@ def too_deep():
 
 
 def _load(name):
-    """Import the file *name* beside this one: tests are no package under importlib mode."""
+    """Import the file *name* of this folder: under importlib mode, tests are not a package."""
     spec = spec_from_file_location(f"tests_{name}", Path(__file__).with_name(f"{name}.py"))
     module = sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -67,7 +67,7 @@ leaks = _load("leaks")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Where the first failure is enough, as for a mutant, try the quick tests first."""
+    """Run fast tests first in mutation testing, where the first failure is enough."""
     if config.getoption("--hypothesis-profile") == "mutation":
         items.sort(
             key=lambda item: (
@@ -78,20 +78,20 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "leaves(*kinds): what of leaks.KINDS a test may leave")
+    config.addinivalue_line("markers", "leaves(*kinds): the leaks.KINDS that a test may leak")
     config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which may be off")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def nothing_blocks_a_loop():
-    """What blocks and is called by acechat in a running loop raises, and `nothing_is_left` sees."""
+    """Make blocking calls of acechat in a running loop raise; `nothing_is_left` reports them."""
     with leaks.blocking_forbidden():
         yield
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(request, nothing_blocks_a_loop):
-    """No open socket, pending task, open session, lost exception, or loop that stood still."""
+    """Fail a test that leaks a socket, task, session, thread or exception, or blocks a loop."""
     allowed = {kind for mark in request.node.iter_markers("leaves") for kind in mark.args}
     with leaks.watch(frozenset(allowed)):
         yield
@@ -99,7 +99,7 @@ def nothing_is_left(request, nothing_blocks_a_loop):
 
 @pytest.fixture
 def environment(acechat_service, monkeypatch):
-    """Let everything that reads the environment talk to the service on localhost."""
+    """Set the environment variables of acechat to the emulator."""
     monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", acechat_service.url)
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", acechat_service.token)
     return acechat_service
@@ -113,13 +113,13 @@ def root():
 
 @pytest.fixture
 def serving():
-    """Run a program that listens on the port in PORT, as long as a ``with`` block does."""
+    """Run a program that listens on the port in PORT, during a ``with`` block."""
     return _serving
 
 
 @contextmanager
 def _serving(*command):
-    """Give the port, and the process to be ended; another program may take the port first."""
+    """Yield the port and the process; retry if another program takes the port first."""
     for tries_left in (2, 1, 0):
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))

@@ -1,6 +1,6 @@
-"""What a test may not leave: sockets, tasks, sessions, exceptions, or a loop that stood still.
+"""Detect leaks of a test: sockets, tasks, sessions, threads, exceptions, blocked event loops.
 
-`watch` is what the fixture `nothing_is_left` of conftest.py runs around each test.
+The fixture `nothing_is_left` of conftest.py runs each test inside of `watch`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import aiohttp
 import blockbuster
 
 _PATIENCE = 2.0
-"""Seconds that what was closed may take to be gone: other threads do it."""
+"""Seconds in which closed resources must disappear: other threads close them."""
 
 _FILES = Path("/proc/self/fd")
 
@@ -32,7 +32,7 @@ _FILES = Path("/proc/self/fd")
 _WAITS = {"wait", "stop"}
 
 KINDS = {
-    "exceptions": "exceptions that nobody took",
+    "exceptions": "exceptions that were never retrieved",
     "tasks": "tasks that were pending when their loop ended",
     "blocking calls": "calls that blocked the loop",
     "sessions": "sessions that were not closed",
@@ -42,16 +42,16 @@ KINDS = {
 
 
 class LeakError(AssertionError):
-    """A test left something behind."""
+    """A test has leaked resources."""
 
 
 def sockets() -> set[str]:
-    """Return the open sockets of this process; none where the system does not tell."""
+    """Return the open sockets of this process; none if the system does not list them."""
     found = set()
     with suppress(OSError):
         for file in _FILES.iterdir():
-            with suppress(OSError):  # it was closed meanwhile
-                found.add(os.readlink(file))  # noqa: PTH115 - it is no path
+            with suppress(OSError):  # closed in the meantime
+                found.add(os.readlink(file))  # noqa: PTH115 - it is not a path
     return {name for name in found if name.startswith("socket:")}
 
 
@@ -65,7 +65,7 @@ def _soon(condition: Callable[[], bool]) -> bool:
 
 
 class _Watch:
-    """What was seen while a test ran."""
+    """The leaks observed during a test."""
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
@@ -75,7 +75,7 @@ class _Watch:
 
     @contextmanager
     def logger(self) -> Iterator[None]:
-        """Hear asyncio complain about exceptions that nobody took."""
+        """Record asyncio's log messages about exceptions that were never retrieved."""
         handler = logging.Handler(logging.ERROR)
         handler.emit = lambda record: self.complaints.append(record.getMessage())  # type: ignore[method-assign]
         logger = logging.getLogger("asyncio")
@@ -88,61 +88,61 @@ class _Watch:
 
     @contextmanager
     def tasks(self) -> Iterator[None]:
-        """See which tasks a loop must cancel at its end."""
+        """Record the tasks that a loop cancels at its end."""
         cancel = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]
 
         @wraps(cancel)
-        def noting(loop: asyncio.AbstractEventLoop) -> None:
+        def recording(loop: asyncio.AbstractEventLoop) -> None:
             self.pending += [repr(task) for task in asyncio.all_tasks(loop)]
             cancel(loop)
 
-        with mock.patch.object(asyncio.runners, "_cancel_all_tasks", noting):
+        with mock.patch.object(asyncio.runners, "_cancel_all_tasks", recording):
             yield
 
     @contextmanager
     def made_sessions(self) -> Iterator[None]:
-        """Note each session that is made."""
+        """Record each created session."""
         make = aiohttp.ClientSession.__init__
 
         @wraps(make)
-        def noting(session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
+        def recording(session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
             self.sessions.add(session)
             make(session, *args, **kwargs)
 
-        with mock.patch.object(aiohttp.ClientSession, "__init__", noting):
+        with mock.patch.object(aiohttp.ClientSession, "__init__", recording):
             yield
 
     @contextmanager
     def blocking(self) -> Iterator[None]:
-        """Note what of acechat blocks a loop, also where somebody catches the error."""
+        """Record calls of acechat that block a loop, also if the error is caught."""
         make = blockbuster.BlockingError.__init__
 
         @wraps(make)
-        def noting(error: blockbuster.BlockingError, function: str) -> None:
+        def recording(error: blockbuster.BlockingError, function: str) -> None:
             self.blocked.append(function)
             make(error, function)
 
-        with mock.patch.object(blockbuster.BlockingError, "__init__", noting):
+        with mock.patch.object(blockbuster.BlockingError, "__init__", recording):
             yield
 
 
 _MAY_BLOCK = {
-    "logging/__init__.py": {"emit"},  # handlers write where the user told them to
-    "acechat/_record/cassette.py": {"save"},  # who says save(), wants to wait for it
+    "logging/__init__.py": {"emit"},  # handlers write to the user's destination
+    "acechat/_record/cassette.py": {"save"},  # save() is documented to block
     "acechat/_core/history.py": {"save", "load"},
-    "acechat/mcp.py": {"_at_url", "_of_command"},  # the first of them imports somebody's package
-    "acechat/emulator/recording_proxy.py": {"_write"},  # a recorder that serves one developer
-    "coverage/collector.py": {"lock_data"},  # which measures acechat, and is no part of it
+    "acechat/mcp/__init__.py": {"_connect_url", "_start_command"},  # they import packages
+    "acechat/emulator/recording_proxy.py": {"_write"},  # a recorder for one developer
+    "coverage/collector.py": {"lock_data"},  # it measures acechat, and is not part of it
 }
 
 
 @contextmanager
 def blocking_forbidden() -> Iterator[None]:
-    """Let what acechat does in a running loop raise where it would block."""
-    # The kit's own loop starts processes, and serves nobody else.
+    """Make blocking calls of acechat in a running loop raise."""
+    # The loop of the conformance kit starts processes, and has no other tasks.
     ours = {"scanned_modules": ["acechat"], "excluded_modules": ["benchmarks.conformance"]}
     with blockbuster.blockbuster_ctx(**ours) as blocks:
-        # Whoever uses the blocking client in a loop wants to wait.
+        # Using the blocking client in a loop is documented to block it.
         for file in ("latch", "event_loop_thread"):
             blocks.functions["threading.Lock.acquire"].can_block_in(
                 f"acechat/_sync/{file}.py", _WAITS
@@ -157,13 +157,13 @@ def blocking_forbidden() -> Iterator[None]:
 
 @contextmanager
 def watch(allowed: frozenset[str] = frozenset()) -> Iterator[None]:
-    """Fail if what runs inside leaves anything.
+    """Fail if the body leaks anything.
 
     Args:
-        allowed: Of `KINDS`, what it may leave.
+        allowed: The `KINDS` that it may leak.
 
     Raises:
-        LeakError: It does; the text names all of it.
+        LeakError: There are leaks; the message lists all of them.
     """
     seen = _Watch()
     open_before = sockets()
@@ -180,17 +180,17 @@ def watch(allowed: frozenset[str] = frozenset()) -> Iterator[None]:
     }
     seen.sessions.clear()
     if not _soon(lambda: sockets() <= open_before):
-        gc.collect()  # what is held by a cycle alone is slow, but no leak
+        gc.collect()  # objects in a reference cycle are freed late, but are no leak
         if not _soon(lambda: sockets() <= open_before):
             found["sockets"] = sorted(sockets() - open_before)
     started = [one for one in threading.enumerate() if one not in threads_before]
     mine = [one for one in started if one.name.startswith("acechat")]
     if not _soon(lambda: not any(one.is_alive() for one in mine)):
         found["threads"] = [one.name for one in mine if one.is_alive()]
-    told = [
+    leaked = [
         f"{KINDS[kind]}: {', '.join(which)}"
         for kind, which in found.items()
         if which and kind not in allowed
     ]
-    if told:
-        raise LeakError("left behind\n" + "\n".join(told))
+    if leaked:
+        raise LeakError("left behind\n" + "\n".join(leaked))

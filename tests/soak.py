@@ -1,8 +1,8 @@
 """A long run: calls and streams, every tenth with a fault, many at once, against bare sockets.
 
-``python tests/soak.py --calls 50000`` prints what it measured, and exits with 1 when an answer is
-wrong, when memory grows after the warm-up, or when a file stays open. The service runs in a process
-of its own, so that the memory is the client's.
+``python tests/soak.py --calls 50000`` prints its measurements, and exits with 1 if a result is
+wrong, memory grows after the warm-up, or a file stays open. The service runs in another process, so
+that the measured memory is the client's.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from acechat import (
 )
 from acechat._sync.event_loop import loop_factory
 
-FAULTS = ("busy", "reset", "cut", "refused", "html", "stall", "left")
+FAULTS = ("busy", "reset", "truncated", "rejected", "html", "stall", "left")
 EVERY = 10
-"""One of so many calls has a fault."""
+"""One of this many calls has a fault."""
 
 SAMPLES = 400
-"""How often the memory is looked at."""
+"""The number of memory samples."""
 
 
 def fault_of(number):
-    """Return the fault of a call, which both sides must know; None for none."""
+    """Return the fault of a call, for client and service; None: no fault."""
     return FAULTS[number // EVERY % len(FAULTS)] if number % EVERY == 0 else None
 
 
@@ -72,30 +72,30 @@ def _chunk(data):
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def _whole(number, *, stream):
+def _complete(number, *, stream):
     words = words_of(number)
     if stream:
         events = [_event({"content": word}) for word in words]
         ends = [_event({}, "stop"), b"data: [DONE]\n\n"]
         return _HEAD + b"".join(map(_chunk, [*events, *ends])) + _chunk(b"")
     message = {"role": "assistant", "content": "".join(words)}
-    answer = {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-    return _plain(json.dumps(answer).encode())
+    completion = {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    return _plain(json.dumps(completion).encode())
 
 
 def _sent(number, fault, *, stream, again):
-    """Return what is sent, and whether the connection is broken after it."""
-    refusal = b'{"success": false, "error": {"code": "%s", "message": "no"}}'
+    """Return the bytes to send, and True to break the connection, None to hold it open."""
+    error_body = b'{"success": false, "error": {"code": "%s", "message": "no"}}'
     match fault:
         case "busy" if not again:
-            return _plain(refusal % b"busy", "503 Busy"), False
+            return _plain(error_body % b"busy", "503 Busy"), False
         case "reset" if not again:
             return b"", True
-        case "cut":
-            begun = _whole(number, stream=stream)
-            return begun[: -60 if stream else -9], True
-        case "refused":
-            return _plain(refusal % b"bad_request", "400 Bad Request"), False
+        case "truncated":
+            complete = _complete(number, stream=stream)
+            return complete[: -60 if stream else -9], True
+        case "rejected":
+            return _plain(error_body % b"bad_request", "400 Bad Request"), False
         case "html":
             return _plain(b"<html>502</html>", kind="text/html"), False
         case "stall":
@@ -103,11 +103,11 @@ def _sent(number, fault, *, stream, again):
         case "left":
             return (_HEAD + _chunk(_event({"content": "x"})) if stream else b""), None
         case _:
-            return _whole(number, stream=stream), False
+            return _complete(number, stream=stream), False
 
 
 async def serve():
-    """Answer until standard input ends."""
+    """Serve until standard input ends."""
     seen = set()
 
     async def connected(reader, writer):
@@ -115,11 +115,11 @@ async def serve():
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
-                asked = json.loads(await reader.readexactly(size))
-                number = int(asked["messages"][-1]["content"])
+                request = json.loads(await reader.readexactly(size))
+                number = int(request["messages"][-1]["content"])
                 fault = fault_of(number)
                 sent, broken = _sent(
-                    number, fault, stream=bool(asked.get("stream")), again=number in seen
+                    number, fault, stream=bool(request.get("stream")), again=number in seen
                 )
                 if fault in {"busy", "reset"}:
                     (seen.discard if number in seen else seen.add)(number)
@@ -152,7 +152,7 @@ def service():
         process.stdin.close()
 
 
-# --- what a call must come to
+# --- the expected results
 
 
 PATIENT = Timeout(total=60, connect=60, first_token=60, idle=60)
@@ -161,15 +161,15 @@ OPTIONS = {"timeout": PATIENT, "retries": RetryPolicy(base_delay=0.01)}
 
 
 def is_right(number, *, stream, outcome):
-    """Whether a text, or an error, is what the call of *number* must come to."""
-    whole = "".join(words_of(number))
+    """Return whether a text or an exception is the expected outcome of call *number*."""
+    expected = "".join(words_of(number))
     match fault_of(number):
-        case "cut":
+        case "truncated":
             if not stream:
                 return isinstance(outcome, TransportError)
-            cut = isinstance(outcome, StreamTruncatedError)
-            return cut and whole.startswith(outcome.partial.text)
-        case "refused":
+            truncated = isinstance(outcome, StreamTruncatedError)
+            return truncated and expected.startswith(outcome.partial.text)
+        case "rejected":
             return isinstance(outcome, APIError) and outcome.status == 400
         case "html":
             return isinstance(outcome, ProtocolError)
@@ -178,7 +178,7 @@ def is_right(number, *, stream, outcome):
         case "left":
             return outcome == "x" if stream else isinstance(outcome, RequestTimeoutError)
         case _:
-            return outcome == whole
+            return outcome == expected
 
 
 def options_of(number, *, stream):
@@ -189,9 +189,9 @@ def options_of(number, *, stream):
 async def ask(client, number, *, stream):
     if not stream:
         return (await client.chat(str(number), **options_of(number, stream=stream))).text
-    async with client.stream(str(number), **options_of(number, stream=stream)) as answer:
+    async with client.stream(str(number), **options_of(number, stream=stream)) as response:
         text = ""
-        async for delta in answer:
+        async for delta in response:
             text += str(delta)
             if fault_of(number) == "left":
                 break
@@ -201,9 +201,9 @@ async def ask(client, number, *, stream):
 def ask_and_wait(client, number, *, stream):
     if not stream:
         return client.chat(str(number), **options_of(number, stream=stream)).text
-    with client.stream(str(number), **options_of(number, stream=stream)) as answer:
+    with client.stream(str(number), **options_of(number, stream=stream)) as response:
         text = ""
-        for delta in answer:
+        for delta in response:
             text += str(delta)
             if fault_of(number) == "left":
                 break
@@ -224,7 +224,7 @@ def files():
 
 
 class Run:
-    """What is measured while the calls are made."""
+    """The measurements during the calls."""
 
     def __init__(self, calls, warm_up):
         self.numbers = iter(range(warm_up + calls))
@@ -238,7 +238,7 @@ class Run:
     def take(self):
         return next(self.numbers, None)
 
-    def note(self, number, *, stream, outcome):
+    def record(self, number, *, stream, outcome):
         self.done += 1
         self.faults[fault_of(number)] += 1
         if not is_right(number, stream=stream, outcome=outcome) and len(self.wrong) < 10:
@@ -253,9 +253,9 @@ async def in_asyncio(run, url, at_once):
             stream = number // 3 % 2 == 0
             try:
                 outcome = await ask(client, number, stream=stream)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is judged
+            except Exception as error:  # noqa: BLE001 - the exception is the outcome
                 outcome = error
-            run.note(number, stream=stream, outcome=outcome)
+            run.record(number, stream=stream, outcome=outcome)
 
     async with AsyncClient("tok-of-the-soak", base_url=url, **OPTIONS) as client:
         await asyncio.gather(*(worker(client) for _ in range(at_once)))
@@ -269,7 +269,7 @@ def in_threads(run, url, at_once):
                 outcome = ask_and_wait(client, number, stream=stream)
             except Exception as error:  # noqa: BLE001 - as above
                 outcome = error
-            run.note(number, stream=stream, outcome=outcome)
+            run.record(number, stream=stream, outcome=outcome)
 
     with (
         Client("tok-of-the-soak", base_url=url, **OPTIONS) as client,
@@ -278,15 +278,15 @@ def in_threads(run, url, at_once):
         list(pool.map(worker, range(at_once)))
 
 
-def soak(calls, warm_up, at_once, colour, growth):
-    """Make the calls; print what was measured, and return whether all is well."""
+def soak(calls, warm_up, at_once, client, growth):
+    """Make the calls; print the measurements; return whether all conditions are met."""
     run = Run(calls, warm_up)
     if make := loop_factory():
         make().close()  # libuv keeps two files as long as the process lives
     with service() as url:
         before = files()
         began = time.monotonic()
-        if colour == "async":
+        if client == "async":
             asyncio.run(in_asyncio(run, url, at_once))
         else:
             in_threads(run, url, at_once)
@@ -297,10 +297,10 @@ def soak(calls, warm_up, at_once, colour, growth):
     second, last = (
         statistics.mean(part) for part in (run.memory[quarter : 2 * quarter], run.memory[-quarter:])
     )
-    told = {
-        "colour": colour,
+    measurements = {
+        "client": client,
         "calls": run.done,
-        "of them before the memory was looked at": warm_up,
+        "calls before the measurement": warm_up,
         "at once": at_once,
         "with a fault": run.done - run.faults[None],
         "wrong": run.wrong,
@@ -310,24 +310,24 @@ def soak(calls, warm_up, at_once, colour, growth):
         "growth": round(last / second, 4),
         "files left open": left,
     }
-    print(json.dumps(told, indent=2))
+    print(json.dumps(measurements, indent=2))
     return run.done == warm_up + calls and not run.wrong and not left and last / second <= growth
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=50_000)
-    parser.add_argument("--warm-up", type=int, default=0, help="calls before those")
+    parser.add_argument("--warm-up", type=int, default=0, help="calls before the measurement")
     parser.add_argument("--at-once", type=int, default=200)
-    parser.add_argument("--colour", choices=["async", "blocking"], default="async")
-    parser.add_argument("--growth", type=float, default=1.02, help="of memory, at most")
+    parser.add_argument("--client", choices=["async", "blocking"], default="async")
+    parser.add_argument("--growth", type=float, default=1.02, help="limit of the growth of memory")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         with suppress(KeyboardInterrupt):
             asyncio.run(serve())
         return
-    good = soak(options.calls, options.warm_up, options.at_once, options.colour, options.growth)
+    good = soak(options.calls, options.warm_up, options.at_once, options.client, options.growth)
     sys.exit(0 if good else 1)
 
 

@@ -19,10 +19,10 @@ from acechat import Client, ClientClosedError
 from acechat.emulator import Service
 
 LIMIT = 20.0
-"""Seconds after which a round counts as hanging: the process writes its stacks and exits with 1."""
+"""Seconds after which a round counts as a hang: the process prints its stacks and exits with 1."""
 
 ARMED = SimpleNamespace(on=False)
-"""Whether the signal interrupts: it must not, between two rounds."""
+"""Whether the signal interrupts: not between two rounds."""
 
 
 def weather(city: str) -> str:
@@ -41,10 +41,10 @@ def act(client: Client, number: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to go on (60)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration (60)")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args()
-    dice = random.Random(options.seed)
+    random_source = random.Random(options.seed)
     until = time.monotonic() + options.seconds
     rounds = interrupts = 0
     with Service() as service:
@@ -56,7 +56,7 @@ def main() -> int:
             try:
                 try:
                     ARMED.on = True
-                    signal.setitimer(signal.ITIMER_REAL, dice.uniform(1e-5, 8e-3))
+                    signal.setitimer(signal.ITIMER_REAL, random_source.uniform(1e-5, 8e-3))
                     client.close() if closing else act(client, rounds)
                 finally:
                     ARMED.on = False

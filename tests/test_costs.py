@@ -71,7 +71,7 @@ def test_a_call_costs_at_most_1_3_times_bare_aiohttp_and_msgspec(benchmarks, at_
     floors, origin = benchmarks
 
     async def measure():
-        url = f"{origin}/whole/40"
+        url = f"{origin}/plain/40"
         async with (
             AsyncClient("token", base_url=f"{url}/v1") as client,
             aiohttp.ClientSession() as session,
@@ -159,7 +159,7 @@ def test_chat_calls_at_most_40_functions_before_it_sends(benchmarks):
     _, origin = benchmarks
 
     async def open_client():
-        return AsyncClient("token", base_url=f"{origin}/whole/40/v1")
+        return AsyncClient("token", base_url=f"{origin}/plain/40/v1")
 
     with asyncio.Runner() as runner:
         client = runner.run(open_client())

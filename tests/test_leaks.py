@@ -14,7 +14,7 @@ import pytest
 
 HERE = Path(__file__).parent
 
-# One run is made for all of them: in one worker.
+# They share one run, so they need one worker.
 pytestmark = pytest.mark.xdist_group("leaks")
 
 
@@ -75,14 +75,14 @@ LEAKS = {
         """,
 }
 IMPATIENT = "sys.modules['tests_leaks']._PATIENCE = 0.2\n"
-"""What is closed late is no leak; these tests close nothing."""
+"""Shorten the wait for resources that close late: these tests close nothing."""
 
 SAYS = {
     "sockets": "sockets that are open: socket:[",
     "sockets of a loop": "sockets that are open: socket:[",
     "tasks": "tasks that were pending when their loop ended: <Task",
     "sessions": "sessions that were not closed: <aiohttp",
-    "exceptions": "exceptions that nobody took: Task exception was never retrieved",
+    "exceptions": "exceptions that were never retrieved: Task exception was never retrieved",
     "blocking calls": "calls that blocked the loop: time.sleep",
     "threads": "threads that run: acechat",
 }
@@ -101,7 +101,7 @@ def inner(tmp_path_factory):
             for name, code in programs.items():
                 program = head + IMPATIENT + textwrap.dedent(code)
                 (folder / f"test_{name.replace(' ', '_')}.py").write_text(program)
-            # pytest would report some of it by itself, in its own words
+            # pytest would report some of the leaks itself, with other messages
             options = ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--tb=short"]
             return subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", "--rootdir", folder, *options, folder],
@@ -134,7 +134,7 @@ def test_each_kind_of_leak_is_found(reports, kind):
     assert SAYS[kind] in report
 
 
-def test_what_leaves_nothing_passes(inner):
+def test_a_test_without_leaks_passes(inner):
     done = inner(
         {
             "client": """

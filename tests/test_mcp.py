@@ -1,4 +1,4 @@
-"""Tools of a real MCP server, over stdio and over HTTP, in both colours."""
+"""Tools of a real MCP server, over stdio and HTTP, async and sync."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def add(a: int, b: int) -> int:
 
 
 def raw(*, timeout=30.0, prefix="", tools=("x",), **what):
-    """Return a connection to a server that does *what*: see mcp_raw_server.py."""
+    """Return a connection to a raw server with the fault *what*, see mcp_raw_server.py."""
     schema = {"type": "object", "properties": {}}
     listed = [
         {"name": one, "inputSchema": schema} if isinstance(one, str) else one for one in tools
@@ -75,7 +75,7 @@ def serving():
         port = sock.getsockname()[1]
     process = subprocess.Popen([sys.executable, SERVER, str(port)], stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 60  # it takes a second to import, on a machine that is idle
+        until = time.monotonic() + 60  # the import takes a second on an idle machine
         while time.monotonic() < until:
             with socket.socket() as sock:
                 if sock.connect_ex(("127.0.0.1", port)) == 0:
@@ -122,7 +122,7 @@ def told(result):
 @pytest.mark.parametrize(
     "options", [{}, {"place": (sys.executable, SERVER)}], ids=["http", "stdio"]
 )
-def test_a_servers_tools_are_called_beside_functions(run, acechat_service, options):
+def test_tools_of_a_server_and_functions_are_called(run, acechat_service, options):
     acechat_service.script(
         ok(tool_calls=[("forecast", {"city": "Paris", "days": 2}), ("add", {"a": 1, "b": 2})]),
         ok("Rain."),
@@ -136,7 +136,7 @@ def test_a_servers_tools_are_called_beside_functions(run, acechat_service, optio
     assert tools[0]["function"]["parameters"]["required"] == ["city"]
 
 
-def test_every_kind_of_content_arrives_as_far_as_it_can(run, acechat_service):
+def test_all_content_types_are_converted(run, acechat_service):
     acechat_service.script(call("show_everything"), ok("I see."))
 
     result = run()
@@ -153,7 +153,7 @@ def test_every_kind_of_content_arrives_as_far_as_it_can(run, acechat_service):
     assert only.images[0].image_url.url == "data:image/png;base64,iVBORw0KGgo="
 
 
-def test_what_the_server_refuses_is_told_to_the_model(run, acechat_service):
+def test_errors_of_the_server_are_reported_to_the_model(run, acechat_service):
     acechat_service.script(
         ok(tool_calls=[("forecast", {"city": "Atlantis"}), ("forecast", {})]), ok("Sorry.")
     )
@@ -165,7 +165,7 @@ def test_what_the_server_refuses_is_told_to_the_model(run, acechat_service):
     assert "city" in misfit
 
 
-def test_names_get_the_prefix_and_lose_what_the_service_does_not_take(run, acechat_service):
+def test_names_have_the_prefix_and_no_invalid_characters(run, acechat_service):
     acechat_service.script(call("mine_forecast", city="Rom"), ok("Rain."))
 
     assert told(run(prefix="mine_")) == ["rain in Rom for 1"]
@@ -173,7 +173,7 @@ def test_names_get_the_prefix_and_lose_what_the_service_does_not_take(run, acech
     assert "mine_show_everything" in names
 
 
-def test_a_tool_that_takes_too_long_is_left_and_the_next_one_works(run, acechat_service):
+def test_after_a_tool_timeout_the_next_call_works(run, acechat_service):
     acechat_service.script(call("sleep"), call("forecast", city="Rom"), ok("Rain."))
 
     slow, quick = told(run(tool_timeout=2))
@@ -181,14 +181,14 @@ def test_a_tool_that_takes_too_long_is_left_and_the_next_one_works(run, acechat_
     assert (slow, quick) == ("Error: the tool did not finish within 2 s", "rain in Rom for 1")
 
 
-def test_an_error_of_the_block_comes_out_as_it_is(run, acechat_service):
+def test_an_exception_of_the_block_is_unchanged(run, acechat_service):
     acechat_service.script(*[call("forecast", city="Rom")] * 2)
 
     with pytest.raises(MaxTurnsError):
         run(max_turns=2)
 
 
-def test_a_command_gets_its_variables():
+def test_a_command_gets_its_environment():
     async def ask():
         async with connect(sys.executable, SERVER, env={"CITY": "Rom"}) as tools:
             (setting,) = (one for one in tools if one.name == "setting")
@@ -201,30 +201,30 @@ def test_a_command_gets_its_variables():
 @pytest.mark.parametrize(
     "server", [("/no/such/command",), (sys.executable, "-c", ""), ("http://127.0.0.1:9/mcp",)]
 )
-def test_no_server_is_one_error_that_names_it(server):
+def test_a_missing_server_raises_one_error_with_its_name(server):
     async def enter():
         async with connect(*server):
             pytest.fail("there is no server")
 
-    with pytest.raises(ConnectError, match="no MCP server at") as caught:
+    with pytest.raises(ConnectError, match="cannot connect to the MCP server") as caught:
         asyncio.run(enter())
     assert server[0] in str(caught.value)
 
-    with pytest.raises(ConnectError, match="no MCP server at"), connect(*server):
+    with pytest.raises(ConnectError, match="cannot connect to the MCP server"), connect(*server):
         pytest.fail("there is no server")
 
 
-def test_arguments_that_do_not_go_with_the_server_are_refused(monkeypatch):
-    with pytest.raises(ConfigurationError, match="a URL takes no arguments"):
+def test_arguments_that_do_not_apply_to_the_server_are_rejected(monkeypatch):
+    with pytest.raises(ConfigurationError, match="apply to a command, not to a URL"):
         connect("http://localhost/mcp", "x")
-    with pytest.raises(ConfigurationError, match="headers= are for a URL"):
+    with pytest.raises(ConfigurationError, match="headers= applies to a URL"):
         connect("python", headers={"a": "b"})
     monkeypatch.setattr(acechat_mcp, "find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"acechat\[mcp\]"):
         connect("python")
     monkeypatch.undo()
     for timeout in (0, -1, float("nan")):
-        with pytest.raises(ConfigurationError, match="timeout must be positive"):
+        with pytest.raises(ConfigurationError, match="timeout must be a positive number"):
             connect("python", timeout=timeout)
     with pytest.raises(ConfigurationError, match="invalid header 'Authorization'") as caught:
         connect("http://localhost/mcp", headers={"Authorization": "Bearer sk-0123\n"})
@@ -285,7 +285,7 @@ def test_a_connection_is_closed_twice_and_opened_again_but_not_while_it_is_open(
         connection = raw()
         await connection.__aexit__(None, None, None)
         async with connection:
-            with pytest.raises(ConfigurationError, match="is open already"):
+            with pytest.raises(ConfigurationError, match="is already open"):
                 await connection.__aenter__()
         await connection.__aexit__(None, None, None)
         async with connection as tools:
@@ -294,7 +294,7 @@ def test_a_connection_is_closed_twice_and_opened_again_but_not_while_it_is_open(
     asyncio.run(use())
 
 
-def test_one_that_fails_beside_others_leaves_these_alone():
+def test_a_failed_connection_does_not_affect_others():
     async def use():
         broken, sound = raw(crash="initialize"), raw()
         failed, tools = await asyncio.gather(
@@ -356,7 +356,7 @@ def test_a_command_needs_no_descriptor_in_sys_stderr(monkeypatch, stderr, also):
 
 
 @pytest.mark.parametrize("silent", ["server/discover", "initialize", "tools/list"])
-def test_a_server_that_never_speaks_is_given_up(tmp_path, silent):
+def test_a_silent_server_times_out(tmp_path, silent):
     pid = tmp_path / "pid"
     began = time.monotonic()
 
@@ -366,12 +366,12 @@ def test_a_server_that_never_speaks_is_given_up(tmp_path, silent):
     ):
         pytest.fail("it never spoke")
 
-    assert time.monotonic() - began < 5  # 1 s, and 2 s in which the process may end by itself
+    assert time.monotonic() - began < 5  # 1 s, and 2 s for the process to exit
     assert not caught.value.final
     assert ends(int(pid.read_text()))
 
 
-def test_a_url_that_never_speaks_is_given_up():
+def test_a_silent_url_times_out():
     async def use(port):
         async with connect(f"http://127.0.0.1:{port}/mcp", timeout=0.5):
             pytest.fail("it never spoke")
@@ -386,7 +386,7 @@ def test_a_url_that_never_speaks_is_given_up():
 @pytest.mark.parametrize(
     ("what", "problem"),
     [
-        ({"cursor": "same"}, "a cursor came twice"),
+        ({"cursor": "same"}, "a cursor was repeated"),
         ({"cursor": "counting"}, "more than 100 pages"),
         ({"tools": ["x", "y"]}, "1 tools"),
         (
@@ -394,15 +394,15 @@ def test_a_url_that_never_speaks_is_given_up():
             "1,000 bytes",
         ),
         ({"tools": [{"name": "x", "inputSchema": {**OBJECT, "title": "d" * 2000}}]}, "1,000 bytes"),
-        ({"tools": [{"name": "odd", "inputSchema": {"type": "array"}}]}, "the tool 'odd' cannot"),
-        ({"tools": [{"name": "odd", "inputSchema": True}]}, "the tool 'odd' cannot"),
+        ({"tools": [{"name": "odd", "inputSchema": {"type": "array"}}]}, "invalid tool 'odd'"),
+        ({"tools": [{"name": "odd", "inputSchema": True}]}, "invalid tool 'odd'"),
         ({"tools": [{"inputSchema": OBJECT}]}, r"tools\.0\.name Field required"),
         ({"tools": [1]}, r"tools\.0 "),
     ],
 )
-def test_a_list_of_tools_that_is_too_long_or_no_list_is_refused(monkeypatch, what, problem):
-    monkeypatch.setattr(acechat_mcp, "_MOST_TOOLS", 1 if problem == "1 tools" else 1000)
-    monkeypatch.setattr(acechat_mcp, "_MOST_BYTES", 1000 if "bytes" in problem else 2**24)
+def test_an_invalid_or_too_long_tool_list_is_rejected(monkeypatch, what, problem):
+    monkeypatch.setattr(acechat_mcp, "_MAX_TOOLS", 1 if problem == "1 tools" else 1000)
+    monkeypatch.setattr(acechat_mcp, "_MAX_BYTES", 1000 if "bytes" in problem else 2**24)
     began = time.monotonic()
 
     with pytest.raises(ConnectError, match=problem), raw(**what):
@@ -420,7 +420,7 @@ def test_the_tools_of_all_pages_are_listed_once():
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
 @pytest.mark.parametrize("how", ["crash", "half"])
-def test_a_server_that_dies_in_use_is_an_error_at_once(how, blocking):
+def test_a_crashed_server_raises_an_error_at_once(how, blocking):
     async def use():
         async with raw(**{how: "tools/call"}) as tools:
             for _ in range(2):
@@ -438,7 +438,7 @@ def test_a_server_that_dies_in_use_is_an_error_at_once(how, blocking):
         assert time.monotonic() - began < 2
 
 
-def test_a_server_at_a_url_that_dies_in_use_is_an_error_at_once():
+def test_a_crashed_http_server_raises_an_error_at_once():
     async def use(url, process):
         async with connect(url) as tools:
             named = {tool.name: tool for tool in tools}
@@ -451,7 +451,7 @@ def test_a_server_at_a_url_that_dies_in_use_is_an_error_at_once():
         asyncio.run(use(url, process))
 
 
-def test_a_dead_server_is_told_to_the_model_or_raised(run, acechat_service):
+def test_a_crashed_server_is_reported_to_the_model_or_raised(run, acechat_service):
     place = (sys.executable, "-c", f"import os; os.environ['RAW'] = {CRASH!r}; {RUN_RAW}")
     acechat_service.script(call("x"), ok("Sorry."), call("x"))
 
@@ -470,7 +470,7 @@ RUN_RAW = f"exec(open({RAW_SERVER!r}).read())"
 
 REFUSALS = {
     "its own": ({"content": [{"type": "text", "text": "no city"}], "isError": True}, "no city"),
-    "without a reason": ({"content": [], "isError": True}, "no reason was given"),
+    "without a reason": ({"content": [], "isError": True}, "the server gave no reason"),
     "of the protocol": ({"error": {"code": -32602, "message": "no such city"}}, "no such city"),
     "a result that is none": ({"content": [{"type": "smell"}]}, "validation error"),
     "no content": ({"content": 1}, "validation error"),
@@ -478,7 +478,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("result", "text"), REFUSALS.values(), ids=REFUSALS)
-def test_a_call_that_the_server_refuses_is_our_error(result, text):
+def test_errors_of_a_call_are_acechat_errors(result, text):
     with raw(results={"x": result}) as tools:
         with pytest.raises(MCPToolError, match=text):
             tools[0]()
@@ -489,7 +489,7 @@ def test_a_call_that_the_server_refuses_is_our_error(result, text):
 @pytest.mark.parametrize(
     "schema", [{}, None, {"type": None}, {**OBJECT, "properties": []}, {"type": ["object", "null"]}]
 )
-def test_a_schema_that_mcp_refuses_costs_no_tool(schema):
+def test_an_invalid_schema_does_not_hide_other_tools(schema):
     tools = [{"name": "odd", "inputSchema": schema}, {"name": "none"}, "x"]
 
     with raw(tools=tools) as tools:
@@ -498,7 +498,7 @@ def test_a_schema_that_mcp_refuses_costs_no_tool(schema):
             assert tool()[0].text == f"{tool.name} {{}}"
 
 
-def test_names_and_arguments_are_the_servers_own():
+def test_original_names_and_arguments_reach_the_server():
     union = {"name": "查询", "inputSchema": {"type": "object", "anyOf": [{"required": ["a"]}]}}
     odd = {"name": "查时", "inputSchema": {"type": "object", "properties": {"日期": {}}}}
 
@@ -511,7 +511,7 @@ def test_names_and_arguments_are_the_servers_own():
         assert third.function(**names, self=7)[0].text == f"self {json.dumps({**names, 'self': 7})}"
 
 
-def test_a_pattern_of_the_server_cannot_hold_the_process():
+def test_a_pattern_of_the_server_cannot_block_the_process():
     tool = {
         "name": "x",
         "inputSchema": {"type": "object"},
@@ -537,7 +537,7 @@ def test_a_pattern_of_the_server_cannot_hold_the_process():
     assert json.loads(done.stdout) == result["structuredContent"]
 
 
-def test_who_is_cancelled_while_connecting_leaves_no_process(tmp_path):
+def test_cancellation_while_connecting_leaves_no_process(tmp_path):
     pid = tmp_path / "pid"
 
     async def use():
@@ -550,13 +550,13 @@ def test_who_is_cancelled_while_connecting_leaves_no_process(tmp_path):
     assert ends(int(pid.read_text()))
 
 
-def test_a_connection_that_is_closed_meanwhile_ends_its_opening_and_its_calls():
+def test_close_ends_a_pending_open_and_pending_calls():
     async def use():
         connection = raw(silent="server/discover")
         opening = asyncio.create_task(connection.__aenter__())
         await asyncio.sleep(0.3)
         await connection.__aexit__(None, None, None)
-        with pytest.raises(ConnectError, match="closed while it was opened"):
+        with pytest.raises(ConnectError, match="closed before it was open"):
             await opening
 
         connection = connect(sys.executable, SERVER)
@@ -595,7 +595,7 @@ FORGETFUL = {
 
 
 @pytest.mark.parametrize("script", FORGETFUL.values(), ids=FORGETFUL)
-def test_a_script_that_forgets_to_close_ends_with_its_own_code(tmp_path, script):
+def test_a_script_without_close_exits_with_its_own_code(tmp_path, script):
     pid = tmp_path / "pid"
     code = f"""
         import acechat, asyncio, sys
@@ -622,7 +622,7 @@ def test_a_script_that_forgets_to_close_ends_with_its_own_code(tmp_path, script)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_process_gets_an_error_and_the_parent_goes_on():
+def test_a_forked_process_gets_an_error_and_the_parent_continues():
     with raw() as tools:
         pid = os.fork()
         if not pid:

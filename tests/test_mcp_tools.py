@@ -31,17 +31,17 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("names", "prefix"), NAMES.values(), ids=NAMES)
-def test_each_tool_has_a_valid_name_of_its_own_in_any_order(names, prefix):
+def test_names_are_valid_and_unique_in_any_order(names, prefix):
     first = unique_names(names, prefix=prefix)
 
     assert len(set(first.values())) == len(names)
     for name in first.values():
-        Tool(name=name, function=print)  # raises for a name that the service refuses
+        Tool(name=name, function=print)  # raises for a name that the service rejects
     for order in permutations(names):
         assert unique_names(order, prefix=prefix) == first
 
 
-def test_a_name_stays_as_it_is_where_that_is_possible():
+def test_valid_names_are_unchanged():
     names = ["forecast", "show.everything", "a_b", "a.b", "x" * 64]
 
     new = unique_names(names)
@@ -53,7 +53,7 @@ def test_a_name_stays_as_it_is_where_that_is_possible():
     assert new["x" * 64] == "x" * 64
 
 
-def test_a_tool_that_is_named_like_a_digest_changes_no_other():
+def test_a_name_equal_to_a_digest_does_not_change_others():
     taken = unique_names(["é"])["é"]
 
     new = unique_names(["é", taken])
@@ -113,7 +113,7 @@ def test_a_schema_gets_a_type_and_properties(given, sent):
     ],
     ids=lambda keyword: next(iter(keyword)),
 )
-def test_a_schema_with_a_union_at_its_top_is_wrapped(keyword):
+def test_a_schema_with_a_union_at_the_top_level_is_wrapped(keyword):
     parameters = parameters_of({"type": "object", "properties": PROPERTIES, **keyword})
 
     assert set(parameters.schema) - {"$defs"} == {"type", "properties", "required"}
@@ -121,12 +121,12 @@ def test_a_schema_with_a_union_at_its_top_is_wrapped(keyword):
     assert inner["properties"] == PROPERTIES
     assert {**inner, **parameters.schema}.keys() >= keyword.keys()
     assert parameters.restore({"arguments": {"url": "x"}}) == {"url": "x"}
-    assert parameters.restore({"url": "x"}) == {"url": "x"}  # the model left the wrapper out
+    assert parameters.restore({"url": "x"}) == {"url": "x"}  # the model omitted the wrapper
     with pytest.raises(ValueError, match="'arguments' must be an object"):
         parameters.restore({"arguments": "x"})
 
 
-def test_references_inside_of_a_wrapped_schema_lead_to_their_targets():
+def test_references_in_a_wrapped_schema_point_to_their_targets():
     definitions = {"leaf": {"type": "string"}, "tree": {"items": {"$ref": "#/$defs/leaf"}}}
     literal = {"const": {"$ref": "#"}}
     given = {"$id": "https://x", **NODE, "$defs": definitions, "patternProperties": {"a": literal}}
@@ -152,12 +152,12 @@ def test_references_inside_of_a_wrapped_schema_lead_to_their_targets():
         "x",
     ],
 )
-def test_a_schema_that_no_arguments_fit_is_refused(schema):
+def test_a_schema_of_no_object_is_rejected(schema):
     with pytest.raises(ValueError, match="inputSchema"):
         parameters_of(schema)
 
 
-def test_properties_get_names_that_the_service_accepts_and_the_server_its_own():
+def test_properties_are_renamed_for_the_service_and_restored_for_the_server():
     given = {
         "properties": {
             "filter[name]": {},
@@ -206,7 +206,7 @@ def result_of(*content, **more):
 @pytest.mark.parametrize(
     ("data", "kind"), [(PNG, "png"), (JPEG, "jpeg"), (GIF, "gif"), (WEBP, "webp")]
 )
-def test_an_image_has_the_type_of_its_bytes(make, declared, data, kind):
+def test_the_image_type_is_that_of_its_bytes(make, declared, data, kind):
     (part,) = parts_of(result_of(make(data, declared)))
 
     assert isinstance(part, ImagePart)
@@ -217,7 +217,7 @@ def test_an_image_has_the_type_of_its_bytes(make, declared, data, kind):
 @pytest.mark.parametrize(
     "data", [SVG, b"BM" + bytes(20), b"II*\0" + bytes(20), b"", "no base64!", "é", "A"]
 )
-def test_an_image_of_another_kind_is_a_line_of_text(make, data):
+def test_an_unsupported_image_becomes_text(make, data):
     (part,) = parts_of(result_of(make(data, "image/svg+xml,<script>" + "x" * 1000)))
 
     assert part.text.startswith("(image/svg+xml,<script>")
@@ -243,7 +243,7 @@ STRUCTURED = {
 
 
 @pytest.mark.parametrize(("structured", "texts", "count"), STRUCTURED.values(), ids=STRUCTURED)
-def test_structured_content_is_added_unless_the_texts_repeat_it(structured, texts, count):
+def test_structured_content_is_added_unless_repeated_in_texts(structured, texts, count):
     content = [types.TextContent(text=text) for text in texts]
 
     parts = parts_of(result_of(*content, structured_content=structured))
@@ -254,8 +254,8 @@ def test_structured_content_is_added_unless_the_texts_repeat_it(structured, text
         assert json.loads(parts[-1].text) == structured
 
 
-def test_a_result_that_is_too_large_is_refused(monkeypatch):
-    monkeypatch.setattr(_mcp_tools, "_MOST", 1000)
+def test_a_result_that_is_too_large_is_rejected(monkeypatch):
+    monkeypatch.setattr(_mcp_tools, "_MAX_RESULT", 1000)
     large, half = "x" * 1001, "x" * 501
 
     for content, structured in [

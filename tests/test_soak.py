@@ -1,4 +1,4 @@
-"""A short soak; ``nox -s soak`` runs the long one, whose figures stand in docs/reliability.md."""
+"""A short soak test; the figures of ``nox -s soak`` are in docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CALLS = 2000
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 
 
-@pytest.mark.parametrize("colour", ["async", "blocking"])
-def test_2000_calls_with_faults_come_to_what_they_must_and_leave_nothing(root, colour):
+@pytest.mark.parametrize("client", ["async", "blocking"])
+def test_2000_calls_with_faults_have_the_expected_results_and_leak_nothing(root, client):
     # A short run is mostly warm-up: 1.1 still finds 3 KiB that are lost per call.
-    command = [sys.executable, root / "tests" / "soak.py", "--colour", colour]
+    command = [sys.executable, root / "tests" / "soak.py", "--client", client]
     done = subprocess.run(
         [*command, "--calls", str(CALLS), "--growth", "1.1"],
         capture_output=True,
@@ -27,11 +27,15 @@ def test_2000_calls_with_faults_come_to_what_they_must_and_leave_nothing(root, c
     )
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    told = json.loads(done.stdout)
-    assert (told["calls"], told["with a fault"], told["wrong"]) == (CALLS, CALLS // 10, [])
+    measurements = json.loads(done.stdout)
+    assert (measurements["calls"], measurements["with a fault"], measurements["wrong"]) == (
+        CALLS,
+        CALLS // 10,
+        [],
+    )
 
 
-def test_a_wrong_answer_is_noticed(root, monkeypatch):
+def test_a_wrong_result_is_detected(root, monkeypatch):
     monkeypatch.syspath_prepend(root / "tests")
     import soak
 

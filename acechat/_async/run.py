@@ -13,7 +13,7 @@ from acechat.types import ChatCompletion, MessageLike, RunResult, Turn
 
 __all__ = ["AsyncRun"]
 
-_Ask: TypeAlias = Callable[[RequestTemplate, list[MessageLike]], Awaitable[ChatCompletion[Any]]]
+_Request: TypeAlias = Callable[[RequestTemplate, list[MessageLike]], Awaitable[ChatCompletion[Any]]]
 """Sends a request with messages and returns the completion."""
 
 
@@ -30,8 +30,8 @@ class AsyncRun:
         ...     print(turn.results)
     """
 
-    def __init__(self, ask: _Ask, state: RunState) -> None:
-        self._ask = ask
+    def __init__(self, request: _Request, state: RunState) -> None:
+        self._request = request
         self._state = state
         self._begun = False
 
@@ -63,9 +63,9 @@ class AsyncRun:
         self._begun = True
         state = self._state
         try:
-            answer = state.completion or state.take(await self._ask(*state.next_request()))
-            if answer.tool_calls:
-                await state.executor.call_all(answer, state.results)
+            completion = state.completion or state.take(await self._request(*state.next_request()))
+            if completion.tool_calls:
+                await state.executor.call_all(completion, state.results)
         except AceChatError as error:
             state.attach_to(error)
             raise

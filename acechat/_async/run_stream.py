@@ -42,10 +42,10 @@ class _Calls:
     The task does not refer to the stream, so the garbage collector can collect a dropped stream.
     """
 
-    def __init__(self, state: RunState, answer: ChatCompletion) -> None:
+    def __init__(self, state: RunState, completion: ChatCompletion) -> None:
         queue = self._events = _Queue()
         self._task = asyncio.create_task(
-            state.executor.call_all(answer, state.results, queue.put_nowait)
+            state.executor.call_all(completion, state.results, queue.put_nowait)
         )
         self._task.add_done_callback(lambda _: queue.put_nowait(None))
 

@@ -182,7 +182,9 @@ class ClientSettings:
 
         last = self._transport.recorder.last
         if last is None:
-            raise RuntimeError("no call was recorded: none was made yet, or max_record_bytes is 0")
+            raise RuntimeError(
+                "nothing was recorded: no request was sent, or max_record_bytes is 0"
+            )
         Cassette(last.exchanges()).save(path)
 
     def __reduce__(self) -> tuple[Any, ...]:

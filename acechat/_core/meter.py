@@ -10,7 +10,9 @@ from acechat.types.usage import TotalUsage, Usage
 
 __all__ = ["Meter"]
 
-_lock = threading.Lock()  # shared by all meters: it is held for about a microsecond
+# Shared by all meters: it is held for about a microsecond. Reentrant, because the garbage collector
+# may delete a stream, which counts its usage, while this thread holds it.
+_lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
     # A child must not inherit it locked by a thread that exists only in the parent.
     os.register_at_fork(

@@ -19,7 +19,7 @@ _RECHECK = 1.0
 """Seconds after which a waiting caller checks again a limit that grows."""
 
 _MIN_RATE = 6.0
-"""Requests per minute; adaptation never goes below."""
+"""Requests per minute. Halving stops here, and leaves a smaller limit as it is."""
 
 _MOST_TOKENS = 2**53
 """Cap on the tokens of one call: a larger number is malformed, and not exact as a float."""

@@ -3,8 +3,8 @@
 >>> async with mcp.connect("python", "server.py") as tools:
 ...     await client.run("Umbrella in Paris?", tools=[*tools, other_tool])
 
-The model gets texts, images, text resources and structured content of a result. Anything else, such
-as audio, becomes a line of text that names it.
+The model receives the texts, images, text resources and structured content of a result. Other
+content, such as audio, becomes a line of text with its type.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ if TYPE_CHECKING:  # the extra
 __all__ = ["Connection", "MCPToolError", "connect"]
 
 _READ_TIMEOUT = 300.0
-"""Seconds; mcp's own default, because a server may hold a response open while a tool works."""
+"""Seconds between two reads; mcp's default, because a tool may run while the response is open."""
 
-_MOST_PAGES = 100
-_MOST_TOOLS = 1000
-_MOST_BYTES = 16 * 2**20
-"""Of one list of tools: descriptions and schemas."""
+_MAX_PAGES = 100
+_MAX_TOOLS = 1000
+_MAX_BYTES = 16 * 2**20
+"""Limits of the list of tools of a server; bytes are those of descriptions and schemas."""
 
 
 class MCPToolError(AceChatError):
-    """A tool of an MCP server failed; the text is the server's."""
+    """A tool of an MCP server failed; the message is that of the server."""
 
 
 def connect(
@@ -65,23 +65,27 @@ def connect(
     prefix: str = "",
     timeout: float | None = 30.0,
 ) -> Connection:
-    """Connect to an MCP server, as long as a ``with`` or an ``async with`` block lasts.
+    """Connect to an MCP server for the duration of a ``with`` or an ``async with`` block.
 
     Connections may be closed in any order, and by other tasks than those that opened them.
 
     Args:
-        server: A command, which is started and used over stdio; or the URL of a server,
-            ``http://`` or ``https://``, which is used over streamable HTTP.
-        *arguments: Those of the command.
-        env: Variables for the command, beside the few that mcp passes on.
-        cwd: Where the command runs; None for here.
-        headers: For a URL, such as ``{"Authorization": "Bearer …"}``.
-        prefix: Put before the names of the tools, if two servers have tools of one name.
-        timeout: Seconds for connecting and listing the tools; None for no limit. Calls are limited
-            by *tool_timeout* of `AsyncClient.run`.
+        server: A command to start, with which to communicate over stdio; or the URL of a server
+            (``http://`` or ``https://``), with which to communicate over streamable HTTP.
+        *arguments: Arguments of the command.
+        env: Environment variables of the command, in addition to the few that mcp passes on.
+        cwd: Working directory of the command; None for the current one.
+        headers: HTTP headers for a URL, such as ``{"Authorization": "Bearer …"}``.
+        prefix: Prefix of the tool names, for servers whose tools have equal names.
+        timeout: Seconds for connecting and listing the tools, greater than 0; None for no limit.
+            *tool_timeout* of `AsyncClient.run` limits the calls.
+
+    Returns:
+        A context manager whose value is the list of the server's tools.
 
     Raises:
-        ConfigurationError: The extra is not installed, or an argument does not go with the server.
+        ConfigurationError: The extra is not installed, or an argument does not apply to *server*.
+        ConnectError: Raised by the block: the server cannot be reached or its tools not listed.
 
     Example:
         >>> async with mcp.connect("https://example.com/mcp", prefix="web_") as tools:
@@ -90,26 +94,28 @@ def connect(
     if find_spec("mcp") is None:
         raise ConfigurationError("acechat.mcp needs the package mcp: pip install 'acechat[mcp]'")
     if timeout is not None and not timeout > 0:
-        raise ConfigurationError(f"timeout must be positive seconds or None, not {timeout!r}")
+        raise ConfigurationError(
+            f"timeout must be a positive number of seconds or None, not {timeout!r}"
+        )
     if server.startswith(("http://", "https://")):
         if arguments or env or cwd:
-            raise ConfigurationError("a URL takes no arguments, env= or cwd=")
-        make = partial(_at_url, server, _checked(headers or {}))
+            raise ConfigurationError("arguments, env= and cwd= apply to a command, not to a URL")
+        open_client = partial(_connect_url, server, _check_headers(headers or {}))
     elif headers:
-        raise ConfigurationError("headers= are for a URL; a command takes env=")
+        raise ConfigurationError("headers= applies to a URL, not to a command; use env=")
     else:
-        make = partial(_of_command, server, arguments, env, cwd)
-    return Connection(make, Server(server, headers or {}), prefix, timeout)
+        open_client = partial(_start_command, server, arguments, env, cwd)
+    return Connection(open_client, Server(server, headers or {}), prefix, timeout)
 
 
-def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     for name, value in headers.items():
-        if not (name + value).isprintable():  # the HTTP client's error would show the value
-            raise ConfigurationError(f"invalid header {name!r}: it has control characters")
+        if not (name + value).isprintable():  # the error of the HTTP client would show the value
+            raise ConfigurationError(f"invalid header {name!r}: control characters are not allowed")
     return dict(headers)
 
 
-async def _at_url(url: str, headers: dict[str, str], stack: AsyncExitStack) -> Client:
+async def _connect_url(url: str, headers: dict[str, str], stack: AsyncExitStack) -> Client:
     import httpx2  # mcp's own HTTP client
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
@@ -119,7 +125,7 @@ async def _at_url(url: str, headers: dict[str, str], stack: AsyncExitStack) -> C
     return Client(repairing(streamable_http_client(url, http_client=session)))
 
 
-async def _of_command(
+async def _start_command(
     command: str,
     arguments: tuple[str, ...],
     env: Mapping[str, str] | None,
@@ -136,28 +142,28 @@ async def _of_command(
 
 
 def _stderr(stack: AsyncExitStack) -> TextIO:
-    """Return a file with a descriptor: notebooks and pytest replace sys.stderr by one without."""
+    """Return a file with a descriptor; sys.stderr of notebooks and pytest has none."""
     files: list[TextIO | None] = [sys.stderr, sys.__stderr__]
-    for file in filter(None, files):  # pythonw has none
-        # It may be closed, or without a descriptor that is open.
+    for file in filter(None, files):  # both are None with pythonw
+        # The file may be closed, or have no descriptor or a closed one.
         with suppress(AttributeError, TypeError, ValueError, OSError):
             os.fstat(descriptor := file.fileno())
-            if type(descriptor) is int:  # a mock's is none
+            if type(descriptor) is int:  # a mock returns another type
                 return file
     return stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123 - as above
 
 
 class Connection:
-    """A connection to an MCP server; `connect` makes it, and the block gets the server's tools."""
+    """A connection to an MCP server, created by `connect`; its block gets the server's tools."""
 
     def __init__(
         self,
-        make: Callable[[AsyncExitStack], Awaitable[Client]],
+        open_client: Callable[[AsyncExitStack], Awaitable[Client]],
         server: Server,
         prefix: str,
         timeout: float | None,
     ) -> None:
-        self._make = make
+        self._open_client = open_client
         self._server = server
         self._prefix = prefix
         self._timeout = timeout
@@ -166,14 +172,16 @@ class Connection:
 
     async def __aenter__(self) -> list[Tool]:
         if self._owner is not None and self._owner.alive:
-            raise ConfigurationError(f"{self._server} is open already")
+            raise ConfigurationError(f"{self._server} is already open")
         self._owner = Owner(self._enter, self._timeout)
         try:
             return await self._owner.open()
         except Exception as error:  # noqa: BLE001 - mcp raises groups of anything
             reason = self._server.reason(error)
             final = not isinstance(error, TimeoutError)
-        raise ConnectError(f"no MCP server at {self._server.name!r}: {reason}", final=final)
+        raise ConnectError(
+            f"cannot connect to the MCP server {self._server.name!r}: {reason}", final=final
+        )
 
     async def __aexit__(
         self,
@@ -193,7 +201,7 @@ class Connection:
             raise
         self._thread = thread
         return [
-            msgspec.structs.replace(tool, function=_waiting(thread, tool.function))
+            msgspec.structs.replace(tool, function=_in_loop_thread(thread, tool.function))
             for tool in tools
         ]
 
@@ -207,7 +215,7 @@ class Connection:
             self._thread.stop(partial(self.__aexit__, kind, error, traceback))
 
     async def _enter(self, owner: Owner[list[Tool]], stack: AsyncExitStack) -> list[Tool]:
-        client = await stack.enter_async_context(await self._make(stack))
+        client = await stack.enter_async_context(await self._open_client(stack))
         listed = await self._list(client)
         names = unique_names(listed, prefix=self._prefix)
         tools: list[Tool] = []
@@ -215,7 +223,7 @@ class Connection:
             try:
                 parameters = Parameters.of(one.input_schema)
             except ValueError as error:
-                raise ProtocolError(f"the tool {one.name!r} cannot be called: {error}") from None
+                raise ProtocolError(f"invalid tool {one.name!r}: {error}") from None
             tools.append(
                 Tool(
                     name=names[one.name],
@@ -227,7 +235,11 @@ class Connection:
         return tools
 
     async def _list(self, client: Client) -> dict[str, ListedTool]:
-        """Return the tools by their names; the server may neither list for ever nor too much."""
+        """Return the tools by name.
+
+        Raises:
+            ProtocolError: The list exceeds a limit or repeats a page.
+        """
         tools: dict[str, ListedTool] = {}
         size = 0
         cursors: set[str] = set()
@@ -238,15 +250,15 @@ class Connection:
                 size += len(msgspec.json.encode([one.description, one.input_schema]))
                 tools.setdefault(one.name, one)
             cursor = page.next_cursor
-            if len(cursors) > _MOST_PAGES or len(tools) > _MOST_TOOLS or size > _MOST_BYTES:
+            if len(cursors) > _MAX_PAGES or len(tools) > _MAX_TOOLS or size > _MAX_BYTES:
                 raise ProtocolError(
-                    f"its list of tools has more than {_MOST_PAGES} pages, {_MOST_TOOLS} tools or "
-                    f"{_MOST_BYTES:,} bytes"
+                    f"the list of tools has more than {_MAX_PAGES} pages, {_MAX_TOOLS} tools or "
+                    f"{_MAX_BYTES:,} bytes"
                 )
             if not cursor:
                 return tools
             if cursor in cursors:
-                raise ProtocolError("its list of tools does not end: a cursor came twice")
+                raise ProtocolError("the list of tools does not end: a cursor was repeated")
             cursors.add(cursor)
 
     async def _call(
@@ -272,11 +284,13 @@ class Connection:
             if not result.is_error:
                 return parts or ""
             texts = [part.text for part in parts if isinstance(part, TextPart)]
-            failure = MCPToolError(self._server.redact("\n".join(texts)) or "no reason was given")
+            failure = MCPToolError(
+                self._server.redact("\n".join(texts)) or "the server gave no reason"
+            )
         raise failure
 
     def _failure(self, error: Exception) -> AceChatError:
-        """Convert an exception of a call."""
+        """Convert an exception of a call to one of acechat."""
         from mcp import MCPError
         from mcp.types import CONNECTION_CLOSED
 
@@ -284,19 +298,19 @@ class Connection:
             if error.code != CONNECTION_CLOSED:
                 return MCPToolError(self._server.redact(error.message))
             return TransportError(f"{self._server} was closed")
-        if isinstance(error, ValueError):  # pydantic's, too: a result that is none
+        if isinstance(error, ValueError):  # pydantic's for an invalid result, too
             return MCPToolError(self._server.reason(error))
         return TransportError(f"{self._server} failed: {self._server.reason(error)}")
 
 
 async def _nothing() -> None:
-    """End a thread that has nothing to close."""
+    """Do nothing before the thread stops."""
 
 
-def _waiting(thread: LoopThread, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return *function* for callers in other threads than the connection's."""
+def _in_loop_thread(thread: LoopThread, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a blocking function that runs *function* in the thread of the connection."""
 
-    def wait(**arguments: Any) -> Any:
+    def call(**arguments: Any) -> Any:
         return thread.run(partial(function, **arguments))
 
-    return wait
+    return call

@@ -1,7 +1,7 @@
-"""A task that owns what must be entered and left by the same task.
+"""A task that owns contexts which must be entered and left by the same task.
 
-anyio's task groups and cancel scopes, of which mcp is made, belong to the task that enters them,
-and must be left in the reverse order. With a task for each connection, any task may open and close
+mcp uses anyio's task groups and cancel scopes. These belong to the task that enters them and must
+be left in the reverse order. With a task for each connection, any task may open and close
 any of them, in any order.
 """
 
@@ -22,15 +22,18 @@ _T = TypeVar("_T")
 _V = TypeVar("_V")
 
 _CLOSE_TIMEOUT = 5.0
-"""Seconds for the end of a session over HTTP. A command has 2 s to end, then SIGTERM and 2 s."""
+"""Seconds to end an HTTP session. mcp gives a command 2 s, then SIGTERM and another 2 s."""
 
 
 class Owner(Generic[_T]):
-    """Runs *enter* in a task of its own, which leaves the stack when `close` is called.
+    """Runs *enter* in its own task, which leaves the contexts when `close` is called.
+
+    States: entering → open (*enter* returned) → leaving (`close`) → ended. Failure of *enter*, its
+    time limit and cancellation of `open` lead from entering to leaving.
 
     Args:
-        enter: Gets this, and a stack into which it enters contexts.
-        timeout: Seconds that it may take; None for no limit.
+        enter: Called with this object and a stack, on which it enters contexts.
+        timeout: Time limit of *enter* in seconds; None for no limit.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class Owner(Generic[_T]):
 
     @property
     def alive(self) -> bool:
-        """Whether it neither has ended nor is about to, in this process."""
+        """Whether it is entering or open, in this process."""
         if self._pid != os.getpid() or not self._loop.is_running():
             return False
         return not self._leaving.is_set()
@@ -55,7 +58,7 @@ class Owner(Generic[_T]):
 
         Raises:
             TimeoutError: *enter* took too long.
-            ConnectionAbortedError: `close` was called meanwhile.
+            ConnectionAbortedError: `close` was called before *enter* returned.
         """
         try:
             return await self._entered
@@ -64,12 +67,12 @@ class Owner(Generic[_T]):
             raise
 
     async def close(self) -> None:
-        """Leave the contexts; return when they are left."""
+        """Leave the contexts and wait until that is done."""
         if self._pid == os.getpid() and self._loop.is_running():
             await self.run(self._end)
 
     async def run(self, function: Callable[[], Coroutine[Any, Any, _V]]) -> _V:
-        """Run *function* in the loop of the owner, which need not be the caller's."""
+        """Run *function* in the owner's event loop, which may be that of another thread."""
         if asyncio.get_running_loop() is self._loop:
             return await function()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(), self._loop))
@@ -94,7 +97,7 @@ class Owner(Generic[_T]):
                 async with AsyncExitStack() as stack:
                     value = await enter(self, stack)
                     scope.deadline = math.inf
-                    if not self._entered.done():  # else its caller was cancelled
+                    if not self._entered.done():  # otherwise its caller was cancelled
                         self._entered.set_result(value)
                         await self._leaving.wait()
                     scope.deadline = current_time() + _CLOSE_TIMEOUT
@@ -103,8 +106,8 @@ class Owner(Generic[_T]):
         finally:
             if not self._entered.done():
                 if self._leaving.is_set():
-                    failure = ConnectionAbortedError("closed while it was opened")
-                elif self._scope.cancel_called:  # whatever was raised then
+                    failure = ConnectionAbortedError("closed before it was open")
+                elif self._scope.cancel_called:  # the deadline; any exception may have been raised
                     failure = TimeoutError(f"no response within {timeout:g} s")
                 if failure is None:  # cancelled with its loop
                     self._entered.cancel()

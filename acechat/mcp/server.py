@@ -10,31 +10,36 @@ from acechat.errors import AceChatError
 
 __all__ = ["Server"]
 
-_SECRET = 8
-"""Characters: shorter values of headers are words, such as ``1``."""
+_MIN_SECRET = 8
+"""Minimum characters of a secret: shorter header values are common words such as ``1``."""
 
 _LINK = "For further information visit https://errors.pydantic.dev/"
-"""The last line of pydantic's errors, of which mcp has many."""
+"""Last line of pydantic's errors, which mcp passes on."""
 
-_SHOWN = 500
-"""Characters of a foreign error."""
+_MAX_REASON = 500
+"""Characters of an error of mcp or of the server."""
 
 
 class Server:
-    """The name of a server in errors, and what these must not show."""
+    """The name of a server in errors, and the secrets to redact.
+
+    Args:
+        address: The command, or the URL.
+        headers: HTTP headers, whose values are secret.
+    """
 
     def __init__(self, address: str, headers: Mapping[str, str]) -> None:
         self.name: str = address
-        """The command, or the URL without what may be secret."""
+        """The command, or the URL without user, password and query."""
 
         self._hidden: dict[str, str] = {}
         if address.startswith(("http://", "https://")):
-            url = urlsplit(address)  # a password before the host, or a key in the query
+            url = urlsplit(address)  # secrets may be before the host and in the query
             self.name = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
             self._hidden[address] = self.name
         for value in headers.values():  # "Bearer …" as well as the token alone
             self._hidden |= {
-                text: "…" for text in (value, value.split(" ")[-1]) if len(text) >= _SECRET
+                text: "…" for text in (value, value.split(" ")[-1]) if len(text) >= _MIN_SECRET
             }
 
     def __str__(self) -> str:
@@ -47,12 +52,12 @@ class Server:
         return text
 
     def reason(self, error: BaseException) -> str:
-        """Return what is wrong: mcp raises groups of groups of one."""
+        """Return the message of *error*, or of the first exception in nested groups."""
         inner: Any = getattr(error, "exceptions", ())
         if inner:
             return self.reason(inner[0])
         lines = [line.strip() for line in self.redact(str(error)).splitlines()]
         lines = [line for line in lines if not line.startswith(_LINK)]
-        text = " ".join(lines)[:_SHOWN]
+        text = " ".join(lines)[:_MAX_REASON]
         named = isinstance(error, AceChatError | TimeoutError | ConnectionAbortedError) and text
         return text if named else f"{type(error).__name__}: {text}"

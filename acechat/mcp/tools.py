@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 
-from acechat._image import image
+from acechat import image
 from acechat.errors import ConfigurationError
 from acechat.types import ContentPart, TextPart
 
@@ -25,28 +25,28 @@ __all__ = ["Parameters", "parts_of", "repaired", "unique_names"]
 _TOOL = re.compile(r"[^a-zA-Z0-9_-]"), 64
 _PROPERTY = re.compile(r"[^a-zA-Z0-9_.-]"), 64
 _DIGEST = 12
-"""Hexadecimal digits: enough that no two of a thousand names share them by chance."""
+"""Hexadecimal digits: enough to make a collision among a thousand names improbable."""
 
-_REFUSED_AT_THE_TOP = {"anyOf", "oneOf", "allOf", "not", "enum", "const", "$ref", "$dynamicRef"}
-"""Anthropic refuses the unions, OpenAI also ``not`` and ``enum``; the service routes to both."""
+_REJECTED_AT_TOP = {"anyOf", "oneOf", "allOf", "not", "enum", "const", "$ref", "$dynamicRef"}
+"""Anthropic rejects the unions, OpenAI also ``not`` and ``enum``; the service routes to both."""
 
 _INVALID = "acechat-invalid"
-"""In the place of a schema: what is wrong with it."""
+"""Key that replaces an invalid schema; its value is the reason."""
 
 _OBJECTS = ("properties", "$defs", "definitions", "patternProperties")
 _WRAPPER = "arguments"
 _LITERAL = {"const", "enum", "default", "examples"}
-_MOST = 16 * 2**20
-"""Characters of one result; the service refuses requests of 32 MiB."""
+_MAX_RESULT = 16 * 2**20
+"""Characters of one result; the service rejects requests of 32 MiB."""
 
 
 def unique_names(
     names: Iterable[str], *, prefix: str = "", rule: tuple[re.Pattern[str], int] = _TOOL
 ) -> dict[str, str]:
-    """Return the names that the service accepts, by the servers' own.
+    """Return a name that the service accepts for each of the server's names.
 
-    Punctuation becomes ``_``. A name that loses more than that, or that would not be unique, ends
-    with a digest of the original, so that it depends on no order.
+    Punctuation becomes ``_``. A name that is changed further, or would not be unique, ends with a
+    digest of the original, so that the result does not depend on the order of the tools.
     """
     forbidden, length = rule
     cleaned = {name: forbidden.sub("_", prefix + name) for name in names}
@@ -61,7 +61,7 @@ def unique_names(
             continue
         digest, size = sha256(full.encode(errors="surrogatepass")).hexdigest(), _DIGEST
         while (new := f"{clean[: length - size - 1]}_{digest[:size]}") in taken:
-            size += 1  # another tool is named like that on purpose
+            size += 1  # another tool has this very name
         cleaned[name] = new
         taken.add(new)
     return cleaned
@@ -70,20 +70,20 @@ def unique_names(
 def repaired(tool: dict[str, Any]) -> None:
     """Change a tool of a list so that mcp accepts it.
 
-    mcp refuses the complete list for one schema. And it checks results against ``outputSchema`` in
-    the event loop, where a pattern can hold the process for ever; a model reads any result.
+    mcp rejects the complete list because of one invalid schema. It also validates results against
+    ``outputSchema`` in the event loop, where a regular expression can block the process.
     """
     tool.pop("outputSchema", None)
     given = tool.get("inputSchema")
-    if given is None:  # as a server may write for a tool without parameters
+    if given is None:  # of a tool without parameters
         given = {}
     if not isinstance(given, dict):
-        tool["inputSchema"] = {"type": "object", _INVALID: f"is no object: {given!r:.100}"}
+        tool["inputSchema"] = {"type": "object", _INVALID: f"is not an object: {given!r:.100}"}
         return
     schema = {
         key: value
         for key, value in cast("dict[str, Any]", given).items()
-        if value is not None and (value != [] or key not in _OBJECTS)  # PHP writes {} as []
+        if value is not None and (value != [] or key not in _OBJECTS)  # PHP encodes {} as []
     }
     kind = schema.get("type", "object")
     invalid: str | None = None
@@ -91,7 +91,7 @@ def repaired(tool: dict[str, Any]) -> None:
         invalid = f"has the type {kind!r:.100}, not 'object'"
     for key in _OBJECTS:
         if not isinstance(schema.get(key, {}), dict):
-            invalid = f"has {key} that are no object"
+            invalid = f"has {key} that are not an object"
     tool["inputSchema"] = (
         {**schema, "type": "object"} if invalid is None else {"type": "object", _INVALID: invalid}
     )
@@ -102,22 +102,22 @@ class Parameters(Struct, frozen=True):
 
     schema: dict[str, Any]
     wrapped: bool = False
-    """Whether all arguments are the property ``arguments``: a schema with a union at its top."""
+    """Whether the arguments are nested in a property ``arguments``: a union at the top level."""
 
     originals: dict[str, str] = {}
-    """The server's names of properties whose names the service refuses."""
+    """Original names of renamed properties, by the new name."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Parameters:
         """Convert the ``inputSchema`` of a tool that was `repaired`.
 
         Raises:
-            ValueError: It describes no object, so that no arguments fit it.
+            ValueError: The schema is invalid or not that of an object.
         """
         if _INVALID in given:
             raise ValueError(f"its inputSchema {given[_INVALID]}")
         schema = dict(given)
-        if not _REFUSED_AT_THE_TOP.isdisjoint(schema):
+        if not _REJECTED_AT_TOP.isdisjoint(schema):
             return cls(_wrapped(schema), wrapped=True)
         named: dict[str, Any] = schema.get("properties") or {}
         new = unique_names(named, rule=_PROPERTY)
@@ -130,10 +130,10 @@ class Parameters(Struct, frozen=True):
         """Return the arguments as the server expects them.
 
         Raises:
-            ValueError: They are wrapped, and no object.
+            ValueError: The nested arguments are not an object.
         """
         if self.wrapped:
-            inner: Any = arguments.get(_WRAPPER, arguments)  # some models leave the wrapper out
+            inner: Any = arguments.get(_WRAPPER, arguments)  # some models omit the wrapper
             if not isinstance(inner, dict):
                 raise ValueError(f"{_WRAPPER!r} must be an object")
             return cast("dict[str, Any]", inner)
@@ -141,7 +141,7 @@ class Parameters(Struct, frozen=True):
 
 
 def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
-    # "$id" would give the references inside another base.
+    # "$id" would change the base of the references.
     inner = {key: value for key, value in schema.items() if key not in {"$id", "$schema"}}
     definitions = {key: inner.pop(key) for key in ("$defs", "definitions") if key in inner}
     return {
@@ -153,7 +153,7 @@ def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moved(value: Any) -> Any:
-    """Return a schema whose references lead to where `_wrapped` puts their targets."""
+    """Return a schema whose references point to the new positions of their targets."""
     if isinstance(value, list):
         return [_moved(one) for one in cast("list[Any]", value)]
     if not isinstance(value, dict):
@@ -169,21 +169,21 @@ def _moved(value: Any) -> Any:
 
 
 def parts_of(result: CallToolResult) -> list[ContentPart]:
-    """Return what a model gets of a result.
+    """Convert a result to message parts for the model.
 
     Raises:
-        ValueError: It is too large to be sent.
+        ValueError: The result is too large.
     """
     size = sum(map(_size, result.content))
-    if size > _MOST:
-        raise ValueError(f"the result has {size:,} characters, more than {_MOST:,}")
+    if size > _MAX_RESULT:
+        raise ValueError(f"the result has {size:,} characters, more than {_MAX_RESULT:,}")
     parts = [_as_part(block) for block in result.content]
     if result.structured_content is not None:
         texts = [part.text for part in parts if isinstance(part, TextPart)]
         if not _repeats(texts, result.structured_content):
             text = json.dumps(result.structured_content, ensure_ascii=False)
-            if size + len(text) > _MOST:
-                raise ValueError(f"the result has more than {_MOST:,} characters")
+            if size + len(text) > _MAX_RESULT:
+                raise ValueError(f"the result has more than {_MAX_RESULT:,} characters")
             parts.append(TextPart(text))
     return parts
 
@@ -194,20 +194,20 @@ def _size(block: ContentBlock) -> int:
 
 
 def _repeats(texts: list[str], structured: dict[str, Any]) -> bool:
-    """Return whether the texts hold all of the structured content, as servers should repeat it.
+    """Return True if the texts contain the structured content, which servers should repeat.
 
-    The official package puts what is no object into ``{"result": ...}``, and each item of a list
-    into a text of its own.
+    The official package wraps values that are not objects in ``{"result": ...}``, and writes each
+    item of a list as a separate text.
     """
     values: list[Any] = [structured]
     if structured.keys() == {"result"}:
         values.append(structured["result"])
-    read: list[Any] = []
+    decoded: list[Any] = []
     for text in texts:
-        read.append(text)
+        decoded.append(text)
         with suppress(ValueError, RecursionError):
-            read[-1] = json.loads(text)
-    return bool(texts) and any(value in (*read, *texts, read, texts) for value in values)
+            decoded[-1] = json.loads(text)
+    return bool(texts) and any(value in (*decoded, *texts, decoded, texts) for value in values)
 
 
 def _as_part(block: ContentBlock) -> ContentPart:
@@ -227,8 +227,10 @@ def _as_part(block: ContentBlock) -> ContentPart:
 
 
 def _as_image(data: str) -> ContentPart | None:
-    """Return an image whose type is read from its bytes: servers declare the wrong one."""
-    with suppress(ConfigurationError, ValueError):  # SVG, for one; ValueError: no base64
+    """Return an image with the type of its bytes, because servers declare wrong types."""
+    with suppress(
+        ConfigurationError, ValueError
+    ):  # another format, such as SVG; ValueError: invalid base64
         return image(b64decode(data))
     return None
 

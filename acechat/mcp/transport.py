@@ -1,4 +1,4 @@
-"""A transport for mcp that repairs lists of tools, of which mcp would refuse all for one schema."""
+"""An mcp transport that repairs tool lists, which mcp would reject for one invalid schema."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["repairing"]
 async def repairing(
     transport: AbstractAsyncContextManager[TransportStreams],
 ) -> AsyncGenerator[TransportStreams]:
-    """Enter *transport*, and repair the lists of tools that it reads."""
+    """Enter *transport* and repair the tool lists that it receives."""
     async with transport as (read, write):
         yield _Repairing(read), write
 
 
 class _Repairing:
-    """A stream of messages."""
+    """A stream of messages that repairs tool lists."""
 
     def __init__(self, stream: ReadStream[SessionMessage | Exception]) -> None:
         self._stream = stream
 
     @property
     def last_context(self) -> Any:
-        """The context variables of the sender of the last message, where the stream has them."""
+        """Context variables of the sender of the last message; None if the stream has none."""
         return getattr(self._stream, "last_context", None)
 
     async def receive(self) -> SessionMessage | Exception:

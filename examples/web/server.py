@@ -1,8 +1,8 @@
-"""A web page that types the answer out, and the service behind it.
+"""A web page that streams responses, and the service behind it.
 
 Run it with ACEDATACLOUD_API_TOKEN set, or with the two variables that ``acechat emulate`` prints,
-and open http://localhost:8080. It listens on this computer only: whoever can reach it asks on your
-account. To serve it under another name, name that in ALLOWED_HOSTS.
+and open http://localhost:8080. It listens on this computer only: a client that can reach it uses
+your account. To serve it under another name, list that in ALLOWED_HOSTS.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ HOSTS = {"localhost", "127.0.0.1", "::1", *os.environ.get("ALLOWED_HOSTS", "").s
 
 
 def hash_of(tag: str) -> str:
-    """Return the hash of the page's one inline *tag*, as a Content-Security-Policy wants it."""
+    """Return the hash of the page's inline *tag*, in the format of a Content-Security-Policy."""
     (inline,) = re.findall(f"<{tag}>(.*?)</{tag}>", PAGE, re.DOTALL)
     return f"'sha256-{b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
 
 
 HEADERS = {
-    # The page's own script and style, requests to this service, and nothing else at all: whatever
-    # the model writes, nothing of it can run or be loaded.
+    # Only the page's own script and style, and requests to this service: no output of the model
+    # can run or load anything.
     "Content-Security-Policy": "; ".join(
         [
             "default-src 'none'",
@@ -59,9 +59,9 @@ HEADERS = {
 
 @web.middleware
 async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what was meant for another host.
+    """Reject requests for other hosts.
 
-    A page of any site can have its own name lead to this computer, and ask on your account.
+    A page of any site can let its own name resolve to this computer, to use your account.
     """
     try:
         host = URL(f"http://{request.host}").host
@@ -73,18 +73,18 @@ async def check_host(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 async def page(_: web.Request) -> web.Response:
-    """Answer with the page."""
+    """Return the page."""
     return web.Response(text=PAGE, content_type="text/html", headers=HEADERS)
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
-    """Relay the answer to what was said so far."""
-    stream = request.app[CLIENT].stream(messages=await said(request), **OPTIONS)
+    """Relay the response to the messages of the request."""
+    stream = request.app[CLIENT].stream(messages=await read_messages(request), **OPTIONS)
     try:
         relay = await stream.sse()
     except AceChatError as error:
-        return refusal(error)
-    async with stream:  # closes it when the handler is cancelled, which is when the page is left
+        return error_response(error)
+    async with stream:  # closes it when the handler is cancelled, because the page was closed
         response = web.StreamResponse(headers=relay.headers)
         await response.prepare(request)
         async for events in relay:
@@ -92,9 +92,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def said(request: web.Request) -> list[dict[str, str]]:
-    """Return the messages that were sent: texts, and nothing that costs more."""
-    # No page of another site can send this type without asking first, and nobody answers it.
+async def read_messages(request: web.Request) -> list[dict[str, str]]:
+    """Return the messages of *request*: only texts, because other content costs more."""
+    # A page of another site needs a CORS preflight for this type, which this service rejects.
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType
     with suppress(ValueError):
@@ -105,24 +105,24 @@ async def said(request: web.Request) -> list[dict[str, str]]:
 
 
 def is_text(message: object) -> bool:
-    """Whether *message* is a text of one of the two speakers."""
+    """Return whether *message* is a text of the user or the assistant."""
     match message:
         case {"role": "user" | "assistant", "content": str()}:
             return True
     return False
 
 
-def refusal(error: AceChatError) -> web.Response:
-    """Tell in JSON what failed before the first word, as the relay does after it."""
+def error_response(error: AceChatError) -> web.Response:
+    """Return *error* as JSON, in the format that the relay sends after the first chunk."""
     if isinstance(error, APIError):
-        told = {"message": error.message, "code": error.code}
+        fields = {"message": error.message, "code": error.code}
     else:
-        told = {"message": "The service cannot be reached.", "code": "unreachable"}
-    return web.json_response({"error": told | {"trace_id": error.trace_id}}, status=502)
+        fields = {"message": "The service cannot be reached.", "code": "unreachable"}
+    return web.json_response({"error": fields | {"trace_id": error.trace_id}}, status=502)
 
 
 async def clients(app: web.Application) -> AsyncIterator[None]:
-    """Keep one client, and its connections, as long as the service runs."""
+    """Keep one client and its connections open while the service runs."""
     async with AsyncClient(max_concurrency=20) as app[CLIENT]:
         yield
 

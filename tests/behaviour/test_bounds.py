@@ -130,7 +130,7 @@ def test_a_timeout_while_waiting_for_a_slot_reports_that_nothing_was_sent(
     error = asyncio.run(tasks()) if kind is AsyncClient else threads()
 
     assert (error.phase, error.sent) == ("total", False)
-    assert "turn" in str(error)
+    assert "slot" in str(error)
     assert [(one.failure, one.may_be_billed) for one in error.attempts] == [("unsent", False)]
     assert len(server.requests) == 1
 

@@ -27,6 +27,8 @@ ONE_MODE = {
 }
 
 DIFFERENT = {
+    "retry-stale-keepalive": "a reset may follow a request that was read: a lost attempt, reported",
+    "retry-stale-fin": "replaced for free only if nothing of the request was acknowledged",
     "retry-after-huge": "the cap is 120 s, and whatever does not fit into Timeout.total",
     "to-body": "a plain answer that stops is the idle limit's, not a read time-out's",
     "redir-307-same": "not followed, though the table would accept it",

@@ -371,14 +371,14 @@ def test_record_bytes_0_records_nothing(server, wire, make_ask, mode, tmp_path):
 
 @pytest.mark.parametrize("kind", [AsyncClient, Client])
 def test_a_client_without_calls_has_nothing_to_save(kind, tmp_path):
-    with pytest.raises(RuntimeError, match="nothing was asked yet"):
+    with pytest.raises(RuntimeError, match="no request was sent"):
         kind("t-1").save_cassette(tmp_path / "x.acecast")
 
 
 def test_a_configuration_error_has_nothing_to_save(tmp_path):
     with pytest.raises(ConfigurationError) as caught:
         Client("t-1", base_url="nowhere")
-    with pytest.raises(RuntimeError, match="comes from no call"):
+    with pytest.raises(RuntimeError, match="no request was sent"):
         caught.value.save(tmp_path / "x.acecast")
 
 

@@ -96,7 +96,7 @@ def test_a_lookup_timeout_names_the_host_and_does_not_delay_exit(look_ups, wire,
     assert time.monotonic() - began < 3
     assert not look_ups
     assert (error.phase, error.sent, error.looking_up) == (limit, False, SLOW)
-    assert str(error) == f"no address of the host {SLOW} was found within 0.2 s (Timeout.{limit})"
+    assert str(error) == f"no address found for host {SLOW} within 0.2 s (Timeout.{limit})"
     assert [(one.failure, one.may_be_billed) for one in error.attempts] == [("unsent", False)]
 
 

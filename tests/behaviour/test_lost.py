@@ -201,7 +201,7 @@ def crossing(monkeypatch):
             written.append(args)
             if len(written) == 2:
                 end(service.kept)
-                while not connection._holds_bytes(args[1]):
+                while not connection._has_unread_data(args[1]):
                     pass  # it has arrived, but the loop cannot read it before it writes
             write(*args)
 

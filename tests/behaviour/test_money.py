@@ -239,7 +239,7 @@ SILENT = raw(b'{"choices": [{"message": {"content": "1"}}]}', content_type="appl
         (ok(json=1), 2),
         (SILENT, 2),
     ],
-    ids=["refused", "empty", "cut", "late", "misfit", "fits", "fits and does not tell"],
+    ids=["refused", "empty", "truncated", "late", "mismatched", "matching", "matching, no usage"],
 )
 @pytest.mark.parametrize("model", ["claude-sonnet-4-20250514", "claude-opus-4-20250514-thinking"])
 def test_a_structured_call_counts_every_request_in_success_and_failure(

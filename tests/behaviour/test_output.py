@@ -264,7 +264,7 @@ def test_other_bad_requests_are_not_sent_again(caller, acechat_service):
     assert len(acechat_service.requests) == 1
 
 
-def test_tools_and_an_output_type_are_refused_before_anything_is_sent(caller, acechat_service):
+def test_tools_with_an_output_type_are_rejected_before_sending(caller, acechat_service):
     with pytest.raises(ConfigurationError, match="output_type= and tools= cannot be combined"):
         caller.chat(output_type=Plan, tools=[{"type": "function", "function": {"name": "f"}}])
     assert acechat_service.requests == []

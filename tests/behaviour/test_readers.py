@@ -241,7 +241,7 @@ def test_a_blocking_stream_closed_by_another_thread_while_opening_ends(server, w
         timer.join()
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["whole", "cut"])
+@pytest.mark.parametrize("whole", [True, False], ids=["complete", "truncated"])
 def test_the_last_delta_and_the_end_may_arrive_together(ask, server, wire, whole):
     async def handler(reader, writer, number):
         writer.write(wire.head() + wire.chunk(wire.delta("Hel")))

@@ -254,7 +254,7 @@ def test_the_command_records_and_replays(acechat_service, make_ask, path, step):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--record", "x"], "--record FILE goes with --upstream URL"),
+        (["--record", "x"], "--record FILE needs --upstream URL"),
         (["--replay", "nowhere.acecast"], "nowhere.acecast"),
         (["--replay", os.devnull], "is not a cassette: the file is empty"),
     ],

@@ -354,7 +354,7 @@ def test_the_error_of_an_unknown_host_names_it(make_ask):
 
 @BOTH
 @pytest.mark.parametrize(
-    "body", [b"<html>Hello</html>", b"{", b"null", b""], ids=["html", "cut", "null", "empty"]
+    "body", [b"<html>Hello</html>", b"{", b"null", b""], ids=["html", "truncated", "null", "empty"]
 )
 def test_a_malformed_success_is_not_retried(either, server, wire, method, body):
     server.reply(wire.http(body, kind="text/html" if b"<" in body else "application/json"))

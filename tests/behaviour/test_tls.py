@@ -121,7 +121,7 @@ def test_a_file_without_certificates_is_named_in_the_error(secure, make_ask, mon
     monkeypatch.setenv("SSL_CERT_FILE", bad_file)
     with pytest.raises(ConnectError, match="is not trusted") as caught:
         make_ask(secure().url).chat()
-    assert f"SSL_CERT_FILE={bad_file} holds no certificates" in str(caught.value)
+    assert f"SSL_CERT_FILE={bad_file} has no readable certificates" in str(caught.value)
     assert caught.value.retryable is False
     assert [one.failure for one in caught.value.attempts] == ["unsent"]
 

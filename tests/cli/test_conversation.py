@@ -212,7 +212,7 @@ def test_help_lists_the_commands_and_a_misspelt_one_is_corrected(chat, environme
     terminal = chat(width=100)
 
     terminal.enter("/help")
-    screen = terminal.wait_for("Ctrl-D ends the conversation.")
+    screen = terminal.wait_for("Ctrl-C stops a response;")
     terminal.enter("/sytem x")
     terminal.wait_for("did you mean /system?")
     terminal.enter("/image missing.png")

@@ -79,11 +79,11 @@ def test_a_service_relays_the_answer(example, environment, serving):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=by_name)
-def test_it_is_short_and_says_what_one_learns(example):
+def test_it_is_short_and_has_a_summary(example):
     text = example.read_text()
 
     assert len(text.splitlines()) <= 40
-    assert "What you learn:" in text
+    assert "Shows:" in text
 
 
 def test_they_are_numbered_without_two_of_a_number():

@@ -1,7 +1,7 @@
 """Ten tasks of a new user, each done from the README or from one page, word for word.
 
-A command stands on its page as it is run. Code is a page's blocks from the top down to the one that
-has the words given here; nothing is added, and the service on localhost answers.
+A command is run as it stands on its page. Code is a page's blocks from the top to the one that
+contains the words of the task; nothing is added, and the service on localhost responds.
 """
 
 from __future__ import annotations
@@ -19,20 +19,12 @@ ROOT = Path(__file__).parent.parent.parent
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-RUN = """
-import ast, asyncio, inspect, sys
-
-async def run(code):
-    done = eval(compile(code, "page", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {})
-    if inspect.iscoroutine(done):
-        await done
-
-asyncio.run(run(sys.stdin.read()))
-"""
+RUN = "import sys; exec(compile(sys.stdin.read(), 'page', 'exec'), {'__name__': '__main__'})"
+"""Runs standard input as a script."""
 
 
 class Task(NamedTuple):
-    """What a person wants, where it is told, words of what is told, and what must come out."""
+    """A task, the page that describes it, words of that description, and the expected output."""
 
     wanted: str
     page: str
@@ -48,7 +40,7 @@ TASKS = [
     Task("try it without a token", "README.md", 'acechat chat --emulator "', r"^You said: "),
     Task("ask in a script", "docs/tutorial.md", "reply.finish_reason", r"\d+ tokens; stop$"),
     Task("show an answer while it is written", "docs/tutorial.md", "for delta in stream",
-         r'^You said: "Tell me a story".*\nin all: \d+ tokens$'),
+         r'^You said: "Tell me a story".*\ntotal: \d+ tokens$'),
     Task("have a conversation", "docs/howto/conversations.md", "What is my name?",
          r'"What is my name\?" \(4 messages\)$'),
     Task("ask about a picture", "docs/howto/images.md", "dot.png", "with image/png, 69 bytes"),
@@ -65,7 +57,7 @@ TASKS = [
 ]  # fmt: skip
 
 
-def told(task):
+def steps_of(task):
     """Return the command, or the code, as it stands on the page."""
     text = (ROOT / task.page).read_text()
     if task.is_command:
@@ -87,7 +79,7 @@ def test_a_new_user_can(task, environment, monkeypatch):
     done = subprocess.run(
         command,
         cwd=ROOT,
-        input=told(task),
+        input=steps_of(task),
         capture_output=True,
         text=True,
         check=False,

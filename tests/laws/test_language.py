@@ -63,6 +63,8 @@ def folders(root):
     for path in sorted((root / "acechat").rglob("*.py")):
         inside = path.relative_to(root / "acechat").parts
         parts[inside[0] if len(inside) > 1 else "root"].append(path)
+    for name in ("benchmarks", "examples"):
+        parts[name] = sorted((root / name).rglob("*.py"))
     parts["docs"] = [*sorted((root / "docs").rglob("*.md"))]
     parts["docs"] += [root / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     return {name: files for name, files in parts.items() if files}

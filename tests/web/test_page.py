@@ -179,8 +179,8 @@ def test_it_remembers_whole_turns_and_no_others(page, environment):
 
 FAILURES = {
     "in the middle": (error_event("busy", "x", after=5), "The model is busy", "busy"),
-    "a cut": (cut(after=5), "The answer was cut off", "stream_truncated"),
-    "before anything": (fail(401), "its token is wrong", "invalid_token"),
+    "a cut": (cut(after=5), "The response was truncated", "stream_truncated"),
+    "before anything": (fail(401), "token of this page is invalid", "invalid_token"),
     "the service's own words": (fail(403, "forbidden", "<b>No.</b>"), "<b>No.</b>", "forbidden"),
 }
 
