@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import pytest
 
@@ -263,3 +264,28 @@ def test_a_character_split_over_two_events_is_joined(ask, server, wire, one, two
     arguments = completion.tool_calls[0].function.arguments
     texts = {"content": completion.text, "reasoning_content": completion.reasoning}
     assert {**texts, "arguments": arguments}[name] == "Hi \N{GRINNING FACE}!"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"Orl\xe9ans", "Orl\xe9ans"),
+        ("Orl\xe9ans".encode(), "Orl\xe9ans"),
+        (b"\xff\xfe", "\xff\xfe"),
+        (b"Orleans", "Orleans"),
+    ],
+)
+def test_a_header_in_latin_1_is_text(ask, server, wire, tmp_path, value, text):
+    def reply(response):
+        server.reply(response.replace(b"\r\n", b"\r\nX-Region: " + value + b"\r\n", 1))
+
+    reply(wire.http(MESSAGE))
+    completion = ask.chat()
+    assert completion.response.headers["x-region"] == text
+    assert pickle.loads(pickle.dumps(completion)).text == "Hello"
+
+    reply(wire.http(NO_MONEY, "403 Forbidden"))
+    with pytest.raises(InsufficientBalanceError) as caught:
+        ask.chat()
+    caught.value.save(tmp_path / "error.acecast")
+    assert text in (tmp_path / "error.acecast").read_text(encoding="utf-8")
