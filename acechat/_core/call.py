@@ -19,6 +19,7 @@ from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.decode import decode_completion, decode_fields
 from acechat._wire.error_response import parse_error
+from acechat._wire.odd_json import is_event_stream
 from acechat._wire.request import HTTPRequest
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError
@@ -39,10 +40,6 @@ Collect: TypeAlias = Callable[["Call"], Awaitable[ChatCompletion[Any]]]
 
 
 _SUCCESS = range(200, 300)
-
-
-_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
-"""Byte order mark and whitespace."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -217,7 +214,7 @@ class Call(CallState):
         """
         usage, complete = None, False
         with suppress(AceChatError):  # raised later, unless the middleware returns something else
-            if body.lstrip(_BEFORE_JSON)[:1] == b"{":  # whichever content type
+            if not is_event_stream(body, response.headers.get("content-type", "")):
                 completion, _ = decode_completion(body, response.headers, status=response.status)
                 usage = completion.usage
             else:
@@ -244,7 +241,7 @@ class Call(CallState):
         response = await self.open()
         body = await read_body(response, self, self.config.max_response_bytes)
         self.content = False  # an error in a 2xx body is retried like one with an error status
-        if _is_event_stream(response):
+        if is_event_stream(body, response.headers.get("content-type", "")):
             protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
             protocol.receive_data(body)
             if protocol.content:
@@ -258,7 +255,3 @@ class Call(CallState):
             reply = self.with_origin(response, completion, source, trace_id)
         self.succeeded(reply, len(body))
         return reply
-
-
-def _is_event_stream(response: Response) -> bool:
-    return response.headers.get("content-type", "").lower().startswith("text/event-stream")

@@ -21,13 +21,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from acechat._core.call import Call, running_loop
 from acechat._core.stream_state import StreamState
 from acechat._credentials import strip_traceback
-from acechat._wire.decode import decode_completion
 from acechat._wire.deltas import END, DeltaBatch
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import (
     AceChatError,
     OutputError,
-    ProtocolError,
     StreamInterruptedError,
     StreamTruncatedError,
     TransportError,
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamReader"]
 
-_JSON = ("application/json", "application/problem+json")
 _SSE = ("text/event-stream", "text/plain", "")
 """Content types of streams; some servers send none, or plain text (docs/reliability.md)."""
 
@@ -143,15 +140,18 @@ class StreamReader:
     async def _read_other_body(
         self, response: Response, protocol: ChatStreamProtocol, kind: str
     ) -> DeltaBatch:
-        """Read a response that is no stream: a completion or an error as JSON, or another page."""
+        """Read a response whose content type is not that of a stream: its body decides."""
         body = await self._call.read_body(response)
         self._call.content = False
-        if kind not in _JSON:
-            raise ProtocolError(f"expected text/event-stream, got {kind}", body=body)
-        completion, _ = decode_completion(body, response.headers, status=response.status)
-        batch = protocol.receive_completion(completion)
-        self._finish(response)
-        return batch
+        try:
+            batch = protocol.receive_body(body, kind, response.status)
+        except AceChatError as error:
+            failure = error
+        else:
+            self._finish(response)
+            return batch
+        self._call.content = protocol.content
+        raise strip_traceback(self._explain(failure, protocol))
 
     async def _read(self, phase: str, at: float | None) -> DeltaBatch:
         """Read until a batch has deltas, or until the end; heartbeats do not extend the limit."""
@@ -232,7 +232,7 @@ class StreamReader:
         if isinstance(error, StreamTruncatedError):
             error.elapsed = self._call.elapsed()
         error.trace_id = error.trace_id or protocol.trace_id
-        error.partial = self.partial
+        error.partial = self.partial if protocol.chunks else error.partial or self.partial
         return error
 
     def _finish(self, response: Response) -> None:

@@ -149,7 +149,7 @@ class Transport:
                 pool.slots.release()
             raise
         redact = self._config.token.redact_text
-        headers = {name.lower(): redact(value) for name, value in raw_headers.items()}
+        headers = {name.lower(): redact(_decoded(value)) for name, value in raw_headers.items()}
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
         if recording is not None:
             response.recorder = recording.receive_head(
@@ -285,3 +285,17 @@ class Transport:
                 await pool.close()
             else:
                 pool.abandon()
+
+
+def _decoded(value: str) -> str:
+    """Return a header *value* as characters: aiohttp keeps bytes that are not UTF-8 as surrogates.
+
+    They are Latin-1, as in HTTP before RFC 7230. Surrogates could be neither saved nor pickled.
+    """
+    if value.isascii():
+        return value
+    data = value.encode(errors="surrogateescape")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

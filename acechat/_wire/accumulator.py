@@ -6,7 +6,9 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat._wire.decode import DECODE_ERRORS, decode_chunk, to_fields
+from acechat._wire.chunks import decode_chunk, is_odd, merge_usage, merge_usage_fields
+from acechat._wire.decode import SILENT_ENDS, decode_json, to_fields
+from acechat.errors import ProtocolError
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -15,26 +17,34 @@ from acechat.types import (
     ChunkChoice,
     Delta,
     FunctionCall,
-    FunctionCallDelta,
     ToolCall,
     ToolCallDelta,
     Usage,
 )
 
-__all__ = ["ChatCompletionAccumulator", "as_chunk"]
+__all__ = ["ChatCompletionAccumulator"]
 
 
 class _Call:
     """A tool call under construction."""
 
-    __slots__ = ("arguments", "id", "index", "name", "type")
+    __slots__ = ("_names", "arguments", "id", "index", "type")
 
     def __init__(self, call_id: str, index: int | None) -> None:
         self.id = call_id
         self.index = index
         self.type = ""
-        self.name = ""
+        self._names: list[str] = []
         self.arguments: list[str] = []
+
+    def add_name(self, name: str) -> None:
+        """Add a *name* that is complete, a fragment, or as received so far, in linear time."""
+        if self.arguments and self._names:
+            return  # once the arguments have begun, a name is a repetition
+        if len(name) >= sum(map(len, self._names)) and name.startswith("".join(self._names)):
+            self._names = [name]
+        else:
+            self._names.append(name)
 
     def build(self) -> ToolCall:
         arguments = "".join(self.arguments)
@@ -42,50 +52,58 @@ class _Call:
             id=self.id,
             type=self.type or "function",
             # No argument text at all means an object without keys (docs/api.md#streams).
-            function=FunctionCall(self.name, arguments if arguments.strip() else "{}"),
+            function=FunctionCall("".join(self._names), arguments if arguments.strip() else "{}"),
         )
 
 
 class _Choice:
     """A choice under construction."""
 
-    __slots__ = ("_by_id", "_by_index", "calls", "content", "finish_reason", "logprobs",
-                 "reasoning", "refusal")  # fmt: skip
+    __slots__ = ("_by_id", "_by_index", "_by_pair", "calls", "content", "finish_reason",
+                 "logprobs", "reasoning", "refusal")  # fmt: skip
 
     def __init__(self) -> None:
         self.content: list[str] = []
         self.reasoning: list[str] = []
         self.refusal: list[str] = []
         self.calls: list[_Call] = []
+        # the last call of each:
         self._by_id: dict[str, _Call] = {}
-        self._by_index: dict[int | None, _Call] = {}  # the last one of each
+        self._by_index: dict[int | None, _Call] = {}
+        self._by_pair: dict[tuple[str, int | None], _Call] = {}
         self.logprobs: list[Any] = []
         self.finish_reason: str | None = None
 
     def add_call(self, delta: ToolCallDelta) -> None:
         """Add *delta* to the call that it belongs to.
 
-        A new id opens a call. Without an id the index decides if it can: two calls may share one,
-        and indices need not start at 0 (docs/api.md#streams). Otherwise the last call is meant.
+        Services repeat ids and indices: the pair of both identifies a call. A new pair with a name
+        opens a call; without a name it continues the call of its index, else that of its id.
+        Without an id the index decides if it can: two calls may share one, and indices need not
+        start at 0 (docs/api.md#streams). Otherwise the last call is meant.
         """
+        name = delta.function.name if delta.function is not None else None
         call = None
         if delta.id:
-            call = self._by_id.get(delta.id)
+            call = self._by_pair.get((delta.id, delta.index))
+            if call is None and not name:
+                call = self._by_index.get(delta.index)
+            if call is None and (not name or delta.index is None):
+                call = self._by_id.get(delta.id)
         elif self.calls:
-            named = delta.function is not None and bool(delta.function.name)
             call = self._by_index.get(delta.index)
-            if call is None and (delta.index is None or not named):
+            if call is None and (delta.index is None or not name):
                 call = self.calls[-1]
         if call is None:
             call = _Call(delta.id or "", delta.index)
             self.calls.append(call)
             self._by_id[call.id] = self._by_index[call.index] = call
+            self._by_pair[call.id, call.index] = call
         call.type = call.type or delta.type or ""
-        if delta.function is not None:
-            # Some servers repeat the name in every delta: the first one counts.
-            call.name = call.name or delta.function.name or ""
-            if delta.function.arguments:
-                call.arguments.append(delta.function.arguments)
+        if name:
+            call.add_name(name)
+        if delta.function is not None and delta.function.arguments:
+            call.arguments.append(delta.function.arguments)
 
     def _text(self) -> str | None:
         # The chunk with the role has content "", but a completion with only tool calls has no text.
@@ -131,8 +149,32 @@ class ChatCompletionAccumulator:
         """The finish reason of the first choice; None before it ends."""
         return self._first.finish_reason
 
-    def add(self, chunk: ChatCompletionChunk, event: bytes, deltas: list[Delta]) -> None:
-        """Add *chunk*, decoded from *event*, and append its deltas with content to *deltas*."""
+    @property
+    def empty(self) -> bool:
+        """True if no choice has content, or a reason for having none."""
+        return not any(
+            choice.content
+            or choice.reasoning
+            or choice.refusal
+            or choice.calls
+            or choice.finish_reason not in SILENT_ENDS
+            for choice in self._choices.values()
+        )
+
+    def add(
+        self,
+        chunk: ChatCompletionChunk,
+        event: bytes,
+        deltas: list[Delta],
+        *,
+        checked: bool = False,
+    ) -> bool:
+        """Add *chunk*, decoded from *event*, and append its deltas with content to *deltas*.
+
+        Returns:
+            True if *chunk* was not added, because `is_odd`: decode *event* with `decode_chunk`, and
+            add the result as *checked*. The question is asked here to keep it off the fast path.
+        """
         choices = chunk.choices
         if self._first_seen and len(choices) == 1:
             # Fast path for nearly all chunks: text of the only choice, and nothing else.
@@ -152,13 +194,17 @@ class ChatCompletionAccumulator:
             ):
                 self._texts.append(content)
                 deltas.append(delta)
-                return
+                return False
+        if not checked and is_odd(chunk, event):
+            return True
         ends = chunk.usage is not None or any(choice.finish_reason for choice in choices)
         if ends or not self._kept:
             self._kept.append(event)
-        self.usage = chunk.usage or self.usage
+        if chunk.usage is not None and chunk.usage != self.usage:
+            self.usage = merge_usage(self.usage, chunk.usage)
         for choice in choices:
             self._add_choice(choice, deltas)
+        return False
 
     def _add_choice(self, update: ChunkChoice, deltas: list[Delta]) -> None:
         choice = self._choices.get(update.index)
@@ -209,19 +255,22 @@ class ChatCompletionAccumulator:
         """
         completion = to_fields(self.completion())
         by_index = {known["index"]: known for known in completion["choices"]}
+        received: dict[str, Any] = {}
         for event in self._kept:
             try:
-                fields = cast("dict[str, Any]", msgspec.json.decode(event))
-            except DECODE_ERRORS:  # malformed in a field that the typed decoder skips
+                fields = cast("dict[str, Any]", decode_json(event))
+            except ProtocolError:  # too deep in a field that the typed decoder skips
                 continue
             for choice in fields.pop("choices", None) or ():
                 index = choice.get("index", 0)
                 known = by_index.get(index) if isinstance(index, int | float) else None
                 if known is not None:
                     _add_missing(known, choice, skip="delta")
-            if fields.get("usage"):
-                completion["usage"] = fields["usage"]
+            if isinstance(usage := fields.pop("usage", None), dict):
+                received = merge_usage_fields(received, cast("dict[str, Any]", usage))
             _add_missing(completion, fields)
+        if received:
+            completion["usage"] = received
         return completion
 
 
@@ -251,36 +300,3 @@ def _merged(parts: list[Any]) -> Any:
             elif known is None:
                 merged[key] = value
     return merged or parts[-1]
-
-
-def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
-    """Convert a complete completion to the one chunk of an equivalent stream."""
-    choices: list[ChunkChoice] = []
-    for choice in completion.choices:
-        message = choice.message
-        calls = [
-            ToolCallDelta(
-                index=number,
-                id=call.id,
-                type=call.type,
-                function=FunctionCallDelta(call.function.name, call.function.arguments),
-            )
-            for number, call in enumerate(message.tool_calls or ())
-        ]
-        delta = Delta(
-            content=message.content,
-            role=message.role,
-            reasoning_content=message.reasoning_content,
-            refusal=message.refusal,
-            tool_calls=calls or None,
-        )
-        choices.append(ChunkChoice(delta, choice.index, choice.finish_reason, choice.logprobs))
-    return ChatCompletionChunk(
-        choices=choices,
-        id=completion.id,
-        created=completion.created,
-        model=completion.model,
-        system_fingerprint=completion.system_fingerprint,
-        service_tier=completion.service_tier,
-        usage=completion.usage,
-    )

@@ -1,4 +1,4 @@
-"""Decode JSON bytes to structs: msgspec's typed decoder first, then `lenient`."""
+"""Decode JSON bytes to structs: msgspec's typed decoder, then `lenient`, then `odd_json`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from msgspec import Struct
 
 from acechat._wire.error_response import error_from_value, find_trace_id, is_error
 from acechat._wire.lenient import convert
-from acechat._wire.sse import Event
+from acechat._wire.odd_json import (
+    Halves,
+    decode_repaired,
+    error_of_choice,
+    normalize_choices,
+    unwrap,
+)
 from acechat.errors import ProtocolError
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
-    ChatCompletionChunk,
     Choice,
     FinishReason,
     FunctionCall,
@@ -26,12 +31,11 @@ from acechat.types import (
 
 __all__ = [
     "DECODE_ERRORS",
-    "decode_chunk",
+    "SILENT_ENDS",
     "decode_completion",
     "decode_fast",
     "decode_fields",
     "decode_json",
-    "decode_plain_chunk",
     "is_object",
     "to_fields",
     "with_arguments",
@@ -54,6 +58,7 @@ class _FastChoice(Struct):
     message: _FastMessage = _FastMessage()
     finish_reason: FinishReason | None = None
     logprobs: Any = None
+    error: Any = None
 
 
 class _FastCompletion(Struct):
@@ -85,10 +90,14 @@ def decode_fast(body: bytes) -> tuple[ChatCompletion, Any] | None:
     decoded = _decode(body)
     if decoded.error is not None or decoded.success is not None or decoded.type is not None:
         return None
+    if not decoded.choices:
+        return None
     choices: list[Choice] = []
     for choice in decoded.choices:
         message = choice.message
-        if message.reasoning:
+        if message.reasoning or choice.error or choice.finish_reason == "error":
+            return None
+        if message.content is None and not message.tool_calls:
             return None
         public = AssistantMessage(
             content=message.content,
@@ -111,9 +120,6 @@ def decode_fast(body: bytes) -> tuple[ChatCompletion, Any] | None:
     return completion, decoded.trace_id
 
 
-_chunk = msgspec.json.Decoder(ChatCompletionChunk)
-
-
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -121,21 +127,34 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Raised by msgspec for bytes that it cannot decode; the last two are Python's own."""
 
 
-def decode_json(data: bytes, subject: str = "response", *, status: int | None = None) -> Any:
-    """Decode JSON to builtins.
+def decode_json(
+    data: bytes,
+    subject: str = "response",
+    *,
+    status: int | None = None,
+    halves: Halves | None = None,
+) -> Any:
+    """Decode JSON to builtins, with the mistakes that `decode_repaired` accepts.
 
     Args:
         data: The JSON.
         subject: The name of *data* in the error.
         status: HTTP status of the response, for the error; None within a stream.
+        halves: Characters split over events, see `join_halves`; None outside of streams.
 
     Raises:
         ProtocolError: *data* is not valid JSON.
     """
+    reason = f"{subject} is empty"
+    if not halves:
+        try:
+            return msgspec.json.decode(data)
+        except DECODE_ERRORS as error:
+            reason = f"{subject} is not valid JSON ({error})" if data else reason
     try:
-        return msgspec.json.decode(data)
-    except DECODE_ERRORS as error:
-        reason = f"{subject} is not valid JSON ({error})" if data else f"{subject} is empty"
+        return decode_repaired(data, halves)
+    except ValueError as error:
+        reason = f"{subject} is not valid JSON ({error})" if halves else reason
     raise ProtocolError(reason, body=data, status=status)
 
 
@@ -162,6 +181,10 @@ def decode_completion(
     else:
         fields = _decode_odd_body(body, headers, status)
         completion = convert(fields, ChatCompletion, body, status)
+        if not _has_content(completion):
+            empty = ProtocolError("the response contains no completion", body=body, status=status)
+            empty.partial = completion
+            raise empty
     if any(choice.message.tool_calls for choice in completion.choices):
         completion = _with_arguments(completion)
     return completion, find_trace_id(fields, headers)
@@ -170,13 +193,13 @@ def decode_completion(
 def decode_fields(body: bytes) -> dict[str, Any]:
     """Return all fields of a *body* that `decode_completion` accepts.
 
-    Only the known fields if the body is malformed in one that the typed decoder skipped.
+    Only the known fields if one that the typed decoder skipped is nested too deeply.
 
     Raises:
         ProtocolError: Nested deeper than about a thousand levels, Python's limit.
     """
-    with suppress(*DECODE_ERRORS):
-        return cast("dict[str, Any]", msgspec.json.decode(body))
+    with suppress(ProtocolError):
+        return cast("dict[str, Any]", decode_json(body))
     return to_fields(decode_completion(body, {})[0])
 
 
@@ -194,7 +217,7 @@ def to_fields(completion: ChatCompletion) -> dict[str, Any]:
 def _decode_odd_body(body: bytes, headers: Mapping[str, str], status: int) -> dict[str, Any]:
     """Decode a *body* that the fast path rejected, and check that it is a completion."""
     kind = headers.get("content-type", "no content type")
-    value = decode_json(body, f"response ({kind})", status=status)
+    value = unwrap(decode_json(body, f"response ({kind})", status=status))
     if is_error(value):
         raise error_from_value(value, headers, status=status, body=body)
     if not isinstance(value, dict):
@@ -202,60 +225,26 @@ def _decode_odd_body(body: bytes, headers: Mapping[str, str], status: int) -> di
     fields = cast("dict[str, Any]", value)
     if not isinstance(fields.get("choices"), list):
         raise ProtocolError("response has no list 'choices'", body=body, status=status)
-    for choice in cast("list[Any]", fields["choices"]):
-        if isinstance(choice, dict):
-            _rename_reasoning(cast("dict[str, Any]", choice).get("message"))
+    if (error := error_of_choice(fields)) is not None:
+        raise error_from_value({"error": error}, headers, status=None, body=body)
+    normalize_choices(fields, wanted="message")
     return fields
 
 
-def _rename_reasoning(message: object) -> None:
-    """Move ``reasoning``, the name in some channels, to ``reasoning_content``."""
-    if isinstance(message, dict):
-        fields = cast("dict[str, Any]", message)
-        fields["reasoning_content"] = fields.get("reasoning_content") or fields.get("reasoning")
+SILENT_ENDS = {None, "stop", "tool_calls", "function_call"}
+"""Finish reasons that promise content; ``length`` and ``content_filter`` may come without any."""
 
 
-decode_plain_chunk = _chunk.decode
-"""The typed decoder alone: its result may be an error event; it raises `DECODE_ERRORS`."""
-
-
-def decode_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk | None:
-    """Decode the data of one event of a stream; None if it is blank.
-
-    Raises:
-        APIError: The event is an error.
-        ProtocolError: The event is neither a chunk nor an error.
-    """
-    try:
-        chunk = _chunk.decode(data)
-    except DECODE_ERRORS:
-        chunk = None
-    if chunk is None or chunk.error:
-        return _decode_odd_chunk(data, headers)
-    if not chunk.choices and (isinstance(data, Event) or b'"success"' in data):
-        with suppress(ProtocolError):  # malformed in a field that the typed decoder skips
-            _decode_odd_chunk(data, headers)  # raises if it is an error
-    return chunk
-
-
-def _decode_odd_chunk(data: bytes, headers: Mapping[str, str]) -> ChatCompletionChunk | None:
-    if not data.strip():
-        return None
-    named_error = isinstance(data, Event) and data.type == "error"
-    try:
-        value = decode_json(data, "stream event")
-    except ProtocolError:
-        if not named_error:
-            raise
-        value = {"message": data.decode(errors="replace")}
-    if named_error or is_error(value):
-        raise error_from_value(value, headers, status=None, body=data)
-    if not isinstance(value, dict):
-        raise ProtocolError("stream event is not a JSON object", body=data)
-    fields = cast("dict[str, Any]", value)
-    if fields.get("choices") is None:
-        fields["choices"] = []
-    return convert(fields, ChatCompletionChunk, data)
+def _has_content(completion: ChatCompletion) -> bool:
+    """Return True if a choice has content, or a reason for having none."""
+    return any(
+        choice.message.content is not None
+        or choice.message.reasoning_content
+        or choice.message.refusal
+        or choice.message.tool_calls
+        or choice.finish_reason not in SILENT_ENDS
+        for choice in completion.choices
+    )
 
 
 def _with_arguments(completion: ChatCompletion) -> ChatCompletion:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from acechat._wire.decode import decode_chunk
+from acechat._wire.chunks import decode_chunk
 from acechat.types import (
     ChatCompletion,
     ChatCompletionChunk,

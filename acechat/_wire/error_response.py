@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from math import isfinite
 from typing import Any, cast
 
 import msgspec
 
+from acechat._wire.odd_json import decode_repaired, is_empty_error, unwrap
 from acechat.errors import (
     AccountDisabledError,
     APIError,
@@ -120,10 +122,9 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: fl
         the code only means failure (``api_error`` with 429 or 529), and if it is 401 or 403 and the
         code would be retried. A body that is not JSON gives a short description as the message.
     """
-    try:
-        value: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        value = None
+    value: object = None
+    with suppress(ValueError):
+        value = decode_repaired(body)
     error = error_from_value(value, headers, status=status, body=body, now=now)
     if 300 <= status < 400:  # noqa: PLR2004 - a range of statuses
         target = headers.get("location", "an unknown location")
@@ -138,8 +139,9 @@ def is_error(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     fields = cast("dict[str, Any]", value)
+    error = fields.get("error")
     return (
-        bool(fields.get("error"))
+        (bool(error) and not (fields.get("choices") and is_empty_error(error)))
         or fields.get("success") is False
         or (fields.get("type") == "error")
     )
@@ -163,8 +165,9 @@ def error_from_value(
         now: Current time in seconds since 1970; None if unknown: a date in ``Retry-After`` is then
             ignored.
     """
+    value = unwrap(value)
     fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    inner = fields.get("error")
+    inner = unwrap(fields.get("error"))
     error = cast("dict[str, Any]", inner) if isinstance(inner, dict) else fields
     code, kind = _text(error.get("code")), _text(error.get("type"))
     if code is None and error is fields and isinstance(inner, str) and inner in _BY_CODE:
@@ -185,6 +188,8 @@ def error_from_value(
     if cls is ServerError or (cls.retryable and shown in _FINAL):
         # The code is less specific than the status, or contradicts a final one.
         cls = _BY_STATUS.get(shown or 0, cls)
+    if code is not None and code == str(status):
+        code = None  # it only repeats the status
     return cls(
         status,
         code or (kind if kind != "error" else None),

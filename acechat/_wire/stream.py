@@ -10,13 +10,15 @@ from typing import Any
 
 import msgspec
 
-from acechat._wire.accumulator import ChatCompletionAccumulator, as_chunk
-from acechat._wire.decode import DECODE_ERRORS, decode_chunk, decode_plain_chunk
+from acechat._wire.accumulator import ChatCompletionAccumulator
+from acechat._wire.chunks import as_chunk, decode_chunk, decode_plain_chunk
+from acechat._wire.decode import DECODE_ERRORS, decode_completion
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.error_response import find_trace_id
+from acechat._wire.odd_json import BEFORE_JSON, Halves, is_event_stream
 from acechat._wire.sse import SSEDecoder
 from acechat.errors import AceChatError, ProtocolError, StreamTruncatedError
-from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, Usage
+from acechat.types import ChatCompletion, ChatCompletionChunk, ChunkChoice, Delta, Usage
 
 __all__ = ["ChatStreamProtocol"]
 
@@ -41,7 +43,8 @@ class ChatStreamProtocol:
         DONE    *done*    final: later data is counted in *received* and otherwise ignored
         FAILED  *failure* final: as above; `receive_eof` raises the error
 
-    A body that ends in OPEN after each choice has a finish reason is complete as well.
+    A body that ends in OPEN after each choice has a finish reason is complete as well, and so is
+    one that is a JSON completion instead of events. A complete stream without any content fails.
 
     Args:
         headers: Of the response, names in lower case.
@@ -50,9 +53,9 @@ class ChatStreamProtocol:
         max_response_bytes: Maximum size of the body in bytes; None for no limit.
     """
 
-    __slots__ = ("_accumulator", "_events", "_headers", "_max_event_bytes", "_max_response_bytes",
-                 "_silent_size", "_strays", "chunks", "content", "done", "failure", "received",
-                 "silent", "trace_id")  # fmt: skip
+    __slots__ = ("_accumulator", "_events", "_extra", "_halves", "_headers", "_max_event_bytes",
+                 "_max_response_bytes", "_silent_size", "_strays", "chunks", "content", "done",
+                 "failure", "received", "silent", "trace_id")  # fmt: skip
 
     def __init__(
         self,
@@ -86,6 +89,8 @@ class ChatStreamProtocol:
         self._max_event_bytes = max_event_bytes
         self._max_response_bytes = max_response_bytes
         self._headers = headers
+        self._extra: list[bytes] = []  # the event of a completion that had none
+        self._halves: Halves = {}
         self._events = SSEDecoder(max_event_bytes)
         self._accumulator = ChatCompletionAccumulator()
 
@@ -114,6 +119,8 @@ class ChatStreamProtocol:
         if too_long is not None and not self.done:
             self.failure = self.failure or too_long
         self.chunks += len(events)
+        if self._extra:
+            events, self._extra = events + self._extra, []
         if deltas:
             self.content = True
         elif not self.done:
@@ -125,10 +132,8 @@ class ChatStreamProtocol:
         self.silent += events
         self._silent_size += sum(map(len, events))
         if self._silent_size > self._max_event_bytes:
-            limit = self._max_event_bytes
-            self.failure = self.failure or _too_long(
-                "consecutive events without content are", limit, "max_event_bytes"
-            )
+            text = "consecutive events without content are"
+            self.failure = self.failure or _too_long(text, self._max_event_bytes, "max_event_bytes")
 
     def _take_silent(self) -> list[bytes]:
         silent, self.silent, self._silent_size = self.silent, [], 0
@@ -141,23 +146,44 @@ class ChatStreamProtocol:
             The events before the end or failure of the stream.
         """
         add = self._accumulator.add
+        halves = self._halves
         for event in events:
             chunk: ChatCompletionChunk | None
             try:
                 chunk = decode_plain_chunk(event)
             except DECODE_ERRORS:
                 chunk = None
-            if chunk is None or chunk.error is not None or not chunk.choices:
+            if chunk is None or chunk.error is not None or not chunk.choices or halves:
                 if event.strip() == _DONE:
-                    self.done = True
+                    self._end(deltas)
+                    chunk = None
                 else:
                     chunk = self._decode_odd(event)
-                if self.done or self.failure is not None:
-                    return events[: next(n for n, each in enumerate(events) if each is event)]
-                if chunk is None:
-                    continue
-            add(chunk, event, deltas)
+            elif add(chunk, event, deltas):
+                chunk = self._decode_odd(event)
+            else:
+                continue
+            if self.done or self.failure is not None:
+                return events[: next(n for n, each in enumerate(events) if each is event)]
+            if chunk is not None:
+                add(chunk, event, deltas, checked=True)
         return events
+
+    def _end(self, deltas: list[Delta]) -> None:
+        """End a stream that is complete; fail if there is no completion in it."""
+        for number, name, call in self._halves:  # of characters that are not continued
+            value: Any = "\ufffd"
+            if name == "tool_calls":
+                value = [{"index": call, "function": {"arguments": value}}]
+            chunk = ChatCompletionChunk(
+                [ChunkChoice(msgspec.convert({name: value}, Delta), number)]
+            )
+            self._accumulator.add(chunk, b"{}", deltas, checked=True)
+        self._halves.clear()
+        self.done = not self._accumulator.empty
+        if not self.done:
+            self.failure = ProtocolError("the response contains no completion")
+            self._receive_stray_json(deltas)
 
     def _add_around_strays(self, events: list[bytes], deltas: list[Delta]) -> list[bytes]:
         """Do as `_add`, and check each new stray line at its position among *events*.
@@ -191,7 +217,7 @@ class ChatStreamProtocol:
 
     def _decode_odd(self, event: bytes) -> ChatCompletionChunk | None:
         try:
-            return decode_chunk(event, self._headers)
+            return decode_chunk(event, self._headers, self._halves)
         except AceChatError as error:
             self.failure = error
             return None
@@ -201,11 +227,22 @@ class ChatStreamProtocol:
         deltas: list[Delta] = []
         chunk = as_chunk(completion)
         event = _encoder.encode(chunk)
-        self._accumulator.add(chunk, event, deltas)
-        self.chunks = 1
+        self._accumulator.add(chunk, event, deltas, checked=True)
+        self.chunks += 1
         self.done = True
         self.content = True
         return DeltaBatch(deltas, [event])
+
+    def receive_body(self, body: bytes, kind: str, status: int) -> DeltaBatch:
+        """Accept a complete body of another content type, *kind*; raise if it is no completion."""
+        if is_event_stream(body, kind):
+            batch = self.receive_data(body)
+            rest = self.receive_eof()
+            return DeltaBatch(batch.deltas + rest.deltas, batch.events + rest.events)
+        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] != b"{":
+            raise ProtocolError(f"expected text/event-stream, got {kind}", body=body)
+        completion, _ = decode_completion(body, self._headers, status=status)
+        return self.receive_completion(completion)
 
     def receive_eof(self) -> DeltaBatch:
         """Check the stream at the end of its body; return the remaining events without content.
@@ -214,30 +251,51 @@ class ChatStreamProtocol:
             AceChatError: The stream failed, see *failure*.
             StreamTruncatedError: The body ended before the completion did.
         """
+        deltas: list[Delta] = []
         if self.failure is None and not self.done:
-            self.failure = self._check_end()
+            self._check_end(deltas)
+            self.content = self.content or bool(deltas)
         if self.failure is not None:
+            if self.failure.partial is None and self.chunks:
+                self.failure.partial = self.completion()
             raise self.failure
-        return DeltaBatch([], self._take_silent())
+        return DeltaBatch(deltas, self._take_silent() + self._extra)
 
-    def _check_end(self) -> AceChatError | None:
-        """Return the error of a stream that ended in OPEN; None if the completion is complete."""
+    def _check_end(self, deltas: list[Delta]) -> None:
+        """Decide how a body that ended in OPEN has ended the stream."""
         unfinished = self._events.unfinished()
         for number in range(self._strays, len(self._events.stray)):
             self._check_strays(number + 1)
             if self.failure is not None:
-                return self.failure
+                return
         if unfinished is not None and unfinished.strip() == _DONE:
             # The vendor's guide shows [DONE] without its empty line; other events must be complete.
-            self.done = True
+            self._end(deltas)
         elif self._events.stray:
-            stray = b"\n".join(self._events.stray)
-            return ProtocolError("the stream ended with lines that belong to no event", body=stray)
-        elif not self._accumulator.finished:
-            return StreamTruncatedError(
+            reason = "the stream ended with lines that belong to no event"
+            self.failure = ProtocolError(reason, body=b"\n".join(self._events.stray))
+            if self._accumulator.empty:
+                self._receive_stray_json(deltas)
+        elif self._accumulator.finished:
+            self._end(deltas)
+        else:
+            self.failure = StreamTruncatedError(
                 "the stream ended", chunks=self.chunks, received=self.received
             )
-        return None
+
+    def _receive_stray_json(self, deltas: list[Delta]) -> None:
+        """Accept a completion, or an error, without the form of an event: it replaces *failure*."""
+        try:
+            lines = self._events.stray[: self._strays]  # the last read may have more
+            completion, _ = decode_completion(b"\n".join(lines), self._headers)
+        except AceChatError as error:
+            if not isinstance(error, ProtocolError) or error.partial is not None:
+                self.failure = error  # an error response, or a completion without content
+        else:
+            self.failure = None
+            batch = self.receive_completion(completion)
+            deltas += batch.deltas
+            self._extra = batch.events
 
     @property
     def usage(self) -> Usage | None:

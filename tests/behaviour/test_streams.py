@@ -145,10 +145,12 @@ def test_a_stream_that_proves_its_end_is_complete(ask, server, wire, make):
 
 
 @pytest.mark.case("stream-only-done")
-def test_a_stream_of_done_alone_is_an_empty_completion(ask, server, wire):
+def test_a_stream_of_done_alone_is_no_success(ask, server, wire):
     server.reply(wire.sse(wire.done))
     got = ask.stream()
-    assert (got.error, got.texts, got.completion.choices) == (None, [], [])
+    assert type(got.error) is ProtocolError
+    assert "contains no completion" in str(got.error)
+    assert (got.texts, got.error.partial.choices) == ([], [])
 
 
 ACE = {"success": False, "error": {"code": "used_up", "message": "no money"}, "trace_id": "t-1"}
@@ -213,10 +215,6 @@ def test_an_error_event_keeps_the_fields_of_the_service(ask, server, wire):
         pytest.param(b"data: <html>\n\n", id="html"),
         pytest.param(b"data: 5\n\n", id="number"),
         pytest.param(b"data: [1]\n\n", id="list"),
-        pytest.param(b'data: {"choices": [{"delta": {"content": "\xff"}}]}\n\n',
-                     id="stream-bad-utf8"),
-        pytest.param(rb'data: {"choices": [{"delta": {"content": "\ud83d"}}]}' + b"\n\n",
-                     id="stream-surrogate"),
         pytest.param(b'data: {"choices": [{"delta": {"content": {}}}]}\n\n', id="content-object"),
         pytest.param(b"data: " + b"[" * 100_000 + b"\n\n", id="deep"),
     ],
@@ -226,6 +224,21 @@ def test_an_invalid_event_raises_an_error(ask, server, wire, event):
     got = ask.stream()
     assert type(got.error) is ProtocolError
     assert got.text == got.error.partial.text == "Hello"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\xff", id="stream-bad-utf8"),
+        pytest.param(rb"\ud83d", id="stream-surrogate"),
+    ],
+)
+def test_a_broken_character_in_an_event_is_replaced(ask, server, wire, content):
+    event = b'data: {"choices": [{"delta": {"content": "a%sb"}}]}\n\n' % content
+    server.reply(wire.sse(wire.delta("Hello") + event + wire.done))
+    got = ask.stream()
+    assert got.error is None
+    assert got.text == got.completion.text == "Helloa\ufffdb"
 
 
 def rewritten(wire, old, new):
@@ -309,21 +322,24 @@ def test_unusual_spellings_of_the_event_stream_type_are_accepted(ask, server, wi
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain"])
-def test_a_complete_body_without_a_content_type_is_not_read_as_a_stream(ask, server, wire, kind):
+def test_a_complete_body_without_a_content_type_is_read_as_json(ask, server, wire, kind):
     server.reply(wire.http(wire.answer(), kind=kind))
     got = ask.stream()
-    assert isinstance(got.error, ProtocolError)
-    assert b"Hello" in got.error.body
+    assert got.error is None
+    assert got.text == got.completion.text == "Hello"
+    assert got.completion.usage.total_tokens == 2
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("kind", ["text/html", "application/octet-stream", "image/png", "x"])
-def test_another_content_type_raises_an_error(ask, server, wire, kind):
+def test_a_body_of_another_content_type_is_read_if_it_has_events(ask, server, wire, kind):
     server.reply(wire.sse(wire.events("Hello"), kind=kind))
+    assert ask.stream().completion.text == "Hello"
+    server.reply(wire.http(b"<html>an event stream</html>", kind=kind))
     got = ask.stream()
     assert isinstance(got.error, ProtocolError)
     assert kind in str(got.error)
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(

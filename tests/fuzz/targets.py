@@ -150,7 +150,10 @@ def _stream_results(case, reads):
     end = None
     inside = protocol.failure
     try:
-        events += map(bytes, protocol.receive_eof().events)
+        batch = protocol.receive_eof()
+        deltas += batch.deltas
+        events += map(bytes, batch.events)
+        assert _has_content(protocol.completion()), "an empty success"
     except AceChatError as error:
         end = _check_error(error)
         events += map(bytes, protocol.silent)  # not returned after a failure
@@ -164,6 +167,17 @@ def _stream_results(case, reads):
         _same(text, choice.message.content or "", "deltas do not add up")
     content = protocol.content, protocol.done, protocol.chunks, protocol.finish_reason
     return deltas, events, end, content, completion, protocol.to_dict()
+
+
+def _has_content(completion):
+    return any(
+        isinstance(choice.message.content, str)
+        or choice.message.reasoning_content
+        or choice.message.refusal
+        or choice.message.tool_calls
+        or choice.finish_reason not in {None, "stop", "tool_calls", "function_call"}
+        for choice in completion.choices
+    )
 
 
 def _check_error(error):
@@ -184,6 +198,7 @@ def check_completion(case):
     except AceChatError as error:
         _check_error(error)
         return
+    assert _has_content(completion), "an empty success"
     assert trace_id is None or isinstance(trace_id, str)
     assert isinstance(decode_fields(case.data), dict | None)
     again = msgspec.json.encode(completion)

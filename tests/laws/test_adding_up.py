@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from acechat._wire.decode import decode_completion
 from acechat._wire.stream import ChatStreamProtocol
+from acechat.errors import ProtocolError
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -190,12 +192,29 @@ def as_wire(answer):
     return decode_completion(msgspec.json.encode(answer), {})[0]
 
 
+def is_empty(answer):
+    """Whether *answer* has neither content nor a reason for having none: then it is an error."""
+    return not any(
+        choice.message.content is not None
+        or choice.message.reasoning_content
+        or choice.message.refusal
+        or choice.message.tool_calls
+        or choice.finish_reason not in {"stop", "tool_calls"}
+        for choice in answer.choices
+    )
+
+
 @settings(deadline=None, max_examples=150)
 @given(drawn=told(), data=st.data())
 def test_a_stream_adds_up_to_the_answer(drawn, data):
     answer, stream = drawn
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
 
+    if is_empty(answer):
+        for decode in (lambda: accumulated(stream, cuts), lambda: as_wire(answer)):
+            with pytest.raises(ProtocolError, match="contains no completion"):
+                decode()
+        return
     protocol = accumulated(stream, cuts)
 
     assert protocol.completion() == as_wire(answer) == answer

@@ -61,6 +61,7 @@ COMPUTES = {
     "http",
     "inspect",
     "io",
+    "json",
     "math",
     "msgspec",
     "operator",

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from acechat import (
     AceChatError,
     AsyncClient,
+    ProtocolError,
     ServerError,
     StreamInterruptedError,
     StreamTruncatedError,
@@ -136,6 +137,7 @@ class Streams(RuleBasedStateMachine):
         self.sent, self.delivered = [], []
         self.rest, self.half = b"", None  # of an event that was sent in part
         self.finished = False
+        self.blank = False  # whether a delta had the content ""
         self.end = None  # how the server ended
         self.told = None  # how the client saw it end: "whole" or an error
         self.closed = False
@@ -186,6 +188,7 @@ class Streams(RuleBasedStateMachine):
     @rule(beat=st.sampled_from([b": PING\n\n", event(), b"event: ping\n\n", event("")]))
     def sends_nothing_new(self, beat):
         self.order(beat)
+        self.blank = self.blank or beat == event("")
 
     @precondition(talking)
     @rule()
@@ -283,11 +286,17 @@ class Streams(RuleBasedStateMachine):
         if self.told is None and (failure := self.failure_now()) is None:
             self.told = "whole"  # it had arrived before the stream was closed
         if self.told == "whole":
-            assert self.end == "done" or (self.end == "end" and self.finished)
+            assert self.has_ended()
+            assert self.sent or self.blank
             assert self.stream.completion.text == "".join(self.delivered) == text
             assert self.run(self.stream.receive()) == []
         elif self.told is not None:
-            assert type(self.told) is FAILURES[self.end]
+            if self.has_ended():  # without any content: that is no completion
+                assert type(self.told) is ProtocolError
+                assert not self.sent
+                assert not self.blank
+            else:
+                assert type(self.told) is FAILURES[self.end]
             if self.end != "reset":  # which takes with it what was not read yet
                 assert self.delivered == self.sent
             assert self.told.partial.text == "".join(self.delivered)
@@ -296,6 +305,9 @@ class Streams(RuleBasedStateMachine):
             assert isinstance(failure, StreamInterruptedError)
             assert failure.partial.text == "".join(self.delivered)
         assert text.startswith(self.stream.partial.text)
+
+    def has_ended(self):
+        return self.end == "done" or (self.end == "end" and self.finished)
 
     def failure_now(self):
         """Return what a further read raises, once what had been read before is taken; None for the

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acechat import StreamTruncatedError
+from acechat import ProtocolError, StreamTruncatedError
 from acechat._wire.stream import ChatStreamProtocol
 
 LIMIT = 16 * 2**20
@@ -107,15 +107,18 @@ def test_streams_of_several_choices_need_a_reason_for_each(chunks):
     for index, _, reason in chunks:
         reasons[index] = reason or reasons.get(index)
     whole = bool(reasons) and all(reasons.values())
+    empty = all(content is None for _, content, _ in chunks) and not (
+        set(reasons.values()) - {None, "stop"}
+    )
 
     protocol = ChatStreamProtocol({}, LIMIT)
     for index, content, reason in chunks:
         protocol.receive_data(chunk(index, content, reason))
 
-    if whole:
+    if whole and not empty:
         protocol.receive_eof()
     else:
-        with pytest.raises(StreamTruncatedError):
+        with pytest.raises(ProtocolError if whole else StreamTruncatedError):
             protocol.receive_eof()
     told = {choice.index: choice.message.content for choice in protocol.completion().choices}
     assert told == {
@@ -124,7 +127,11 @@ def test_streams_of_several_choices_need_a_reason_for_each(chunks):
         else None
         for index in reasons
     }
-    assert read([data, b"data: [DONE]"]).done
+    if empty:
+        with pytest.raises(ProtocolError, match="contains no completion"):
+            read([data, b"data: [DONE]"])
+    else:
+        assert read([data, b"data: [DONE]"]).done
 
 
 def test_an_empty_stream_is_cut():

@@ -8,8 +8,8 @@ import time
 import msgspec
 import pytest
 
-from acechat._wire.accumulator import ChatCompletionAccumulator, as_chunk
-from acechat._wire.decode import decode_chunk
+from acechat._wire.accumulator import ChatCompletionAccumulator
+from acechat._wire.chunks import as_chunk, decode_chunk
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -482,7 +482,7 @@ def test_a_complete_completion_is_one_chunk():
     assert chunk.choices[1].delta.refusal == "no"
     assert (chunk.id, chunk.usage) == ("c-1", Usage(total_tokens=3))
     accumulator = ChatCompletionAccumulator()
-    accumulator.add(chunk, msgspec.json.encode(chunk), [])
+    assert not accumulator.add(chunk, msgspec.json.encode(chunk), [], checked=True)
     assert accumulator.completion() == completion
 
 
