@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from acechat.errors import APIError, BadRequestError
+from acechat.errors import APIError, BadRequestError, ProtocolError
 
 pytestmark = pytest.mark.timeout(60, func_only=True)
 
@@ -40,8 +40,9 @@ def test_whatever_is_said_comes_back(connect, ai_mock, either):
     assert getattr(connect(ai_mock, ROOT), either)(said).text == said
 
 
-def test_a_stream_of_done_alone_is_an_empty_completion(connect, ai_mock):
-    assert connect(ai_mock, ROOT).collect("").text == ""
+def test_a_stream_of_done_alone_is_no_completion(connect, ai_mock):
+    with pytest.raises(ProtocolError, match="contains no completion"):
+        connect(ai_mock, ROOT).collect("")
 
 
 def test_a_tool_call_without_index_whose_name_is_repeated_is_one_call(connect, ai_mock):

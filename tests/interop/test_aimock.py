@@ -154,10 +154,8 @@ def test_text_that_looks_like_the_protocol_is_only_text(connect, aimock, either,
     assert heard(caller)[0]["messages"] == [{"role": "user", "content": said}]
 
 
-def test_a_character_that_the_server_cuts_in_two_is_an_error_not_another_text(connect, aimock):
-    with pytest.raises(ProtocolError) as caught:
-        connect(aimock, model="claude-halves").collect("Hello")
-    assert caught.value.partial.text == "one "
+def test_a_character_that_the_server_splits_over_two_events_is_joined(connect, aimock):
+    assert connect(aimock, model="claude-halves").collect("Hello").text == "one two\U0001f31f"
 
 
 def test_models_are_listed(connect, aimock):

@@ -152,7 +152,8 @@ def test_a_budget_is_compared_by_value_and_part_of_the_config():
 
 
 COST = '{"amount": 0.000123450000000000009, "currency": "credits", "list_amount": "0.5"}'
-BODY = f'{{"choices": [], "usage": {{"total_tokens": 3, "cost": {COST}}}}}'.encode()
+CHOICES = '"choices": [{"message": {"content": "Hi"}}]'
+BODY = f'{{{CHOICES}, "usage": {{"total_tokens": 3, "cost": {COST}}}}}'.encode()
 
 
 def test_a_cost_is_decoded_exactly():
@@ -168,7 +169,7 @@ def test_a_cost_is_decoded_exactly():
     ["null", '{"amount": null}', '"free"', "5", '{"amount": "much"}', '{"amount": []}', "[]"],
 )
 def test_a_malformed_cost_does_not_lose_the_completion(cost):
-    body = f'{{"choices": [], "usage": {{"total_tokens": 3, "cost": {cost}}}}}'.encode()
+    body = f'{{{CHOICES}, "usage": {{"total_tokens": 3, "cost": {cost}}}}}'.encode()
 
     reply, _ = decode_completion(body, {})
 
@@ -287,7 +288,7 @@ def test_amounts_of_many_digits_add_up_in_any_context(amounts, context):
     total = together = None
     with user_context(context):
         for written in amounts:
-            body = f'{{"choices": [], "usage": {{"cost": {{"amount": {written}}}}}}}'
+            body = f'{{{CHOICES}, "usage": {{"cost": {{"amount": {written}}}}}}}'
             reply, _ = decode_completion(body.encode(), {})
             total = (total or TotalUsage()).plus(reply.usage)
             together = reply.usage if together is None else together + reply.usage
@@ -316,7 +317,9 @@ def test_a_malformed_amount_is_none(name):
 
 @pytest.mark.parametrize("kind", [ChatCompletion, ChatCompletionChunk])
 def test_a_malformed_amount_survives_copy_and_pickle(kind):
-    body = b'{"choices": [], "usage": {"cost": {"amount": 1e999999999, "currency": "credits"}}}'
+    body = (
+        b'{"choices": [{"message": {"content": "Hi"}}], "usage": {"cost": {"amount": 1e999999999}}}'
+    )
     one = msgspec.json.decode(body, type=kind)
 
     assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
@@ -349,7 +352,8 @@ def test_a_nan_as_budget_is_an_error(credits, context):  # noqa: A002 - name of 
 def test_a_stream_reports_the_cost_in_its_last_chunk():
     protocol = ChatStreamProtocol({}, 2**20)
 
-    protocol.receive_data(b"data: " + BODY + b"\n\ndata: [DONE]\n\n")
+    event = BODY.replace(b'"message"', b'"delta"')
+    protocol.receive_data(b"data: " + event + b"\n\ndata: [DONE]\n\n")
 
     assert protocol.completion().cost.amount == Decimal("0.000123450000000000009")
 
