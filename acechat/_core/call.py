@@ -72,6 +72,8 @@ class Call(CallState):
         collect: Makes the call as a stream; None for a response in one body.
     """
 
+    content: bool  # of `CallState`; declared here too for type checkers that infer
+
     def __init__(
         self,
         transport: Transport,

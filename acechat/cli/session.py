@@ -64,12 +64,12 @@ class Session:
         images: Sequence[ImagePart] = (),
     ) -> None:
         self._runner = runner
-        self.conversation = conversation
+        self.conversation: AsyncConversation = conversation
         self._options = options
         self._history_file = history_file
         self._images = list(images)  # for the next prompt
         self._usage = UsageSummary()
-        self.ended = False
+        self.ended: bool = False
         # The last prompt if it has no response; it is not in the conversation.
         self._open_prompt = pop_open_prompt(conversation)
         self._show_position()

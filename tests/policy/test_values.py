@@ -317,9 +317,8 @@ def test_a_malformed_amount_is_none(name):
 
 @pytest.mark.parametrize("kind", [ChatCompletion, ChatCompletionChunk])
 def test_a_malformed_amount_survives_copy_and_pickle(kind):
-    body = (
-        b'{"choices": [{"message": {"content": "Hi"}}], "usage": {"cost": {"amount": 1e999999999}}}'
-    )
+    cost = '{"amount": 1e999999999, "currency": "credits"}'
+    body = f'{{{CHOICES}, "usage": {{"cost": {cost}}}}}'.encode()
     one = msgspec.json.decode(body, type=kind)
 
     assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
