@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -95,6 +96,8 @@ def nothing_is_left(request, nothing_blocks_a_loop):
     allowed = {kind for mark in request.node.iter_markers("leaves") for kind in mark.args}
     with leaks.watch(frozenset(allowed)):
         yield
+    if request.node.get_closest_marker("filterwarnings"):
+        gc.collect()  # the warnings of objects that the test dropped belong to it
 
 
 @pytest.fixture
