@@ -299,6 +299,8 @@ def soak(session: nox.Session) -> None:
     for client, warm_up in (("async", 0), ("blocking", 50_000)):
         options = ["--client", client, "--warm-up", str(warm_up), *session.posargs]
         session.run("python", "tests/soak.py", *options)
+    # Ctrl-C at random moments, by real signals.
+    session.run("python", "tests/soak_signals.py", "--seconds", "120")
 
 
 @nox.session
