@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -91,14 +91,25 @@ class RequestTemplate(Struct, frozen=True):
     timeout: Timeout
     retries: RetryPolicy
 
-    def request(self, messages: Sequence[MessageLike]) -> HTTPRequest:
+    def request(
+        self,
+        messages: Sequence[MessageLike],
+        add_fields: Callable[[dict[str, Any]], None] | None = None,
+    ) -> HTTPRequest:
         """Build the request with *messages*.
+
+        Args:
+            messages: The messages of the conversation.
+            add_fields: Called with the fields of the body before they are encoded, to change them;
+                None to encode them as they are.
 
         Raises:
             ConfigurationError: JSON cannot represent a number or text in it.
             TypeError: JSON cannot represent an object in it.
         """
         body = {"model": self.model, "messages": messages} | self.fields
+        if add_fields is not None:
+            add_fields(body)
         return HTTPRequest(
             method="POST", path="/chat/completions", body=encode(body), headers=self.headers.copy()
         )
