@@ -41,18 +41,20 @@ class Replay:
     Args:
         cassette: The cassette. Requests that were never sent are left out.
         speed: Greater than 0. 2.0 takes half of the recorded time; infinity removes all pauses.
+        loop: Whether to start again when all responses were used.
 
     Raises:
         ConfigurationError: The cassette cannot be replayed, or *speed* is out of range.
     """
 
-    def __init__(self, cassette: Cassette, speed: float = 1.0) -> None:
+    def __init__(self, cassette: Cassette, speed: float = 1.0, *, loop: bool = False) -> None:
         if not speed > 0:
             raise ConfigurationError(f"speed must be greater than 0, not {speed!r}")
         self._exchanges = [
             one for one in cassette.exchanges if one.end is None or one.end.how != "unsent"
         ]
         self._speed = speed
+        self._loop = loop
         self._left = self._exchanges.copy()
         if not self._exchanges:
             raise ConfigurationError("cannot replay the cassette: no request in it was sent")
@@ -74,6 +76,8 @@ class Replay:
         """Return the plan of the first unused response whose request equals *received*."""
         token = Token((authorization or "").rpartition(" ")[2])
         body = token.mask(received.body)
+        if not self._left and self._loop:
+            self.rewind()
         if not self._left:
             count = len(self._exchanges)
             return _mismatch(f"all {count} responses of the cassette were used", received)

@@ -194,7 +194,7 @@ def test_ctrl_c_ends_a_stream_within_a_second(environment):
 
 def test_emulate_serves_until_ctrl_c(run):
     process = subprocess.Popen(
-        [*COMMAND, "emulate", "--port", "0"],
+        [*COMMAND, "emulate", "--port", "0", "--shell", "sh"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -202,7 +202,8 @@ def test_emulate_serves_until_ctrl_c(run):
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("listening on http://127.0.0.1:")
-    settings = dict(pair.split("=", 1) for pair in process.stdout.readline().split())
+    lines = [process.stdout.readline().removeprefix("export ").strip() for _ in range(2)]
+    settings = dict(line.split("=", 1) for line in lines)
 
     done = run("chat", "Hello", env=settings)
     process.send_signal(signal.SIGINT)
