@@ -147,8 +147,8 @@ def build_template(
         stream = reads_as_stream(config.streaming, str(fields.get("model", model)), fields)
         if stream:  # a response that is not streamed always reports it
             fields = {"stream_options": {"include_usage": True}} | fields
-    if stream:
-        fields = {"stream": True} | fields
+    # Some routers stream if the field is missing.
+    fields = {"stream": stream} | fields
     headers = config.headers
     if extra_headers:
         check_headers(extra_headers)
