@@ -508,3 +508,22 @@ def test_a_message_without_a_role_is_shown_in_part():
 
     shown = str({"content": "x" * 200})[:80]
     assert str(caught.value) == f"message has no role: {shown}"
+
+
+@pytest.mark.parametrize(
+    ("body", "one"),
+    [
+        (None, True),
+        (b"{}", True),
+        (b'{"n":1}', True),
+        (b'{"n": 1.0, "x": 2}', True),
+        (bytearray(b'{"n" : null }'), True),
+        (b'{"x":"\\"n\\":2"}', True),
+        (b'{"n":2}', False),
+        (b'{"n":10}', False),
+        (b'{"n":1.5}', False),
+        (b'{"n":"1"}', False),
+    ],
+)
+def test_a_request_knows_if_it_asks_for_one_choice(body, one):
+    assert HTTPRequest(method="POST", path="/", body=body).one_choice is one
