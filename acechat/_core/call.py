@@ -88,6 +88,7 @@ class Call(CallState):
         super().__init__(request, config, timeout, retries, state, model)
         self._transport = transport
         self._collect = collect
+        self._sent = request  # the last one, which a middleware may have changed
 
     async def run(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Make attempts until one succeeds or none is left.
@@ -171,6 +172,7 @@ class Call(CallState):
         raise parse_error(response.status, response.headers, body, now=time.time())
 
     def _send(self, request: HTTPRequest) -> Awaitable[Response]:
+        self._sent = request
         total = self.timeout.total
         silent = self._reporter is None and self._gate is None and self._budget is None
         return self._transport.open(
@@ -196,6 +198,17 @@ class Call(CallState):
             number = len(self._retry_state.failed) + 1
             self._reporter.sent(request, attempt=number, elapsed=self.elapsed())
 
+    def stream_protocol(
+        self, response: Response, max_bytes: int | None = None
+    ) -> ChatStreamProtocol:
+        """Return the protocol that reads *response* as a stream of at most *max_bytes* bytes."""
+        return ChatStreamProtocol(
+            response.headers,
+            self.config.max_event_bytes,
+            max_bytes,
+            one_choice=self._sent.one_choice,
+        )
+
     def read_body(self, response: Response) -> Awaitable[bytes]:
         """Read the complete body of *response*; see `acechat._core.body.read_body`."""
         return read_body(response, self, self.config.max_response_bytes)
@@ -220,7 +233,7 @@ class Call(CallState):
                 completion, _ = decode_completion(body, response.headers, status=response.status)
                 usage = completion.usage
             else:
-                protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
+                protocol = self.stream_protocol(response)
                 protocol.receive_data(body)
                 usage = protocol.usage
                 protocol.receive_eof()
@@ -244,7 +257,7 @@ class Call(CallState):
         body = await read_body(response, self, self.config.max_response_bytes)
         self.content = False  # an error in a 2xx body is retried like one with an error status
         if is_event_stream(body, response.headers.get("content-type", "")):
-            protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
+            protocol = self.stream_protocol(response)
             protocol.receive_data(body)
             if protocol.content:
                 self.content = True

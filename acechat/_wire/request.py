@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,10 @@ __all__ = [
 ]
 
 
+_SEVERAL = re.compile(rb'"n"\s*:(?!\s*(?:1(?:\.0*)?|null)\s*[,}])')
+"""The field *n*, unless it requests one choice."""
+
+
 class HTTPRequest(Struct, frozen=True, kw_only=True):
     """One request, without the headers common to all requests (the token among them)."""
 
@@ -38,6 +43,15 @@ class HTTPRequest(Struct, frozen=True, kw_only=True):
 
     headers: dict[str, str] = {}
     """Additional headers of this request."""
+
+    @property
+    def one_choice(self) -> bool:
+        """Whether one choice is requested: *n* is missing, null or 1.
+
+        Only the bytes are searched. A field of this name elsewhere counts, too.
+        """
+        body = self.body or b""
+        return b'"n"' not in body or _SEVERAL.search(body) is None
 
     def json(self) -> Any:
         """Return the decoded body; None for a request without one."""
@@ -158,8 +172,8 @@ def build_template(
         stream = reads_as_stream(config.streaming, str(fields.get("model", model)), fields)
         if stream:  # a response that is not streamed always reports it
             fields = {"stream_options": {"include_usage": True}} | fields
-    if stream:
-        fields = {"stream": True} | fields
+    # Some routers stream if the field is missing.
+    fields = {"stream": stream} | fields
     headers = config.headers
     if extra_headers:
         check_headers(extra_headers)

@@ -268,7 +268,7 @@ def test_json_is_the_same_without_a_stream(run, environment):
     complete = run("chat", "Hello", "--json", "--no-stream")
 
     assert without_nulls(json.loads(complete.stdout)) == without_nulls(json.loads(streamed.stdout))
-    assert [request.json.get("stream") for request in environment.requests] == [True, None]
+    assert [request.json.get("stream") for request in environment.requests] == [True, False]
 
 
 def test_json_is_escaped_for_any_encoding_and_control_character(run, environment):
