@@ -53,7 +53,7 @@ frameworks such as LangChain set while they trace the same call."""
 
 
 class _Call:
-    """The span of one call, and what its metrics need."""
+    """The span of one call, and the values that its metrics need."""
 
     __slots__ = ("context", "end", "first_chunk", "labels", "span", "started")
 
@@ -82,7 +82,7 @@ class OpenTelemetry(Instrumentation):
         meter_provider: Default None, the global one.
         capture_content: If true, spans have the messages, tool definitions, arguments and results
             of the call, and the text of its error; default None, as the environment variable
-            ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says, which is false if unset.
+            ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, which is false if unset.
         max_content_bytes: The maximum size of each such attribute, in bytes; longer texts are
             truncated. Default 16 KiB. Images are never included.
         propagate: If true, requests have the header ``traceparent`` (or those of the configured
