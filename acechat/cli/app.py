@@ -22,6 +22,7 @@ _COMMANDS = {
     "models": "List the models that the service offers.",
     "doctor": "Diagnose the installation, the token and the network.",
     "config": "Show and change settings.",
+    "templates": "List, show and delete templates of prompts.",
     "emulate": "Run the emulator on localhost.",
     "completion": "Print the completion script of a shell.",
 }

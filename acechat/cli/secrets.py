@@ -14,7 +14,7 @@ from typing import Any
 
 from acechat import ConfigurationError
 
-__all__ = ["from_keyring", "remove", "store", "to_keyring"]
+__all__ = ["from_keyring", "remove", "store", "to_keyring", "write_private"]
 
 _SERVICE, _NAME = "acechat", "token"
 
@@ -87,10 +87,10 @@ def _edit(path: Path, name: str, value: object) -> None:
             f"cannot edit {path} automatically. Next: change {name} there by hand"
         )
     if edited != text:
-        _write_private(path, edited)
+        write_private(path, edited)
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Replace a file atomically; only its owner can read the new one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")

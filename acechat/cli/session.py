@@ -17,21 +17,16 @@ from acechat import (
     AsyncConversation,
     ConfigurationError,
     ImagePart,
+    TextPart,
     UserMessage,
     image,
 )
+from acechat.cli.display import DisplayOptions, UserInput
 from acechat.cli.errors import explain
 from acechat.cli.history import HistoryFile
 from acechat.cli.terminal.text import clean, one_line
 from acechat.cli.terminal.writer import note
-from acechat.cli.turn import (
-    DisplayOptions,
-    UserInput,
-    as_message,
-    content_of,
-    pop_open_prompt,
-    take_turn,
-)
+from acechat.cli.turn import as_message, content_of, pop_open_prompt, take_turn
 from acechat.cli.usage import UsageSummary
 
 __all__ = ["COMMANDS", "NO_RESPONSE", "Session", "save"]
@@ -61,7 +56,7 @@ class Session:
         conversation: AsyncConversation,
         options: DisplayOptions,
         history_file: HistoryFile | None,
-        images: Sequence[ImagePart] = (),
+        images: Sequence[TextPart | ImagePart] = (),
     ) -> None:
         self._runner = runner
         self.conversation: AsyncConversation = conversation
@@ -84,7 +79,7 @@ class Session:
         elif line or self._images:
             if line.startswith("//") and _is_command(line[1:]):
                 line = line[1:]
-            content: list[str | ImagePart] = [line] if line else []
+            content: list[str | TextPart | ImagePart] = [line] if line else []
             content += self._images
             self._images = []
             self.send(content)
@@ -102,7 +97,7 @@ class Session:
         failure = ""
         try:
             turn = take_turn(self.conversation, content, self._options, self._autosave)
-            self._usage += self._runner.run(turn)
+            self._usage += self._runner.run(turn).usage
         except KeyboardInterrupt:
             failure = "stopped"
         except (AceChatError, TypeError) as error:

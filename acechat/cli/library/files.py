@@ -1,0 +1,24 @@
+"""Files of the library: in the folder of the settings, readable for their owner only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from acechat.cli.secrets import write_private
+from acechat.cli.settings import file_path
+
+__all__ = ["library_path", "write"]
+
+
+def library_path(*names: str) -> Path:
+    """Return a path in the folder of the settings file."""
+    return file_path().parent.joinpath(*names)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file, or create it with its folder.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    write_private(path, text)
