@@ -147,6 +147,11 @@ class OutputSpec:
         self.used: list[Usage | None] = []
         """Usage of each response; None if not reported."""
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema that the model gets."""
+        return self._schema
+
     def apply(self, request: HTTPRequest) -> HTTPRequest:
         """Return *request* with the fields that request the type.
 
