@@ -23,6 +23,7 @@ __all__ = [
     "build_request",
     "build_template",
     "reads_as_stream",
+    "unknown_option",
     "uses_reasoning",
 ]
 
@@ -211,7 +212,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in options.items():
         if name not in _OPTIONS:
-            raise TypeError(_unknown_option(name))
+            raise TypeError(unknown_option(name))
         if value is not None:
             checked[name] = value
     if "max_tokens" in checked and "max_completion_tokens" in checked:
@@ -223,7 +224,8 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _unknown_option(name: str) -> str:
+def unknown_option(name: str) -> str:
+    """Return the error message for an option that does not exist, with the closest that does."""
     from difflib import get_close_matches
 
     if name == "stream":

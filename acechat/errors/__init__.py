@@ -3,6 +3,10 @@
 * `AceChatError`: base of all exceptions below; only a wrong call raises `TypeError` instead
 
   * `ConfigurationError`: invalid settings or arguments; nothing was sent
+
+    * `JournalError`: a bulk run does not match its journal or its output
+
+  * `BatchStoppedError`: a bulk run stopped before its end, and the same call continues it
   * `BudgetExceededError`: the call would exceed a budget; nothing was sent
   * `TransportError`: no complete response arrived over the network
 
@@ -47,8 +51,10 @@ from acechat.errors._api import (
 )
 from acechat.errors._base import (
     AceChatError,
+    BatchStoppedError,
     BudgetExceededError,
     ConfigurationError,
+    JournalError,
     MaxTurnsError,
     OutputError,
     ToolError,
@@ -72,6 +78,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ClientClosedError",
     "ConfigurationError",
@@ -79,6 +86,7 @@ __all__ = [
     "ContentModerationError",
     "GatewayTimeoutError",
     "InsufficientBalanceError",
+    "JournalError",
     "MaxTurnsError",
     "NotFoundError",
     "OutputError",
