@@ -19,8 +19,10 @@ from typing import (
 import msgspec
 from msgspec import Struct
 
+from acechat._tools.descriptions import described
 from acechat._tools.partial_json import KEY, PartialOutput, find_json
 from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
+from acechat._tools.signature import PARAMETER_NAME
 from acechat._wire.encode import encode
 from acechat._wire.request import HTTPRequest, uses_reasoning
 from acechat.errors import APIError, ConfigurationError, OutputError
@@ -135,11 +137,11 @@ class OutputSpec:
     def __init__(self, output_type: OutputType[Any]) -> None:
         given: Any = output_type
         output = cast("Output[Any]", given if isinstance(given, Output) else Output(given))
-        self._type: Any = adapted(output.type)
+        self._type: Any = adapted(described(output.type))
         self._schema = schema_of(self._type)
         self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects
         self._wrapper: Any = None
-        if self._schema.get("type") != "object":
+        if self._schema.get("type") != "object" or not _are_parameters(self._schema):
             self._wrapper = msgspec.defstruct("Answer", [(KEY, self._type)])
             self._schema = schema_of(self._wrapper)
         self._strategy = output.strategy
@@ -272,6 +274,11 @@ class OutputSpec:
     def partial_output(self) -> PartialOutput:
         """Return a parser for the output of a streamed response."""
         return PartialOutput(self._openers, wrapped=bool(self._wrapper), bare=self._bare)
+
+
+def _are_parameters(schema: dict[str, Any]) -> bool:
+    """Return True if the service accepts the names of the properties as those of a tool."""
+    return all(map(PARAMETER_NAME.fullmatch, schema.get("properties", ())))
 
 
 def _body(request: HTTPRequest) -> dict[str, Any]:
