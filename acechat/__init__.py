@@ -256,7 +256,9 @@ _LAZY = {
 
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
-        raise AttributeError(f"module 'acechat' has no attribute {name!r}")
+        from acechat._hints import import_or_attribute_error
+
+        raise import_or_attribute_error("acechat", name, __all__)
     from importlib import import_module
 
     value: object = getattr(import_module(f"acechat.{_LAZY[name]}"), name)

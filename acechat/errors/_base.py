@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from acechat._hints import ERROR_ATTRIBUTES, attribute_error
 from acechat.types.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class AceChatError(Exception):
 
     def __reduce__(self) -> tuple[Callable[..., AceChatError], tuple[Any, ...]]:
         return _rebuild, (type(self), self.args, self.__dict__)
+
+    if not TYPE_CHECKING:  # type checkers report the attribute themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise attribute_error(self, name, ERROR_ATTRIBUTES)
 
 
 def _rebuild(cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, Any]) -> AceChatError:

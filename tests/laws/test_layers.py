@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    {"_version", "types"},
+    {"_hints", "_version"},
+    {"types"},
     {"errors"},
     {"_policy", "_credentials", "_image"},
     {"_config"},
