@@ -85,7 +85,10 @@ class BaseClient(ClientSettings):
         from acechat._tools.executor import ToolExecutor
 
         fields: dict[str, Any] = cast("dict[str, Any]", options)
-        executor = ToolExecutor(fields.get("tools") or (), limits, self._config.token)
+        observers = self._state.observers
+        observe = observers.tool_started if observers.instruments else None
+        tools = fields.get("tools") or ()
+        executor = ToolExecutor(tools, limits, self._config.token, observe)
         fields["tools"] = executor.definitions
         return executor
 

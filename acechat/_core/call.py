@@ -13,7 +13,7 @@ from acechat._config import Config
 from acechat._core.body import read_body, read_error_body
 from acechat._core.call_state import CallState, SharedState
 from acechat._core.middleware import BufferedResponse, send_through
-from acechat._core.observers import CallReporter
+from acechat._core.reporter import CallReporter
 from acechat._core.response import Response
 from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
@@ -106,6 +106,9 @@ class Call(CallState):
         try:
             if self._budget is not None:
                 self.check_budget()
+            if self._reporter is not None:
+                self._began = self._clock()  # so that the end of the call is reported, too
+                self.request = self._reporter.started(self.request, self.config.api_root)
             request = self.request
             self._recording = self._transport.recorder.begin(
                 request.method, request.path, request.headers, request.body, self._clock()
@@ -175,12 +178,16 @@ class Call(CallState):
         self._sent = request
         total = self.timeout.total
         silent = self._reporter is None and self._gate is None and self._budget is None
-        return self._transport.open(
+        opening = self._transport.open(
             request,
             self.timeout,
             None if total is None else self._started + total,
             None if silent else partial(self._ready, request),
             self._recording,
+        )
+        reporter = self._reporter
+        return (
+            opening if reporter is None or not reporter.instruments else reporter.sending(opening)
         )
 
     async def _ready(self, request: HTTPRequest) -> None:

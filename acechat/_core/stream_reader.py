@@ -262,7 +262,7 @@ class StreamReader:
             response.abort()
         if self._state is _COMPLETE or self._failure is not None:
             return
-        self._call.failed(None)  # first: observers see a call that its caller closed
+        self._call.failed(None, partial=self.partial)  # first: observers see a closed call
         closed = StreamInterruptedError(
             "the stream was closed",
             chunks=protocol.chunks if protocol else 0,

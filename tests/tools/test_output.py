@@ -401,7 +401,7 @@ class TestRequestAgain:
         first = request(spec)
         other = spec.fall_back_to_prompt(first, BadRequestError(400, "bad_request", words))
         body = json.loads(other.body)
-        assert body.keys() == {"model", "messages"}
+        assert body.keys() == {"model", "messages", "stream"}
         assert body["messages"][0]["role"] == "system"
         assert spec.fall_back_to_prompt(other, BadRequestError(400, "bad_request", words)) is None
 
