@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ssl as _ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import TypeAlias
 
 import aiohttp
 import msgspec
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 from yarl import URL
 
 from acechat._config import Config
 from acechat._http.certificates import named_certificates
 from acechat._http.connection import ConnectionState, Connector, current_connection
+from acechat._http.content_coding import find_decoder
 from acechat._http.direct import DirectSender, RawResponse
-from acechat._http.exceptions import map_exception, timeout_error
+from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS, map_exception, timeout_error
 from acechat._http.pool import Pool
 from acechat._http.resolver import Resolver
 from acechat._http.response import AiohttpResponse
@@ -30,7 +31,7 @@ from acechat.errors import ClientClosedError, ConfigurationError, ConnectError, 
 
 __all__ = ["Transport"]
 
-_Received: TypeAlias = tuple[aiohttp.ClientResponse | RawResponse, Mapping[str, str]]
+_Received: TypeAlias = tuple[aiohttp.ClientResponse | RawResponse, CIMultiDictProxy[str]]
 """A response and aiohttp's headers."""
 
 _KEEPALIVE = 15.0
@@ -151,6 +152,10 @@ class Transport:
         redact = self._config.token.redact_text
         headers = {name.lower(): redact(_decoded(value)) for name, value in raw_headers.items()}
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
+        if "content-encoding" in headers:
+            response.decoder = find_decoder(
+                raw_headers.getall("Content-Encoding"), by_aiohttp=pool.session.auto_decompress
+            )
         if recording is not None:
             response.recorder = recording.receive_head(
                 response.status, headers, asyncio.get_running_loop().time()
@@ -182,7 +187,8 @@ class Transport:
                 failure = map_exception(error, "the connection broke before the response")
                 if isinstance(error, RuntimeError) and self._session is not None:
                     failure = ConfigurationError(
-                        f"session= cannot be used in this event loop: {error}"
+                        "session= is closed or belongs to another event loop: "
+                        "pass one that was created in the running event loop"
                     )
             except BaseException as ended:  # noqa: BLE001 - as below
                 state.abort()
@@ -268,7 +274,11 @@ class Transport:
             connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE, resolver=Resolver())
             connector.adopt()
             session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                max_line_size=MAX_FIELD,
+                max_field_size=MAX_FIELD,
+                max_headers=MAX_HEADERS,
             )
         pool = Pool(session, connector, self._config.max_concurrency)
         self._pools[loop] = pool

@@ -149,6 +149,11 @@ class OutputSpec:
         self.used: list[Usage | None] = []
         """Usage of each response; None if not reported."""
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema that the model gets."""
+        return self._schema
+
     def apply(self, body: dict[str, Any]) -> None:
         """Add the fields that request the type to the *body* of a request.
 
