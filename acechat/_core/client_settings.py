@@ -14,7 +14,7 @@ from acechat._core.call_state import SharedState
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
 from acechat._core.observers import Observer, Observers
-from acechat._credentials import read_token
+from acechat._credentials import hide_arguments, read_token
 from acechat._policy.values import (
     Budget,
     RateLimit,
@@ -41,6 +41,7 @@ class ClientSettings:
         TypeError: An observer or a middleware cannot be called.
     """
 
+    @hide_arguments
     def __init__(
         self,
         api_token: str | None = None,
@@ -119,6 +120,7 @@ class ClientSettings:
         """Total usage and cost of the calls of this client and of its with_options() copies."""
         return self._state.meter
 
+    @hide_arguments
     def with_options(
         self,
         *,

@@ -169,7 +169,7 @@ class ToolExecutor:
         except BaseException as error:
             if _must_end_run(error):
                 raise
-            reason = self._token.redact_text(_reason(error))
+            reason = _reason(error, self._token)
             if self._limits.raise_tool_errors:
                 cause = error.__cause__ if isinstance(error, _FailureError) else error
                 raise ToolError(call, reason) from cause
@@ -246,15 +246,17 @@ def _must_end_run(error: BaseException) -> bool:
     return isinstance(error, GeneratorExit | KeyboardInterrupt)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, token: Token) -> str:
+    """Return the reason that the model receives, redacted before it is truncated."""
     if isinstance(error, _FailureError):
-        return str(error)
+        return token.redact_text(str(error))
     if isinstance(error, asyncio.CancelledError):
         return "the tool was cancelled"
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - __str__ may be code of the tool
         text = ""
+    text = token.redact_text(text, truncated=True)
     return f"{type(error).__name__}: {text}"[:_MAX_REASON] if text else type(error).__name__
 
 

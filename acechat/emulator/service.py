@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from aiohttp import web
 
+from acechat._credentials import hide_arguments
 from acechat.emulator.app import create_app
 from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, ServiceState
 from acechat.emulator.steps import Step
@@ -80,6 +81,7 @@ class Service:
         OSError: The cassette cannot be read.
     """
 
+    @hide_arguments
     def __init__(
         self,
         *,

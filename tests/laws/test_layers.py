@@ -15,6 +15,7 @@ import pytest
 LAYERS = [
     {"_version", "types"},
     {"errors"},
+    {"_redaction"},
     {"_policy", "_credentials", "_image"},
     {"_config"},
     {"_wire", "_record"},
@@ -31,7 +32,17 @@ PACKAGE = "acechat"
 EDGES = LAYERS[-1]
 """They use acechat as anybody does, by its public names."""
 
-PURE = {"types", "errors", "_policy", "_credentials", "_config", "_wire", "_record", "_tools"}
+PURE = {
+    "types",
+    "errors",
+    "_policy",
+    "_credentials",
+    "_redaction",
+    "_config",
+    "_wire",
+    "_record",
+    "_tools",
+}
 IMPURE = {
     "acechat._record.cassette": {"os", "pathlib"},  # it reads and writes files
     "acechat._tools.executor": {"asyncio", "threading", "contextvars"},  # it runs functions
@@ -49,6 +60,8 @@ PURE_FILES += [
 
 COMPUTES = {
     "__future__",
+    "binascii",
+    "bisect",
     "builtins",
     "calendar",
     "collections",
