@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from acechat._files import append
 from acechat._http.exceptions import map_exception
 from acechat._http.proxy import read_proxy
 from acechat._record.cassette import FIRST_LINE, as_lines
@@ -138,10 +139,4 @@ class _RecordingProxy:
             write(request, framing.end())
 
     def _write(self, exchange: Exchange) -> None:
-        """Append *exchange* to the cassette in one write."""
-        cassette = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            first = b"" if os.fstat(cassette).st_size else FIRST_LINE
-            os.write(cassette, first + as_lines([exchange]))
-        finally:
-            os.close(cassette)
+        append(self._path, as_lines([exchange]), first=FIRST_LINE)
