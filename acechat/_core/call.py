@@ -170,8 +170,9 @@ class Call(CallState):
             response = await self._send(self.request)
         if response.status in _SUCCESS:
             return response
-        # redacted before the body is truncated: half a token is a secret, too
-        body = self.config.token.redact(await read_error_body(response, self))
+        # redacted before the body is truncated further: half a token is a secret, too
+        body = await read_error_body(response, self)
+        body = self.redacting_token().redact(body, truncated=True)
         raise parse_error(response.status, response.headers, body, now=time.time())
 
     def _send(self, request: HTTPRequest) -> Awaitable[Response]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, TypeVar
@@ -163,4 +164,9 @@ class _Line:
 
 
 def _short(fact: object) -> str:
-    return f"{fact:.3f}" if isinstance(fact, float) else str(fact)
+    if isinstance(fact, float):
+        return f"{fact:.3f}"
+    text = str(fact)
+    # The service chooses codes, models and ids: they must not forge lines, fields or colors.
+    plain = text.isprintable() and not any(char in text for char in ' "=')
+    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())

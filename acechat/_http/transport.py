@@ -149,8 +149,8 @@ class Transport:
             if pool.slots is not None:
                 pool.slots.release()
             raise
-        redact = self._config.token.redact_text
-        headers = {name.lower(): redact(_decoded(value)) for name, value in raw_headers.items()}
+        headers = {name.lower(): _decoded(value) for name, value in raw_headers.items()}
+        headers = self._config.token.redact_headers(headers)
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
         if "content-encoding" in headers:
             response.decoder = find_decoder(
