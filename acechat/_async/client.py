@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from acechat._async.base_client import AsyncBaseClient
 from acechat._async.stream import AsyncChatStream
+from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
 from acechat._wire.messages import Content, gather_messages
 from acechat.types import ChatCompletion, ChatOptions, MessageLike
@@ -308,3 +309,6 @@ class AsyncClient(AsyncBaseClient):
         from acechat._async.conversation import AsyncConversation
 
         return AsyncConversation(self._with_meter, messages, system, model, options)
+
+
+AsyncClient.chat.__dict__["completions"] = NotHere("client.chat.completions", CHAT)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from acechat._core.history import History
 from acechat._core.meter import Meter
+from acechat._hints import not_awaitable
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.messages import Content
 from acechat.types import ChatCompletion, ChatOptions, MessageLike
@@ -75,6 +76,9 @@ class AsyncConversation(History):
         super().__init__(messages, system, model, options)
         self._with_meter = with_meter
         self._client = with_meter(self.meter)
+
+    if not TYPE_CHECKING:
+        __await__ = not_awaitable("it begins without a request; await its send(...)")
 
     async def send(
         self,

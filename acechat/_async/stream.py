@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 from acechat._core.call import Call
 from acechat._core.stream_reader import StreamReader
 from acechat._core.stream_state import StreamState
+from acechat._hints import STREAM_ATTRIBUTES, hint_attributes, not_awaitable
 from acechat._wire.deltas import END, chunks_of, events_of, finished, texts_of
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, StreamEvent
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncChatStream"]
 
 
+@hint_attributes(STREAM_ATTRIBUTES)
 class AsyncChatStream(StreamReader, Generic[OutputT_co]):
     """A streamed response, delta by delta; `AsyncClient.stream` creates one.
 
@@ -57,6 +59,11 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    if not TYPE_CHECKING:
+        __await__ = not_awaitable(
+            "iterate over it, `async for delta in client.stream(...)`, or await its collect()"
+        )
 
     def __aiter__(self) -> Self:
         return self
@@ -98,7 +105,7 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
         self._run_callback(whole=False)
         if response is not None and response.open:
             response.drop()
-            self._call.failed(None, self.usage)
+            self._call.failed(None, self.usage, self.partial)
             if self._relayed:
                 return  # web servers drop relays without closing them; the caller made no mistake
             warnings.warn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl as _ssl
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import msgspec
 
@@ -15,6 +15,7 @@ from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
 from acechat._core.observers import Observer, Observers
 from acechat._credentials import read_token
+from acechat._hints import CLIENT_ATTRIBUTES, attribute_error, check_arguments
 from acechat._policy.values import (
     Budget,
     RateLimit,
@@ -41,6 +42,7 @@ class ClientSettings:
         TypeError: An observer or a middleware cannot be called.
     """
 
+    @check_arguments
     def __init__(
         self,
         api_token: str | None = None,
@@ -119,6 +121,7 @@ class ClientSettings:
         """Total usage and cost of the calls of this client and of its with_options() copies."""
         return self._state.meter
 
+    @check_arguments
     def with_options(
         self,
         *,
@@ -193,6 +196,11 @@ class ClientSettings:
                 "a client with session=, ssl=, observers= or middleware= cannot be pickled"
             )
         return type(self)._from_config, (self._config,)
+
+    if not TYPE_CHECKING:  # type checkers report the attribute themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise attribute_error(self, name, CLIENT_ATTRIBUTES, dir(type(self)))
 
     def __hash__(self) -> int:
         return id(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
 from acechat._sync.base_client import SyncBaseClient
 from acechat._sync.stream import ChatStream
@@ -274,3 +275,6 @@ class Client(SyncBaseClient):
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it."""
         return self._loop.run(self._count_tokens, content, messages, system, model, tools)
+
+
+Client.chat.__dict__["completions"] = NotHere("client.chat.completions", CHAT)

@@ -27,7 +27,7 @@ from acechat.types import (
     ToolStarted,
 )
 
-__all__ = ["EventCallback", "ToolExecutor", "ToolResults", "run_in_daemon_thread"]
+__all__ = ["EventCallback", "ToolEnded", "ToolExecutor", "ToolResults", "run_in_daemon_thread"]
 
 _T = TypeVar("_T")
 
@@ -67,8 +67,16 @@ EventCallback: TypeAlias = Callable[[ToolStarted | ToolFinished], object]
 """Receives the start and the end of each tool call."""
 
 
+ToolEnded: TypeAlias = Callable[[ToolResult | None, BaseException | None], None]
+"""Receives the result of a tool call, and the exception of the tool, at its end."""
+
+
 ToolResults: TypeAlias = dict[int, ToolResult]
 """Results of the tool calls of one completion, by the index of the call."""
+
+
+def _ignore(result: ToolResult | None, error: BaseException | None) -> None:
+    """Take the end of a tool call that no observer sees."""
 
 
 class ToolExecutor:
@@ -78,12 +86,19 @@ class ToolExecutor:
         tools: Functions, `Tool` objects, and other callables that `compile_tool` accepts.
         limits: Maximum parallel calls, time limit of a call, and handling of failed calls.
         token: The API token, redacted in results and errors.
+        observe: Called before a tool, in its context; returns a callback for its end. Default none.
 
     Raises:
         ConfigurationError: A tool cannot be described, or two tools have the same name.
     """
 
-    def __init__(self, tools: Iterable[Any], limits: RunLimits, token: Token) -> None:
+    def __init__(
+        self,
+        tools: Iterable[Any],
+        limits: RunLimits,
+        token: Token,
+        observe: Callable[[ToolCall], ToolEnded] | None = None,
+    ) -> None:
         self._tools = named = by_name(tools)
         self.definitions: msgspec.Raw | None = None
         """The request field ``tools`` as JSON, the same in each request; None without tools."""
@@ -93,6 +108,7 @@ class ToolExecutor:
             self.definitions = msgspec.Raw(b"[%b]" % encoded)
         self._limits = limits
         self._token = token
+        self._observe = observe
 
     async def call_all(
         self,
@@ -153,29 +169,35 @@ class ToolExecutor:
     ) -> ToolResult:
         clock = asyncio.get_running_loop().time
         started = clock() if started is None else started
-        failed = False
+        failure: BaseException | None = None
         if on_event:
             on_event(ToolStarted(call))
+        ended = self._observe(call) if self._observe is not None else _ignore
         try:
             content, images = content_of(await self._start(call, complete=complete))
         except BaseException as error:
             if _must_end_run(error):
+                ended(None, error)
                 raise
             cancelled = isinstance(error, asyncio.CancelledError)
             reason = "the tool was cancelled" if cancelled else reason_of(error)
             reason = self._token.redact_text(reason)
+            failed = isinstance(error, ToolFailureError)
+            failure = error.__cause__ or error if failed else error
             if self._limits.raise_tool_errors:
-                cause = error.__cause__ if isinstance(error, ToolFailureError) else error
+                ended(None, failure)
+                cause = error.__cause__ if failed else error
                 raise ToolError(call, reason) from cause
-            content, images, failed = f"Error: {reason}", (), True
+            content, images = f"Error: {reason}", ()
         result = ToolResult(
             call=call,
             # Unpaired surrogates cannot be encoded as UTF-8.
             content=content if content.isascii() else content.encode(errors="replace").decode(),
             images=images,
-            failed=failed,
+            failed=failure is not None,
             elapsed=clock() - started,
         )
+        ended(result, failure)
         if on_event:
             on_event(ToolFinished(result))
         return result

@@ -153,13 +153,12 @@ class OutputSpec:
         self.used: list[Usage | None] = []
         """Usage of each response; None if not reported."""
 
-    def apply(self, request: HTTPRequest) -> HTTPRequest:
-        """Return *request* with the fields that request the type.
+    def apply(self, body: dict[str, Any]) -> None:
+        """Add the fields that request the type to the *body* of a request.
 
         Raises:
-            ConfigurationError: *request* has tools or a response format of its own.
+            ConfigurationError: *body* has tools or a response format of its own.
         """
-        body = _body(request)
         for field in _RESERVED:
             if body.get(field):
                 raise ConfigurationError(
@@ -175,7 +174,6 @@ class OutputSpec:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         else:
             self._add_instruction(body)
-        return _with_body(request, body)
 
     def fall_back_to_prompt(self, request: HTTPRequest, refusal: APIError) -> HTTPRequest | None:
         """Return the request with a prompt instead of a tool; None for another *refusal*.
@@ -213,12 +211,15 @@ class OutputSpec:
 
     def _add_instruction(self, body: dict[str, Any]) -> None:
         """Append the instruction to the system prompt."""
-        messages = cast("list[dict[str, Any]]", body["messages"])
+        messages: list[Any] = list(body["messages"])
         first = messages[0]
+        if isinstance(first, Struct):
+            first = cast("dict[str, Any]", msgspec.to_builtins(first))
         if first.get("role") == "system" and isinstance(first.get("content"), str):
             messages[0] = {**first, "content": f"{first['content']}\n\n{self._instruction()}"}
         else:
             messages.insert(0, {"role": "system", "content": self._instruction()})
+        body["messages"] = messages
 
     def parse(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Return *completion* with its output, and with the total usage of all requests.

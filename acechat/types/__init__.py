@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+from acechat._hints import import_or_attribute_error
 from acechat.types.catalog import CatalogModel, Pricing
 from acechat.types.chunk import (
     ChatCompletionChunk,
@@ -105,3 +108,7 @@ __all__ = [
     "UserMessage",
     "WebSearchOptions",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise import_or_attribute_error("acechat.types", name, __all__)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
 
+from acechat._hints import COMPLETION_ATTRIBUTES, attribute_error
 from acechat.types.attempt import Attempt
 from acechat.types.messages import AssistantMessage, ToolCall
 from acechat.types.usage import Cost, Usage
@@ -160,9 +161,17 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
     def __copy__(self) -> ChatCompletion[OutputT_co]:
         return _rebuild(*self.__reduce__()[1])
 
+    if not TYPE_CHECKING:  # type checkers report the attribute themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise attribute_error(self, name, COMPLETION_ATTRIBUTES, _ATTRIBUTES)
+
     def _repr_markdown_(self) -> str:
         """Return the text; notebooks render it as Markdown."""
         return self.text
+
+
+_ATTRIBUTES = tuple(name for name in dir(ChatCompletion) if name[0] != "_")
 
 
 def note_origin(
