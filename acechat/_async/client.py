@@ -10,7 +10,7 @@ from acechat._async.stream import AsyncChatStream
 from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
 from acechat._wire.messages import Content, gather_messages
-from acechat.types import ChatCompletion, ChatOptions, MessageLike
+from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
@@ -83,7 +83,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -139,7 +139,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -169,7 +169,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -229,7 +229,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -261,7 +261,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[Any] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -290,7 +290,7 @@ class AsyncClient(AsyncBaseClient):
         *,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncConversation:
         """Begin a conversation, which sends its history with each message.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from acechat._credentials import Token
+from acechat._hints import warn_of_missing_headers
 from acechat._wire.deltas import END, DeltaBatch
 from acechat._wire.sse_writer import DONE, KEEP_ALIVE, encode_error, encode_events, headers_of
 from acechat.errors import AceChatError
@@ -66,6 +67,7 @@ class AsyncSSERelay:
         return self
 
     def __aiter__(self) -> Self:
+        warn_of_missing_headers()
         return self
 
     async def __anext__(self) -> bytes:

@@ -24,6 +24,7 @@ from acechat._policy.values import (
     as_retries,
     as_timeout,
 )
+from acechat.types import KnownModel
 
 if TYPE_CHECKING:  # aiohttp takes 0.15 s to import; a client imports it when it is created
     import aiohttp
@@ -48,8 +49,8 @@ class ClientSettings:
         api_token: str | None = None,
         *,
         base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
+        model: KnownModel | str = DEFAULT_MODEL,
+        fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
@@ -125,8 +126,8 @@ class ClientSettings:
     def with_options(
         self,
         *,
-        model: str | None = None,
-        fallback_models: Iterable[str] | None = None,
+        model: KnownModel | str | None = None,
+        fallback_models: Iterable[KnownModel | str] | None = None,
         streaming: Streaming | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,

@@ -14,6 +14,7 @@ from acechat._core.observers import Observer
 from acechat._hints import check_arguments
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._sync.loop_thread import LoopThread
+from acechat.types import KnownModel
 
 __all__ = ["SyncBaseClient"]
 
@@ -27,8 +28,8 @@ class SyncBaseClient(BaseClient):
         api_token: str | None = None,
         *,
         base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
+        model: KnownModel | str = DEFAULT_MODEL,
+        fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
