@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from acechat._core.call import running_loop
 from acechat._credentials import Token
 from acechat._hints import warn_of_missing_headers
 from acechat._wire.deltas import END, DeltaBatch
@@ -62,6 +63,7 @@ class AsyncSSERelay:
         return self._begin().__await__()
 
     async def _begin(self) -> Self:
+        running_loop()
         while not (self._first or self._begun or self._ended):
             self._first = await self._next()
         return self
@@ -80,8 +82,13 @@ class AsyncSSERelay:
         """Wait for the next events and return their bytes. Empty bytes mark the end.
 
         Failures of the stream are returned as ``event: error``, not raised.
+
+        Raises:
+            ConfigurationError: No asyncio loop is running, as under trio.
         """
-        self._begun = True
+        if not self._begun:
+            running_loop()
+            self._begun = True
         data, self._first = self._first, b""
         while not data and not self._ended:
             try:
