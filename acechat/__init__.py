@@ -95,9 +95,10 @@ if TYPE_CHECKING:
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
     from acechat._async.stream import AsyncChatStream
+    from acechat._core.instrumentation import Instrumentation
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
-    from acechat._core.observers import Observer
+    from acechat._core.observers import Observer, add_global_observer
     from acechat._image import image
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
@@ -154,6 +155,7 @@ __all__ = [
     "HTTPRequest",
     "HTTPResponse",
     "ImagePart",
+    "Instrumentation",
     "InsufficientBalanceError",
     "KnownModel",
     "MaxTurnsError",
@@ -205,6 +207,7 @@ __all__ = [
     "Usage",
     "UserMessage",
     "__version__",
+    "add_global_observer",
     "errors",
     "image",
     "tool",
@@ -226,6 +229,7 @@ _LAZY = {
     "Conversation": "_sync.conversation",
     "HTTPRequest": "_wire.request",
     "HTTPResponse": "_core.middleware",
+    "Instrumentation": "_core.instrumentation",
     "Meter": "_core.meter",
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
@@ -234,6 +238,7 @@ _LAZY = {
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
+    "add_global_observer": "_core.observers",
     "image": "_image",
     "tool": "_tools.tool",
 }

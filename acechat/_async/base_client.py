@@ -85,7 +85,10 @@ class BaseClient(ClientSettings):
         from acechat._tools.executor import ToolExecutor
 
         fields: dict[str, Any] = cast("dict[str, Any]", options)
-        executor = ToolExecutor(fields.get("tools") or (), limits, self._config.token)
+        observers = self._state.observers
+        observe = observers.tool_started if observers.instruments else None
+        tools = fields.get("tools") or ()
+        executor = ToolExecutor(tools, limits, self._config.token, observe)
         fields["tools"] = executor.definitions
         return executor
 
@@ -187,16 +190,17 @@ class BaseClient(ClientSettings):
         Raises:
             ConfigurationError: The request cannot be sent.
         """
-        request = template.request(messages)
         timeout, retries, model = template.timeout, template.retries, template.model
         transport, config, state = self._transport, self._config, self._state
         collect = _collect if template.stream else None
         if output_type is None:
+            request = template.request(messages)
             return Call(transport, request, config, timeout, retries, state, model, collect)
         from acechat._core.structured_call import StructuredCall
         from acechat._tools.output import OutputSpec
 
         spec = OutputSpec(output_type)
+        request = template.request(messages, spec.apply)
         return StructuredCall(
             transport, request, config, timeout, retries, state, model, collect, spec
         )

@@ -105,7 +105,7 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
         self._run_callback(whole=False)
         if response is not None and response.open:
             response.drop()
-            self._call.failed(None, self.usage)
+            self._call.failed(None, self.usage, self.partial)
             if self._relayed:
                 return  # web servers drop relays without closing them; the caller made no mistake
             warnings.warn(

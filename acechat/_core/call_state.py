@@ -10,7 +10,8 @@ from msgspec import Struct
 from acechat._config import Config
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware
-from acechat._core.observers import CallReporter, Observers
+from acechat._core.observers import Observers
+from acechat._core.reporter import CallReporter
 from acechat._core.response import Response
 from acechat._credentials import redact_error
 from acechat._policy.retry import RetryState
@@ -169,12 +170,18 @@ class CallState:
                 response_bytes=size,
             )
 
-    def failed(self, error: BaseException | None, usage: Usage | None = None) -> None:
+    def failed(
+        self,
+        error: BaseException | None,
+        usage: Usage | None = None,
+        partial: ChatCompletion | None = None,
+    ) -> None:
         """Record that the call ended without a complete response.
 
         Args:
             error: The reason; None if the caller closed the stream.
             usage: Usage that was reported before the response broke off; None if not reported.
+            partial: The part of the completion that arrived; default none.
         """
         if not self._began:
             return  # no attempt was made
@@ -183,7 +190,9 @@ class CallState:
             self._state.count(usage)
         failed = self._retry_state.failed
         made = len(failed) + (not isinstance(error, AceChatError))
-        self._failure_reporter().failed(error, failed, made=made, elapsed=self.elapsed())
+        self._failure_reporter().failed(
+            error, failed, made=made, elapsed=self.elapsed(), partial=partial
+        )
 
     def _leave_gate(self, usage: Usage | None = None, error: AceChatError | None = None) -> None:
         if self._gate is not None and self._entered is not None:

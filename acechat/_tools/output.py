@@ -19,8 +19,10 @@ from typing import (
 import msgspec
 from msgspec import Struct
 
+from acechat._tools.descriptions import described
 from acechat._tools.partial_json import KEY, PartialOutput, find_json
 from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
+from acechat._tools.signature import PARAMETER_NAME
 from acechat._wire.encode import encode
 from acechat._wire.request import HTTPRequest, uses_reasoning
 from acechat.errors import APIError, ConfigurationError, OutputError
@@ -135,11 +137,11 @@ class OutputSpec:
     def __init__(self, output_type: OutputType[Any]) -> None:
         given: Any = output_type
         output = cast("Output[Any]", given if isinstance(given, Output) else Output(given))
-        self._type: Any = adapted(output.type)
+        self._type: Any = adapted(described(output.type))
         self._schema = schema_of(self._type)
         self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects
         self._wrapper: Any = None
-        if self._schema.get("type") != "object":
+        if self._schema.get("type") != "object" or not _are_parameters(self._schema):
             self._wrapper = msgspec.defstruct("Answer", [(KEY, self._type)])
             self._schema = schema_of(self._wrapper)
         self._strategy = output.strategy
@@ -147,13 +149,12 @@ class OutputSpec:
         self.used: list[Usage | None] = []
         """Usage of each response; None if not reported."""
 
-    def apply(self, request: HTTPRequest) -> HTTPRequest:
-        """Return *request* with the fields that request the type.
+    def apply(self, body: dict[str, Any]) -> None:
+        """Add the fields that request the type to the *body* of a request.
 
         Raises:
-            ConfigurationError: *request* has tools or a response format of its own.
+            ConfigurationError: *body* has tools or a response format of its own.
         """
-        body = _body(request)
         for field in _RESERVED:
             if body.get(field):
                 raise ConfigurationError(
@@ -169,7 +170,6 @@ class OutputSpec:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         else:
             self._add_instruction(body)
-        return _with_body(request, body)
 
     def fall_back_to_prompt(self, request: HTTPRequest, refusal: APIError) -> HTTPRequest | None:
         """Return the request with a prompt instead of a tool; None for another *refusal*.
@@ -207,12 +207,15 @@ class OutputSpec:
 
     def _add_instruction(self, body: dict[str, Any]) -> None:
         """Append the instruction to the system prompt."""
-        messages = cast("list[dict[str, Any]]", body["messages"])
+        messages: list[Any] = list(body["messages"])
         first = messages[0]
+        if isinstance(first, Struct):
+            first = cast("dict[str, Any]", msgspec.to_builtins(first))
         if first.get("role") == "system" and isinstance(first.get("content"), str):
             messages[0] = {**first, "content": f"{first['content']}\n\n{self._instruction()}"}
         else:
             messages.insert(0, {"role": "system", "content": self._instruction()})
+        body["messages"] = messages
 
     def parse(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Return *completion* with its output, and with the total usage of all requests.
@@ -266,6 +269,11 @@ class OutputSpec:
     def partial_output(self) -> PartialOutput:
         """Return a parser for the output of a streamed response."""
         return PartialOutput(self._openers, wrapped=bool(self._wrapper), bare=self._bare)
+
+
+def _are_parameters(schema: dict[str, Any]) -> bool:
+    """Return True if the service accepts the names of the properties as those of a tool."""
+    return all(map(PARAMETER_NAME.fullmatch, schema.get("properties", ())))
 
 
 def _body(request: HTTPRequest) -> dict[str, Any]:

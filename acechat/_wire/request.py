@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +29,10 @@ __all__ = [
 ]
 
 
+_SEVERAL = re.compile(rb'"n"\s*:(?!\s*(?:1(?:\.0*)?|null)\s*[,}])')
+"""The field *n*, unless it requests one choice."""
+
+
 class HTTPRequest(Struct, frozen=True, kw_only=True):
     """One request, without the headers common to all requests (the token among them)."""
 
@@ -40,6 +45,15 @@ class HTTPRequest(Struct, frozen=True, kw_only=True):
 
     headers: dict[str, str] = {}
     """Additional headers of this request."""
+
+    @property
+    def one_choice(self) -> bool:
+        """Whether one choice is requested: *n* is missing, null or 1.
+
+        Only the bytes are searched. A field of this name elsewhere counts, too.
+        """
+        body = self.body or b""
+        return b'"n"' not in body or _SEVERAL.search(body) is None
 
     def json(self) -> Any:
         """Return the decoded body; None for a request without one."""
@@ -93,14 +107,25 @@ class RequestTemplate(Struct, frozen=True):
     timeout: Timeout
     retries: RetryPolicy
 
-    def request(self, messages: Sequence[MessageLike]) -> HTTPRequest:
+    def request(
+        self,
+        messages: Sequence[MessageLike],
+        add_fields: Callable[[dict[str, Any]], None] | None = None,
+    ) -> HTTPRequest:
         """Build the request with *messages*.
+
+        Args:
+            messages: The messages of the conversation.
+            add_fields: Called with the fields of the body before they are encoded, to change them;
+                None to encode them as they are.
 
         Raises:
             ConfigurationError: JSON cannot represent a number or text in it.
             TypeError: JSON cannot represent an object in it.
         """
         body = {"model": self.model, "messages": messages} | self.fields
+        if add_fields is not None:
+            add_fields(body)
         return HTTPRequest(
             method="POST", path="/chat/completions", body=encode(body), headers=self.headers.copy()
         )
@@ -149,8 +174,8 @@ def build_template(
         stream = reads_as_stream(config.streaming, str(fields.get("model", model)), fields)
         if stream:  # a response that is not streamed always reports it
             fields = {"stream_options": {"include_usage": True}} | fields
-    if stream:
-        fields = {"stream": True} | fields
+    # Some routers stream if the field is missing.
+    fields = {"stream": stream} | fields
     headers = config.headers
     if extra_headers:
         check_headers(extra_headers)

@@ -34,8 +34,8 @@ class AceChatError(Exception):
         retryable: Whether the same request may succeed later.
         trace_id: The service's id of the request, for its support. None if no response had one.
         attempts: The failed attempts of the call, this failure included. Empty if nothing was sent.
-        partial: The part of a streamed completion that had arrived; None outside of streams. Of an
-            `OutputError`, the complete completion.
+        partial: The part of the completion that had arrived, or came with an error; None if there
+            is none. Of an `OutputError`, the complete completion.
         cassette: The recorded exchanges of the call, without the token. Pickled with the error, at
             most *max_record_bytes* for each attempt. None if nothing was sent or recorded.
         run: The turns of a run, the failed one included; None outside of runs.

@@ -85,6 +85,9 @@ class ChunkChoice(Struct, frozen=True, gc=False):
 
     logprobs: Any = None
 
+    error: None = None
+    """None: acechat raises an error that a gateway reports in a choice."""
+
 
 class ChatCompletionChunk(Struct, frozen=True, gc=False):
     """One chunk of a stream, as sent by the service."""
