@@ -29,8 +29,10 @@ class AsyncClient(AsyncBaseClient):
     and after a fork. It pickles without its token.
 
     Args:
-        api_token: The token of an application; default None, the first that is set of
-            ``ACEDATACLOUD_API_TOKEN``, ``ACEDATACLOUD_API_KEY`` and ``ACEDATA_API_KEY``.
+        api_token: The token of an application, or a function, async or not, that returns one. It is
+            called in the event loop before each request, and once more after a 401. Default None:
+            the first that is set of ``ACEDATACLOUD_API_TOKEN``, ``ACEDATACLOUD_API_KEY`` and
+            ``ACEDATA_API_KEY``.
         base_url: An origin, to which ``/v1`` is added, or an API root, which is used unchanged;
             default None, ``ACEDATACLOUD_API_BASE_URL`` or ``https://api.acedata.cloud``.
         model: The model of calls without one; default ``"claude-sonnet-4-20250514"``.

@@ -13,6 +13,7 @@ from acechat._core.middleware import Middleware
 from acechat._core.observers import Observer
 from acechat._hints import check_arguments
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
+from acechat._rotating_token import TokenProvider
 from acechat._sync.loop_thread import LoopThread
 from acechat.types import KnownModel
 
@@ -25,7 +26,7 @@ class SyncBaseClient(BaseClient):
     @check_arguments
     def __init__(
         self,
-        api_token: str | None = None,
+        api_token: str | TokenProvider | None = None,
         *,
         base_url: str | None = None,
         model: KnownModel | str = DEFAULT_MODEL,

@@ -301,6 +301,18 @@ async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
     return response
 
 
+async def later() -> str:
+    return "token"
+
+
+def tokens() -> None:
+    AsyncClient(later)
+    AsyncClient(api_token=lambda: "token")
+    Client(later)
+    Client(api_token=lambda: "token")
+    Client(lambda: 5)  # type: ignore[arg-type, return-value] # pyright: ignore[reportArgumentType]
+
+
 def limits() -> None:
     budget, rate = Budget(tokens=5, credits=0.5), RateLimit(requests_per_minute=5)
     AsyncClient(budget=budget, rate_limit=rate, observers=[observe], middleware=[tag])
