@@ -25,6 +25,7 @@ from acechat._http.response import AiohttpResponse
 from acechat._http.upload import Upload
 from acechat._policy.values import Timeout
 from acechat._record.recorder import Recorder, Recording
+from acechat._rotating_token import RotatingToken
 from acechat._version import __version__
 from acechat._wire.request import HTTPRequest
 from acechat.errors import ClientClosedError, ConfigurationError, ConnectError, RequestTimeoutError
@@ -86,7 +87,9 @@ class Transport:
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"acechat/{__version__}",
         }
-        if with_token:
+        token = config.token
+        self._token = token if with_token and isinstance(token, RotatingToken) else None
+        if with_token and self._token is None:
             headers["Authorization"] = f"Bearer {config.token.reveal()}"
         # aiohttp's own type, into which it would convert a dict for each request.
         self._headers = CIMultiDict({istr(name): value for name, value in headers.items()})
@@ -170,6 +173,8 @@ class Transport:
         body = request.body
         limits = _limits(timeout.connect)
         state.sent = pool.connector is None  # unknown with the caller's session
+        if self._token is not None:
+            await self._token.fetch()
         before = current_connection.set(state)
         while True:
             try:
@@ -178,7 +183,12 @@ class Transport:
                     state.size = len(body or b"") or 1
                     received = await self._send_by_session(pool.session, request, limits)
                 else:
-                    received = await direct.send(request.headers, body, limits)
+                    headers = request.headers
+                    received = await direct.send(
+                        headers if self._token is None else self._token.authorize(headers),
+                        body,
+                        limits,
+                    )
                 current_connection.reset(
                     before
                 )  # so that the task does not keep it alive while it reads a stream
@@ -208,9 +218,11 @@ class Transport:
     ) -> _Received:
         """Send a large request, or one through a proxy or the caller's session, with aiohttp."""
         headers = self._headers
-        if request.headers:
+        if request.headers or self._token is not None:
             headers = headers.copy()
             headers.update(request.headers)
+            if self._token is not None:
+                headers.update(self._token.authorize({}))
         body = request.body
         response = await session.request(
             request.method,

@@ -36,7 +36,7 @@ from acechat.types.completion import OutputT_co, note_output
 if TYPE_CHECKING:  # as in acechat.types.completion
     from typing_extensions import TypeForm, TypeVar
 
-    OutputT = TypeVar("OutputT", default=object)
+    OutputT = TypeVar("OutputT", default=Any)
 else:
     from typing import TypeVar
 
