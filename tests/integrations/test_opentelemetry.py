@@ -86,8 +86,8 @@ def connect(acechat_service):
                     return made.collect() if method == "stream" else made
 
             async def main():
-                async with AsyncClient(**settings) as client:
-                    made = getattr(client, method)(*content, **options)
+                async with AsyncClient(**settings) as opened:
+                    made = getattr(opened, method)(*content, **options)
                     return await (made.collect() if method == "stream" else made)
 
             return asyncio.run(main())
@@ -174,9 +174,7 @@ def test_concurrent_calls_have_their_own_parents(telemetry, acechat_service):
     asyncio.run(main())
 
     handlers = {span.context.span_id: span.name for span in telemetry.spans if not span.parent}
-    made = {
-        span.name: handlers[span.parent.span_id] for span in telemetry.spans if span.parent
-    }
+    made = {span.name: handlers[span.parent.span_id] for span in telemetry.spans if span.parent}
     assert made == {f"chat model-{number}": f"handler {number}" for number in range(8)}
 
 
@@ -218,9 +216,7 @@ def test_an_error_sets_the_status_and_type_but_not_its_text(
 
 
 @KINDS
-def test_a_truncated_stream_is_an_error_with_what_had_arrived(
-    connect, acechat_service, kind
-):
+def test_a_truncated_stream_is_an_error_with_what_had_arrived(connect, acechat_service, kind):
     telemetry = Telemetry(capture_content=True)
     acechat_service.script(cut(after=4, of=ok("one two three four")))
 
@@ -548,9 +544,10 @@ def test_the_trace_is_propagated_on_request(connect, acechat_service, kind, meth
 
     span = telemetry.span.context
     wanted = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
-    assert [
-        request.headers.get("traceparent") for request in acechat_service.requests
-    ] == [wanted, wanted]
+    assert [request.headers.get("traceparent") for request in acechat_service.requests] == [
+        wanted,
+        wanted,
+    ]
 
 
 def test_the_trace_is_not_propagated_by_default(connect, telemetry, acechat_service):
@@ -576,7 +573,9 @@ def test_aiohttp_s_instrumentation_beside_it_nests_and_does_not_double(
     assert chat.name.startswith("chat")
     assert len(http) <= 1
     assert all(span.parent.span_id == chat.context.span_id for span in http)
-    assert len([span for span in telemetry.spans if "gen_ai.operation.name" in span.attributes]) == 1
+    assert (
+        len([span for span in telemetry.spans if "gen_ai.operation.name" in span.attributes]) == 1
+    )
 
 
 def test_a_call_is_traced_once_by_an_observer_and_a_global_one(connect, telemetry):
