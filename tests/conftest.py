@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import os
 import socket
@@ -138,6 +139,25 @@ def environment(acechat_service, monkeypatch):
     monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", acechat_service.url)
     monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", acechat_service.token)
     return acechat_service
+
+
+@pytest.fixture
+def skip_without_imports():
+    """Skip a test of code that imports a library of an integration that is not installed."""
+
+    def check(code):
+        trees = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import)]
+        names = [alias.name for node in trees for alias in node.names]
+        names += [
+            node.module for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)
+        ]
+        for name in names:
+            if name.startswith("acechat.integrations.") or name.partition(".")[0] != "acechat":
+                pytest.importorskip(
+                    name, reason=f"{name} is not installed; `nox -s integrations` runs this"
+                )
+
+    return check
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ class Transport:
         request: HTTPRequest,
         timeout: Timeout,
         total_at: float | None,
-        ready: Callable[[], Awaitable[None]] | None = None,
+        ready: Callable[[], Awaitable[None] | None] | None = None,
         recording: Recording | None = None,
     ) -> AiohttpResponse:
         """Send *request* and wait for the head of the response.
@@ -119,7 +119,8 @@ class Transport:
             request: The request.
             timeout: The limits of the call.
             total_at: Deadline of the call on the loop's clock; None for no limit.
-            ready: Awaited after the request has a slot and before it is sent; None for nothing.
+            ready: Called after the request has a slot and before it is sent; what it returns is
+                awaited, unless it is None. Default None.
             recording: Records the exchange; None if recording is off.
 
         Raises:
@@ -135,7 +136,8 @@ class Transport:
             await pool.run_with_deadline(pool.slots.acquire(), total_at, "total", timeout, state)
         if ready is not None:
             try:
-                await pool.run_with_deadline(ready(), total_at, "total", timeout, state)
+                if (wait := ready()) is not None:
+                    await pool.run_with_deadline(wait, total_at, "total", timeout, state)
             except BaseException:
                 if pool.slots is not None:
                     pool.slots.release()
