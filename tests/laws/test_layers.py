@@ -74,6 +74,7 @@ COMPUTES = {
     "email",
     "enum",
     "functools",
+    "itertools",
     "http",
     "inspect",
     "io",
