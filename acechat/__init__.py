@@ -20,6 +20,7 @@ from acechat.errors import (
     Attempt,
     AuthenticationError,
     BadRequestError,
+    BatchStoppedError,
     BudgetExceededError,
     ClientClosedError,
     ConfigurationError,
@@ -27,6 +28,7 @@ from acechat.errors import (
     ContentModerationError,
     GatewayTimeoutError,
     InsufficientBalanceError,
+    JournalError,
     MaxTurnsError,
     NotFoundError,
     OutputError,
@@ -57,6 +59,7 @@ from acechat.types import (
     Delta,
     Finished,
     ImagePart,
+    KnownModel,
     Message,
     Model,
     PromptTokensDetails,
@@ -88,6 +91,7 @@ from acechat.types.call_event import (
 )
 
 if TYPE_CHECKING:
+    from acechat._async.batch import AsyncBatch
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
     from acechat._async.run import AsyncRun
@@ -99,6 +103,7 @@ if TYPE_CHECKING:
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
     from acechat._core.observers import Observer, add_global_observer
     from acechat._image import image
+    from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
     from acechat._sync.run_stream import RunStream
@@ -108,6 +113,7 @@ if TYPE_CHECKING:
     from acechat._tools.tool import Tool, tool
     from acechat._wire.prepared import PreparedRequest
     from acechat._wire.request import HTTPRequest
+    from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -116,6 +122,7 @@ __all__ = [
     "AccountDisabledError",
     "AceChatError",
     "AssistantMessage",
+    "AsyncBatch",
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
@@ -126,6 +133,11 @@ __all__ = [
     "AttemptFailed",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchProgress",
+    "BatchResult",
+    "BatchStoppedError",
+    "BatchSummary",
     "Budget",
     "BudgetExceededError",
     "CallEvent",
@@ -156,6 +168,8 @@ __all__ = [
     "ImagePart",
     "Instrumentation",
     "InsufficientBalanceError",
+    "JournalError",
+    "KnownModel",
     "MaxTurnsError",
     "Message",
     "Meter",
@@ -215,6 +229,11 @@ __all__ = [
 # Imported on first use (PEP 562; type checkers read the imports above): a program that only catches
 # errors or reads types does not wait for the import of the clients.
 _LAZY = {
+    "AsyncBatch": "_async.batch",
+    "Batch": "_sync.batch",
+    "BatchProgress": "batch.results",
+    "BatchResult": "batch.results",
+    "BatchSummary": "batch.results",
     "AsyncChatStream": "_async.stream",
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",

@@ -17,7 +17,7 @@ from acechat import AsyncConversation, ConfigurationError
 from acechat.cli.display import DisplayOptions, Tools, UserInput
 from acechat.cli.errors import TRUNCATED
 from acechat.cli.service import connect
-from acechat.cli.settings import Settings
+from acechat.cli.settings import Settings, expanded
 from acechat.cli.signals import graceful_exit
 from acechat.cli.terminal.text import on_terminal
 from acechat.cli.terminal.writer import note
@@ -59,7 +59,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
             resume(conversation)
         elif self.load:
-            _load(conversation, Path(self.load).expanduser())
+            _load(conversation, expanded(self.load))
         # Precedence of model and system prompt: configuration < saved conversation < command line.
         for name in ("model", "system"):
             value = getattr(self.settings, name)
@@ -135,7 +135,7 @@ async def _run_once(task: Task) -> Outcome | None:
 
 def run_conversation(task: Task) -> None:
     """Read prompts from the terminal until the user ends the conversation."""
-    from acechat.cli.history import folder
+    from acechat.cli.history import prompts_file
     from acechat.cli.session import COMMANDS, Session
     from acechat.cli.terminal.prompt import Interrupted, make_prompt, quiet_keys
 
@@ -149,7 +149,7 @@ def run_conversation(task: Task) -> None:
             file = task.history_file()
             images = [part for part in task.content if not isinstance(part, str)]
             session = Session(runner, task.start(client), options, file, images)
-            prompt = make_prompt(COMMANDS, folder() / "prompts" if file else None)
+            prompt = make_prompt(COMMANDS, prompts_file() if file else None)
             click.echo("/help lists the commands; Ctrl-D ends the conversation.", err=True)
             while not (session.ended or signalled()):
                 try:

@@ -3,6 +3,10 @@
 * `AceChatError`: base of all exceptions below; only a wrong call raises `TypeError` instead
 
   * `ConfigurationError`: invalid settings or arguments; nothing was sent
+
+    * `JournalError`: a bulk run does not match its journal or its output
+
+  * `BatchStoppedError`: a bulk run stopped before its end, and the same call continues it
   * `BudgetExceededError`: the call would exceed a budget; nothing was sent
   * `TransportError`: no complete response arrived over the network
 
@@ -50,8 +54,10 @@ from acechat.errors._api import (
 )
 from acechat.errors._base import (
     AceChatError,
+    BatchStoppedError,
     BudgetExceededError,
     ConfigurationError,
+    JournalError,
     MaxTurnsError,
     OutputError,
     ToolError,
@@ -75,6 +81,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ClientClosedError",
     "ConfigurationError",
@@ -82,6 +89,7 @@ __all__ = [
     "ContentModerationError",
     "GatewayTimeoutError",
     "InsufficientBalanceError",
+    "JournalError",
     "MaxTurnsError",
     "NotFoundError",
     "OutputError",

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AceChatError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ConfigurationError",
+    "JournalError",
     "MaxTurnsError",
     "OutputError",
     "ToolError",
@@ -88,6 +90,27 @@ def _rebuild(cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, An
 
 class ConfigurationError(AceChatError, ValueError):
     """Settings or arguments are invalid; nothing was sent."""
+
+
+class JournalError(ConfigurationError):
+    """A bulk run does not match its journal or its output; nothing was sent."""
+
+
+class BatchStoppedError(AceChatError):
+    """A bulk run stopped before its end. Everything received is saved; the same call continues it.
+
+    The exception that caused the stop, if there is one, is the *__cause__*.
+
+    Args:
+        reason: Description of the cause, in one line.
+        next_step: The step after which the run can continue; empty if it can at once.
+    """
+
+    retryable = True
+
+    def __init__(self, reason: str, next_step: str = "") -> None:
+        super().__init__(reason)
+        self.next_step = next_step
 
 
 class BudgetExceededError(AceChatError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acechat.cli.secrets import write_private
+from acechat._files import make_folder
+from acechat._files import write as write_bytes
 from acechat.cli.settings import file_path
 
 __all__ = ["library_path", "write"]
@@ -21,4 +22,5 @@ def write(path: Path, text: str) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    write_private(path, text)
+    make_folder(path.parent)
+    write_bytes(path, text.encode())
