@@ -20,6 +20,7 @@ __all__ = ["cli", "run"]
 _COMMANDS = {
     "chat": "Send a prompt, or start a conversation.",
     "models": "List the models that the service offers.",
+    "history": "List, search, show, export and delete conversations.",
     "doctor": "Diagnose the installation, the token and the network.",
     "config": "Show and change settings.",
     "templates": "List, show and delete templates of prompts.",

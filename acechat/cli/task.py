@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from acechat import AsyncClient
     from acechat.cli.calls.approval import Approval
     from acechat.cli.calls.functions import ToolNames
-    from acechat.cli.history import HistoryFile
+    from acechat.cli.history import Log
+    from acechat.cli.library.store import Entry
 
 __all__ = ["Task", "run_conversation", "run_once"]
 
@@ -43,21 +44,27 @@ class Task(Struct, frozen=True, kw_only=True):
     approval: Approval | None = None
     """Set if there are *tools*."""
     load: str | None = None
-    resume: bool = False
+    resume: str | None = None
+    """Name of the conversation to continue; '' for the last one; None for a new one."""
+    log: bool = True
+    """Keep the conversation in the history."""
     save: str | None = None
     dry_run: bool = False
 
-    def start(self, client: AsyncClient) -> AsyncConversation:
-        """Return the conversation: new, loaded or continued.
+    def start(self, client: AsyncClient) -> tuple[AsyncConversation, Log | None]:
+        """Return the conversation, new, loaded or continued, and where it is kept.
 
         Raises:
             ConfigurationError: There is no conversation to load or to continue.
         """
-        conversation = client.conversation()
-        if self.resume:
-            from acechat.cli.history import resume
+        conversation, entry = client.conversation(), None
+        if self.resume is not None:
+            from acechat.cli.history import find
 
-            resume(conversation)
+            entry = find(self.resume)
+            conversation = client.conversation(
+                messages=entry.messages, system=entry.system, model=entry.model
+            )
         elif self.load:
             _load(conversation, expanded(self.load))
         # Precedence of model and system prompt: configuration < saved conversation < command line.
@@ -66,15 +73,14 @@ class Task(Struct, frozen=True, kw_only=True):
             flag = self.settings.sources.get(name) == "command line"
             if value and (flag or not conversation.messages):
                 setattr(conversation, name, value)
-        return conversation
+        return conversation, self._log(entry)
 
-    def history_file(self) -> HistoryFile | None:
-        """Return the file to save to; None for the output of a pipe that does not continue one."""
-        if not self.settings.history or not (self.resume or on_terminal(sys.stdout)):
+    def _log(self, entry: Entry | None) -> Log | None:
+        if not self.settings.history or not self.log or self.dry_run:
             return None
-        from acechat.cli.history import HistoryFile
+        from acechat.cli.history import Log
 
-        return HistoryFile()
+        return Log(interactive=on_terminal(sys.stdout), entry=entry)
 
     @asynccontextmanager
     async def opened(self, client: AsyncClient) -> AsyncGenerator[DisplayOptions]:
@@ -107,19 +113,23 @@ async def _run_once(task: Task) -> Outcome | None:
         connect(task.settings, emulator=task.emulator, offline=task.dry_run) as client,
         task.opened(client) as options,
     ):
-        conversation = task.start(client)
+        conversation, log = task.start(client)
         pop_open_prompt(conversation)  # else the model would respond to that prompt, too
         if task.dry_run:
             from acechat.cli.calls.dry_run import show_request
 
             show_request(client, conversation, task.content, options)
             return None
-        file = task.history_file()
+        failed = False
 
         def autosave(conversation: AsyncConversation) -> None:
-            if file:
-                with suppress(OSError):  # the response was shown; the command has succeeded
-                    file.save(conversation)
+            nonlocal failed
+            if log and not failed:
+                try:
+                    log.save(conversation)
+                except OSError as error:  # the response is shown; the command succeeds
+                    failed = True
+                    note(f"(not kept in the history: {error})")
 
         try:
             return await take_turn(conversation, task.content, options, autosave)
@@ -146,10 +156,10 @@ def run_conversation(task: Task) -> None:
         client = runner.run(stack.enter_async_context(connecting))
         try:
             options = runner.run(stack.enter_async_context(task.opened(client)))
-            file = task.history_file()
+            conversation, log = task.start(client)
             images = [part for part in task.content if not isinstance(part, str)]
-            session = Session(runner, task.start(client), options, file, images)
-            prompt = make_prompt(COMMANDS, prompts_file() if file else None)
+            session = Session(runner, conversation, options, log, images)
+            prompt = make_prompt(COMMANDS, prompts_file() if log else None)
             click.echo("/help lists the commands; Ctrl-D ends the conversation.", err=True)
             while not (session.ended or signalled()):
                 try:

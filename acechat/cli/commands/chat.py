@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,21 @@ _STDIN = "-"
 _SETTINGS = ("model", "system", "reasoning", "usage", "timeout", "base_url")
 
 
+class _Command(click.Command):
+    """The word after ``--continue`` is an id only if it has the form of one, else a prompt."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for at, word in enumerate(args):
+            if word == "--":
+                break
+            if word in {"-c", "--continue"}:
+                named = at + 1 < len(args) and re.fullmatch(r"c[0-9]+", args[at + 1]) is not None
+                args[at : at + 1 + named] = [f"--continue={args[at + 1] if named else ''}"]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
+    cls=_Command,
     epilog="""\b
 Examples:
   acechat chat                                    a conversation; /help lists its commands
@@ -41,9 +56,10 @@ Examples:
   acechat chat "A shell loop over *.txt" -x       only the code
   acechat chat "Umbrella in Paris?" --tool mytools:weather
   acechat chat --continue "And three more"
+  acechat chat --continue c12 "And that one"      an id of acechat history
   acechat chat -s "Translate into $language" --save-template translate
   acechat chat -t translate -p language=French "Good morning"
-"""
+""",
 )
 @chat_options
 def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
@@ -77,6 +93,7 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
         approval=_approval(flags) if tools and not flags["dry_run"] else None,
         load=flags["load"],
         resume=flags["resume"],
+        log=flags["log"],
         save=flags["save"],
         dry_run=flags["dry_run"],
     )

@@ -131,8 +131,15 @@ _OPTIONS = [
         "-u", "--usage/--no-usage", default=None, help="Show tokens, cost and time of the response."
     ),
     click.option(
-        "-c", "--continue", "resume", is_flag=True, help="Continue the last conversation."
+        "-c",
+        "--continue",
+        "resume",
+        is_flag=False,
+        flag_value="",
+        metavar="[ID]",
+        help="Continue the last conversation, or one of acechat history.",
     ),
+    click.option("--log/--no-log", default=True, help="Keep the conversation in the history."),
     click.option(
         "--load", type=click.Path(), metavar="FILE", help="Continue a saved conversation."
     ),
