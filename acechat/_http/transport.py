@@ -17,7 +17,7 @@ from acechat._config import Config
 from acechat._http.certificates import named_certificates
 from acechat._http.connection import ConnectionState, Connector, current_connection
 from acechat._http.content_coding import find_decoder
-from acechat._http.direct import DirectSender, RawResponse
+from acechat._http.direct import CLIENT_SOURCE, DirectSender, RawResponse
 from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS, map_exception, timeout_error
 from acechat._http.pool import Pool
 from acechat._http.resolver import Resolver
@@ -230,6 +230,9 @@ class Transport:
         """Return the direct sender for *request*; None if the session must send it."""
         if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
             return None
+        code = getattr(aiohttp.ClientSession._request, "__code__", None)
+        if pool.traced or code is None or code.co_filename != CLIENT_SOURCE:
+            return None  # a tool that traces or mocks requests must see it
         key = request.method, request.path
         direct = pool.direct.get(key)
         if direct is None:
