@@ -19,7 +19,7 @@ from acechat.batch.row_stream import RowQueue
 from acechat.batch.rows import Row
 from acechat.batch.settings import RunSettings, Send
 from acechat.batch.storage.saver import Saver
-from acechat.batch.verdict import RowError, Verdict, incomplete, judge
+from acechat.batch.verdict import Models, RowError, incomplete, judge
 from acechat.errors import (
     AceChatError,
     BatchStoppedError,
@@ -68,8 +68,9 @@ class BatchRunner:
         self._retries = Retries(settings.retries, self._pacer.outage, pay_once=pay_once)
         self._delivery = Delivery(in_order=settings.in_order)
         self._held: Entry | None = None  # the next row, until it may start
+        self._starting: list[Entry] = []  # their records are not written yet
         self._tasks: set[asyncio.Task[None]] = set()
-        self._models: set[str | None] = set()  # of rows that succeeded
+        self._models = Models()
         self._draining = False
         self._failure: Exception | None = None
         self._started = time.monotonic()
@@ -115,9 +116,8 @@ class BatchRunner:
 
     def progress(self) -> BatchProgress:
         """Return the present state."""
-        now = time.monotonic()
+        now, limiter = time.monotonic(), self._pacer.limiter
         self._note_time()
-        limiter = self._pacer.limiter
         return BatchProgress(
             summary=self.summary,
             running=limiter.running,
@@ -134,6 +134,7 @@ class BatchRunner:
             self._stop(error)
         finally:
             self._draining = True
+            self._launch()
             await self._rows.aclose()
             while self._tasks:
                 await asyncio.wait(self._tasks)
@@ -155,7 +156,7 @@ class BatchRunner:
             now = time.monotonic()
             self._held = self._held or self._retries.pop(now) or self._next_row()
             if self._held is None:
-                if self._rows.ended and not self._retries and not self._tasks:
+                if self._rows.ended and not (self._retries or self._tasks or self._starting):
                     return
                 await self._sleep(self._retries.wait(now))
             elif wait := self._wait_before(self._held, now):
@@ -183,8 +184,9 @@ class BatchRunner:
         return 0.0 if row.fault or self._skips(entry) else self._pacer.wait(now)
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait until something changes, at most *seconds*."""
+        """Send the rows that have started, and wait until something changes."""
         self._wake.clear()
+        self._launch()
         timer = None
         if seconds != inf:
             timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
@@ -210,16 +212,26 @@ class BatchRunner:
                 self._stop(BatchStoppedError(str(caught), "raise the budget"), caught)
                 return
         if not entry.recorded:
-            if not self._saver.sent(row):
-                return  # the disk is full, or the like: the run stops
+            self._saver.sent(row)
             entry.recorded = True
             self.summary.unknown += 1
         entry.requests += 1
         self.summary.requests += 1
         self._pacer.start(now)
-        task = asyncio.create_task(self._attempt(entry))
-        self._tasks.add(task)
-        task.add_done_callback(self._end)
+        self._starting.append(entry)
+
+    def _launch(self) -> None:
+        """Send the rows that have started, after their records are written, in one write."""
+        starting, self._starting = self._starting, []
+        if self._saver.flush():
+            for entry in starting:
+                task = asyncio.create_task(self._attempt(entry))
+                self._tasks.add(task)
+                task.add_done_callback(self._end)
+        else:  # the disk is full, or the like: the run stops
+            for entry in starting:
+                self._release(entry)
+            self._wake.set()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -231,7 +243,8 @@ class BatchRunner:
 
     async def _attempt(self, entry: Entry) -> None:
         """Make one attempt for a row."""
-        await self._saver.before_sending()
+        if self._saver.waits:
+            await self._saver.secured()
         started = time.monotonic()
         completion: ChatCompletion[Any] | None
         error: AceChatError | None
@@ -246,10 +259,11 @@ class BatchRunner:
                 return
         else:
             self._succeed(started, completion)
-            self._models.add(entry.row.model)
+            self._models.worked(entry.row.model)
             error = incomplete(completion, allow_truncated=self._settings.allow_truncated)
         result = self._save(entry, completion, error)
-        await self._saver.after_saving()
+        if self._saver.waits:
+            await self._saver.secured()
         self._delivery.put(result)
 
     def _succeed(self, started: float, completion: ChatCompletion[Any] | None) -> None:
@@ -265,7 +279,7 @@ class BatchRunner:
             self.summary.may_be_billed += 1
         self.summary.refused += verdict.cause in {"limit", "overload"}
         self._pacer.fail(now, started, entry.row.number, entry.history, error, verdict)
-        if self._ends_run(entry, verdict):
+        if self._models.ends_run(entry.row.model, verdict):
             self._release(entry)
             self._stop(BatchStoppedError(str(error), verdict.next_step), error)
             return True
@@ -275,15 +289,6 @@ class BatchRunner:
         self._release(entry)
         self._retries.push(entry, now, random.random())  # noqa: S311 - jitter
         return True
-
-    def _ends_run(self, entry: Entry, verdict: Verdict) -> bool:
-        """Return True if no other row can succeed either.
-
-        A model that never worked, while others do, is a fault of its row.
-        """
-        if verdict.cause == "model":
-            return not self._models or entry.row.model in self._models
-        return verdict.cause == "run"
 
     def _release(self, entry: Entry) -> None:
         """Record that the requests of a row cost nothing: killed now, it would be unsent."""
@@ -314,8 +319,7 @@ class BatchRunner:
     def _stop(self, error: Exception, cause: Exception | None = None) -> None:
         """End the run with *error* when the running requests have ended."""
         if self._failure is None and not self._main.done():
-            if cause is not None:
-                error.__cause__ = cause
+            error.__cause__ = cause or error.__cause__
             self._failure = error
         self._draining = True
         self._wake.set()

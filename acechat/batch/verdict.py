@@ -28,7 +28,7 @@ from acechat.errors import (
 )
 from acechat.types import ChatCompletion
 
-__all__ = ["Cause", "RowError", "Verdict", "incomplete", "judge"]
+__all__ = ["Cause", "Models", "RowError", "Verdict", "incomplete", "judge"]
 
 Cause: TypeAlias = Literal["limit", "overload", "service", "temporary", "row", "run", "model"]
 """Cause of a failure:
@@ -119,3 +119,23 @@ def incomplete(completion: ChatCompletion, *, allow_truncated: bool) -> RowError
     if reasons & {"content_filter", "refusal"}:
         return RowError("refused", "the model refused to respond")
     return None
+
+
+class Models:
+    """The models with which rows have succeeded, to tell a model that is gone from a misspelt one.
+
+    A model that never worked, while others do, is a fault of its row.
+    """
+
+    def __init__(self) -> None:
+        self._worked: set[str | None] = set()
+
+    def worked(self, model: str | None) -> None:
+        """Record a success with *model*; None is the model of the run."""
+        self._worked.add(model)
+
+    def ends_run(self, model: str | None, verdict: Verdict) -> bool:
+        """Return True if after *verdict* about a row with *model* no other row can succeed."""
+        if verdict.cause == "model":
+            return not self._worked or model in self._worked
+        return verdict.cause == "run"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from aiohttp import web
 
+from acechat._credentials import hide_arguments
 from acechat.emulator.app import OnResponse, create_app
 from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, ServiceState
 from acechat.emulator.steps import Step
@@ -91,6 +92,7 @@ class Service:
         OSError: The cassette cannot be read.
     """
 
+    @hide_arguments
     def __init__(
         self,
         *,

@@ -66,6 +66,7 @@ class BatchFiles:
 
     def __init__(self, output: str | Path, options: dict[str, Any]) -> None:
         self._output_size = self._journal_size = 0
+        self._records = bytearray()
         # a link stays one: its target is replaced
         self.path = Path(os.path.realpath(output))
         self.journal_path = journal_of(self.path)
@@ -127,8 +128,9 @@ class BatchFiles:
             if row >= 0 and states[row] not in (DONE, FAILED):  # its record was lost
                 kind = FAILED if decode_line(data).error is not None else DONE
                 content = states.content(row)
-                self._record(encode_record(kind, row, content, offset, len(data)))
+                self._records += encode_record(kind, row, content, offset, len(data))
                 states.set(row, kind, content)
+        self.flush()
         return states
 
     def _repair_output(self) -> int:
@@ -150,15 +152,18 @@ class BatchFiles:
         return end
 
     def sent(self, row: int, content: int) -> None:
-        """Record that a request of *row* is about to leave."""
-        self._record(encode_record(SENT, row, content))
+        """Record that a request of *row* is about to leave. It must not before `flush`."""
+        self._records += encode_record(SENT, row, content)
 
     def released(self, row: int, content: int) -> None:
         """Record that the service refused the request of *row*, without a charge."""
-        self._record(encode_record(RELEASED, row, content))
+        self._records += encode_record(RELEASED, row, content)
 
     def finished(self, row: int, content: int, line: bytes, *, failed: bool) -> None:
-        """Append the *line* of a row to the output, and its record to the journal."""
+        """Append the *line* of a row to the output, and record it.
+
+        The line alone proves that the row is done, so its record waits for the next `flush`.
+        """
         offset = self._output_size
         try:
             append(self._output, line)
@@ -167,16 +172,21 @@ class BatchFiles:
                 self._output.truncate(offset)
             raise
         self._output_size += len(line)
-        self._record(encode_record(FAILED if failed else DONE, row, content, offset, len(line)))
+        self._records += encode_record(FAILED if failed else DONE, row, content, offset, len(line))
 
-    def _record(self, record: bytes) -> None:
+    def flush(self) -> None:
+        """Append the records to the journal; those that cannot be written stay for the next try."""
+        records = self._records
+        if not records:
+            return
         try:
-            append(self._journal, record)
+            append(self._journal, records)
         except OSError:
             with suppress(OSError):
                 self._journal.truncate(self._journal_size)
             raise
-        self._journal_size += len(record)
+        self._journal_size += len(records)
+        self._records = bytearray()
         self._dirty = True
 
     def sync(self) -> None:

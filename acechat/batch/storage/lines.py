@@ -31,7 +31,7 @@ def open_file(path: Path, flags: int) -> FileIO:
     return FileIO(os.open(path, flags, _PRIVATE), "r+b")
 
 
-def append(file: FileIO, data: bytes) -> None:
+def append(file: FileIO, data: bytes | bytearray) -> None:
     """Write all of *data*."""
     written = file.write(data)
     while written < len(data):

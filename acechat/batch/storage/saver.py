@@ -39,12 +39,18 @@ class Saver(Protocol):
 
     Attributes:
         problem: Why the run must stop; None if it need not.
+        waits: Whether `secured` must be awaited before each request and after each result.
     """
 
     problem: BatchStoppedError | None
+    waits: bool
 
-    def sent(self, row: Row) -> bool:
-        """Record that a request is about to leave; return False if that failed."""
+    def sent(self, row: Row) -> None:
+        """Record that a request is about to leave."""
+        ...
+
+    def flush(self) -> bool:
+        """Write the records; return False if that failed, and the requests must not leave."""
         ...
 
     def released(self, row: Row) -> None:
@@ -55,12 +61,8 @@ class Saver(Protocol):
         """Save a result."""
         ...
 
-    async def before_sending(self) -> None:
-        """Wait until the record of a request is as safe as it is to be."""
-        ...
-
-    async def after_saving(self) -> None:
-        """Wait until a result is as safe as it is to be."""
+    async def secured(self) -> None:
+        """Wait until everything recorded so far is on the disk."""
         ...
 
     async def finish(self) -> BatchStoppedError | None:
@@ -72,8 +74,12 @@ class NoSaver:
     """Keeps nothing: `client.map` returns the results to its caller."""
 
     problem: BatchStoppedError | None = None
+    waits = False
 
-    def sent(self, row: Row) -> bool:  # noqa: ARG002
+    def sent(self, row: Row) -> None:
+        """Do nothing."""
+
+    def flush(self) -> bool:
         """Do nothing."""
         return True
 
@@ -83,10 +89,7 @@ class NoSaver:
     def save(self, row: Row, result: BatchResult) -> None:
         """Do nothing."""
 
-    async def before_sending(self) -> None:
-        """Do nothing."""
-
-    async def after_saving(self) -> None:
+    async def secured(self) -> None:
         """Do nothing."""
 
     async def finish(self) -> BatchStoppedError | None:
@@ -103,12 +106,14 @@ class FileSaver:
 
     Attributes:
         problem: Why the run must stop; None if it need not.
+        waits: Whether *fsync* is ``"each"``.
     """
 
     def __init__(self, files: BatchFiles, fsync: Fsync) -> None:
         self.problem: BatchStoppedError | None = None
         self._files = files
         self._fsync = fsync
+        self.waits = fsync == "each"
         self._written = self._synced = 0
         self._lock = asyncio.Lock()
         self._due = asyncio.Event()
@@ -117,23 +122,33 @@ class FileSaver:
         self._checked_at = time.monotonic()
         self._task = asyncio.create_task(self._keep_synced())
 
-    def sent(self, row: Row) -> bool:
-        """Record that a request is about to leave; return False if that failed."""
+    def sent(self, row: Row) -> None:
+        """Record that a request is about to leave."""
+        self._files.sent(row.number, row.content)
+        self._written += 1
+
+    def flush(self) -> bool:
+        """Write the records; return False if that failed, and the requests must not leave."""
         try:
-            self._files.sent(row.number, row.content)
+            self._files.flush()
         except OSError as error:
             self._fail(error)
             return False
         self._note()
         return True
 
+    def _note(self) -> None:
+        """Plan a sync of the records since the last one."""
+        new = self._written - self._synced
+        if new:
+            self._due.set()
+            if new >= _GROUP_RECORDS:
+                self._full.set()
+
     def released(self, row: Row) -> None:
         """Record that the request of a row was refused without a charge."""
-        try:
-            self._files.released(row.number, row.content)
-        except OSError as error:  # the row stays unknown
-            self._fail(error)
-        self._note()
+        self._files.released(row.number, row.content)
+        self._written += 1
 
     def save(self, row: Row, result: BatchResult) -> None:
         """Append the line of a result; one that cannot be written is kept for `finish`."""
@@ -143,20 +158,12 @@ class FileSaver:
         except OSError as error:
             self._unsaved.append((row, line, failed))
             self._fail(error)
+        self._written += 1
         self._note()
 
-    def _note(self) -> None:
-        self._written += 1
-        self._due.set()
-        if self._written - self._synced >= _GROUP_RECORDS:
-            self._full.set()
-
-    async def before_sending(self) -> None:
-        """With ``fsync="each"``, wait until everything recorded so far is on the disk."""
-        if self._fsync == "each":
-            await self._sync()
-
-    after_saving = before_sending
+    async def secured(self) -> None:
+        """Wait until everything recorded so far is on the disk."""
+        await self._sync()
 
     async def _keep_synced(self) -> None:
         while True:
@@ -181,6 +188,7 @@ class FileSaver:
             if self._synced >= wanted:
                 return
             reached = self._written
+            self.flush()
             try:
                 await asyncio.to_thread(self._files.sync)
             except OSError as error:
@@ -216,6 +224,7 @@ class FileSaver:
             for row, line, failed in unsaved.copy():
                 self._files.finished(row.number, row.content, line, failed=failed)
                 unsaved.pop(0)
+            self._files.flush()
             if self._fsync != "never":
                 self._files.sync()
         except OSError as error:
