@@ -1,4 +1,4 @@
-"""Decode the content codings that aiohttp does not: ``x-gzip``, and several codings of one body."""
+"""Decode what aiohttp does not: ``x-gzip``, several codings of one body, headers in Latin-1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from acechat._http.exceptions import undecodable
 from acechat.errors import ProtocolError, TransportError
 
-__all__ = ["ContentDecoder", "find_decoder"]
+__all__ = ["ContentDecoder", "find_decoder", "header_text"]
 
 _BY_AIOHTTP = {"gzip", "deflate", "br", "zstd"}
 """Codings that aiohttp decodes if they are alone in a header; it raises if it cannot."""
@@ -110,3 +110,17 @@ def find_decoder(headers: list[str], *, by_aiohttp: bool) -> ContentDecoder | No
         codings.pop()
     codings = [coding for coding in codings if coding not in {"", "identity"}]
     return ContentDecoder(codings) if codings else None
+
+
+def header_text(value: str) -> str:
+    """Return a header *value* as characters: aiohttp keeps bytes that are not UTF-8 as surrogates.
+
+    They are Latin-1, as in HTTP before RFC 7230. Surrogates could be neither saved nor pickled.
+    """
+    if value.isascii():
+        return value
+    data = value.encode(errors="surrogateescape")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
