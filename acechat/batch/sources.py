@@ -153,10 +153,17 @@ def _take(rows: Iterator[RawRow], convert: Callable[[RawRow], _T]) -> list[_T]:
 
 def _raw_item(number: int, item: object) -> RawRow:
     line = number + 1
-    if isinstance(item, tuple):
-        item = {"messages": [user_message(cast("tuple[Content, ...]", item))]}
+    fields: Any = item
+    if isinstance(item, str):
+        fields = {"prompt": item}
+    elif isinstance(item, list):
+        fields = {"messages": item}
     try:
-        return RawRow(number, line, bytes(encode(cast("Mapping[str, Any]", item))))
+        if isinstance(item, tuple):
+            fields = {"messages": [user_message(cast("tuple[Content, ...]", item))]}
+        if not isinstance(fields, Mapping):
+            return RawRow(number, line, b"null", f"expected a prompt, got {type(item).__name__}")
+        return RawRow(number, line, bytes(encode(cast("Mapping[str, Any]", fields))))
     except (ConfigurationError, TypeError) as error:
         return RawRow(number, line, repr(item).encode(errors="replace"), str(error))
 
