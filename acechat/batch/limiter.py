@@ -238,9 +238,9 @@ class Limiter:
 
     def _recent_rate(self, now: float) -> float:
         """Return the requests per second of the last seconds."""
-        for window in _WINDOWS:
-            started = sum(at > now - window for at in self._started)
-            if started >= _ENOUGH:
-                break
-        since = min(window, now - self._started[0]) if self._started else window
-        return started / max(1.0, since)
+        short, window = _WINDOWS
+        recent = sum(at > now - short for at in self._started)
+        if recent >= _ENOUGH:
+            return recent / short
+        since = window if not self._started else min(window, now - self._started[0])
+        return len(self._started) / max(1.0, since)

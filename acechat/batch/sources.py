@@ -86,15 +86,7 @@ class FileSource:
             return
         path = Path(self._path)
         kind = path.suffix.lower()
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            reason = error.strerror
-        else:
-            reason = ""
-        if reason:
-            raise ConfigurationError(f"cannot read {path}: {reason}")
-        with file:
+        with _open(path) as file:
             if kind == ".parquet":
                 yield from _parquet(file)
             elif kind in {".csv", ".tsv"}:
@@ -147,6 +139,14 @@ def source_of(given: BatchInput) -> Source:
     return ItemSource(given)
 
 
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        reason = error.strerror
+    raise ConfigurationError(f"cannot read {path}: {reason}")
+
+
 def _take(rows: Iterator[RawRow], convert: Callable[[RawRow], _T]) -> list[_T]:
     return [convert(raw) for raw in islice(rows, _CHUNK)]
 
@@ -157,15 +157,15 @@ def _raw_item(number: int, item: object) -> RawRow:
     if isinstance(item, str):
         fields = {"prompt": item}
     elif isinstance(item, list):
-        fields = {"messages": item}
+        fields = {"messages": fields}
     try:
         if isinstance(item, tuple):
-            fields = {"messages": [user_message(cast("tuple[Content, ...]", item))]}
+            fields = {"messages": [user_message(fields)]}
         if not isinstance(fields, Mapping):
             return RawRow(number, line, b"null", f"expected a prompt, got {type(item).__name__}")
         return RawRow(number, line, bytes(encode(cast("Mapping[str, Any]", fields))))
     except (ConfigurationError, TypeError) as error:
-        return RawRow(number, line, repr(item).encode(errors="replace"), str(error))
+        return RawRow(number, line, ascii(fields).encode(), str(error))
 
 
 def _json_lines(file: BinaryIO) -> Iterator[RawRow]:
