@@ -60,6 +60,7 @@ from acechat.types import (
     Delta,
     Finished,
     ImagePart,
+    KnownModel,
     Message,
     Model,
     PromptTokensDetails,
@@ -98,9 +99,10 @@ if TYPE_CHECKING:
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
     from acechat._async.stream import AsyncChatStream
+    from acechat._core.instrumentation import Instrumentation
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
-    from acechat._core.observers import Observer
+    from acechat._core.observers import Observer, add_global_observer
     from acechat._image import image
     from acechat._sync.batch import Batch
     from acechat._sync.client import Client
@@ -166,8 +168,10 @@ __all__ = [
     "HTTPRequest",
     "HTTPResponse",
     "ImagePart",
+    "Instrumentation",
     "InsufficientBalanceError",
     "JournalError",
+    "KnownModel",
     "MaxTurnsError",
     "Message",
     "Meter",
@@ -217,6 +221,7 @@ __all__ = [
     "Usage",
     "UserMessage",
     "__version__",
+    "add_global_observer",
     "errors",
     "image",
     "tool",
@@ -243,6 +248,7 @@ _LAZY = {
     "Conversation": "_sync.conversation",
     "HTTPRequest": "_wire.request",
     "HTTPResponse": "_core.middleware",
+    "Instrumentation": "_core.instrumentation",
     "Meter": "_core.meter",
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
@@ -251,6 +257,7 @@ _LAZY = {
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
+    "add_global_observer": "_core.observers",
     "image": "_image",
     "tool": "_tools.tool",
 }
@@ -258,7 +265,9 @@ _LAZY = {
 
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
-        raise AttributeError(f"module 'acechat' has no attribute {name!r}")
+        from acechat._hints import import_or_attribute_error
+
+        raise import_or_attribute_error("acechat", name, __all__)
     from importlib import import_module
 
     value: object = getattr(import_module(f"acechat.{_LAZY[name]}"), name)

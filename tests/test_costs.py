@@ -27,8 +27,6 @@ from acechat._tools.tool import compile_tool
 
 ROOT = Path(__file__).parent.parent
 
-pytestmark = pytest.mark.xdist_group("costs")
-
 
 @pytest.fixture(scope="module")
 def benchmarks():

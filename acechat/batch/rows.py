@@ -12,8 +12,8 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
+from acechat._hints import unknown_option
 from acechat._wire.messages import as_sendable
-from acechat._wire.request import unknown_option
 from acechat.errors import ConfigurationError
 from acechat.types import ChatOptions
 
@@ -264,7 +264,7 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
             if field is not None:
                 options[name] = field
         elif name not in _NOT_OPTIONS:
-            raise _FaultError(unknown_option(name))
+            raise _FaultError(unknown_option(name, _OPTIONS))
     return options
 
 

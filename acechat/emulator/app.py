@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 
@@ -21,16 +22,22 @@ from acechat.emulator.plan import (
     Write,
     apply_chunk_size,
 )
-from acechat.emulator.routes import respond
+from acechat.emulator.routes import CONTROL, respond
 from acechat.emulator.state import ReceivedRequest, ServiceState
 
 if TYPE_CHECKING:  # it imports cassettes
     from acechat.emulator.replay import Replay
 
-__all__ = ["create_app", "describe"]
+__all__ = ["OnResponse", "create_app", "describe"]
+
+OnResponse: TypeAlias = Callable[[ReceivedRequest, int, float], object]
 
 
-def create_app(state: ServiceState | None = None, replay: Replay | None = None) -> web.Application:
+def create_app(
+    state: ServiceState | None = None,
+    replay: Replay | None = None,
+    on_response: OnResponse | None = None,
+) -> web.Application:
     """Return the application, to be run in an existing event loop.
 
     Args:
@@ -38,6 +45,8 @@ def create_app(state: ServiceState | None = None, replay: Replay | None = None) 
             the echo.
         replay: The cassette that responds instead of the service; accepts any token. None: the
             service responds.
+        on_response: Called after each response with the request, the status (0 if the connection
+            broke before it) and the seconds since the request was complete. None: no call.
     """
     state = state or ServiceState()
 
@@ -50,11 +59,17 @@ def create_app(state: ServiceState | None = None, replay: Replay | None = None) 
         received = describe(request, body, state.next_trace_id())
         state.add_request(received)
         authorization = request.headers.get("Authorization")
-        if replay is not None:
+        if replay is not None and not received.path.startswith(CONTROL):
             plan = replay.respond(received, authorization)
         else:
             plan = respond(state, received, authorization=authorization, too_large=too_large)
-        return await _play(request, plan, received.trace_id)
+        began, head = time.monotonic(), next((one for one in plan if isinstance(one, Head)), None)
+        try:
+            return await _play(request, plan, received.trace_id)
+        finally:
+            if on_response is not None:
+                status = head.status if head is not None else 0
+                on_response(received, status, time.monotonic() - began)
 
     # A waiting handler is cancelled when its client disconnects.
     app = web.Application(

@@ -32,6 +32,9 @@ Errors store facts and build their text from them, so that they survive pickling
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+from acechat._hints import import_or_attribute_error
 from acechat.errors._api import (
     AccountDisabledError,
     APIError,
@@ -112,3 +115,7 @@ __all__ = [
 for _name in __all__:
     if _name != "Attempt":
         globals()[_name].__module__ = __name__
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise import_or_attribute_error("acechat.errors", name, __all__)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from acechat._hints import ERROR_ATTRIBUTES, attribute_error
 from acechat.types.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class AceChatError(Exception):
         retryable: Whether the same request may succeed later.
         trace_id: The service's id of the request, for its support. None if no response had one.
         attempts: The failed attempts of the call, this failure included. Empty if nothing was sent.
-        partial: The part of a streamed completion that had arrived; None outside of streams. Of an
-            `OutputError`, the complete completion.
+        partial: The part of the completion that had arrived, or came with an error; None if there
+            is none. Of an `OutputError`, the complete completion.
         cassette: The recorded exchanges of the call, without the token. Pickled with the error, at
             most *max_record_bytes* for each attempt. None if nothing was sent or recorded.
         run: The turns of a run, the failed one included; None outside of runs.
@@ -74,6 +75,11 @@ class AceChatError(Exception):
 
     def __reduce__(self) -> tuple[Callable[..., AceChatError], tuple[Any, ...]]:
         return _rebuild, (type(self), self.args, self.__dict__)
+
+    if not TYPE_CHECKING:  # type checkers report the attribute themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise attribute_error(self, name, ERROR_ATTRIBUTES)
 
 
 def _rebuild(cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, Any]) -> AceChatError:
