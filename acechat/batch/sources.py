@@ -160,12 +160,13 @@ def _raw_item(number: int, item: object) -> RawRow:
         fields = {"messages": fields}
     try:
         if isinstance(item, tuple):
-            fields = {"messages": [user_message(fields)]}
-        if not isinstance(fields, Mapping):
-            return RawRow(number, line, b"null", f"expected a prompt, got {type(item).__name__}")
-        return RawRow(number, line, bytes(encode(cast("Mapping[str, Any]", fields))))
+            fields = {"messages": [user_message(cast("tuple[Content, ...]", fields))]}
+        if isinstance(fields, Mapping):
+            return RawRow(number, line, bytes(encode(cast("Mapping[str, Any]", fields))))
+        problem = "expected a prompt, a list of messages, a tuple or an object"
     except (ConfigurationError, TypeError) as error:
-        return RawRow(number, line, ascii(fields).encode(), str(error))
+        problem = str(error)
+    return RawRow(number, line, ascii(cast("object", item)).encode(), problem)
 
 
 def _json_lines(file: BinaryIO) -> Iterator[RawRow]:
