@@ -6,6 +6,7 @@
 
     * `JournalError`: a bulk run does not match its journal or its output
 
+  * `BatchRowError`: a row of a bulk run is invalid, was skipped, or is incomplete
   * `BatchStoppedError`: a bulk run stopped before its end, and the same call continues it
   * `BudgetExceededError`: the call would exceed a budget; nothing was sent
   * `TransportError`: no complete response arrived over the network
@@ -54,6 +55,7 @@ from acechat.errors._api import (
 )
 from acechat.errors._base import (
     AceChatError,
+    BatchRowError,
     BatchStoppedError,
     BudgetExceededError,
     ConfigurationError,
@@ -81,6 +83,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "BatchRowError",
     "BatchStoppedError",
     "BudgetExceededError",
     "ClientClosedError",

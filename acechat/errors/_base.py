@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AceChatError",
+    "BatchRowError",
     "BatchStoppedError",
     "BudgetExceededError",
     "ConfigurationError",
@@ -94,6 +95,21 @@ class ConfigurationError(AceChatError, ValueError):
 
 class JournalError(ConfigurationError):
     """A bulk run does not match its journal or its output; nothing was sent."""
+
+
+class BatchRowError(AceChatError):
+    """A row of a bulk run has no complete result, for a reason that is no error of the service.
+
+    Args:
+        code: ``"invalid_row"``: it cannot be sent; ``"unknown"``: an earlier start sent it, and it
+            was skipped; ``"truncated"`` or ``"refused"``: its completion is incomplete.
+        reason: The description, in one line.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.args = (code, reason)
 
 
 class BatchStoppedError(AceChatError):
