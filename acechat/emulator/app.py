@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from acechat.emulator.access import check_credentials, host_check
 from acechat.emulator.connection import close, reset, write
+from acechat.emulator.errors import RefusalError, error_plan
 from acechat.emulator.plan import (
     ChunkSize,
     Close,
@@ -30,14 +33,17 @@ if TYPE_CHECKING:  # it imports cassettes
 __all__ = ["create_app", "describe"]
 
 
-def create_app(state: ServiceState | None = None, replay: Replay | None = None) -> web.Application:
+def create_app(
+    state: ServiceState | None = None, replay: Replay | None = None, hosts: Iterable[str] = ()
+) -> web.Application:
     """Return the application, to be run in an existing event loop.
 
     Args:
         state: Holds the script and the received requests. None: a new one, so every response is
             the echo.
-        replay: The cassette that responds instead of the service; accepts any token. None: the
-            service responds.
+        replay: The cassette that responds instead of the service. None: the service responds.
+        hosts: Names that requests may have in their ``Host`` header besides ``localhost`` and
+            addresses; default none.
     """
     state = state or ServiceState()
 
@@ -51,7 +57,7 @@ def create_app(state: ServiceState | None = None, replay: Replay | None = None) 
         state.add_request(received)
         authorization = request.headers.get("Authorization")
         if replay is not None:
-            plan = replay.respond(received, authorization)
+            plan = _replay(replay, received, authorization, state.token)
         else:
             plan = respond(state, received, authorization=authorization, too_large=too_large)
         return await _play(request, plan, received.trace_id)
@@ -59,10 +65,21 @@ def create_app(state: ServiceState | None = None, replay: Replay | None = None) 
     # A waiting handler is cancelled when its client disconnects.
     app = web.Application(
         client_max_size=state.max_request_bytes,
+        middlewares=[host_check(hosts)],
         handler_args={"handler_cancellation": True, "access_log": None},
     )
     app.router.add_route("*", "/{path:.*}", handle)
     return app
+
+
+def _replay(
+    replay: Replay, received: ReceivedRequest, authorization: str | None, token: str
+) -> Plan:
+    try:
+        check_credentials(received, authorization, token)
+    except RefusalError as refusal:
+        return error_plan(refusal.status, refusal.code, refusal.message, received.trace_id)
+    return replay.respond(received, authorization)
 
 
 def describe(request: web.Request, body: bytes, trace_id: str) -> ReceivedRequest:

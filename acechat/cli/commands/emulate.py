@@ -20,6 +20,12 @@ _FILE = click.Path(dir_okay=False)
     help="Port; 0 chooses a free one.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Accept requests for this name, too; * accepts all. May be repeated.",
+)
 @click.option("--token", default=None, help="Token that clients must send.")
 @click.option("--replay", type=_FILE, metavar="FILE", help="Replay the responses of a cassette.")
 @click.option(
@@ -31,6 +37,7 @@ def emulate(
     *,
     port: int,
     host: str,
+    allow_host: tuple[str, ...],
     token: str | None,
     replay: str | None,
     speed: float,
@@ -55,6 +62,7 @@ def emulate(
         serve(
             announce,
             host=host,
+            hosts=allow_host,
             port=port,
             token=token,
             replay=replay,
