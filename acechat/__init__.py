@@ -4,7 +4,16 @@
 the structs of requests and responses.
 """
 
-from __future__ import annotations
+import sys
+
+if (
+    sys.argv[:1] == ["-m"]  # set until Python has found the module
+    and sys.orig_argv[-len(sys.argv)] in {"acechat", "-macechat"}
+    and not sys.flags.safe_path
+):
+    # python -m puts the working directory first. A file there, such as json.py in a folder of
+    # downloads, must not replace a module that the command imports; not even __future__.
+    del sys.path[0]
 
 from typing import TYPE_CHECKING
 
