@@ -16,7 +16,7 @@ LAYERS = [
     {"_hints", "_version"},
     {"types"},
     {"errors"},
-    {"_policy", "_credentials", "_image"},
+    {"_policy", "_credentials", "_media"},
     {"_config"},
     {"_wire", "_record"},
     {"_tools", "_http"},
