@@ -33,6 +33,7 @@ __all__ = [
     "ResponseInfo",
     "note_origin",
     "note_output",
+    "shortened",
 ]
 
 FinishReason: TypeAlias = (
@@ -152,7 +153,7 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
     def __repr__(self) -> str:
         usage: Usage | None = self.usage
         facts = {
-            "reasoning": _shortened(self.reasoning),
+            "reasoning": shortened(self.reasoning),
             "tool_calls": [call.function.name for call in self.tool_calls] or None,
             "finish_reason": self.finish_reason,
             "model": self.model or None,
@@ -160,7 +161,7 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
             "trace_id": self.trace_id,
         }
         shown = "".join(f", {name}={fact!r}" for name, fact in facts.items() if fact is not None)
-        return f"ChatCompletion({_shortened(self.text)!r}{shown})"
+        return f"ChatCompletion({shortened(self.text)!r}{shown})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [(name, getattr(self, name)) for name in ("text", "finish_reason", "model", "usage")]
@@ -233,7 +234,8 @@ _SHOWN = 60
 """Characters of a text in a repr."""
 
 
-def _shortened(text: str | None) -> str | None:
+def shortened(text: str | None) -> str | None:
+    """Return *text* with at most 60 characters."""
     return text if text is None or len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
