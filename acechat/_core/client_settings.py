@@ -13,7 +13,7 @@ from acechat._config import DEFAULT_MODEL, Config, Streaming, as_models, read_ap
 from acechat._core.call_state import SharedState
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
-from acechat._core.observers import Observer, Observers
+from acechat._core.observers import Observer, Observers, log_by_environment
 from acechat._credentials import read_token
 from acechat._hints import CLIENT_ATTRIBUTES, attribute_error, check_arguments
 from acechat._policy.values import (
@@ -107,6 +107,7 @@ class ClientSettings:
     ) -> None:
         from acechat._http.transport import Transport
 
+        log_by_environment()
         self._config = config
         self._state = state = SharedState(
             observers=Observers(observers),
