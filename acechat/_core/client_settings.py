@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import msgspec
 
-from acechat._config import DEFAULT_MODEL, Config, Streaming, as_models, read_api_root
+from acechat._config import (
+    DEFAULT_MODEL,
+    Config,
+    OnModelMismatch,
+    Streaming,
+    as_models,
+    read_api_root,
+)
 from acechat._core.call_state import SharedState
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
@@ -53,6 +60,7 @@ class ClientSettings:
         model: KnownModel | str = DEFAULT_MODEL,
         fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
+        on_model_mismatch: OnModelMismatch = "ignore",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
@@ -77,6 +85,7 @@ class ClientSettings:
             model=model,
             fallback_models=as_models(fallback_models),
             streaming=streaming,
+            on_model_mismatch=on_model_mismatch,
             timeout=as_timeout(timeout, Timeout()),
             retries=as_retries(retries, RetryPolicy()),
             headers=dict(headers or ()),
@@ -132,6 +141,7 @@ class ClientSettings:
         model: KnownModel | str | None = None,
         fallback_models: Iterable[KnownModel | str] | None = None,
         streaming: Streaming | None = None,
+        on_model_mismatch: OnModelMismatch | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         headers: Mapping[str, str] | None = None,
@@ -146,6 +156,7 @@ class ClientSettings:
             model: As in `AsyncClient`; default None, unchanged, as for all arguments.
             fallback_models: As in `AsyncClient`.
             streaming: As in `AsyncClient`.
+            on_model_mismatch: As in `AsyncClient`.
             timeout: As in `AsyncClient`.
             retries: As in `AsyncClient`.
             headers: Additional headers; they replace headers of the same name.
@@ -163,6 +174,7 @@ class ClientSettings:
                 config.fallback_models if fallback_models is None else as_models(fallback_models)
             ),
             streaming=streaming or config.streaming,
+            on_model_mismatch=on_model_mismatch or config.on_model_mismatch,
             timeout=as_timeout(timeout, config.timeout),
             retries=as_retries(retries, config.retries),
             headers=config.headers | dict(headers or ()),

@@ -18,6 +18,7 @@
       * `StreamInterruptedError`: as above; it is a subclass of both
 
   * `OutputError`: the response does not match *output_type*
+  * `ModelMismatchError`: another model wrote the response (*on_model_mismatch*)
   * `ToolError`: a tool failed
   * `MaxTurnsError`: a run reached its limit before the final response
   * `APIError`: the service returned an error; its subclasses name the reason
@@ -53,6 +54,7 @@ from acechat.errors._base import (
     BudgetExceededError,
     ConfigurationError,
     MaxTurnsError,
+    ModelMismatchError,
     OutputError,
     ToolError,
 )
@@ -83,6 +85,7 @@ __all__ = [
     "GatewayTimeoutError",
     "InsufficientBalanceError",
     "MaxTurnsError",
+    "ModelMismatchError",
     "NotFoundError",
     "OutputError",
     "OverloadedError",

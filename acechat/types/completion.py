@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from acechat._hints import COMPLETION_ATTRIBUTES, attribute_error
 from acechat.types.attempt import Attempt
+from acechat.types.evidence import ModelEvidence, evidence_of
 from acechat.types.messages import AssistantMessage, ToolCall
 from acechat.types.usage import Cost, Usage
 
@@ -59,6 +60,9 @@ class ResponseInfo(Struct, frozen=True, kw_only=True):
 
     elapsed: float = 0.0
     """Seconds from the call to the end of the response, waits between attempts included."""
+
+    requested_model: str | None = None
+    """The model of the request, a fallback model included; None if not known."""
 
     attempts: tuple[Attempt, ...] = ()
     """The attempts that failed before this response; empty if the first one succeeded."""
@@ -116,6 +120,11 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
     def trace_id(self) -> str | None:
         """The service's id of the request, for its support; None if not reported."""
         return self.response.trace_id
+
+    @property
+    def evidence(self) -> ModelEvidence:
+        """The model that was requested, the one that is named, and the form of the id."""
+        return evidence_of(self.response.requested_model, self.model, self.id)
 
     @property
     def message(self) -> AssistantMessage:
