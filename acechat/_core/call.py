@@ -22,7 +22,7 @@ from acechat._wire.error_response import parse_error
 from acechat._wire.odd_json import is_event_stream
 from acechat._wire.request import HTTPRequest
 from acechat._wire.stream import ChatStreamProtocol
-from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError
+from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError, ModelMismatchError
 from acechat.types import ChatCompletion
 
 if TYPE_CHECKING:
@@ -142,6 +142,20 @@ class Call(CallState):
         return await (
             self.run(self.attempt_completion) if self._collect is None else self._collect(self)
         )
+
+    def finish_stream(self, completion: ChatCompletion, size: int) -> ChatCompletion[Any]:
+        """Record the complete response of a stream and return `accept` of it.
+
+        Raises:
+            ModelMismatchError: As `succeeded`.
+            OutputError: As `accept`.
+        """
+        try:
+            self.succeeded(completion, size)
+        except ModelMismatchError as mismatch:  # of other calls, run() records it
+            self.record_failure(mismatch)
+            raise
+        return self.accept(completion)
 
     def accept(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Return the completion that the caller gets for a complete response."""

@@ -39,6 +39,7 @@ from acechat import (
     MaxTurnsError,
     Meter,
     Model,
+    ModelEvidence,
     Output,
     OutputError,
     PreparedRequest,
@@ -302,6 +303,13 @@ async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
     assert_type(response, HTTPResponse)
     assert_type(await response.read(), bytes)
     return response
+
+
+def evidence(client: Client, reply: ChatCompletion) -> None:
+    assert_type(reply.evidence, ModelEvidence)
+    assert_type(reply.evidence.matches, bool | None)
+    Client(on_model_mismatch="raise").with_options(on_model_mismatch="warn")
+    AsyncClient(on_model_mismatch="panic")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 async def later() -> str:
