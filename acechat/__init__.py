@@ -123,8 +123,7 @@ if TYPE_CHECKING:
     from acechat._sync.stream import ChatStream
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool, tool
-    from acechat._wire.prepared import PreparedRequest
-    from acechat._wire.request import HTTPRequest
+    from acechat._wire.request import HTTPRequest, PreparedRequest
     from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
 __all__ = [
@@ -266,7 +265,7 @@ _LAZY = {
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
     "Output": "_tools.output",
-    "PreparedRequest": "_wire.prepared",
+    "PreparedRequest": "_wire.request",
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",

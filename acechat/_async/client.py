@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # imported when they are used
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
+    from acechat._wire.request import PreparedRequest
 
 __all__ = ["AsyncClient"]
 

@@ -16,9 +16,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from acechat._redaction.private import private_values
-from acechat.emulator.errors import RefusalError
 from acechat.emulator.routes import is_public
 from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest
+from acechat.emulator.wire import RefusalError
 
 __all__ = ["check_credentials", "host_check"]
 

@@ -11,7 +11,6 @@ from aiohttp import web
 
 from acechat.emulator.access import check_credentials, host_check
 from acechat.emulator.connection import close, reset, write
-from acechat.emulator.errors import RefusalError, error_plan
 from acechat.emulator.plan import (
     ChunkSize,
     Close,
@@ -26,6 +25,7 @@ from acechat.emulator.plan import (
 )
 from acechat.emulator.routes import CONTROL, respond
 from acechat.emulator.state import ReceivedRequest, ServiceState
+from acechat.emulator.wire import RefusalError, error_plan
 
 if TYPE_CHECKING:  # it imports cassettes
     from acechat.emulator.replay import Replay
