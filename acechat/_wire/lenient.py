@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from acechat.errors import ProtocolError
-from acechat.types import ChatCompletion, ChatCompletionChunk, Cost
+from acechat.types import Cost
 
 __all__ = ["convert"]
 
@@ -58,7 +58,7 @@ def convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | No
             converted = None
     if converted is None:
         raise ProtocolError(reason, body=data, status=status)
-    if b'"cost"' in data and cls in {ChatCompletion, ChatCompletionChunk}:
+    if b'"cost"' in data and hasattr(converted, "usage"):
         return cast("_T", _with_exact_cost(converted, data))
     return converted
 
