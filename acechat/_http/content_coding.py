@@ -31,7 +31,7 @@ class _Inflater:
 
     def __init__(self, coding: str) -> None:
         self._gzip = coding in _GZIP
-        self._stream: Any = None  # zlib's decompressor, whose type has no public name
+        self._stream: Any = None  # of zlib, whose type has no public name
         self._padding = b""  # ignored between members
 
     def decode(self, data: bytes) -> bytes:

@@ -8,6 +8,7 @@ import msgspec
 
 from acechat._wire.chunks import decode_head, is_odd, merge_usage, merge_usage_fields
 from acechat._wire.decode import SILENT_ENDS, decode_json, to_fields
+from acechat._wire.odd_json import unwrap
 from acechat.errors import ProtocolError
 from acechat.types import (
     AssistantMessage,
@@ -263,7 +264,7 @@ class ChatCompletionAccumulator:
         received: dict[str, Any] = {}
         for event in self._kept:
             try:
-                fields = cast("dict[str, Any]", decode_json(event))
+                fields = cast("dict[str, Any]", unwrap(decode_json(event)))
             except ProtocolError:  # too deep in a field that the typed decoder skips
                 continue
             for choice in fields.pop("choices", None) or ():

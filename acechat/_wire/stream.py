@@ -239,7 +239,7 @@ class ChatStreamProtocol:
             batch = self.receive_data(body)
             rest = self.receive_eof()
             return DeltaBatch(batch.deltas + rest.deltas, batch.events + rest.events)
-        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] != b"{":
+        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] not in b"{[":
             raise ProtocolError(f"expected text/event-stream, got {kind}", body=body)
         completion, _ = decode_completion(body, self._headers, status=status)
         return self.receive_completion(completion)
