@@ -4,7 +4,16 @@
 the structs of requests and responses.
 """
 
-from __future__ import annotations
+import sys
+
+if (
+    sys.argv[:1] == ["-m"]  # set until Python has found the module
+    and sys.orig_argv[-len(sys.argv)] in {"acechat", "-macechat"}
+    and not sys.flags.safe_path
+):
+    # python -m puts the working directory first. A file there, such as json.py in a folder of
+    # downloads, must not replace a module that the command imports; not even __future__.
+    del sys.path[0]
 
 from typing import TYPE_CHECKING
 
@@ -20,6 +29,7 @@ from acechat.errors import (
     Attempt,
     AuthenticationError,
     BadRequestError,
+    BatchRowError,
     BatchStoppedError,
     BudgetExceededError,
     ClientClosedError,
@@ -30,6 +40,7 @@ from acechat.errors import (
     InsufficientBalanceError,
     JournalError,
     MaxTurnsError,
+    ModelMismatchError,
     NotFoundError,
     OutputError,
     OverloadedError,
@@ -62,6 +73,7 @@ from acechat.types import (
     KnownModel,
     Message,
     Model,
+    ModelEvidence,
     PromptTokensDetails,
     ReasoningDelta,
     ResponseInfo,
@@ -102,7 +114,7 @@ if TYPE_CHECKING:
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
     from acechat._core.observers import Observer, add_global_observer
-    from acechat._image import image
+    from acechat._media.image import image
     from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
@@ -111,8 +123,7 @@ if TYPE_CHECKING:
     from acechat._sync.stream import ChatStream
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool, tool
-    from acechat._wire.prepared import PreparedRequest
-    from acechat._wire.request import HTTPRequest
+    from acechat._wire.request import HTTPRequest, PreparedRequest
     from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
 __all__ = [
@@ -136,6 +147,7 @@ __all__ = [
     "Batch",
     "BatchProgress",
     "BatchResult",
+    "BatchRowError",
     "BatchStoppedError",
     "BatchSummary",
     "Budget",
@@ -175,6 +187,8 @@ __all__ = [
     "Meter",
     "Middleware",
     "Model",
+    "ModelEvidence",
+    "ModelMismatchError",
     "NotFoundError",
     "Observer",
     "Output",
@@ -251,12 +265,12 @@ _LAZY = {
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
     "Output": "_tools.output",
-    "PreparedRequest": "_wire.prepared",
+    "PreparedRequest": "_wire.request",
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
     "add_global_observer": "_core.observers",
-    "image": "_image",
+    "image": "_media.image",
     "tool": "_tools.tool",
 }
 

@@ -55,8 +55,9 @@ def opentelemetry_rows(connect: Callable[..., AsyncClient]) -> dict[str, Call]:
 
 
 def langchain_rows(connect: Callable[..., AsyncClient]) -> dict[str, Call]:
-    from acechat.integrations.langchain import ChatAceData
     from langchain_core.language_models import FakeListChatModel
+
+    from acechat.integrations.langchain import ChatAceData
 
     plain = connect()
     fake, model = FakeListChatModel(responses=["Hi"]), ChatAceData(async_client=connect())

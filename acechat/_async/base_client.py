@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # imported when they are used
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.executor import ToolExecutor
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
+    from acechat._wire.request import PreparedRequest
 
 __all__ = ["AsyncBaseClient", "BaseClient"]
 
@@ -98,7 +98,7 @@ class BaseClient(ClientSettings):
         messages: Sequence[MessageLike],
         output_type: OutputType[Any] | None,
     ) -> PreparedRequest:
-        from acechat._wire.prepared import PreparedRequest
+        from acechat._wire.request import PreparedRequest
 
         config = self._config
         request = self._call_for(template, messages, output_type).request

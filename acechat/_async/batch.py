@@ -104,6 +104,11 @@ class AsyncBatch:
         if self._runner is not None:
             self._runner.drain()
 
+    def cancel(self) -> None:
+        """Cancel the running requests; their results are unknown. `receive` then raises."""
+        if self._runner is not None:
+            self._runner.cancel()
+
     async def aclose(self) -> None:
         """Send nothing more, and wait until the results of the running requests are saved.
 

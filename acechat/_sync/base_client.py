@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from acechat._async.base_client import BaseClient
-from acechat._config import DEFAULT_MODEL, Config, Streaming
+from acechat._config import DEFAULT_MODEL, Config, OnModelMismatch, Streaming
 from acechat._core.middleware import Middleware
 from acechat._core.observers import Observer
 from acechat._credentials import hide_arguments
@@ -34,6 +34,7 @@ class SyncBaseClient(BaseClient):
         model: KnownModel | str = DEFAULT_MODEL,
         fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
+        on_model_mismatch: OnModelMismatch = "ignore",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
@@ -54,6 +55,7 @@ class SyncBaseClient(BaseClient):
             model=model,
             fallback_models=fallback_models,
             streaming=streaming,
+            on_model_mismatch=on_model_mismatch,
             timeout=timeout,
             retries=retries,
             headers=headers,

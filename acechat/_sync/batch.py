@@ -99,6 +99,14 @@ class Batch:
 
         self._run(drain)
 
+    def cancel(self) -> None:
+        """Cancel the running requests; their results are unknown. `receive` then raises."""
+
+        async def cancel() -> None:
+            self._batch.cancel()
+
+        self._run(cancel)
+
     def close(self) -> None:
         """Send nothing more, and wait until the results of the running requests are saved.
 

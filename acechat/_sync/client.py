@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # modules that most programs never use are imported on first 
     from acechat._sync.conversation import Conversation
     from acechat._sync.run_stream import RunStream
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
+    from acechat._wire.request import PreparedRequest
 
 __all__ = ["Client"]
 

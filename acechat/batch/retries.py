@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
+from typing import Any
 
 from msgspec import Struct
 
 from acechat._policy.values import RetryPolicy
 from acechat.batch.outage import OutageDetector, RowHistory
+from acechat.batch.results import BatchResult
 from acechat.batch.rows import Row
 from acechat.batch.verdict import Verdict
+from acechat.errors import AceChatError
+from acechat.types import ChatCompletion
 
 __all__ = ["Entry", "Retries"]
 
@@ -36,6 +40,20 @@ class Entry(Struct):
 
     exhausted: bool = False
     """Whether its attempts are used up, and it waits for evidence that the service works."""
+
+    def result(
+        self, completion: ChatCompletion[Any] | None, error: AceChatError | None
+    ) -> BatchResult:
+        """Return the result of the row."""
+        return BatchResult(
+            row=self.row.number,
+            line=self.row.line,
+            custom_id=self.row.id,
+            completion=completion,
+            error=error,
+            requests=self.requests,
+            may_be_billed=self.billed,
+        )
 
 
 class Retries:

@@ -14,6 +14,7 @@ from acechat.types.chunk import (
     ToolCallDelta,
 )
 from acechat.types.completion import ChatCompletion, Choice, FinishReason, Model, ResponseInfo
+from acechat.types.evidence import ModelEvidence
 from acechat.types.messages import (
     AssistantMessage,
     ContentPart,
@@ -83,6 +84,7 @@ __all__ = [
     "Message",
     "MessageLike",
     "Model",
+    "ModelEvidence",
     "NamedTool",
     "Prediction",
     "Pricing",

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal, TypedDict, assert_type
 
 import msgspec
 import pydantic
+from aiohttp import web
+from fastapi import UploadFile
+from werkzeug.datastructures import FileStorage
 
 from acechat import (
     AsyncChatStream,
@@ -36,6 +39,7 @@ from acechat import (
     MaxTurnsError,
     Meter,
     Model,
+    ModelEvidence,
     Output,
     OutputError,
     PreparedRequest,
@@ -301,6 +305,13 @@ async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
     return response
 
 
+def evidence(client: Client, reply: ChatCompletion) -> None:
+    assert_type(reply.evidence, ModelEvidence)
+    assert_type(reply.evidence.matches, bool | None)
+    Client(on_model_mismatch="raise").with_options(on_model_mismatch="warn")
+    AsyncClient(on_model_mismatch="panic")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
 async def later() -> str:
     return "token"
 
@@ -327,3 +338,11 @@ def errors(error: StreamTruncatedError) -> None:
     assert_type(error.trace_id, str | None)
     assert_type(MaxTurnsError(3).run, RunResult | None)
     assert_type(image("cat.jpg"), ImagePart)
+    assert_type(image(Path("cat.jpg"), detail="low", max_pixels=1_000_000), ImagePart)
+
+
+def uploads(
+    flask: FileStorage, fast: UploadFile, server: web.FileField, bytes_: memoryview
+) -> None:
+    parts = [image(flask), image(fast), image(server), image(bytes_)]
+    assert_type(parts, list[ImagePart])
