@@ -157,8 +157,12 @@ def run_conversation(task: Task) -> None:
             options = runner.run(stack.enter_async_context(task.opened(client)))
             conversation, log = task.start(client)
             images = [part for part in task.content if not isinstance(part, str)]
-            session = Session(runner, conversation, options, log, images, COMMANDS)
-            prompt = make_prompt(COMMANDS, prompts_file() if log else None, _completions())
+            session = Session(
+                runner, conversation, options, log, images, COMMANDS, task.settings.base_url
+            )
+            prompt = make_prompt(
+                COMMANDS, prompts_file() if log else None, _completions(task.settings.base_url)
+            )
             click.echo("/help lists the commands; Ctrl-D ends the conversation.", err=True)
             while not (session.ended or signalled()):
                 try:
@@ -173,10 +177,11 @@ def run_conversation(task: Task) -> None:
             runner.run(stack.aclose())
 
 
-def _completions() -> dict[str, Callable[[], Iterable[str]]]:
+def _completions(base_url: str | None) -> dict[str, Callable[[], Iterable[str]]]:
     """Return the words that follow a command, by its name; read when they are needed."""
     from acechat.cli.history import store
     from acechat.cli.library.aliases import aliases
+    from acechat.cli.library.models import known_models
     from acechat.cli.options import complete_model
 
     def conversations() -> list[str]:
@@ -186,7 +191,9 @@ def _completions() -> dict[str, Callable[[], Iterable[str]]]:
             return []
 
     return {
-        "/model": lambda: [*aliases(), *complete_model(None, None, "")],
+        "/model": lambda: dict.fromkeys(
+            [*aliases(), *(known_models(base_url) or complete_model(None, None, ""))]
+        ),
         "/load": conversations,
         "/copy": lambda: ["code"],
     }

@@ -73,6 +73,10 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
     prompt = _apply_template(prompt, flags)
     _resolve_model(flags)
     settings = read({name: flags[name] for name in _SETTINGS}, emulator=flags["emulator"])
+    if flags["model"] and not (flags["any_model"] or flags["emulator"]):
+        from acechat.cli.library.models import check_model
+
+        check_model(flags["model"], settings.base_url)
     tools = _tool_names(flags)
     interactive = on_terminal(sys.stdin) and on_terminal(sys.stdout)
     task = Task(

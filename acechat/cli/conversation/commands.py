@@ -114,8 +114,13 @@ def save_to(session: Session, name: str, *, agreed: bool = False) -> None:
 def _model(session: Session, name: str) -> None:
     if name:
         from acechat.cli.library.aliases import resolved
+        from acechat.cli.library.models import check_model
 
-        session.conversation.model = resolved(name)
+        words = name.split()
+        model = resolved(words[0])
+        if "--any-model" not in words:
+            check_model(model, session.base_url)
+        session.conversation.model = model
     note(f"model: {session.conversation.model or DEFAULT_MODEL}")
 
 

@@ -58,6 +58,7 @@ class Session:
         log: The conversation is saved there; None: not saved.
         images: Sent with the first prompt.
         commands: Commands by name, each with its ``/``.
+        base_url: Base URL of the service, for the check of model names; None for the default.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Session:
         log: Log | None,
         images: Sequence[TextPart | ImagePart] = (),
         commands: Mapping[str, Command] | None = None,
+        base_url: str | None = None,
     ) -> None:
         self._runner = runner
         self.conversation: AsyncConversation = conversation
@@ -75,6 +77,7 @@ class Session:
         self._log = log
         self._images = list(images)  # for the next prompt
         self.commands: Mapping[str, Command] = commands or {}
+        self.base_url: str | None = base_url
         self._usage = UsageSummary()
         self.ended: bool = False
         # The last prompt if it has no response; it is not in the conversation.
