@@ -60,11 +60,21 @@ NEIGHBOURS = ["openai", "anthropic", "trio", "sniffio", "uvloop", "gevent", "nes
 NEIGHBOURS += ["pytest-asyncio", "litellm"]
 """Packages that users install with acechat and that change threads and event loops."""
 
-BESIDE = ["behaviour/test_neighbours.py", "behaviour/test_blocking.py",
+BESIDE = ["hints", "behaviour/test_neighbours.py", "behaviour/test_blocking.py",
           "behaviour/test_lifecycle.py", "behaviour/test_streams.py", "behaviour/test_timeouts.py",
           "sync/test_event_loop.py", "test_pytest_plugin.py",
           "test_cassette_mark.py", "test_notebook.py", "cli"]  # fmt: skip
 """Tests that these packages may affect."""
+
+INTEGRATIONS = [
+    "opentelemetry-sdk",
+    "opentelemetry-distro",
+    "opentelemetry-semantic-conventions",
+    "opentelemetry-instrumentation-aiohttp-client",
+    "langchain-tests",
+    "langchain",
+]
+"""Libraries that the tests of acechat/integrations/ use, beside those of the extras."""
 
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -110,6 +120,17 @@ def install_group(session: nox.Session, group: str, *more: str) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, group), *more)
 
 
+def run_tests(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
+    """Run pytest in parallel; run tests that fail once more alone, since some measure time."""
+    try:
+        session.run("pytest", *IN_PARALLEL, *arguments, env=env)
+    except CommandFailed:
+        session.warn("the failed tests are run once more, alone")
+        session.run(
+            "pytest", "-q", *arguments, "--last-failed", "--last-failed-no-failures=none", env=env
+        )
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff, with a reason for each rule that is off."""
@@ -121,7 +142,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check with mypy and pyright, both strict; every public name has a type."""
-    install_group(session, "types", ".[cli]")  # as a package: verifytypes needs its py.typed
+    install_group(
+        session, "types", ".[cli,otel,langchain,llm]"
+    )  # as a package: verifytypes needs its py.typed
     session.run("mypy")
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python)
@@ -135,14 +158,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests, on the Python that runs nox; `-- tests/wire/test_sse.py` for some."""
     install_group(session, "tests", "-e", ".[cli]")
-    session.run("pytest", *IN_PARALLEL, *session.posargs)
+    run_tests(session, *session.posargs)
 
 
 @nox.session(name="all")
 def everything(session: nox.Session) -> None:
     """Run all checks, and the tests in other environments; `nox` runs the tests."""
     names = ["lint", "types", "build", "docs", "examples", "neighbours", "interop"]
-    names += ["lowest", "speed"]
+    names += ["integrations", "lowest", "speed"]
     for name in [*names, *(f"pythons-{version}" for version in OTHERS)]:
         session.notify(name, posargs=())
     if missing := sorted({*VERSIONS} - {*OTHERS, HERE}):
@@ -153,7 +176,7 @@ def everything(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """Run the tests of the client on each other installed Python."""
     install_group(session, "tests", "-e", ".[cli]")
-    session.run("pytest", *IN_PARALLEL, *(session.posargs or THE_REST))
+    run_tests(session, *(session.posargs or THE_REST))
 
 
 @nox.session
@@ -173,9 +196,8 @@ def neighbours(session: nox.Session) -> None:
     versions = "import sys; from importlib.metadata import version; "
     versions += "print(*(f'{name} {version(name)}' for name in sys.argv[1:]), sep=', ')"
     session.run("python", "-c", versions, *there)
-    session.run(
-        "pytest",
-        *IN_PARALLEL,
+    run_tests(
+        session,
         "--timeout=30",
         "--override-ini=asyncio_default_fixture_loop_scope=function",  # of pytest-asyncio
         "--ignore=tests/cli/test_cli_costs.py",  # it measures time, which four workers distort
@@ -188,12 +210,30 @@ def neighbours(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Test the client against a local model server; downloads 218 MB."""
     install_group(session, "tests", "-e", ".[cli]")
-    session.run(
-        "pytest",
-        *IN_PARALLEL,
+    run_tests(
+        session,
         *(session.posargs or ["tests/interop/test_mlx.py"]),
         env={"ACECHAT_INTEROP_MLX": "1"},
     )
+
+
+@nox.session
+def integrations(session: nox.Session) -> None:
+    """Test the integrations with the newest version of each library, and check their types."""
+    install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
+    session.install("--upgrade", *INTEGRATIONS)
+    modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
+    session.run("mypy", *modules)
+    session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin), *modules)
+    session.run(
+        "pytest",
+        *IN_PARALLEL,
+        "--override-ini=asyncio_default_fixture_loop_scope=function",  # of pytest-asyncio
+        *(session.posargs or ["tests/integrations", "tests/docs/test_examples.py"]),
+    )
+    if not session.posargs:
+        session.run("pytest", "-q", "tests/docs/test_docs.py", "-k", "telemetry or lang or llm")
+        session.run("python", "-m", "benchmarks.overhead")
 
 
 @nox.session
@@ -201,9 +241,8 @@ def speed(session: nox.Session) -> None:
     """Run the tests of behaviour with uvloop for the blocking client."""
     install_group(session, "tests", "-e", ".[cli,speed]")
     session.run("python", "-c", "import uvloop")
-    session.run(
-        "pytest",
-        *IN_PARALLEL,
+    run_tests(
+        session,
         *(session.posargs or ["tests/behaviour", "tests/sync/test_event_loop.py"]),
     )
 
@@ -212,13 +251,14 @@ def speed(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests of the client with the lowest allowed dependencies."""
     install_group(session, "tests")
-    extras = PROJECT["project"]["optional-dependencies"].values()
+    optional = PROJECT["project"]["optional-dependencies"]
+    extras = (optional[name] for name in ("cli", "mcp", "speed"))
     oldest = [
         spec.replace(">=", "==") for spec in chain(PROJECT["project"]["dependencies"], *extras)
     ]
     session.install("-e", ".[cli,mcp]", *oldest)
     left_out = {"tests/laws", "tests/cli/test_cli_costs.py"} | (set(ONCE_PATHS) - {"tests/cli"})
-    session.run("pytest", *IN_PARALLEL, "tests", *[f"--ignore={path}" for path in sorted(left_out)])
+    run_tests(session, "tests", *[f"--ignore={path}" for path in sorted(left_out)])
 
 
 @nox.session
@@ -305,14 +345,40 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build, check and import the distributions, outside of the checkout."""
+    """Build, check and use the distributions; leave them with a bill of materials in dist/.
+
+    ``-- --tag v1.2.3`` also checks that the tag fits the version and the changelog.
+    """
     install_group(session, "build")
-    out = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(out, ignore_errors=True)
+    out, again = Path("dist"), Path(session.create_tmp()) / "again"
+    for folder in (out, again):
+        shutil.rmtree(folder, ignore_errors=True)
+    if session.posargs[:1] == ["--tag"]:
+        session.run("python", "tests/release/check.py", "tag", *session.posargs[1:])
     session.run("python", "-m", "build", "--outdir", str(out))
-    session.run("twine", "check", "--strict", *map(str, out.iterdir()))
-    for archive in sorted(out.iterdir()):
-        session.install("--force-reinstall", "--no-deps", str(archive))
-        session.install(*PROJECT["project"]["dependencies"])
-        with session.chdir(session.create_tmp()):
-            session.run("python", "-c", "import acechat; print(acechat.AsyncClient('token'))")
+    sdist, wheel = next(out.glob("*.tar.gz")), next(out.glob("*.whl"))
+    # The sources in another folder and with other dates give the same bytes.
+    shutil.unpack_archive(sdist, again)
+    session.run("python", "-m", "build", "--outdir", str(again), str(again / sdist.name[:-7]))
+    session.run("python", "tests/release/check.py", "same", str(out), str(again))
+    session.run("python", "tests/release/check.py", "contents", str(out))
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("check-wheel-contents", str(wheel))
+    # A project of a user: the wheel in an environment without anything else.
+    project = Path(session.create_tmp()).resolve() / "project"
+    shutil.rmtree(project, ignore_errors=True)
+    shutil.copytree("tests/release/user_project", project)
+    session.run("python", "-m", "venv", str(project / ".venv"))
+    python = str(project / ".venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    bill = f"{out}/{wheel.name.split('-py3')[0]}.cdx.json"
+    session.run("cyclonedx-py", "environment", "--output-reproducible", "-o", bill, python)
+    session.run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", external=True)
+    with session.chdir(project):
+        session.run("mypy", "--python-executable", python)
+        session.run("pyright", "--pythonpath", python)
+        session.run("basedpyright", "--pythonpath", python)
+        session.run("ty", "check", "--python", str(project / ".venv"), "src")
+        session.run(python, "src/weather_service", external=True)
+        session.run(python, "-c", "import acechat; acechat.AsyncClient('token')", external=True)
+    session.run("zizmor", "--offline", ".github/workflows")

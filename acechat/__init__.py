@@ -29,6 +29,7 @@ from acechat.errors import (
     Attempt,
     AuthenticationError,
     BadRequestError,
+    BatchStoppedError,
     BudgetExceededError,
     ClientClosedError,
     ConfigurationError,
@@ -36,6 +37,7 @@ from acechat.errors import (
     ContentModerationError,
     GatewayTimeoutError,
     InsufficientBalanceError,
+    JournalError,
     MaxTurnsError,
     NotFoundError,
     OutputError,
@@ -66,6 +68,7 @@ from acechat.types import (
     Delta,
     Finished,
     ImagePart,
+    KnownModel,
     Message,
     Model,
     PromptTokensDetails,
@@ -97,16 +100,19 @@ from acechat.types.call_event import (
 )
 
 if TYPE_CHECKING:
+    from acechat._async.batch import AsyncBatch
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
     from acechat._async.stream import AsyncChatStream
+    from acechat._core.instrumentation import Instrumentation
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
-    from acechat._core.observers import Observer
+    from acechat._core.observers import Observer, add_global_observer
     from acechat._image import image
+    from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
     from acechat._sync.run_stream import RunStream
@@ -116,6 +122,7 @@ if TYPE_CHECKING:
     from acechat._tools.tool import Tool, tool
     from acechat._wire.prepared import PreparedRequest
     from acechat._wire.request import HTTPRequest
+    from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -124,6 +131,7 @@ __all__ = [
     "AccountDisabledError",
     "AceChatError",
     "AssistantMessage",
+    "AsyncBatch",
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
@@ -134,6 +142,11 @@ __all__ = [
     "AttemptFailed",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchProgress",
+    "BatchResult",
+    "BatchStoppedError",
+    "BatchSummary",
     "Budget",
     "BudgetExceededError",
     "CallEvent",
@@ -162,7 +175,10 @@ __all__ = [
     "HTTPRequest",
     "HTTPResponse",
     "ImagePart",
+    "Instrumentation",
     "InsufficientBalanceError",
+    "JournalError",
+    "KnownModel",
     "MaxTurnsError",
     "Message",
     "Meter",
@@ -212,6 +228,7 @@ __all__ = [
     "Usage",
     "UserMessage",
     "__version__",
+    "add_global_observer",
     "errors",
     "image",
     "tool",
@@ -221,6 +238,11 @@ __all__ = [
 # Imported on first use (PEP 562; type checkers read the imports above): a program that only catches
 # errors or reads types does not wait for the import of the clients.
 _LAZY = {
+    "AsyncBatch": "_async.batch",
+    "Batch": "_sync.batch",
+    "BatchProgress": "batch.results",
+    "BatchResult": "batch.results",
+    "BatchSummary": "batch.results",
     "AsyncChatStream": "_async.stream",
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
@@ -233,6 +255,7 @@ _LAZY = {
     "Conversation": "_sync.conversation",
     "HTTPRequest": "_wire.request",
     "HTTPResponse": "_core.middleware",
+    "Instrumentation": "_core.instrumentation",
     "Meter": "_core.meter",
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
@@ -241,6 +264,7 @@ _LAZY = {
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
+    "add_global_observer": "_core.observers",
     "image": "_image",
     "tool": "_tools.tool",
 }
@@ -248,7 +272,9 @@ _LAZY = {
 
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
-        raise AttributeError(f"module 'acechat' has no attribute {name!r}")
+        from acechat._hints import import_or_attribute_error
+
+        raise import_or_attribute_error("acechat", name, __all__)
     from importlib import import_module
 
     value: object = getattr(import_module(f"acechat.{_LAZY[name]}"), name)

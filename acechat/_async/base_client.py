@@ -16,7 +16,7 @@ from acechat._policy.values import RetryPolicy, RunLimits, Timeout
 from acechat._wire.endpoints import decode_models
 from acechat._wire.messages import Content, gather_messages
 from acechat._wire.request import HTTPRequest, RequestTemplate, build_template
-from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+from acechat.types import CatalogModel, ChatCompletion, ChatOptions, KnownModel, MessageLike, Model
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.run import AsyncRun
@@ -85,7 +85,10 @@ class BaseClient(ClientSettings):
         from acechat._tools.executor import ToolExecutor
 
         fields: dict[str, Any] = cast("dict[str, Any]", options)
-        executor = ToolExecutor(fields.get("tools") or (), limits, self._config.token)
+        observers = self._state.observers
+        observe = observers.tool_started if observers.instruments else None
+        tools = fields.get("tools") or ()
+        executor = ToolExecutor(tools, limits, self._config.token, observe)
         fields["tools"] = executor.definitions
         return executor
 
@@ -103,7 +106,7 @@ class BaseClient(ClientSettings):
 
     def _template(
         self,
-        model: str | None,
+        model: KnownModel | str | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
         extra_body: Mapping[str, Any] | None,
@@ -151,7 +154,7 @@ class BaseClient(ClientSettings):
         content: Sequence[Content],
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
     ) -> int:
         from acechat._tools.tool import write_functions
@@ -187,16 +190,17 @@ class BaseClient(ClientSettings):
         Raises:
             ConfigurationError: The request cannot be sent.
         """
-        request = template.request(messages)
         timeout, retries, model = template.timeout, template.retries, template.model
         transport, config, state = self._transport, self._config, self._state
         collect = _collect if template.stream else None
         if output_type is None:
+            request = template.request(messages)
             return Call(transport, request, config, timeout, retries, state, model, collect)
         from acechat._core.structured_call import StructuredCall
         from acechat._tools.output import OutputSpec
 
         spec = OutputSpec(output_type)
+        request = template.request(messages, spec.apply)
         return StructuredCall(
             transport, request, config, timeout, retries, state, model, collect, spec
         )
@@ -241,7 +245,7 @@ class AsyncBaseClient(BaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it.

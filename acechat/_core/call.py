@@ -13,7 +13,7 @@ from acechat._config import Config
 from acechat._core.body import read_body, read_error_body
 from acechat._core.call_state import CallState, SharedState
 from acechat._core.middleware import BufferedResponse, send_through
-from acechat._core.observers import CallReporter
+from acechat._core.reporter import CallReporter
 from acechat._core.response import Response
 from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
@@ -26,8 +26,9 @@ from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError
 from acechat.types import ChatCompletion
 
 if TYPE_CHECKING:
+    from acechat._core.rate_gate import RateGate
     from acechat._http.transport import Transport
-    from acechat._tools.partial_json import PartialOutput
+    from acechat._tools.partial_output import PartialOutput
 
 __all__ = ["Call", "Collect", "running_loop"]
 
@@ -88,6 +89,7 @@ class Call(CallState):
         super().__init__(request, config, timeout, retries, state, model)
         self._transport = transport
         self._collect = collect
+        self._sent = request  # the last one, which a middleware may have changed
 
     async def run(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Make attempts until one succeeds or none is left.
@@ -105,6 +107,9 @@ class Call(CallState):
         try:
             if self._budget is not None:
                 self.check_budget()
+            if self._reporter is not None:
+                self._began = self._clock()  # so that the end of the call is reported, too
+                self.request = self._reporter.started(self.request, self.config.api_root)
             request = self.request
             self._recording = self._transport.recorder.begin(
                 request.method, request.path, request.headers, request.body, self._clock()
@@ -144,7 +149,7 @@ class Call(CallState):
 
     def partial_output(self) -> PartialOutput:
         """Return a parser for the JSON of a response that is still arriving."""
-        from acechat._tools.partial_json import PartialOutput
+        from acechat._tools.partial_output import PartialOutput
 
         return PartialOutput()
 
@@ -172,30 +177,56 @@ class Call(CallState):
         raise parse_error(response.status, response.headers, body, now=time.time())
 
     def _send(self, request: HTTPRequest) -> Awaitable[Response]:
+        self._sent = request
         total = self.timeout.total
         silent = self._reporter is None and self._gate is None and self._budget is None
-        return self._transport.open(
+        opening = self._transport.open(
             request,
             self.timeout,
             None if total is None else self._started + total,
             None if silent else partial(self._ready, request),
             self._recording,
         )
+        reporter = self._reporter
+        return (
+            opening if reporter is None or not reporter.instruments else reporter.sending(opening)
+        )
 
-    async def _ready(self, request: HTTPRequest) -> None:
-        """Check the budget and pass the rate gate, just before *request* is written.
+    def _ready(self, request: HTTPRequest) -> Awaitable[None] | None:
+        """Check the budget and report *request*, just before it is written.
+
+        Returns an awaitable that does the same after it has passed the rate gate, if there is one.
 
         Raises:
             BudgetExceededError: Other calls used it up while this one waited for its slot.
         """
         self.check_budget()
         if self._gate is not None:
-            self._leave_gate()  # a middleware may send more than once
-            self._entered = await self._gate.enter()
-            self.check_budget()
+            return self._pass_gate(self._gate, request)
+        self._report_sent(request)
+        return None
+
+    async def _pass_gate(self, gate: RateGate, request: HTTPRequest) -> None:
+        self._leave_gate()  # a middleware may send more than once
+        self._entered = await gate.enter()
+        self.check_budget()
+        self._report_sent(request)
+
+    def _report_sent(self, request: HTTPRequest) -> None:
         if self._reporter is not None:
             number = len(self._retry_state.failed) + 1
             self._reporter.sent(request, attempt=number, elapsed=self.elapsed())
+
+    def stream_protocol(
+        self, response: Response, max_bytes: int | None = None
+    ) -> ChatStreamProtocol:
+        """Return the protocol that reads *response* as a stream of at most *max_bytes* bytes."""
+        return ChatStreamProtocol(
+            response.headers,
+            self.config.max_event_bytes,
+            max_bytes,
+            one_choice=self._sent.one_choice,
+        )
 
     def read_body(self, response: Response) -> Awaitable[bytes]:
         """Read the complete body of *response*; see `acechat._core.body.read_body`."""
@@ -221,7 +252,7 @@ class Call(CallState):
                 completion, _ = decode_completion(body, response.headers, status=response.status)
                 usage = completion.usage
             else:
-                protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
+                protocol = self.stream_protocol(response)
                 protocol.receive_data(body)
                 usage = protocol.usage
                 protocol.receive_eof()
@@ -245,7 +276,7 @@ class Call(CallState):
         body = await read_body(response, self, self.config.max_response_bytes)
         self.content = False  # an error in a 2xx body is retried like one with an error status
         if is_event_stream(body, response.headers.get("content-type", "")):
-            protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
+            protocol = self.stream_protocol(response)
             protocol.receive_data(body)
             if protocol.content:
                 self.content = True

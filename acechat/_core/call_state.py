@@ -12,15 +12,17 @@ from msgspec import Struct
 from acechat._config import Config
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware
-from acechat._core.observers import CallReporter, Observers
+from acechat._core.observers import Observers
+from acechat._core.reporter import CallReporter
 from acechat._core.response import Response
 from acechat._credentials import Token, redact_error
 from acechat._policy.retry import RetryState
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._record.recorder import Recording
 from acechat._redaction.private import private_values
+from acechat._rotating_token import RotatingToken
 from acechat._wire.request import HTTPRequest
-from acechat.errors import AceChatError, BudgetExceededError
+from acechat.errors import AceChatError, APIError, BudgetExceededError
 from acechat.types import ChatCompletion, ResponseInfo, Usage
 from acechat.types.completion import note_origin
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from acechat._core.rate_gate import RateGate
 
 __all__ = ["CallState", "SharedState"]
+
+
+_UNAUTHORIZED = 401
 
 
 class SharedState(Struct, frozen=True, kw_only=True):
@@ -63,6 +68,9 @@ class CallState:
         model: The requested model; empty if the call is free of charge, which exempts it from the
             budget, the rate limit and the meter.
     """
+
+    _renewed: bool = False
+    """Whether another token was requested after a 401."""
 
     def __init__(
         self,
@@ -132,6 +140,8 @@ class CallState:
         reporter = self._failure_reporter()
         fallback = None
         if delay is None and (time_left is None or time_left > 0):
+            if self._renews_token(error):
+                delay = 0.0
             fallback = self._retry_state.next_model(error, content=self.content)
         if fallback is not None:
             delay = 0.0
@@ -144,6 +154,14 @@ class CallState:
     def redacting_token(self) -> Token:
         """Return the token, redacting the private headers of the request as well."""
         return self.config.token.extended(private_values(self.request.headers))
+
+    def _renews_token(self, error: AceChatError) -> bool:
+        """Return True, once per call, if a token from the caller's function was refused."""
+        refused = isinstance(error, APIError) and error.status == _UNAUTHORIZED
+        if self._renewed or not refused or not isinstance(self.config.token, RotatingToken):
+            return False
+        self._renewed = True
+        return True
 
     def _failure_reporter(self) -> CallReporter:
         """Return the reporter of this call; failures are logged even without observers."""
@@ -178,12 +196,18 @@ class CallState:
                 response_bytes=size,
             )
 
-    def failed(self, error: BaseException | None, usage: Usage | None = None) -> None:
+    def failed(
+        self,
+        error: BaseException | None,
+        usage: Usage | None = None,
+        partial: ChatCompletion | None = None,
+    ) -> None:
         """Record that the call ended without a complete response.
 
         Args:
             error: The reason; None if the caller closed the stream.
             usage: Usage that was reported before the response broke off; None if not reported.
+            partial: The part of the completion that arrived; default none.
         """
         if not self._began:
             return  # no attempt was made
@@ -192,7 +216,9 @@ class CallState:
             self._state.count(usage)
         failed = self._retry_state.failed
         made = len(failed) + (not isinstance(error, AceChatError))
-        self._failure_reporter().failed(error, failed, made=made, elapsed=self.elapsed())
+        self._failure_reporter().failed(
+            error, failed, made=made, elapsed=self.elapsed(), partial=partial
+        )
 
     def _leave_gate(self, usage: Usage | None = None, error: AceChatError | None = None) -> None:
         if self._gate is not None and self._entered is not None:

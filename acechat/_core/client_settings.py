@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl as _ssl
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import msgspec
 
@@ -15,6 +15,7 @@ from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
 from acechat._core.observers import Observer, Observers
 from acechat._credentials import hide_arguments, read_token
+from acechat._hints import CLIENT_ATTRIBUTES, attribute_error, check_arguments
 from acechat._policy.values import (
     Budget,
     RateLimit,
@@ -23,6 +24,8 @@ from acechat._policy.values import (
     as_retries,
     as_timeout,
 )
+from acechat._rotating_token import RotatingToken, TokenProvider
+from acechat.types import KnownModel
 
 if TYPE_CHECKING:  # aiohttp takes 0.15 s to import; a client imports it when it is created
     import aiohttp
@@ -42,13 +45,14 @@ class ClientSettings:
     """
 
     @hide_arguments
+    @check_arguments
     def __init__(
         self,
-        api_token: str | None = None,
+        api_token: str | TokenProvider | None = None,
         *,
         base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
+        model: KnownModel | str = DEFAULT_MODEL,
+        fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
@@ -69,7 +73,7 @@ class ClientSettings:
 
         api_root = read_api_root(base_url)
         config = Config(
-            token=read_token(api_token),
+            token=RotatingToken(api_token) if callable(api_token) else read_token(api_token),
             api_root=api_root,
             model=model,
             fallback_models=as_models(fallback_models),
@@ -112,8 +116,9 @@ class ClientSettings:
             gate=_gate(config.rate_limit) if config.rate_limit else None,
         )
         self._transport: Transport = Transport(config, ssl=ssl, session=session)
+        rotating = isinstance(config.token, RotatingToken)
         live = ssl is not None or session is not None or state.observers or state.middleware
-        self._portable = not live
+        self._portable = not (live or rotating)
 
     @property
     def meter(self) -> Meter:
@@ -121,11 +126,12 @@ class ClientSettings:
         return self._state.meter
 
     @hide_arguments
+    @check_arguments
     def with_options(
         self,
         *,
-        model: str | None = None,
-        fallback_models: Iterable[str] | None = None,
+        model: KnownModel | str | None = None,
+        fallback_models: Iterable[KnownModel | str] | None = None,
         streaming: Streaming | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -192,9 +198,15 @@ class ClientSettings:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._portable:
             raise TypeError(
-                "a client with session=, ssl=, observers= or middleware= cannot be pickled"
+                "a client with session=, ssl=, observers=, middleware= or a function as "
+                "api_token= cannot be pickled"
             )
         return type(self)._from_config, (self._config,)
+
+    if not TYPE_CHECKING:  # type checkers report the attribute themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise attribute_error(self, name, CLIENT_ATTRIBUTES, dir(type(self)))
 
     def __hash__(self) -> int:
         return id(self)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import json
 import logging
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from acechat._wire.request import HTTPRequest
-from acechat.errors import AceChatError, APIError, Attempt
-from acechat.types import ChatCompletion
+from acechat._core.instrumentation import Instrumentation
+from acechat._tools.executor import ToolEnded
+from acechat.types import ToolCall, ToolResult
 from acechat.types.call_event import (
     AttemptFailed,
     CallEvent,
     CallFailed,
     CallFinished,
-    FirstToken,
-    RequestSent,
 )
 
-__all__ = ["CallReporter", "Observer", "Observers"]
+__all__ = ["Observer", "Observers", "add_global_observer"]
+
+_T = TypeVar("_T")
 
 Observer: TypeAlias = Callable[[CallEvent], object]
 """Called with each event, in the event loop, so it must not block. Its return value is ignored.
@@ -32,7 +31,26 @@ the response is paid for, and other threads may use the loop. Only KeyboardInter
 _log = logging.getLogger("acechat")
 _log.addHandler(logging.NullHandler())  # the program decides whether to log
 
-_numbers = itertools.count(1)
+_everywhere: list[Observer] = []
+"""Observers of all clients of the process."""
+
+
+def add_global_observer(observer: Observer) -> Callable[[], None]:
+    """Call *observer* with the events of all clients of the process; return a function to stop.
+
+    Clients that exist already are included. The observers of a client are called first.
+
+    Raises:
+        TypeError: *observer* cannot be called, or is an ``async def``.
+    """
+    _check(observer)
+    _everywhere.append(observer)
+
+    def remove() -> None:
+        if observer in _everywhere:
+            _everywhere.remove(observer)
+
+    return remove
 
 
 class Observers:
@@ -50,8 +68,8 @@ class Observers:
         self._all = tuple(observers)
         self._broken: set[int] = set()
         for observer in self._all:
-            if not callable(observer) or _is_asynchronous(observer):
-                raise TypeError(f"an observer must be a plain function, not {observer!r}")
+            _check(observer)
+        self._instruments = _instruments(self._all)
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -59,24 +77,57 @@ class Observers:
     @property
     def watching(self) -> bool:
         """Whether events of successful calls are reported: to observers, or to a log at DEBUG."""
-        return bool(self._all) or _log.isEnabledFor(logging.DEBUG)
+        return bool(self._all or _everywhere) or _log.isEnabledFor(logging.DEBUG)
+
+    @property
+    def instruments(self) -> list[Instrumentation]:
+        """The observers that see content, too."""
+        return self._instruments + _instruments(_everywhere) if _everywhere else self._instruments
 
     def report(self, event: CallEvent) -> None:
         """Log *event*, and call all observers with it; only KeyboardInterrupt is raised."""
-        level = _level(event)
-        if _log.isEnabledFor(level):
+        if _log.isEnabledFor(level := _level(event)):
             _log.log(level, "%s", _Line(event))
-        for number, observer in enumerate(self._all):
-            try:
-                observer(event)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # noqa: BLE001 - no exception of an observer ends the call
-                if number not in self._broken:
-                    self._broken.add(number)
-                    _log.exception(
-                        "the observer %r raised; further exceptions of it are not shown", observer
-                    )
+        for observer in (*self._all, *_everywhere):
+            self.guard(observer, observer, event)
+
+    def guard(self, observer: Observer, method: Callable[..., _T], *arguments: object) -> _T | None:
+        """Return the value of a method of *observer*; log its first exception, return None then."""
+        try:
+            return method(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - no exception of an observer ends the call
+            if id(observer) not in self._broken:
+                self._broken.add(id(observer))
+                _log.exception(
+                    "the observer %r raised; further exceptions of it are not shown", observer
+                )
+            return None
+
+    def tool_started(self, call: ToolCall) -> ToolEnded:
+        """Report that a tool is called; return the callback for its end."""
+        started = [
+            (observer, self.guard(observer, observer.tool_started, call))
+            for observer in self.instruments
+        ]
+
+        def ended(result: ToolResult | None, error: BaseException | None) -> None:
+            for observer, callback in reversed(started):
+                if callback is not None:
+                    self.guard(observer, callback, result, error)
+
+        return ended
+
+
+def _instruments(observers: Iterable[Observer]) -> list[Instrumentation]:
+    return [observer for observer in observers if isinstance(observer, Instrumentation)]
+
+
+def _check(observer: Observer) -> None:
+    """Raise TypeError if *observer* cannot be called, or is an ``async def``."""
+    if not callable(observer) or _is_asynchronous(observer):
+        raise TypeError(f"an observer must be a plain function, not {observer!r}")
 
 
 def _is_asynchronous(observer: Observer) -> bool:
@@ -122,138 +173,3 @@ def _short(fact: object) -> str:
     # The service chooses codes, models and ids: they must not forge lines, fields or colors.
     plain = text.isprintable() and not any(char in text for char in ' "=')
     return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())
-
-
-class CallReporter:
-    """Reports the events of one call.
-
-    Args:
-        observers: The client's observers.
-        model: The requested model; empty for none.
-    """
-
-    def __init__(self, observers: Observers, model: str) -> None:
-        self.model = model
-        self._observers = observers
-        self._call = next(_numbers)
-        self._first_token: float | None = None
-        self._ended = False
-        self.asked: int | None = None
-        """Number of requests that were sent; None if not counted."""
-
-    def sent(self, request: HTTPRequest, *, attempt: int, elapsed: float) -> None:
-        """Report that *request* is sent."""
-        self.asked = attempt
-        self._observers.report(
-            RequestSent(
-                call=self._call,
-                attempt=attempt,
-                elapsed=elapsed,
-                model=self.model,
-                method=request.method,
-                path=request.path,
-                request_bytes=len(request.body or b""),
-            )
-        )
-
-    def first_token(self, *, attempt: int, elapsed: float, trace_id: str | None) -> None:
-        """Report, once, that content arrived."""
-        if self._ended or self._first_token is not None:
-            return
-        self._first_token = elapsed
-        self._observers.report(
-            FirstToken(
-                call=self._call,
-                attempt=attempt,
-                elapsed=elapsed,
-                model=self.model,
-                trace_id=trace_id,
-            )
-        )
-
-    def attempt_failed(
-        self, attempt: Attempt, error: AceChatError, *, elapsed: float, retry_in: float | None
-    ) -> None:
-        """Report a failed attempt; *retry_in* is None if there is no next one."""
-        self._observers.report(
-            AttemptFailed(
-                call=self._call,
-                attempt=attempt.number,
-                elapsed=elapsed,
-                took=attempt.elapsed,
-                model=self.model,
-                failure=attempt.failure,
-                error=type(error).__name__,
-                status=error.status if isinstance(error, APIError) else None,
-                code=error.code if isinstance(error, APIError) else None,
-                trace_id=error.trace_id,
-                may_be_billed=attempt.may_be_billed,
-                retry_in=retry_in,
-            )
-        )
-
-    def finished(
-        self,
-        completion: ChatCompletion | None,
-        *,
-        attempts: int,
-        elapsed: float,
-        response_bytes: int,
-    ) -> None:
-        """Report a complete response; *completion* is None if it is of another kind."""
-        self._ended = True
-        response = completion.response if completion else None
-        self._observers.report(
-            CallFinished(
-                call=self._call,
-                attempts=attempts,
-                elapsed=elapsed,
-                first_token=self._first_token,
-                model=(completion.model if completion else "") or self.model,
-                status=response.status if response else None,
-                trace_id=response.trace_id if response else None,
-                finish_reason=completion.finish_reason if completion else None,
-                usage=completion.usage if completion else None,
-                response_bytes=response_bytes,
-            )
-        )
-
-    def failed(
-        self,
-        error: BaseException | None,
-        attempts: tuple[Attempt, ...],
-        *,
-        made: int,
-        elapsed: float,
-    ) -> None:
-        """Report, once, that the call ended without a complete response.
-
-        Args:
-            error: The exception that ended the call; None if its caller closed it.
-            attempts: The failed attempts.
-            made: Number of attempts.
-            elapsed: Seconds since the call began.
-        """
-        if self._ended:
-            return
-        self._ended = True
-        if isinstance(error, AceChatError):
-            failure = attempts[-1].failure if attempts else "unsent"
-        else:
-            failure = "raised" if isinstance(error, Exception) else "cancelled"
-        asked = made if self.asked is None else self.asked
-        left = failure in {"raised", "cancelled"} and asked > len(attempts)
-        self._observers.report(
-            CallFailed(
-                call=self._call,
-                attempts=made,
-                elapsed=elapsed,
-                model=self.model,
-                failure=failure,
-                error=type(error).__name__ if error is not None else None,
-                status=error.status if isinstance(error, APIError) else None,
-                code=error.code if isinstance(error, APIError) else None,
-                trace_id=error.trace_id if isinstance(error, AceChatError) else None,
-                may_be_billed=left or any(attempt.may_be_billed for attempt in attempts),
-            )
-        )

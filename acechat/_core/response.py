@@ -26,12 +26,16 @@ class Response(Protocol):
     headers: dict[str, str]
     """Names in lower case."""
 
-    open: bool
     first_token_at: float | None
     """Deadline of the first content, on the loop's clock; None for no limit."""
 
     waiter: asyncio.Future[None] | None
     """The future that a task awaits for data; None if no task is waiting."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the body is being read."""
+        ...
 
     def read_nowait(self) -> bytes | None:
         """Return received bytes; ``b""`` at the clean end of the body, None if none have arrived.

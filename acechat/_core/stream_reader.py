@@ -130,8 +130,7 @@ class StreamReader:
         """Make one attempt to open the stream; return the first batch with content."""
         response = await self._call.open()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        limit = self._call.config.max_event_bytes
-        protocol = ChatStreamProtocol(response.headers, limit, self.max_bytes)
+        protocol = self._call.stream_protocol(response, self.max_bytes)
         self._response, self._protocol = response, protocol
         if kind not in _SSE:
             return await self._read_other_body(response, protocol, kind)
@@ -263,7 +262,7 @@ class StreamReader:
             response.abort()
         if self._state is _COMPLETE or self._failure is not None:
             return
-        self._call.failed(None)  # first: observers see a call that its caller closed
+        self._call.failed(None, partial=self.partial)  # first: observers see a closed call
         closed = StreamInterruptedError(
             "the stream was closed",
             chunks=protocol.chunks if protocol else 0,

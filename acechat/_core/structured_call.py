@@ -11,7 +11,7 @@ from acechat._core.call_state import SharedState
 from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._tools.output import OutputSpec
-from acechat._tools.partial_json import PartialOutput
+from acechat._tools.partial_output import PartialOutput
 from acechat._wire.request import HTTPRequest
 from acechat.errors import BadRequestError, OutputError
 from acechat.types import ChatCompletion
@@ -32,7 +32,7 @@ class StructuredCall(Call):
 
     Args:
         transport: As in `Call`.
-        request: The request, without the fields that *spec* adds.
+        request: The request, with the fields that *spec* adds.
         config: As in `Call`.
         timeout: As in `Call`.
         retries: As in `Call`, for each request.
@@ -40,9 +40,6 @@ class StructuredCall(Call):
         model: As in `Call`.
         collect: As in `Call`.
         spec: The output type and its strategy.
-
-    Raises:
-        ConfigurationError: The request sets a field that *output_type* needs.
     """
 
     def __init__(
@@ -57,7 +54,6 @@ class StructuredCall(Call):
         collect: Collect | None,
         spec: OutputSpec,
     ) -> None:
-        request = spec.apply(request)
         super().__init__(transport, request, config, timeout, retries, state, model, collect)
         self._spec = spec
 

@@ -28,7 +28,10 @@ _T = TypeVar("_T")
 class PooledResponse(Protocol):
     """A response whose connection the pool closes when it closes."""
 
-    open: bool
+    @property
+    def open(self) -> bool:
+        """Whether the body is being read."""
+        ...
 
     def abort(self, failure: AceChatError | None = None) -> None:
         """Close the connection; pending and later reads raise *failure*."""

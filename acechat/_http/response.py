@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 
 import aiohttp
 
 from acechat._http.connection import ConnectionHandler
+from acechat._http.content_coding import ContentDecoder
 from acechat._http.direct import RawResponse
 from acechat._http.exceptions import map_exception, timeout_error
 from acechat._http.pool import Pool
@@ -17,24 +19,38 @@ from acechat._record.exchange import Ending, ending_of
 from acechat._record.recorder import ResponseRecorder
 from acechat.errors import AceChatError, TransportError
 
-__all__ = ["AiohttpResponse"]
+__all__ = ["AiohttpResponse", "ResponseState"]
 
 _GRACE = 0.1
 """Seconds to wait for the end of a body after ``[DONE]``, to reuse the connection."""
 
 
+class ResponseState(Enum):
+    """States of a response.
+
+    READING: `finish` → DRAINING, or RELEASED if the body has ended; `abort`, `drop`, a broken
+    connection or a passed limit → FAILED. DRAINING: the end of the body → RELEASED; `close`,
+    called after _GRACE seconds or by the pool → CLOSED.
+    """
+
+    READING = auto()
+    """The body is being read; the response is in ``pool.responses``."""
+
+    DRAINING = auto()
+    """The response is complete, and the end of its body is awaited; it is in ``pool.draining``."""
+
+    RELEASED = auto()
+    """The connection is back in aiohttp's pool."""
+
+    FAILED = auto()
+    """The connection is closed; all reads raise the same failure."""
+
+    CLOSED = auto()
+    """The response was complete; its connection is closed."""
+
+
 class AiohttpResponse:
-    """A response whose body is being read.
-
-    States and transitions:
-
-    * reading: `open`, in ``pool.responses``. `finish` → draining, or released if the body has
-      ended; `abort`, `drop`, a broken connection or a passed limit → failed
-    * draining: complete, in ``pool.draining``. The end of the body → released; `close`, called
-      after _GRACE seconds or by the pool → closed
-    * released: the connection is back in aiohttp's pool
-    * failed: ``_failure`` is set, which all reads raise; the connection is closed
-    * closed: the connection is closed
+    """A response whose body is being read; `ResponseState` has its states.
 
     Args:
         raw: The response of aiohttp or of `DirectSender`.
@@ -46,9 +62,9 @@ class AiohttpResponse:
     """
 
     __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_may_have_data",
-                 "_on_data", "_phase", "_pool", "_raw", "_timer", "_timer_due", "first_token_at",
-                 "headers", "open", "recorder", "status", "timeout", "total_at", "unread",
-                 "waiter")  # fmt: skip
+                 "_on_data", "_phase", "_pool", "_raw", "_timer", "_timer_due", "decoder",
+                 "first_token_at", "headers", "recorder", "state", "status", "timeout", "total_at",
+                 "unread", "waiter")  # fmt: skip
 
     def __init__(
         self,
@@ -64,11 +80,13 @@ class AiohttpResponse:
         self.timeout = timeout
         self.first_token_at = first_token_at
         self.total_at = total_at
-        self.open: bool = True
-        """Whether the response is being read; see the states above."""
+        self.state = ResponseState.READING
 
         self.recorder: ResponseRecorder | None = None
         """Records the body; None if recording is off."""
+
+        self.decoder: ContentDecoder | None = None
+        """Decodes a body that aiohttp does not decode."""
 
         self.waiter: asyncio.Future[None] | None = None
         """The future of the task that waits for data; None if no task is waiting."""
@@ -94,12 +112,18 @@ class AiohttpResponse:
         self._timer_due = 0.0  # uvloop gives no time to a timer whose time has passed
         pool.responses.add(self)
 
+    @property
+    def open(self) -> bool:
+        """Whether the body is being read."""
+        return self.state is ResponseState.READING
+
     def read_nowait(self) -> bytes | None:
         """Return received bytes; ``b""`` at the clean end of the body, None if none have arrived.
 
         Raises:
             RequestTimeoutError: A time limit passed.
             TransportError: The connection broke, or the response was closed.
+            ProtocolError: The body has an unknown content coding.
             ClientClosedError: The client was closed.
         """
         if self._failure is not None:
@@ -115,6 +139,8 @@ class AiohttpResponse:
                 self._may_have_data = True  # the error of the broken connection
             else:
                 data = content.read_nowait()
+            if self.decoder is not None:
+                data = self.decoder.decode(data)
         except Exception as error:  # noqa: BLE001 - converts all exceptions of aiohttp
             failure = map_exception(error, "the connection broke during the response")
         else:
@@ -204,7 +230,7 @@ class AiohttpResponse:
         """Close the connection; pending and later reads raise *failure*, or `TransportError`."""
         self._failure = self._failure or failure or TransportError("the response was closed")
         self.data_ready()
-        self._end("closed" if failure is None else ending_of(failure))
+        self._end(ResponseState.FAILED, "closed" if failure is None else ending_of(failure))
         if self._pool.pid != os.getpid():
             return  # the connection belongs to the parent of a fork
         connection = self._raw.connection
@@ -215,19 +241,20 @@ class AiohttpResponse:
 
     def finish(self) -> None:
         """Release the connection: the response is complete, even if the body has not ended."""
-        self._end("clean")
         if self._raw.connection is None:
-            return
-        if (
-            self._raw.content.is_eof()
-        ):  # such as status 101, for which aiohttp does not release the connection
+            self._end(ResponseState.RELEASED, "clean")
+        elif self._raw.content.is_eof():  # such as status 101, which aiohttp does not release
+            self._end(ResponseState.CLOSED, "clean")
             self._raw.close()
         else:  # the end of the body has not arrived yet
+            self._end(ResponseState.DRAINING, "clean")
             self._pool.draining.add(self)
             self._timer = self._loop.call_later(_GRACE, self.close)
             self._raw.content.on_eof(self._drained)
 
     def _drained(self) -> None:
+        if self.state is ResponseState.DRAINING:
+            self.state = ResponseState.RELEASED
         self._pool.draining.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -235,11 +262,12 @@ class AiohttpResponse:
     def close(self) -> None:
         """Close the connection of a complete response."""
         self._drained()
+        self.state = ResponseState.CLOSED
         self._raw.close()
 
-    def _end(self, ending: Ending) -> None:
-        if self.open:
-            self.open = False
+    def _end(self, state: ResponseState, ending: Ending) -> None:
+        if self.state is ResponseState.READING:
+            self.state = state
             self._on_data = None
             self._pool.responses.discard(self)
             if self._handler is not None and self._handler.reader is self:

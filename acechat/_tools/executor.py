@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
+from types import coroutine
 from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -16,18 +17,17 @@ import msgspec
 from acechat._credentials import Token
 from acechat._policy.values import RunLimits
 from acechat._tools.tool import by_name
+from acechat._tools.tool_content import ToolFailureError, content_of, reason_of
 from acechat.errors import ToolError
 from acechat.types import (
     ChatCompletion,
-    ImagePart,
-    TextPart,
     ToolCall,
     ToolFinished,
     ToolResult,
     ToolStarted,
 )
 
-__all__ = ["EventCallback", "ToolExecutor", "ToolResults", "run_in_daemon_thread"]
+__all__ = ["EventCallback", "ToolEnded", "ToolExecutor", "ToolResults", "run_in_daemon_thread"]
 
 _T = TypeVar("_T")
 
@@ -67,16 +67,16 @@ EventCallback: TypeAlias = Callable[[ToolStarted | ToolFinished], object]
 """Receives the start and the end of each tool call."""
 
 
+ToolEnded: TypeAlias = Callable[[ToolResult | None, BaseException | None], None]
+"""Receives the result of a tool call, and the exception of the tool, at its end."""
+
+
 ToolResults: TypeAlias = dict[int, ToolResult]
 """Results of the tool calls of one completion, by the index of the call."""
 
 
-_MAX_REASON = 1000
-"""Characters of an exception that the model receives: some contain a complete HTML page."""
-
-
-class _FailureError(Exception):
-    """A tool call failed; the message is the reason that the model receives."""
+def _ignore(result: ToolResult | None, error: BaseException | None) -> None:
+    """Take the end of a tool call that no observer sees."""
 
 
 class ToolExecutor:
@@ -86,12 +86,19 @@ class ToolExecutor:
         tools: Functions, `Tool` objects, and other callables that `compile_tool` accepts.
         limits: Maximum parallel calls, time limit of a call, and handling of failed calls.
         token: The API token, redacted in results and errors.
+        observe: Called before a tool, in its context; returns a callback for its end. Default none.
 
     Raises:
         ConfigurationError: A tool cannot be described, or two tools have the same name.
     """
 
-    def __init__(self, tools: Iterable[Any], limits: RunLimits, token: Token) -> None:
+    def __init__(
+        self,
+        tools: Iterable[Any],
+        limits: RunLimits,
+        token: Token,
+        observe: Callable[[ToolCall], ToolEnded] | None = None,
+    ) -> None:
         self._tools = named = by_name(tools)
         self.definitions: msgspec.Raw | None = None
         """The request field ``tools`` as JSON, the same in each request; None without tools."""
@@ -101,6 +108,7 @@ class ToolExecutor:
             self.definitions = msgspec.Raw(b"[%b]" % encoded)
         self._limits = limits
         self._token = token
+        self._observe = observe
 
     async def call_all(
         self,
@@ -161,27 +169,34 @@ class ToolExecutor:
     ) -> ToolResult:
         clock = asyncio.get_running_loop().time
         started = clock() if started is None else started
-        failed = False
+        failure: BaseException | None = None
         if on_event:
             on_event(ToolStarted(call))
+        ended = self._observe(call) if self._observe is not None else _ignore
         try:
-            content, images = _to_content(await self._start(call, complete=complete))
+            content, images = content_of(await self._start(call, complete=complete))
         except BaseException as error:
             if _must_end_run(error):
+                ended(None, error)
                 raise
-            reason = _reason(error, self._token)
+            cancelled = isinstance(error, asyncio.CancelledError)
+            reason = "the tool was cancelled" if cancelled else reason_of(error, self._token)
+            failed = isinstance(error, ToolFailureError)
+            failure = error.__cause__ or error if failed else error
             if self._limits.raise_tool_errors:
-                cause = error.__cause__ if isinstance(error, _FailureError) else error
+                ended(None, failure)
+                cause = error.__cause__ if failed else error
                 raise ToolError(call, reason) from cause
-            content, images, failed = f"Error: {reason}", (), True
+            content, images = f"Error: {reason}", ()
         result = ToolResult(
             call=call,
             # Unpaired surrogates cannot be encoded as UTF-8.
             content=content if content.isascii() else content.encode(errors="replace").decode(),
             images=images,
-            failed=failed,
+            failed=failure is not None,
             elapsed=clock() - started,
         )
+        ended(result, failure)
         if on_event:
             on_event(ToolFinished(result))
         return result
@@ -190,25 +205,26 @@ class ToolExecutor:
         """Start *call*; return an awaitable of the value that the tool returns.
 
         Raises:
-            _FailureError: The tool is unknown, the call is truncated, or the arguments are invalid.
+            ToolFailureError: The tool is unknown, the call is truncated, or its arguments are
+                invalid.
         """
         known = self._tools.get(call.function.name)
         if known is None:
             names = ", ".join(self._tools) or "none"
-            raise _FailureError(
+            raise ToolFailureError(
                 f"no tool is named {call.function.name!r}; available tools: {names}"
             )
         if not complete:
-            raise _FailureError("the call was truncated at the token limit and not executed")
+            raise ToolFailureError("the call was truncated at the token limit and not executed")
         compiled, function = known
         try:
             arguments = compiled.read(call.function.arguments)
         except ValueError as error:
-            raise _FailureError(f"invalid arguments: {error}") from error
+            raise ToolFailureError(f"invalid arguments: {error}") from error
         limit = self._limits.tool_timeout if compiled.timeout is None else compiled.timeout
         value: Awaitable[object]
         if compiled.asynchronous:
-            value = function(**arguments)
+            value = _in_own_context(function(**arguments))
         else:
             value = _in_thread(partial(function, **arguments))
         return value if limit is None else _limit_time(limit, value)
@@ -222,12 +238,36 @@ async def _limit_time(limit: float, value: Awaitable[object]) -> object:
     except TimeoutError as error:
         if not scope.expired():
             raise  # raised by the tool itself
-        raise _FailureError(f"the tool did not finish within {limit:g} s") from error
+        raise ToolFailureError(f"the tool did not finish within {limit:g} s") from error
 
 
 async def _in_thread(function: Callable[[], Any]) -> object:
     value = await run_in_daemon_thread(function)
-    return await value if isawaitable(value) else value
+    return await _in_own_context(value) if isawaitable(value) else value
+
+
+@coroutine
+def _in_own_context(value: Awaitable[_T]) -> Generator[Any, Any, _T]:
+    """Await *value* in a copy of the current context, as a task would at twice the cost.
+
+    Otherwise a context variable that a tool sets would keep its value in the caller after a single
+    call, and not after several, which run in tasks.
+    """
+    if not isinstance(value, Coroutine):  # a future, which runs no code here
+        return (yield from value.__await__())
+    steps = cast("Coroutine[Any, Any, _T]", value)
+    run = copy_context().run
+    try:
+        waits_for = run(steps.send, None)
+        while True:
+            try:
+                yield waits_for
+            except BaseException as error:  # noqa: BLE001 - cancellation, handled by the tool
+                waits_for = run(steps.throw, error)
+            else:
+                waits_for = run(steps.send, None)
+    except StopIteration as end:
+        return cast("_T", end.value)
 
 
 def _store_result(results: ToolResults, number: int, task: asyncio.Task[ToolResult]) -> None:
@@ -240,54 +280,10 @@ def _must_end_run(error: BaseException) -> bool:
 
     Other exceptions of a tool, SystemExit included, are reported to the model.
     """
+    if isinstance(error, BaseExceptionGroup):
+        inner: tuple[BaseException, ...] = cast("BaseExceptionGroup", error).exceptions
+        return any(map(_must_end_run, inner))
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0  # else only the tool cancelled itself
     return isinstance(error, GeneratorExit | KeyboardInterrupt)
-
-
-def _reason(error: BaseException, token: Token) -> str:
-    """Return the reason that the model receives, redacted before it is truncated."""
-    if isinstance(error, _FailureError):
-        return token.redact_text(str(error))
-    if isinstance(error, asyncio.CancelledError):
-        return "the tool was cancelled"
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - __str__ may be code of the tool
-        text = ""
-    text = token.redact_text(text, truncated=True)
-    return f"{type(error).__name__}: {text}"[:_MAX_REASON] if text else type(error).__name__
-
-
-def _to_content(value: object) -> tuple[str, tuple[ImagePart, ...]]:
-    """Convert the value of a tool to text, and to images, which a tool message cannot hold."""
-    if isinstance(value, str):
-        return value, ()
-    parts: list[object] = [value]
-    if isinstance(value, list | tuple):
-        parts = list(cast("list[object]", value))
-    if any(isinstance(part, TextPart | ImagePart) for part in parts):
-        images = tuple(part for part in parts if isinstance(part, ImagePart))
-        texts = [_to_text(part) for part in parts if not isinstance(part, ImagePart)]
-        if images:
-            texts.append(f"(images in the next message: {len(images)})")
-        return "\n".join(texts), images
-    return _to_text(cast("object", value)), ()
-
-
-def _to_text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, TextPart):
-        return value.text
-    try:
-        return msgspec.json.encode(value, enc_hook=_to_json).decode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _FailureError("the return value of the tool cannot be encoded as JSON") from error
-
-
-def _to_json(value: Any) -> Any:
-    if not hasattr(value, "model_dump"):
-        raise TypeError
-    return value.model_dump(mode="json")  # of a pydantic model

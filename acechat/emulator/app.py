@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 
-from acechat.emulator.access import check_credentials, host_check
-from acechat.emulator.connection import close, reset, write
+from acechat.emulator.connection import close, host_check, reset, write
 from acechat.emulator.errors import RefusalError, error_plan
 from acechat.emulator.plan import (
     ChunkSize,
@@ -24,17 +23,22 @@ from acechat.emulator.plan import (
     Write,
     apply_chunk_size,
 )
-from acechat.emulator.routes import respond
+from acechat.emulator.routes import CONTROL, respond
 from acechat.emulator.state import ReceivedRequest, ServiceState
 
 if TYPE_CHECKING:  # it imports cassettes
     from acechat.emulator.replay import Replay
 
-__all__ = ["create_app", "describe"]
+__all__ = ["OnResponse", "create_app", "describe"]
+
+OnResponse: TypeAlias = Callable[[ReceivedRequest, int, float], object]
 
 
 def create_app(
-    state: ServiceState | None = None, replay: Replay | None = None, hosts: Iterable[str] = ()
+    state: ServiceState | None = None,
+    replay: Replay | None = None,
+    on_response: OnResponse | None = None,
+    hosts: Iterable[str] = (),
 ) -> web.Application:
     """Return the application, to be run in an existing event loop.
 
@@ -42,6 +46,8 @@ def create_app(
         state: Holds the script and the received requests. None: a new one, so every response is
             the echo.
         replay: The cassette that responds instead of the service. None: the service responds.
+        on_response: Called after each response with the request, the status (0 if the connection
+            broke before it) and the seconds since the request was complete. None: no call.
         hosts: Names that requests may have in their ``Host`` header besides ``localhost`` and
             addresses; default none.
     """
@@ -56,11 +62,17 @@ def create_app(
         received = describe(request, body, state.next_trace_id())
         state.add_request(received)
         authorization = request.headers.get("Authorization")
-        if replay is not None:
+        if replay is not None and not received.path.startswith(CONTROL):
             plan = _replay(replay, received, authorization, state.token)
         else:
             plan = respond(state, received, authorization=authorization, too_large=too_large)
-        return await _play(request, plan, received.trace_id)
+        began, head = time.monotonic(), next((one for one in plan if isinstance(one, Head)), None)
+        try:
+            return await _play(request, plan, received.trace_id)
+        finally:
+            if on_response is not None:
+                status = head.status if head is not None else 0
+                on_response(received, status, time.monotonic() - began)
 
     # A waiting handler is cancelled when its client disconnects.
     app = web.Application(
@@ -75,6 +87,8 @@ def create_app(
 def _replay(
     replay: Replay, received: ReceivedRequest, authorization: str | None, token: str
 ) -> Plan:
+    from acechat.emulator.replay import check_credentials
+
     try:
         check_credentials(received, authorization, token)
     except RefusalError as refusal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -15,18 +16,22 @@ from acechat._record.cassette import Cassette
 from acechat._record.exchange import Exchange, ExchangeEnd, Request, ResponseHead
 from acechat._redaction.private import private_values, public_url
 from acechat.emulator.connection import Framing
+from acechat.emulator.errors import RefusalError
 from acechat.emulator.plan import Close, Plan, Reset, Until, Wait, Write
-from acechat.emulator.state import ReceivedRequest
+from acechat.emulator.routes import is_public
+from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest
 from acechat.emulator.wire import envelope, json_plan
 from acechat.errors import ConfigurationError
 
-__all__ = ["Replay", "secrets_of"]
+__all__ = ["Replay", "check_credentials", "secrets_of"]
 
 _PAUSE_BEFORE_BREAK = 0.02
 """Seconds between the last bytes and the fault: one that arrives with them would discard them."""
 
 _MAX_SHOWN = 80
 """Characters of a value that differs."""
+
+_NOT_STREAMED = b',"stream":false'
 
 _MISMATCH = 400
 """A status that no client retries."""
@@ -44,18 +49,20 @@ class Replay:
     Args:
         cassette: The cassette. Requests that were never sent are left out.
         speed: Greater than 0. 2.0 takes half of the recorded time; infinity removes all pauses.
+        loop: Whether to start again when all responses were used.
 
     Raises:
         ConfigurationError: The cassette cannot be replayed, or *speed* is out of range.
     """
 
-    def __init__(self, cassette: Cassette, speed: float = 1.0) -> None:
+    def __init__(self, cassette: Cassette, speed: float = 1.0, *, loop: bool = False) -> None:
         if not speed > 0:
             raise ConfigurationError(f"speed must be greater than 0, not {speed!r}")
         self._exchanges = [
             one for one in cassette.exchanges if one.end is None or one.end.how != "unsent"
         ]
         self._speed = speed
+        self._loop = loop
         self._left = self._exchanges.copy()
         if not self._exchanges:
             raise ConfigurationError("cannot replay the cassette: no request in it was sent")
@@ -79,6 +86,8 @@ class Replay:
         body = token.mask(received.body)
         path = token.redact_text(public_url(received.path))
         received = msgspec.structs.replace(received, path=path)
+        if not self._left and self._loop:
+            self.rewind()
         if not self._left:
             count = len(self._exchanges)
             return _mismatch(f"all {count} responses of the cassette were used", received)
@@ -103,6 +112,33 @@ def secrets_of(headers: Mapping[str, str], path: str) -> Token:
     return Token(token, [*private_values(headers), *private_values(query)])
 
 
+def check_credentials(received: ReceivedRequest, authorization: str | None, token: str) -> None:
+    """Check that a request to a replay has credentials, as the recorded service requires.
+
+    A web page cannot send them without asking first (CORS), which the emulator does not permit.
+
+    Args:
+        received: The request.
+        authorization: The ``Authorization`` header, unmasked. None: no such header.
+        token: The token that is required; `DEFAULT_TOKEN` permits any credentials.
+
+    Raises:
+        RefusalError: They are missing or wrong.
+    """
+    if is_public(received):
+        return
+    query = dict(parse_qsl(received.path.partition("?")[2]))
+    # Not the cookies, which browsers send by themselves.
+    left_out = {"authorization", "cookie"}
+    headers = {name: value for name, value in received.headers.items() if name not in left_out}
+    headers["authorization"] = (authorization or "").strip().partition(" ")[2]
+    given = {text for text in (*private_values(headers), *private_values(query)) if text}
+    if not given:
+        raise RefusalError(HTTPStatus.BAD_REQUEST, "no_token")
+    if token not in {DEFAULT_TOKEN, *given}:
+        raise RefusalError(HTTPStatus.UNAUTHORIZED)
+
+
 def _mismatch(message: str, received: ReceivedRequest) -> Plan:
     return json_plan(envelope("cassette_mismatch", message, received.trace_id), _MISMATCH)
 
@@ -115,16 +151,28 @@ def _difference(recorded: Request, received: ReceivedRequest, body: bytes) -> st
             return f"the {name} is {here}, recorded was {there}"
     if recorded.dropped:
         size = len(recorded.body) + recorded.dropped
-        if len(body) != size or not body.startswith(recorded.body):
-            return f"the body differs in its first {len(recorded.body)} bytes, or in its size"
-        return None
+        for sent in (body, body.replace(_NOT_STREAMED, b"", 1)):
+            if len(sent) == size and sent.startswith(recorded.body):
+                return None
+        return f"the body differs in its first {len(recorded.body)} bytes, or in its size"
     if body == recorded.body:
         return None
     try:
         here, there = msgspec.json.decode(body), msgspec.json.decode(recorded.body)
     except (ValueError, RecursionError):
         return "the body differs"
-    return _first_difference(here, there, "")
+    return _first_difference(_normalized(here), _normalized(there), "")
+
+
+def _normalized(body: Any) -> Any:
+    """Return the JSON of a request without a ``"stream": false``, the default of the service.
+
+    Cassettes of earlier versions have none.
+    """
+    if isinstance(body, dict):
+        fields = cast("dict[str, Any]", body)
+        return {name: value for name, value in fields.items() if name != "stream" or value}
+    return body
 
 
 def _first_difference(here: Any, there: Any, path: str) -> str | None:

@@ -3,6 +3,10 @@
 * `AceChatError`: base of all exceptions below; only a wrong call raises `TypeError` instead
 
   * `ConfigurationError`: invalid settings or arguments; nothing was sent
+
+    * `JournalError`: a bulk run does not match its journal or its output
+
+  * `BatchStoppedError`: a bulk run stopped before its end, and the same call continues it
   * `BudgetExceededError`: the call would exceed a budget; nothing was sent
   * `TransportError`: no complete response arrived over the network
 
@@ -27,6 +31,9 @@ Errors store facts and build their text from them, so that they survive pickling
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+from acechat._hints import import_or_attribute_error
 from acechat.errors._api import (
     AccountDisabledError,
     APIError,
@@ -47,8 +54,10 @@ from acechat.errors._api import (
 )
 from acechat.errors._base import (
     AceChatError,
+    BatchStoppedError,
     BudgetExceededError,
     ConfigurationError,
+    JournalError,
     MaxTurnsError,
     OutputError,
     ToolError,
@@ -72,6 +81,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ClientClosedError",
     "ConfigurationError",
@@ -79,6 +89,7 @@ __all__ = [
     "ContentModerationError",
     "GatewayTimeoutError",
     "InsufficientBalanceError",
+    "JournalError",
     "MaxTurnsError",
     "NotFoundError",
     "OutputError",
@@ -101,3 +112,7 @@ __all__ = [
 for _name in __all__:
     if _name != "Attempt":
         globals()[_name].__module__ = __name__
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise import_or_attribute_error("acechat.errors", name, __all__)

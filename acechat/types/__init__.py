@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+from acechat._hints import import_or_attribute_error
 from acechat.types.catalog import CatalogModel, Pricing
 from acechat.types.chunk import (
     ChatCompletionChunk,
@@ -30,6 +33,7 @@ from acechat.types.request import (
     ChatCompletionRequest,
     ChatOptions,
     FunctionTool,
+    KnownModel,
     NamedTool,
     Prediction,
     ResponseFormat,
@@ -75,6 +79,7 @@ __all__ = [
     "FunctionTool",
     "ImagePart",
     "ImageURL",
+    "KnownModel",
     "Message",
     "MessageLike",
     "Model",
@@ -105,3 +110,7 @@ __all__ = [
     "UserMessage",
     "WebSearchOptions",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise import_or_attribute_error("acechat.types", name, __all__)

@@ -376,7 +376,7 @@ def test_without_an_observer_a_successful_call_creates_no_event(
     make_ask, acechat_service, monkeypatch
 ):
     made = []
-    monkeypatch.setattr("acechat._core.observers.CallReporter.__init__", lambda *_: made.append(1))
+    monkeypatch.setattr("acechat._core.reporter.CallReporter.__init__", lambda *_: made.append(1))
     asking = make_ask(acechat_service.url)
 
     asking.chat(client_options={"api_token": TOKEN})

@@ -34,6 +34,7 @@ def test_a_prepared_request_equals_the_request_of_chat(client, acechat_service):
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "Hello"},
         ],
+        "stream": False,
         "max_tokens": 5,
         "top_k": 3,
     }

@@ -16,8 +16,9 @@ import pytest
 from acechat import ConfigurationError, Output, OutputError
 from acechat._config import Config
 from acechat._credentials import Token
-from acechat._tools.output import _FINAL, OutputSpec
-from acechat._tools.partial_json import PartialOutput
+from acechat._tools.output import OutputSpec
+from acechat._tools.partial_output import PartialOutput
+from acechat._tools.tool_output import FINAL
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.messages import gather_messages
 from acechat._wire.request import build_template
@@ -73,18 +74,20 @@ class Checked:
     z: Annotated[int, pydantic.Field(ge=1)]
 
 
-def request(*, model="claude-sonnet-4-20250514", system=None, messages=(), extra=None, **options):
+def request(
+    spec=None, *, model="claude-sonnet-4-20250514", system=None, messages=(), extra=None, **options
+):
     config = Config(token=Token("token"), api_root="https://api.test/v1")
     sent = gather_messages(("Plan a picnic",), messages=messages, system=system)
     headers = {"x-mine": "1"}
     template = build_template(
         config, options, model=model, extra_body=extra, extra_headers=headers, stream=False
     )
-    return template.request(sent)
+    return template.request(sent, spec and spec.apply)
 
 
 def body_for(output_type, **given):
-    return json.loads(OutputSpec(output_type).apply(request(**given)).body)
+    return json.loads(request(OutputSpec(output_type), **given).body)
 
 
 def with_text(text, **more):
@@ -177,8 +180,8 @@ class TestRequest:
         assert messages[1] == parts
 
     def test_other_fields_are_unchanged(self):
-        before = request(temperature=0.1, extra={"news": [1.5, None]})
-        after = OutputSpec(Plan).apply(before)
+        given = {"temperature": 0.1, "extra": {"news": [1.5, None]}}
+        before, after = request(**given), request(OutputSpec(Plan), **given)
         own = {"tools", "tool_choice"}
         body = json.loads(after.body)
         assert {key: body[key] for key in body.keys() - own} == json.loads(before.body)
@@ -328,7 +331,7 @@ class TestAccepting:
     @pytest.mark.parametrize("reason", ["length", "content_filter"])
     def test_a_response_truncated_before_its_first_character_is_empty(self, kind, reason):
         error = mismatch(kind, with_call("{}", finish_reason=reason))
-        assert error.message == _FINAL[reason]
+        assert error.message == FINAL[reason]
         assert error.text == ""
 
     def test_an_empty_object_is_valid_if_all_fields_are_optional(self):
@@ -343,7 +346,7 @@ class TestAccepting:
 class TestRequestAgain:
     def test_the_response_and_its_error_are_sent(self):
         spec = OutputSpec(Plan)
-        first = spec.apply(request())
+        first = request(spec)
         with pytest.raises(OutputError) as caught:
             spec.parse(with_call('{"title": "a", "days": 9}'))
         body = json.loads(spec.retry_with_error(first, caught.value).body)
@@ -356,21 +359,19 @@ class TestRequestAgain:
     @pytest.mark.parametrize("strategy", ["json_schema", "prompt"])
     def test_a_prompt_repeats_the_schema(self, strategy):
         spec = OutputSpec(Output(Plan, strategy=strategy))
-        first = spec.apply(request())
+        first = request(spec)
         body = json.loads(spec.retry_with_error(first, mismatch(Plan, with_text("Hm."))).body)
         assert '"required":["title","days"]' in body["messages"][-1]["content"]
 
     def test_an_empty_response_is_not_sent_back(self):
         spec = OutputSpec(Plan)
-        body = json.loads(
-            spec.retry_with_error(spec.apply(request()), mismatch(Plan, with_text(""))).body
-        )
+        body = json.loads(spec.retry_with_error(request(spec), mismatch(Plan, with_text(""))).body)
         assert [message["role"] for message in body["messages"]] == ["user", "user"]
 
     @pytest.mark.parametrize("retries", [0, 1, 3])
     def test_the_number_of_retries_is_respected(self, retries):
         spec = OutputSpec(Output(Plan, retries=retries))
-        first, error = spec.apply(request()), mismatch(Plan, with_text("Hm."))
+        first, error = request(spec), mismatch(Plan, with_text("Hm."))
         for _ in range(retries):
             assert spec.retry_with_error(first, error) is not None
         assert spec.retry_with_error(first, error) is None
@@ -398,17 +399,17 @@ class TestRequestAgain:
     def test_a_rejected_tool_falls_back_to_a_prompt(self):
         words = "Thinking may not be enabled when tool_choice forces tool use."
         spec = OutputSpec(Plan)
-        first = spec.apply(request())
+        first = request(spec)
         other = spec.fall_back_to_prompt(first, BadRequestError(400, "bad_request", words))
         body = json.loads(other.body)
-        assert body.keys() == {"model", "messages"}
+        assert body.keys() == {"model", "messages", "stream"}
         assert body["messages"][0]["role"] == "system"
         assert spec.fall_back_to_prompt(other, BadRequestError(400, "bad_request", words)) is None
 
     def test_other_errors_do_not_fall_back(self):
         spec = OutputSpec(Plan)
         refusal = BadRequestError(400, "bad_request", "model is invalid.")
-        assert spec.fall_back_to_prompt(spec.apply(request()), refusal) is None
+        assert spec.fall_back_to_prompt(request(spec), refusal) is None
 
 
 def batch(*deltas):

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
@@ -18,6 +19,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from acechat._files import append, make_folder
+from acechat.cli.terminal.suspend import restored_when_suspended
 
 __all__ = ["Interrupted", "make_prompt", "quiet_keys"]
 
@@ -64,6 +66,7 @@ def make_prompt(commands: Iterable[str], history: Path | None) -> PromptSession[
         completer=_Commands(commands),
         complete_while_typing=Condition(lambda: get_app().current_buffer.text.startswith("/")),
         interrupt_exception=Interrupted,
+        enable_suspend=True,
     )
 
 
@@ -102,12 +105,17 @@ def quiet_keys() -> Generator[None]:
     quiet = termios.tcgetattr(stdin)
     quiet[_INPUT] &= ~termios.ICRNL
     quiet[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(stdin, termios.TCSANOW, quiet)
-    try:
-        yield
-    finally:
+
+    def change(attributes: list[Any]) -> None:
         with suppress(termios.error):  # the terminal was closed
-            termios.tcsetattr(stdin, termios.TCSANOW, before)
+            termios.tcsetattr(stdin, termios.TCSANOW, attributes)
+
+    change(quiet)
+    try:
+        with restored_when_suspended(lambda: change(before), lambda: change(quiet)):
+            yield
+    finally:
+        change(before)
 
 
 def _keys() -> KeyBindings:
