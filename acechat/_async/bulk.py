@@ -112,6 +112,8 @@ class _Sender:
         """All options that change the requests, as JSON."""
         common, output_type = self._common, self._request.output_type
         fields = {"model": common.model} | common.fields
+        for name in ("stream", "stream_options"):  # they do not change the completion
+            fields.pop(name, None)
         if output_type is not None:
             from acechat._tools.output import OutputSpec
 
