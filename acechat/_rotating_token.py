@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import TypeAlias
 
 from acechat._credentials import Token, read_token
+from acechat._redaction.redactor import Redactor
 from acechat.errors import ConfigurationError
 
 __all__ = ["RotatingToken", "TokenProvider"]
@@ -31,7 +32,7 @@ class RotatingToken(Token):
     def __init__(self, provider: TokenProvider) -> None:
         super().__init__("")
         self._provider = provider
-        self._seen: deque[Token] = deque(maxlen=_KEPT)
+        self._seen: deque[str] = deque(maxlen=_KEPT)
 
     async def fetch(self) -> None:
         """Ask the provider for the token of the next request. Raises its exceptions.
@@ -45,29 +46,14 @@ class RotatingToken(Token):
         if not isinstance(given, str):
             kind = type(given).__name__
             raise ConfigurationError(f"the function of api_token= must return a str, not {kind}")
-        token = read_token(given)
-        if token not in self._seen:
-            self._seen.append(token)
-        self._secret = token.reveal()
+        self._secret = read_token(given).reveal()
+        if self._secret not in self._seen:
+            self._seen.append(self._secret)
+            self._redactor = Redactor(self._seen)
 
     def authorize(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return *headers* with the token that was fetched last."""
         return {**headers, "Authorization": f"Bearer {self._secret}"}
-
-    def redact(self, data: bytes) -> bytes:
-        for token in tuple(self._seen):
-            data = token.redact(data)
-        return data
-
-    def mask(self, data: bytes) -> bytes:
-        for token in tuple(self._seen):
-            data = token.mask(data)
-        return data
-
-    def redact_text(self, text: str) -> str:
-        for token in tuple(self._seen):
-            text = token.redact_text(text)
-        return text
 
     def __repr__(self) -> str:
         return f"***{getattr(self._provider, '__name__', type(self._provider).__name__)}()"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from acechat._async.base_client import AsyncBaseClient
+from acechat._async.bulk import AsyncBulkClient
 from acechat._async.stream import AsyncChatStream
 from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # imported when they are used
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncBaseClient):
+class AsyncClient(AsyncBulkClient):
     """Client of the chat completion service, for asyncio.
 
     A client keeps its connections open: create one and reuse it, in one event loop after another

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from acechat._config import Config
@@ -14,10 +16,11 @@ from acechat._core.middleware import Middleware
 from acechat._core.observers import Observers
 from acechat._core.reporter import CallReporter
 from acechat._core.response import Response
-from acechat._credentials import redact_error
+from acechat._credentials import Token, redact_error
 from acechat._policy.retry import RetryState
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._record.recorder import Recording
+from acechat._redaction.private import private_values
 from acechat._rotating_token import RotatingToken
 from acechat._wire.request import HTTPRequest
 from acechat.errors import AceChatError, APIError, BudgetExceededError, ModelMismatchError
@@ -120,7 +123,7 @@ class CallState:
         now = self._clock()
         total = self.timeout.total
         time_left = None if total is None else self._started + total - now
-        redact_error(error, self.config.token)
+        redact_error(error, self.redacting_token())
         attempt, delay = self._retry_state.add(
             error,
             content=self.content,
@@ -149,6 +152,10 @@ class CallState:
             self.request = self.request.with_json(self.request.json() | {"model": fallback})
         return delay
 
+    def redacting_token(self) -> Token:
+        """Return the token, redacting the private headers of the request as well."""
+        return self.config.token.extended(private_values(self.request.headers))
+
     def _renews_token(self, error: AceChatError) -> bool:
         """Return True, once per call, if a token from the caller's function was refused."""
         refused = isinstance(error, APIError) and error.status == _UNAUTHORIZED
@@ -167,6 +174,8 @@ class CallState:
         """Report that the first content of a stream arrived."""
         if self._reporter is not None:
             number = len(self._retry_state.failed) + 1
+            if trace_id is not None:
+                trace_id = self.config.token.redact_text(trace_id)
             self._reporter.first_token(attempt=number, elapsed=self.elapsed(), trace_id=trace_id)
 
     def succeeded(self, completion: ChatCompletion | None, size: int) -> None:
@@ -242,6 +251,14 @@ class CallState:
         trace_id: str | None,
     ) -> ChatCompletion:
         """Attach the status, headers, time and attempts of *response* to *completion*."""
+        token, model, shown_id = self.config.token, completion.model, trace_id
+        if trace_id is not None:
+            trace_id = token.redact_text(trace_id)
+        if model != self._retry_state.model:  # another name of it, or an echo of the token
+            model = token.redact_text(model)
+        if trace_id != shown_id or model != completion.model:
+            completion = msgspec.structs.replace(completion, model=model)
+            source = partial(_redacted, source, token)
         info = ResponseInfo(
             status=response.status,
             headers=response.headers,
@@ -260,3 +277,10 @@ class CallState:
     def elapsed(self) -> float:
         """Return the seconds since the call began."""
         return self._clock() - self._started
+
+
+def _redacted(source: Callable[[], dict[str, Any]], token: Token) -> dict[str, Any]:
+    return {
+        name: token.redact_text(value) if isinstance(value, str) else value
+        for name, value in source().items()
+    }

@@ -21,7 +21,7 @@ from acechat._core.call_state import SharedState
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
 from acechat._core.observers import Observer, Observers, log_by_environment
-from acechat._credentials import read_token
+from acechat._credentials import hide_arguments, read_token
 from acechat._hints import CLIENT_ATTRIBUTES, attribute_error, check_arguments
 from acechat._policy.values import (
     Budget,
@@ -51,6 +51,7 @@ class ClientSettings:
         TypeError: An observer or a middleware cannot be called.
     """
 
+    @hide_arguments
     @check_arguments
     def __init__(
         self,
@@ -134,6 +135,7 @@ class ClientSettings:
         """Total usage and cost of the calls of this client and of its with_options() copies."""
         return self._state.meter
 
+    @hide_arguments
     @check_arguments
     def with_options(
         self,

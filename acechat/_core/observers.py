@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import sys
@@ -106,6 +107,7 @@ class Observers:
         self._broken: set[int] = set()
         for observer in self._all:
             _check(observer)
+        self._instruments = _instruments(self._all)
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -118,13 +120,11 @@ class Observers:
     @property
     def instruments(self) -> list[Instrumentation]:
         """The observers that see content, too."""
-        every = (*self._all, *_everywhere)
-        return [observer for observer in every if isinstance(observer, Instrumentation)]
+        return self._instruments + _instruments(_everywhere) if _everywhere else self._instruments
 
     def report(self, event: CallEvent) -> None:
         """Log *event*, and call all observers with it; only KeyboardInterrupt is raised."""
-        level = _level(event)
-        if _log.isEnabledFor(level):
+        if _log.isEnabledFor(level := _level(event)):
             _log.log(level, "%s", _Line(event))
         for observer in (*self._all, *_everywhere):
             self.guard(observer, observer, event)
@@ -156,6 +156,10 @@ class Observers:
                     self.guard(observer, callback, result, error)
 
         return ended
+
+
+def _instruments(observers: Iterable[Observer]) -> list[Instrumentation]:
+    return [observer for observer in observers if isinstance(observer, Instrumentation)]
 
 
 def _check(observer: Observer) -> None:
@@ -201,4 +205,9 @@ class _Line:
 
 
 def _short(fact: object) -> str:
-    return f"{fact:.3f}" if isinstance(fact, float) else str(fact)
+    if isinstance(fact, float):
+        return f"{fact:.3f}"
+    text = str(fact)
+    # The service chooses codes, models and ids: they must not forge lines, fields or colors.
+    plain = text.isprintable() and not any(char in text for char in ' "=')
+    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())

@@ -11,6 +11,7 @@ from acechat._async.base_client import BaseClient
 from acechat._config import DEFAULT_MODEL, Config, OnModelMismatch, Streaming
 from acechat._core.middleware import Middleware
 from acechat._core.observers import Observer
+from acechat._credentials import hide_arguments
 from acechat._hints import check_arguments
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._rotating_token import TokenProvider
@@ -23,6 +24,7 @@ __all__ = ["SyncBaseClient"]
 class SyncBaseClient(BaseClient):
     """Settings, event loop thread and lifetime of `Client`, which adds the calls."""
 
+    @hide_arguments
     @check_arguments
     def __init__(
         self,

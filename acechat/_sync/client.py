@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
-from acechat._sync.base_client import SyncBaseClient
+from acechat._sync.bulk import BulkClient
 from acechat._sync.stream import ChatStream
 from acechat._wire.messages import Content, gather_messages
 from acechat.types import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # modules that most programs never use are imported on first 
 __all__ = ["Client"]
 
 
-class Client(SyncBaseClient):
+class Client(BulkClient):
     """Client of the chat completion service, for scripts and threads: the blocking `AsyncClient`.
 
     It runs the asyncio client on an event loop in a background thread, so it works in any thread,

@@ -205,7 +205,7 @@ class ChatStreamProtocol:
         """Fail if the first *count* stray lines are a complete JSON error (docs/api.md#streams)."""
         self._strays = count
         lines = self._events.stray[:count]
-        if not lines[-1].rstrip().endswith(b"}"):
+        if not lines[-1].rstrip().endswith((b"}", b"]")):
             return
         try:
             decode_chunk(b"\n".join(lines), self._headers)

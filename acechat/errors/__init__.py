@@ -3,6 +3,11 @@
 * `AceChatError`: base of all exceptions below; only a wrong call raises `TypeError` instead
 
   * `ConfigurationError`: invalid settings or arguments; nothing was sent
+
+    * `JournalError`: a bulk run does not match its journal or its output
+
+  * `BatchRowError`: a row of a bulk run is invalid, was skipped, or is incomplete
+  * `BatchStoppedError`: a bulk run stopped before its end, and the same call continues it
   * `BudgetExceededError`: the call would exceed a budget; nothing was sent
   * `TransportError`: no complete response arrived over the network
 
@@ -51,8 +56,11 @@ from acechat.errors._api import (
 )
 from acechat.errors._base import (
     AceChatError,
+    BatchRowError,
+    BatchStoppedError,
     BudgetExceededError,
     ConfigurationError,
+    JournalError,
     MaxTurnsError,
     ModelMismatchError,
     OutputError,
@@ -77,6 +85,8 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "BatchRowError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ClientClosedError",
     "ConfigurationError",
@@ -84,6 +94,7 @@ __all__ = [
     "ContentModerationError",
     "GatewayTimeoutError",
     "InsufficientBalanceError",
+    "JournalError",
     "MaxTurnsError",
     "ModelMismatchError",
     "NotFoundError",

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AceChatError",
+    "BatchRowError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ConfigurationError",
+    "JournalError",
     "MaxTurnsError",
     "ModelMismatchError",
     "OutputError",
@@ -89,6 +92,42 @@ def _rebuild(cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, An
 
 class ConfigurationError(AceChatError, ValueError):
     """Settings or arguments are invalid; nothing was sent."""
+
+
+class JournalError(ConfigurationError):
+    """A bulk run does not match its journal or its output; nothing was sent."""
+
+
+class BatchRowError(AceChatError):
+    """A row of a bulk run has no complete result, for a reason that is no error of the service.
+
+    Args:
+        code: ``"invalid_row"``: it cannot be sent; ``"unknown"``: an earlier start sent it, and it
+            was skipped; ``"truncated"`` or ``"refused"``: its completion is incomplete.
+        reason: The description, in one line.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.args = (code, reason)
+
+
+class BatchStoppedError(AceChatError):
+    """A bulk run stopped before its end. Everything received is saved; the same call continues it.
+
+    The exception that caused the stop, if there is one, is the *__cause__*.
+
+    Args:
+        reason: Description of the cause, in one line.
+        next_step: The step after which the run can continue; empty if it can at once.
+    """
+
+    retryable = True
+
+    def __init__(self, reason: str, next_step: str = "") -> None:
+        super().__init__(reason)
+        self.next_step = next_step
 
 
 class BudgetExceededError(AceChatError):
