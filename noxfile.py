@@ -60,7 +60,7 @@ NEIGHBOURS = ["openai", "anthropic", "trio", "sniffio", "uvloop", "gevent", "nes
 NEIGHBOURS += ["pytest-asyncio", "litellm"]
 """Packages that users install with acechat and that change threads and event loops."""
 
-BESIDE = ["behaviour/test_neighbours.py", "behaviour/test_blocking.py",
+BESIDE = ["hints", "behaviour/test_neighbours.py", "behaviour/test_blocking.py",
           "behaviour/test_lifecycle.py", "behaviour/test_streams.py", "behaviour/test_timeouts.py",
           "sync/test_event_loop.py", "test_pytest_plugin.py",
           "test_cassette_mark.py", "test_notebook.py", "cli"]  # fmt: skip

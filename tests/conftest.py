@@ -21,6 +21,22 @@ ROOT = Path(__file__).parent.parent
 _KEPT = ("ACECHAT_INTEROP_MLX", "ACECHAT_SERVERS")
 
 
+GROUPS = {
+    "cli/test_cli_costs.py": "costs",
+    "test_costs.py": "costs",
+    "benchmarks/test_benchmarks.py": "costs",
+    "web/": "browser",
+    "behaviour/test_case_table.py": "case table",
+    "test_leaks.py": "leaks",
+    # Servers that take seconds to start:
+    "interop/test_ai_mock.py": "ai-mock",
+    "interop/test_conformance.py": "openai",
+    "interop/test_openai_client.py": "openai",
+    "interop/test_mlx.py": "mlx",
+    "interop/": "aimock",
+}
+"""Start of a path -> the group of its tests, which run in one worker; the first match counts."""
+
 settings.register_profile("acechat", deadline=None)  # the machine may have other load
 settings.load_profile("acechat")
 settings.register_profile(  # of `nox -s mutation`, which needs no minimal failing example
@@ -79,9 +95,25 @@ def pytest_collection_modifyitems(config, items):
         )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Run the tests of a group in one worker, the groups first.
+
+    The marker of pytest-xdist (3.8) has no effect in pytest 9.2: the id that it changes is not
+    the one that pytest reports.
+    """
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            groups = (group for path, group in GROUPS.items() if nodeid.startswith(f"tests/{path}"))
+            return next(groups, nodeid)
+
+    return Scheduler(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "leaves(*kinds): the leaks.KINDS that a test may leak")
-    config.addinivalue_line("markers", "xdist_group(name): of pytest-xdist, which may be off")
 
 
 @pytest.fixture(autouse=True, scope="session")

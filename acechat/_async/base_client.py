@@ -16,7 +16,7 @@ from acechat._policy.values import RetryPolicy, RunLimits, Timeout
 from acechat._wire.endpoints import decode_models
 from acechat._wire.messages import Content, gather_messages
 from acechat._wire.request import HTTPRequest, RequestTemplate, build_template
-from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+from acechat.types import CatalogModel, ChatCompletion, ChatOptions, KnownModel, MessageLike, Model
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.run import AsyncRun
@@ -106,7 +106,7 @@ class BaseClient(ClientSettings):
 
     def _template(
         self,
-        model: str | None,
+        model: KnownModel | str | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
         extra_body: Mapping[str, Any] | None,
@@ -154,7 +154,7 @@ class BaseClient(ClientSettings):
         content: Sequence[Content],
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
     ) -> int:
         from acechat._tools.tool import write_functions
@@ -245,7 +245,7 @@ class AsyncBaseClient(BaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from acechat._core.history import History
 from acechat._core.meter import Meter
+from acechat._hints import not_awaitable
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.messages import Content
-from acechat.types import ChatCompletion, ChatOptions, MessageLike
+from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:
     from acechat._async.stream import AsyncChatStream
@@ -27,7 +28,7 @@ class _AsyncClientCalls(Protocol):
         *,
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         output_type: OutputType[OutputT] | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
@@ -41,7 +42,7 @@ class _AsyncClientCalls(Protocol):
         *,
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         output_type: OutputType[OutputT] | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
@@ -69,12 +70,15 @@ class AsyncConversation(History):
         with_meter: Callable[[Meter], _AsyncClientCalls],
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         options: ChatOptions | None = None,
     ) -> None:
         super().__init__(messages, system, model, options)
         self._with_meter = with_meter
         self._client = with_meter(self.meter)
+
+    if not TYPE_CHECKING:
+        __await__ = not_awaitable("it begins without a request; await its send(...)")
 
     async def send(
         self,

@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from acechat._async.stream import AsyncChatStream
+from acechat._hints import not_awaitable
 from acechat._tools.run_state import RunState
 from acechat._wire.deltas import END, events_of
 from acechat._wire.request import RequestTemplate
@@ -126,6 +127,11 @@ class AsyncRunStream:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    if not TYPE_CHECKING:
+        __await__ = not_awaitable(
+            "iterate over it, `async for event in client.run_stream(...)`, or await client.run(...)"
+        )
 
     def __aiter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 from acechat._core.call import Call
 from acechat._core.stream_reader import StreamReader
 from acechat._core.stream_state import StreamState
+from acechat._hints import STREAM_ATTRIBUTES, hint_attributes, not_awaitable
 from acechat._wire.deltas import END, chunks_of, events_of, finished, texts_of
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, StreamEvent
@@ -17,11 +18,12 @@ from acechat.types.completion import OutputT_co
 
 if TYPE_CHECKING:
     from acechat._async.sse_relay import AsyncSSERelay
-    from acechat._tools.partial_json import PartialOutput
+    from acechat._tools.partial_output import PartialOutput
 
 __all__ = ["AsyncChatStream"]
 
 
+@hint_attributes(STREAM_ATTRIBUTES)
 class AsyncChatStream(StreamReader, Generic[OutputT_co]):
     """A streamed response, delta by delta; `AsyncClient.stream` creates one.
 
@@ -57,6 +59,11 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    if not TYPE_CHECKING:
+        __await__ = not_awaitable(
+            "iterate over it, `async for delta in client.stream(...)`, or await its collect()"
+        )
 
     def __aiter__(self) -> Self:
         return self
@@ -125,9 +132,9 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
 
         A dict or list is included as soon as it begins, a string when it is complete, and a number,
         true, false or null when the next character has arrived. A value outside of dicts and lists
-        is yielded once, when it is complete. All iterations yield the same growing object, which is
-        not validated: copy it to keep a state. The validated value of *output_type* is
-        ``stream.completion.output``.
+        is yielded once, when it is complete. Iterations yield the same growing object, until a
+        later value in the text replaces it. It is not validated: copy it to keep a state. The
+        validated value of *output_type* is ``stream.completion.output``.
 
         Raises:
             OutputError: At the end; the completion does not match *output_type*.

@@ -22,13 +22,13 @@ from acechat._wire.error_response import parse_error
 from acechat._wire.odd_json import is_event_stream
 from acechat._wire.request import HTTPRequest
 from acechat._wire.stream import ChatStreamProtocol
-from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError
+from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError, ModelMismatchError
 from acechat.types import ChatCompletion
 
 if TYPE_CHECKING:
     from acechat._core.rate_gate import RateGate
     from acechat._http.transport import Transport
-    from acechat._tools.partial_json import PartialOutput
+    from acechat._tools.partial_output import PartialOutput
 
 __all__ = ["Call", "Collect", "running_loop"]
 
@@ -89,6 +89,7 @@ class Call(CallState):
         super().__init__(request, config, timeout, retries, state, model)
         self._transport = transport
         self._collect = collect
+        self._sent = request  # the last one, which a middleware may have changed
 
     async def run(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Make attempts until one succeeds or none is left.
@@ -142,13 +143,27 @@ class Call(CallState):
             self.run(self.attempt_completion) if self._collect is None else self._collect(self)
         )
 
+    def finish_stream(self, completion: ChatCompletion, size: int) -> ChatCompletion[Any]:
+        """Record the complete response of a stream and return `accept` of it.
+
+        Raises:
+            ModelMismatchError: As `succeeded`.
+            OutputError: As `accept`.
+        """
+        try:
+            self.succeeded(completion, size)
+        except ModelMismatchError as mismatch:  # of other calls, run() records it
+            self.record_failure(mismatch)
+            raise
+        return self.accept(completion)
+
     def accept(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Return the completion that the caller gets for a complete response."""
         return completion
 
     def partial_output(self) -> PartialOutput:
         """Return a parser for the JSON of a response that is still arriving."""
-        from acechat._tools.partial_json import PartialOutput
+        from acechat._tools.partial_output import PartialOutput
 
         return PartialOutput()
 
@@ -170,11 +185,13 @@ class Call(CallState):
             response = await self._send(self.request)
         if response.status in _SUCCESS:
             return response
-        # redacted before the body is truncated: half a token is a secret, too
-        body = self.config.token.redact(await read_error_body(response, self))
+        # redacted before the body is truncated further: half a token is a secret, too
+        body = await read_error_body(response, self)
+        body = self.redacting_token().redact(body, truncated=True)
         raise parse_error(response.status, response.headers, body, now=time.time())
 
     def _send(self, request: HTTPRequest) -> Awaitable[Response]:
+        self._sent = request
         total = self.timeout.total
         silent = self._reporter is None and self._gate is None and self._budget is None
         opening = self._transport.open(
@@ -214,6 +231,17 @@ class Call(CallState):
             number = len(self._retry_state.failed) + 1
             self._reporter.sent(request, attempt=number, elapsed=self.elapsed())
 
+    def stream_protocol(
+        self, response: Response, max_bytes: int | None = None
+    ) -> ChatStreamProtocol:
+        """Return the protocol that reads *response* as a stream of at most *max_bytes* bytes."""
+        return ChatStreamProtocol(
+            response.headers,
+            self.config.max_event_bytes,
+            max_bytes,
+            one_choice=self._sent.one_choice,
+        )
+
     def read_body(self, response: Response) -> Awaitable[bytes]:
         """Read the complete body of *response*; see `acechat._core.body.read_body`."""
         return read_body(response, self, self.config.max_response_bytes)
@@ -238,7 +266,7 @@ class Call(CallState):
                 completion, _ = decode_completion(body, response.headers, status=response.status)
                 usage = completion.usage
             else:
-                protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
+                protocol = self.stream_protocol(response)
                 protocol.receive_data(body)
                 usage = protocol.usage
                 protocol.receive_eof()
@@ -262,7 +290,7 @@ class Call(CallState):
         body = await read_body(response, self, self.config.max_response_bytes)
         self.content = False  # an error in a 2xx body is retried like one with an error status
         if is_event_stream(body, response.headers.get("content-type", "")):
-            protocol = ChatStreamProtocol(response.headers, self.config.max_event_bytes)
+            protocol = self.stream_protocol(response)
             protocol.receive_data(body)
             if protocol.content:
                 self.content = True

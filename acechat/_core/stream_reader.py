@@ -25,6 +25,7 @@ from acechat._wire.deltas import END, DeltaBatch
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import (
     AceChatError,
+    ModelMismatchError,
     OutputError,
     StreamInterruptedError,
     StreamTruncatedError,
@@ -130,8 +131,7 @@ class StreamReader:
         """Make one attempt to open the stream; return the first batch with content."""
         response = await self._call.open()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        limit = self._call.config.max_event_bytes
-        protocol = ChatStreamProtocol(response.headers, limit, self.max_bytes)
+        protocol = self._call.stream_protocol(response, self.max_bytes)
         self._response, self._protocol = response, protocol
         if kind not in _SSE:
             return await self._read_other_body(response, protocol, kind)
@@ -242,10 +242,10 @@ class StreamReader:
             response.finish()
         completion = self.partial
         self._report_first_token()
-        self._call.succeeded(completion, self._protocol.received if self._protocol else 0)
+        size = self._protocol.received if self._protocol else 0
         try:
-            self._completion = self._call.accept(completion)
-        except OutputError as mismatch:  # raised after the last batch was read
+            self._completion = self._call.finish_stream(completion, size)
+        except (OutputError, ModelMismatchError) as mismatch:  # raised after the last batch
             self._failure = strip_traceback(mismatch)
         self._run_callback(whole=self._failure is None)
 

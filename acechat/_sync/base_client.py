@@ -8,11 +8,15 @@ from types import TracebackType
 from typing import Self
 
 from acechat._async.base_client import BaseClient
-from acechat._config import DEFAULT_MODEL, Config, Streaming
+from acechat._config import DEFAULT_MODEL, Config, OnModelMismatch, Streaming
 from acechat._core.middleware import Middleware
 from acechat._core.observers import Observer
+from acechat._credentials import hide_arguments
+from acechat._hints import check_arguments
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
+from acechat._rotating_token import TokenProvider
 from acechat._sync.loop_thread import LoopThread
+from acechat.types import KnownModel
 
 __all__ = ["SyncBaseClient"]
 
@@ -20,14 +24,17 @@ __all__ = ["SyncBaseClient"]
 class SyncBaseClient(BaseClient):
     """Settings, event loop thread and lifetime of `Client`, which adds the calls."""
 
+    @hide_arguments
+    @check_arguments
     def __init__(
         self,
-        api_token: str | None = None,
+        api_token: str | TokenProvider | None = None,
         *,
         base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
+        model: KnownModel | str = DEFAULT_MODEL,
+        fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
+        on_model_mismatch: OnModelMismatch = "ignore",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
@@ -48,6 +55,7 @@ class SyncBaseClient(BaseClient):
             model=model,
             fallback_models=fallback_models,
             streaming=streaming,
+            on_model_mismatch=on_model_mismatch,
             timeout=timeout,
             retries=retries,
             headers=headers,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
-from acechat._sync.base_client import SyncBaseClient
+from acechat._sync.bulk import BulkClient
 from acechat._sync.stream import ChatStream
 from acechat._wire.messages import Content, gather_messages
 from acechat.types import (
     CatalogModel,
     ChatCompletion,
     ChatOptions,
+    KnownModel,
     MessageLike,
     Model,
     RunResult,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:  # modules that most programs never use are imported on first 
 __all__ = ["Client"]
 
 
-class Client(SyncBaseClient):
+class Client(BulkClient):
     """Client of the chat completion service, for scripts and threads: the blocking `AsyncClient`.
 
     It runs the asyncio client on an event loop in a background thread, so it works in any thread,
@@ -45,7 +47,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -101,7 +103,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -131,7 +133,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -168,7 +170,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -203,7 +205,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[Any] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -232,7 +234,7 @@ class Client(SyncBaseClient):
         *,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         **options: Unpack[ChatOptions],
     ) -> Conversation:
         """Begin a conversation, which sends its history with each message.
@@ -269,8 +271,11 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it."""
         return self._loop.run(self._count_tokens, content, messages, system, model, tools)
+
+
+Client.chat.__dict__["completions"] = NotHere("client.chat.completions", CHAT)

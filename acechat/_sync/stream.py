@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 from acechat._async.stream import AsyncChatStream
+from acechat._hints import STREAM_ATTRIBUTES, hint_attributes
 from acechat._sync.delta_queue import DeltaQueue
 from acechat._sync.loop_thread import LoopThread
 from acechat._wire.deltas import END, DeltaBatch, chunks_of, events_of, finished, texts_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ChatStream"]
 
 
+@hint_attributes(STREAM_ATTRIBUTES)
 class ChatStream(Generic[OutputT_co]):
     """A streamed response, delta by delta: the blocking `AsyncChatStream`.
 

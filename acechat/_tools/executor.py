@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
+from types import coroutine
 from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -16,11 +17,10 @@ import msgspec
 from acechat._credentials import Token
 from acechat._policy.values import RunLimits
 from acechat._tools.tool import by_name
+from acechat._tools.tool_content import ToolFailureError, content_of, reason_of
 from acechat.errors import ToolError
 from acechat.types import (
     ChatCompletion,
-    ImagePart,
-    TextPart,
     ToolCall,
     ToolFinished,
     ToolResult,
@@ -75,16 +75,8 @@ ToolResults: TypeAlias = dict[int, ToolResult]
 """Results of the tool calls of one completion, by the index of the call."""
 
 
-_MAX_REASON = 1000
-"""Characters of an exception that the model receives: some contain a complete HTML page."""
-
-
 def _ignore(result: ToolResult | None, error: BaseException | None) -> None:
     """Take the end of a tool call that no observer sees."""
-
-
-class _FailureError(Exception):
-    """A tool call failed; the message is the reason that the model receives."""
 
 
 class ToolExecutor:
@@ -182,16 +174,18 @@ class ToolExecutor:
             on_event(ToolStarted(call))
         ended = self._observe(call) if self._observe is not None else _ignore
         try:
-            content, images = _to_content(await self._start(call, complete=complete))
+            content, images = content_of(await self._start(call, complete=complete))
         except BaseException as error:
             if _must_end_run(error):
                 ended(None, error)
                 raise
-            reason = self._token.redact_text(_reason(error))
-            failure = error.__cause__ or error if isinstance(error, _FailureError) else error
+            cancelled = isinstance(error, asyncio.CancelledError)
+            reason = "the tool was cancelled" if cancelled else reason_of(error, self._token)
+            failed = isinstance(error, ToolFailureError)
+            failure = error.__cause__ or error if failed else error
             if self._limits.raise_tool_errors:
                 ended(None, failure)
-                cause = error.__cause__ if isinstance(error, _FailureError) else error
+                cause = error.__cause__ if failed else error
                 raise ToolError(call, reason) from cause
             content, images = f"Error: {reason}", ()
         result = ToolResult(
@@ -211,25 +205,26 @@ class ToolExecutor:
         """Start *call*; return an awaitable of the value that the tool returns.
 
         Raises:
-            _FailureError: The tool is unknown, the call is truncated, or the arguments are invalid.
+            ToolFailureError: The tool is unknown, the call is truncated, or its arguments are
+                invalid.
         """
         known = self._tools.get(call.function.name)
         if known is None:
             names = ", ".join(self._tools) or "none"
-            raise _FailureError(
+            raise ToolFailureError(
                 f"no tool is named {call.function.name!r}; available tools: {names}"
             )
         if not complete:
-            raise _FailureError("the call was truncated at the token limit and not executed")
+            raise ToolFailureError("the call was truncated at the token limit and not executed")
         compiled, function = known
         try:
             arguments = compiled.read(call.function.arguments)
         except ValueError as error:
-            raise _FailureError(f"invalid arguments: {error}") from error
+            raise ToolFailureError(f"invalid arguments: {error}") from error
         limit = self._limits.tool_timeout if compiled.timeout is None else compiled.timeout
         value: Awaitable[object]
         if compiled.asynchronous:
-            value = function(**arguments)
+            value = _in_own_context(function(**arguments))
         else:
             value = _in_thread(partial(function, **arguments))
         return value if limit is None else _limit_time(limit, value)
@@ -243,12 +238,36 @@ async def _limit_time(limit: float, value: Awaitable[object]) -> object:
     except TimeoutError as error:
         if not scope.expired():
             raise  # raised by the tool itself
-        raise _FailureError(f"the tool did not finish within {limit:g} s") from error
+        raise ToolFailureError(f"the tool did not finish within {limit:g} s") from error
 
 
 async def _in_thread(function: Callable[[], Any]) -> object:
     value = await run_in_daemon_thread(function)
-    return await value if isawaitable(value) else value
+    return await _in_own_context(value) if isawaitable(value) else value
+
+
+@coroutine
+def _in_own_context(value: Awaitable[_T]) -> Generator[Any, Any, _T]:
+    """Await *value* in a copy of the current context, as a task would at twice the cost.
+
+    Otherwise a context variable that a tool sets would keep its value in the caller after a single
+    call, and not after several, which run in tasks.
+    """
+    if not isinstance(value, Coroutine):  # a future, which runs no code here
+        return (yield from value.__await__())
+    steps = cast("Coroutine[Any, Any, _T]", value)
+    run = copy_context().run
+    try:
+        waits_for = run(steps.send, None)
+        while True:
+            try:
+                yield waits_for
+            except BaseException as error:  # noqa: BLE001 - cancellation, handled by the tool
+                waits_for = run(steps.throw, error)
+            else:
+                waits_for = run(steps.send, None)
+    except StopIteration as end:
+        return cast("_T", end.value)
 
 
 def _store_result(results: ToolResults, number: int, task: asyncio.Task[ToolResult]) -> None:
@@ -261,52 +280,10 @@ def _must_end_run(error: BaseException) -> bool:
 
     Other exceptions of a tool, SystemExit included, are reported to the model.
     """
+    if isinstance(error, BaseExceptionGroup):
+        inner: tuple[BaseException, ...] = cast("BaseExceptionGroup", error).exceptions
+        return any(map(_must_end_run, inner))
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0  # else only the tool cancelled itself
     return isinstance(error, GeneratorExit | KeyboardInterrupt)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, _FailureError):
-        return str(error)
-    if isinstance(error, asyncio.CancelledError):
-        return "the tool was cancelled"
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - __str__ may be code of the tool
-        text = ""
-    return f"{type(error).__name__}: {text}"[:_MAX_REASON] if text else type(error).__name__
-
-
-def _to_content(value: object) -> tuple[str, tuple[ImagePart, ...]]:
-    """Convert the value of a tool to text, and to images, which a tool message cannot hold."""
-    if isinstance(value, str):
-        return value, ()
-    parts: list[object] = [value]
-    if isinstance(value, list | tuple):
-        parts = list(cast("list[object]", value))
-    if any(isinstance(part, TextPart | ImagePart) for part in parts):
-        images = tuple(part for part in parts if isinstance(part, ImagePart))
-        texts = [_to_text(part) for part in parts if not isinstance(part, ImagePart)]
-        if images:
-            texts.append(f"(images in the next message: {len(images)})")
-        return "\n".join(texts), images
-    return _to_text(cast("object", value)), ()
-
-
-def _to_text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, TextPart):
-        return value.text
-    try:
-        return msgspec.json.encode(value, enc_hook=_to_json).decode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _FailureError("the return value of the tool cannot be encoded as JSON") from error
-
-
-def _to_json(value: Any) -> Any:
-    if not hasattr(value, "model_dump"):
-        raise TypeError
-    return value.model_dump(mode="json")  # of a pydantic model

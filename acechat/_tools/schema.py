@@ -7,26 +7,58 @@ methods. Other types of pydantic are replaced by `adapted`. pydantic is never im
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, TypeGuard, Union, cast, get_args, get_origin
 
 import msgspec
-from msgspec.inspect import DataclassType, Field, Metadata, StructType, Type, multi_type_info
+from msgspec.inspect import (
+    DataclassType,
+    Field,
+    Metadata,
+    StructType,
+    Type,
+    TypedDictType,
+    multi_type_info,
+)
 
+from acechat._tools.descriptions import field_texts
+from acechat._tools.repair import decode_repaired, repair_at
 from acechat.errors import ConfigurationError
 
 __all__ = ["SchemaMismatchError", "adapted", "convert_hook", "read", "schema_of"]
 
 _REF = "#/$defs/"
 
+_UNSAFE = re.compile(r"[^a-zA-Z0-9_.-]")
+"""Characters that a URI fragment, which a reference is, cannot contain."""
+
+_Record: TypeAlias = StructType | DataclassType | TypedDictType
+
 # Raised by msgspec and pydantic for unsupported types. NameError: a forward reference that cannot
 # be resolved. RuntimeError includes RecursionError.
 _UNSUPPORTED = (TypeError, ValueError, NameError, RuntimeError)
 
 _PYDANTIC_MODULES = {"pydantic", "annotated_types"}
+_REPAIRABLE = {
+    "dataclass_type",
+    "dict_type",
+    "frozen_set_type",
+    "int_type",
+    "list_type",
+    "model_attributes_type",
+    "model_type",
+    "set_type",
+    "tuple_type",
+}
+"""Kinds of pydantic's errors that `repair_at` can remove."""
+
+_MAX_REPAIRS = 4
+"""Validations of one value: JSON in a string may contain JSON in a string."""
+
 _CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length", "tz")
 """Constraints of msgspec's `Meta`, which pydantic ignores."""
 
@@ -126,22 +158,31 @@ def schema_of(kind: Any) -> dict[str, Any]:
         ConfigurationError: JSON cannot represent the type.
     """
     named: dict[str, Any] = {}
+    prefixes: dict[Any, str] = {}
 
     def describe(custom: Any) -> dict[str, Any]:
         if not hasattr(custom, "model_json_schema"):
             raise NotImplementedError
-        # The prefix keeps its definitions apart from msgspec's of the same name.
-        template = f"{_REF}{custom.__name__}.{{model}}"
+        # The prefix keeps its definitions apart from those of the same name of other types.
+        prefix = prefixes.get(custom)
+        if prefix is None:
+            prefix = _UNSAFE.sub("_", custom.__name__)
+            prefix += str(len(prefixes)) if prefix in prefixes.values() else ""
+            prefixes[custom] = prefix
+        template = f"{_REF}{prefix}.{{model}}"
         schema: dict[str, Any] = custom.model_json_schema(ref_template=template)
         for name, inner in schema.pop("$defs", {}).items():
-            named[f"{custom.__name__}.{name}"] = inner
+            named[f"{prefix}.{name}"] = inner
         return schema
 
     try:
         if "pydantic" in sys.modules:
             _check_dataclasses(kind)
-        (schema,), known = msgspec.json.schema_components(
-            [kind], ref_template=_REF + "{name}", schema_hook=describe
+        records = [part for part in _parts(multi_type_info([kind]), set()) if _is_record(part)]
+        schemas, known = msgspec.json.schema_components(
+            [kind, *(record.cls for record in records)],
+            ref_template=_REF + "{name}",
+            schema_hook=describe,
         )
     except _UNSUPPORTED as error:
         reason = str(error).partition("\n\nFor further information")[0].splitlines()[-1]
@@ -149,10 +190,28 @@ def schema_of(kind: Any) -> dict[str, Any]:
             f"cannot build a JSON Schema for {_name(kind)}: {reason}"
         ) from None
     named.update(known)
+    schema, *references = schemas
+    for record, reference in zip(records, references, strict=True):
+        _add_texts(record, named[reference["$ref"].removeprefix(_REF)])
     if "$ref" in schema:
         top = named[schema.pop("$ref").removeprefix(_REF)]
         schema = {**top, **schema}
     return _with_definitions(schema, named)
+
+
+def _is_record(part: Type | Field) -> TypeGuard[_Record]:
+    return isinstance(part, _Record)
+
+
+def _add_texts(record: _Record, schema: dict[str, Any]) -> None:
+    """Add the texts of ``Annotated[..., "text"]`` to the fields in the *schema* of a class."""
+    texts = field_texts(record.cls)
+    if not texts:
+        return
+    properties: dict[str, Any] = schema.get("properties", {})  # none if it is written as an array
+    for field in record.fields:
+        if field.name in texts and field.encode_name in properties:
+            properties[field.encode_name].setdefault("description", texts[field.name])
 
 
 def _check_dataclasses(kind: Any) -> None:
@@ -202,8 +261,9 @@ def read(kind: Any, data: bytes | str) -> Any:
     Raises:
         SchemaMismatchError: *data* is not JSON or does not match the type.
     """
+    decoder = msgspec.json.Decoder(kind, dec_hook=convert_hook)
     try:
-        return msgspec.json.decode(data, type=kind, dec_hook=convert_hook)
+        return decode_repaired(decoder.decode, data)
     except msgspec.ValidationError as error:
         reason = str(error)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -213,13 +273,25 @@ def read(kind: Any, data: bytes | str) -> Any:
 
 def convert_hook(kind: Any, value: Any) -> Any:
     """Convert *value* to a type unknown to msgspec, which is a pydantic model or a stand-in."""
-    try:
-        return kind.model_validate_json(msgspec.json.encode(value))
-    except ValueError as error:
-        problems: Any = getattr(error, "errors", None)
-        if problems is None:
-            raise
-        messages = [f"{_path(one['loc'])}{one['msg']}" for one in problems(include_url=False)]
+    problems: list[Any] = []
+    for _ in range(_MAX_REPAIRS):
+        try:
+            return kind.model_validate_json(msgspec.json.encode(value))
+        except ValueError as error:
+            details: Any = getattr(error, "errors", None)
+            if details is None:
+                raise
+            problems = details(include_url=False)
+        holder = [value]
+        repaired = [
+            repair_at(holder, (0, *one["loc"]), float if one["type"] == "int_type" else str)
+            for one in problems
+            if one["type"] in _REPAIRABLE
+        ]
+        (value,) = holder
+        if not any(repaired):
+            break
+    messages = [f"{_path(one['loc'])}{one['msg']}" for one in problems]
     raise ValueError("; ".join(messages))  # msgspec adds the path
 
 

@@ -14,51 +14,23 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec import UNSET
 
+from acechat._tools.descriptions import describe, described
+from acechat._tools.repair import decode_repaired
 from acechat._tools.schema import SchemaMismatchError, convert_hook, schema_of
 from acechat.errors import ConfigurationError
 
-__all__ = ["Signature", "binding_of", "describe", "innermost", "read_arguments", "signature_of"]
+__all__ = [
+    "PARAMETER_NAME",
+    "Signature",
+    "binding_of",
+    "check_parameter_name",
+    "innermost",
+    "read_arguments",
+    "signature_of",
+]
 
-_SECTION = re.compile(
-    r"^(Args|Arguments|Parameters|Returns|Yields|Raises|Examples?|Notes?|Attributes)[ ]*:[ ]*$",
-    re.MULTILINE,
-)
-
-
-_ARGUMENTS = {"Args", "Arguments", "Parameters"}
-
-
-_ENTRY = re.compile(r"(\w+)[ ]*(?:\([^)]*\))?[ ]*:[ ]*(.*)")
-
-
-def describe(function: Any) -> tuple[str, dict[str, str]]:
-    """Return the docstring up to its first section, and the ``Args:`` entry of each parameter."""
-    if not (inspect.isroutine(function) or inspect.isclass(function)):
-        function = function.__call__ if callable(function) else function
-    text = inspect.getdoc(function) or ""
-    head, *rest = _SECTION.split(text)
-    for title, body in zip(rest[::2], rest[1::2], strict=True):
-        if title in _ARGUMENTS:
-            return head.strip(), _entries(body)
-    return head.strip(), {}
-
-
-def _entries(body: str) -> dict[str, str]:
-    lines = [line for line in body.splitlines() if line.strip()]
-    depth = min((_depth(line) for line in lines), default=0)
-    entries: dict[str, list[str]] = {}
-    text: list[str] = []
-    for line in lines:
-        entry = _ENTRY.match(line.strip())
-        if _depth(line) == depth and entry:
-            text = entries.setdefault(entry[1], [])
-            line = entry[2]  # noqa: PLW2901 - the text after the name
-        text.append(line.strip())
-    return {name: " ".join(filter(None, texts)) for name, texts in entries.items()}
-
-
-def _depth(line: str) -> int:
-    return len(line) - len(line.lstrip())
+PARAMETER_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+"""Names that the service accepts at the top level of a tool's parameters."""
 
 
 _VARIADIC: dict[object, str] = {
@@ -136,7 +108,8 @@ def _unset() -> Any:
 
 def read_arguments(decoder: msgspec.json.Decoder[Any], arguments: str) -> Any:
     try:
-        return decoder.decode(arguments)
+        # Some models write null if there are no arguments.
+        return decode_repaired(decoder.decode, "{}" if arguments == "null" else arguments)
     except msgspec.ValidationError as error:
         reason = str(error)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -256,8 +229,18 @@ def _check(parameter: inspect.Parameter, name: str) -> None:
     elif parameter.annotation is parameter.empty:
         reason = f"has the parameter {parameter.name!r} without a type annotation"
     else:
+        check_parameter_name(parameter.name, name)
         return
     raise ConfigurationError(f"the tool {name!r} {reason}")
+
+
+def check_parameter_name(parameter: str, name: str) -> None:
+    """Raise ConfigurationError if the service would reject the parameter of the tool *name*."""
+    if not PARAMETER_NAME.fullmatch(parameter):
+        raise ConfigurationError(
+            f"the tool {name!r} has the parameter {parameter!r}: rename it, because the service "
+            "accepts 1 to 64 ASCII letters, digits, _, . and -"
+        )
 
 
 def _has_pydantic_constraints(hint: Any) -> bool:
@@ -276,8 +259,9 @@ def _hints(function: Any, annotations: dict[str, Any], name: str) -> dict[str, A
     names = getattr(inspect.unwrap(inner), "__globals__", {})
     holder = type("annotated", (), {"__annotations__": annotations})
     try:
-        return get_type_hints(holder, globalns=names, include_extras=True)
+        hints = get_type_hints(holder, globalns=names, include_extras=True)
     except NameError as error:
         raise ConfigurationError(
             f"cannot resolve an annotation of the tool {name!r} outside of its function: {error}"
         ) from None
+    return {key: described(hint) for key, hint in hints.items()}

@@ -14,7 +14,13 @@ from weakref import ref
 import msgspec
 from msgspec import Struct
 
-from acechat._tools.signature import binding_of, innermost, read_arguments, signature_of
+from acechat._tools.signature import (
+    binding_of,
+    check_parameter_name,
+    innermost,
+    read_arguments,
+    signature_of,
+)
 from acechat._wire.encode import encode
 from acechat.errors import ConfigurationError
 
@@ -23,6 +29,7 @@ __all__ = ["CompiledTool", "Tool", "by_name", "compile_tool", "tool", "write_fun
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_UNIONS = {"allOf", "anyOf", "oneOf"}
 _ATTRIBUTE = "__acechat_tool__"  # of a function: its _ToolOverrides
 
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -71,7 +78,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     only at run time: *function* then receives the model's arguments as keywords, unchecked.
 
     Raises:
-        ConfigurationError: *name* is invalid.
+        ConfigurationError: The service would reject *name* or *parameters*.
 
     Example:
         >>> Tool(name="row", parameters={"type": "object", "properties": {}}, function=print)
@@ -87,7 +94,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     """Purpose of the tool and when to use it; sent to the model."""
 
     parameters: Mapping[str, Any] = msgspec.field(default_factory=_no_parameters)
-    """JSON Schema of the arguments, of type ``object``."""
+    """JSON Schema of the arguments, of type ``object``, without a union at the top level."""
 
     timeout: float | None = None
     """Time limit of one call in seconds; None for *tool_timeout* of `AsyncClient.run`."""
@@ -101,6 +108,7 @@ class Tool(Struct, frozen=True, kw_only=True):
                 f"invalid tool name: {self.name!r}; use 1 to 64 ASCII letters, digits, _ and -, "
                 "as in tool(function, name=...)"
             )
+        _check_parameters(self.name, self.parameters)
 
     def __call__(self, *args: Any, **arguments: Any) -> Any:
         """Call the function with the given arguments."""
@@ -109,10 +117,32 @@ class Tool(Struct, frozen=True, kw_only=True):
     @property
     def definition(self) -> dict[str, Any]:
         """The tool as the API's JSON: an entry of the request field ``tools``."""
-        function: dict[str, Any] = {"name": self.name, "parameters": self.parameters}
+        parameters: dict[str, Any] = {**_no_parameters(), **self.parameters}
+        function: dict[str, Any] = {"name": self.name, "parameters": parameters}
         if self.description:
             function["description"] = self.description
         return {"type": "function", "function": function}
+
+
+def _check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for a schema that the service may reject.
+
+    See docs/api.md#request-fields.
+    """
+    if parameters.get("type", "object") != "object":
+        raise ConfigurationError(
+            f"the parameters of the tool {name!r} must have the type 'object', "
+            f"not {parameters['type']!r}"
+        )
+    unions = sorted(_UNIONS & parameters.keys())
+    if unions:
+        raise ConfigurationError(
+            f"the parameters of the tool {name!r} have {unions[0]!r} at the top level, which the "
+            "service rejects: move it into a property"
+        )
+    properties: Any = parameters.get("properties") or ()
+    for parameter in properties:
+        check_parameter_name(str(parameter), name)
 
 
 class _ToolOverrides(Struct, frozen=True):

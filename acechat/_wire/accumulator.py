@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat._wire.chunks import decode_chunk, is_odd, merge_usage, merge_usage_fields
+from acechat._wire.chunks import decode_head, is_odd, merge_usage, merge_usage_fields
 from acechat._wire.decode import SILENT_ENDS, decode_json, to_fields
 from acechat.errors import ProtocolError
 from acechat.types import (
@@ -126,12 +126,18 @@ class _Choice:
 
 
 class ChatCompletionAccumulator:
-    """Accumulates the chunks of one stream into a completion."""
+    """Accumulates the chunks of one stream into a completion.
 
-    __slots__ = ("_choices", "_first", "_first_seen", "_kept", "_texts", "usage")
+    Args:
+        one_choice: Whether one choice was requested. Its index is then ignored: some services count
+            the tokens with it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_choices", "_first", "_first_seen", "_kept", "_one_choice", "_texts", "usage")
+
+    def __init__(self, *, one_choice: bool = False) -> None:
         self.usage: Usage | None = None
+        self._one_choice = one_choice
         self._first = _Choice()
         self._first_seen = False
         self._choices: dict[int, _Choice] = {}
@@ -202,16 +208,18 @@ class ChatCompletionAccumulator:
             self._kept.append(event)
         if chunk.usage is not None and chunk.usage != self.usage:
             self.usage = merge_usage(self.usage, chunk.usage)
+        if len(choices) > 1 and any(choice.index != choices[0].index for choice in choices):
+            self._one_choice = False  # there are several, requested or not
         for choice in choices:
-            self._add_choice(choice, deltas)
+            self._add_choice(choice, 0 if self._one_choice else choice.index, deltas)
         return False
 
-    def _add_choice(self, update: ChunkChoice, deltas: list[Delta]) -> None:
-        choice = self._choices.get(update.index)
+    def _add_choice(self, update: ChunkChoice, index: int, deltas: list[Delta]) -> None:
+        choice = self._choices.get(index)
         if choice is None:
-            choice = self._first if update.index == 0 else _Choice()
-            self._first_seen = self._first_seen or update.index == 0
-            self._choices[update.index] = choice
+            choice = self._first if index == 0 else _Choice()
+            self._first_seen = self._first_seen or index == 0
+            self._choices[index] = choice
         delta = update.delta
         # Some channels send the same reasoning under both names: use one, never join them.
         reasoning = delta.reasoning_content or delta.reasoning
@@ -227,16 +235,13 @@ class ChatCompletionAccumulator:
             choice.logprobs.append(update.logprobs)
         choice.finish_reason = update.finish_reason or choice.finish_reason
         if delta.content or reasoning or delta.tool_calls or delta.refusal:
-            if update.index or delta.reasoning_content != reasoning:
-                delta = msgspec.structs.replace(
-                    delta, index=update.index, reasoning_content=reasoning
-                )
+            if index or delta.reasoning_content != reasoning:
+                delta = msgspec.structs.replace(delta, index=index, reasoning_content=reasoning)
             deltas.append(delta)
 
     def completion(self) -> ChatCompletion:
         """Return the completion as received so far."""
-        first = decode_chunk(self._kept[0], {}) if self._kept else None
-        head = first or ChatCompletionChunk(choices=[])
+        head = decode_head(self._kept[0]) if self._kept else ChatCompletionChunk(choices=[])
         return ChatCompletion(
             id=head.id,
             created=head.created,
@@ -262,7 +267,7 @@ class ChatCompletionAccumulator:
             except ProtocolError:  # too deep in a field that the typed decoder skips
                 continue
             for choice in fields.pop("choices", None) or ():
-                index = choice.get("index", 0)
+                index = 0 if self._one_choice else choice.get("index", 0)
                 known = by_index.get(index) if isinstance(index, int | float) else None
                 if known is not None:
                     _add_missing(known, choice, skip="delta")

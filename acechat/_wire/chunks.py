@@ -28,7 +28,10 @@ from acechat.types import (
 
 __all__ = [
     "as_chunk",
+    "chunks_of_halves",
+    "decode_beside_error",
     "decode_chunk",
+    "decode_head",
     "decode_plain_chunk",
     "is_odd",
     "merge_usage",
@@ -36,6 +39,7 @@ __all__ = [
 ]
 
 _chunk = msgspec.json.Decoder(ChatCompletionChunk)
+_encoder = msgspec.json.Encoder(decimal_format="number")
 
 _OTHER_FORM = re.compile(rb'"(?:message|text|error)"\s*:')
 """A field that has the content, or an error, in a choice without content."""
@@ -109,10 +113,50 @@ def _decode_odd_chunk(
     if (error := error_of_choice(fields)) is not None:
         raise error_from_value({"error": error}, headers, status=None, body=data)
     fields.pop("error", None)  # without members, else it was raised
+    return _as_chunk(fields, data)
+
+
+def _as_chunk(fields: dict[str, Any], data: bytes) -> ChatCompletionChunk:
     normalize_choices(fields, wanted="delta")
     if fields.get("choices") is None:
         fields["choices"] = []
     return convert(fields, ChatCompletionChunk, data)
+
+
+def decode_head(data: bytes) -> ChatCompletionChunk:
+    """Decode the fields of an event that was added before; its choices may have failed."""
+    with suppress(*DECODE_ERRORS):
+        return _chunk.decode(data)
+    return decode_chunk(data, {}) or ChatCompletionChunk(choices=[])
+
+
+def decode_beside_error(data: bytes) -> tuple[ChatCompletionChunk, bytes] | None:
+    """Decode the choices of an event that contains an error, too.
+
+    Returns:
+        The chunk and its JSON without the error; None if there are no usable choices.
+    """
+    with suppress(ProtocolError):
+        value = unwrap(decode_json(data))
+        if isinstance(value, dict):
+            fields = cast("dict[str, Any]", value)
+            if fields.get("choices"):
+                fields.pop("error", None)
+                chunk = _as_chunk(fields, data)
+                return chunk, _encoder.encode(chunk)
+    return None
+
+
+def chunks_of_halves(halves: Halves) -> list[ChatCompletionChunk]:
+    """Return chunks with U+FFFD for each character that was begun and not continued."""
+    chunks: list[ChatCompletionChunk] = []
+    for number, name, call in halves:
+        value: Any = "\ufffd"
+        if name == "tool_calls":
+            value = [{"index": call, "function": {"arguments": value}}]
+        choice = ChunkChoice(msgspec.convert({name: value}, Delta), number)
+        chunks.append(ChatCompletionChunk([choice]))
+    return chunks
 
 
 def merge_usage(old: Usage | None, new: Usage) -> Usage:
@@ -152,8 +196,8 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return old | {name: value for name, value in new.items() if value or old.get(name) is None}
 
 
-def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
-    """Convert a complete completion to the one chunk of an equivalent stream."""
+def as_chunk(completion: ChatCompletion) -> tuple[ChatCompletionChunk, bytes]:
+    """Convert a complete completion to the one chunk of an equivalent stream, and its JSON."""
     choices: list[ChunkChoice] = []
     for choice in completion.choices:
         message = choice.message
@@ -174,7 +218,7 @@ def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
             tool_calls=calls or None,
         )
         choices.append(ChunkChoice(delta, choice.index, choice.finish_reason, choice.logprobs))
-    return ChatCompletionChunk(
+    chunk = ChatCompletionChunk(
         choices=choices,
         id=completion.id,
         created=completion.created,
@@ -183,3 +227,4 @@ def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
         service_tier=completion.service_tier,
         usage=completion.usage,
     )
+    return chunk, _encoder.encode(chunk)

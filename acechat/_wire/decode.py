@@ -18,7 +18,7 @@ from acechat._wire.odd_json import (
     normalize_choices,
     unwrap,
 )
-from acechat.errors import ProtocolError
+from acechat.errors import APIError, ProtocolError
 from acechat.types import (
     AssistantMessage,
     ChatCompletion,
@@ -52,13 +52,16 @@ class _FastMessage(Struct, frozen=True):
     reasoning: Any = None
     """The name of the reasoning in some channels (docs/api.md#completion-variants)."""
 
+    error: None = None
+    """Anything else is an error of the typed decoder."""
+
 
 class _FastChoice(Struct):
     index: int = 0
     message: _FastMessage = _FastMessage()
     finish_reason: FinishReason | None = None
     logprobs: Any = None
-    error: Any = None
+    error: None = None
 
 
 class _FastCompletion(Struct):
@@ -95,7 +98,7 @@ def decode_fast(body: bytes) -> tuple[ChatCompletion, Any] | None:
     choices: list[Choice] = []
     for choice in decoded.choices:
         message = choice.message
-        if message.reasoning or choice.error or choice.finish_reason == "error":
+        if message.reasoning or choice.finish_reason == "error":
             return None
         if message.content is None and not message.tool_calls:
             return None
@@ -219,16 +222,27 @@ def _decode_odd_body(body: bytes, headers: Mapping[str, str], status: int) -> di
     kind = headers.get("content-type", "no content type")
     value = unwrap(decode_json(body, f"response ({kind})", status=status))
     if is_error(value):
-        raise error_from_value(value, headers, status=status, body=body)
+        failure = error_from_value(value, headers, status=status, body=body)
+        raise _with_partial(failure, cast("dict[str, Any]", value))
     if not isinstance(value, dict):
         raise ProtocolError("response is not a JSON object", body=body, status=status)
     fields = cast("dict[str, Any]", value)
     if not isinstance(fields.get("choices"), list):
         raise ProtocolError("response has no list 'choices'", body=body, status=status)
     if (error := error_of_choice(fields)) is not None:
-        raise error_from_value({"error": error}, headers, status=None, body=body)
+        failure = error_from_value({"error": error}, headers, status=None, body=body)
+        raise _with_partial(failure, fields)
     normalize_choices(fields, wanted="message")
     return fields
+
+
+def _with_partial(failure: APIError, fields: dict[str, Any]) -> APIError:
+    """Return *failure* with the completion beside it, if there is one."""
+    with suppress(ProtocolError):
+        normalize_choices(fields, wanted="message")
+        completion = convert(fields, ChatCompletion, b"")
+        failure.partial = completion if _has_content(completion) else None
+    return failure
 
 
 SILENT_ENDS = {None, "stop", "tool_calls", "function_call"}

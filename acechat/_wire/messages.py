@@ -9,9 +9,11 @@ import msgspec
 
 from acechat._wire.decode import is_object, without_arguments
 from acechat._wire.encode import encode
+from acechat._wire.foreign import convert_part, convert_parts
 from acechat.errors import ConfigurationError
 from acechat.types import (
     AssistantMessage,
+    ChatCompletion,
     ContentPart,
     ImagePart,
     MessageLike,
@@ -22,7 +24,15 @@ from acechat.types import (
     UserMessage,
 )
 
-__all__ = ["Content", "as_sendable", "function_of", "gather_messages"]
+__all__ = [
+    "Content",
+    "as_sendable",
+    "function_of",
+    "gather_messages",
+    "holds_tool_images",
+    "tool_images_message",
+    "user_message",
+]
 
 Content: TypeAlias = str | ContentPart | Mapping[str, Any]
 """Content of the user message: text, an `image`, or a content part as the API's JSON."""
@@ -71,17 +81,48 @@ def user_message(content: Sequence[Content]) -> UserMessage:
     return UserMessage(content=[_as_part(item) for item in content])
 
 
+_TOOL_IMAGES = "The images that the tools returned:"
+
+
+def tool_images_message(images: Sequence[ImagePart]) -> UserMessage:
+    """Return the message with the images of tools, which a tool message cannot hold."""
+    return UserMessage(content=[TextPart(_TOOL_IMAGES), *images])
+
+
+def holds_tool_images(message: MessageLike) -> bool:
+    """Return True for a message that `tool_images_message` has made, as a struct or as JSON."""
+    content = _member(message, "content")
+    if not isinstance(content, list) or not content:
+        return False
+    return _member(cast("list[object]", content)[0], "text") == _TOOL_IMAGES
+
+
+def _member(item: object, name: str) -> object:
+    """Return a member of a struct or of JSON; None if it has none."""
+    if isinstance(item, Mapping):
+        return cast("Mapping[str, object]", item).get(name)
+    return getattr(item, name, None)
+
+
 def _as_part(item: object) -> ContentPart:
     if isinstance(item, str):
         return TextPart(item)
     if isinstance(item, TextPart | ImagePart):
         return item
-    if isinstance(item, Mapping) and "type" in item:
-        return cast("ContentPart", item)  # the API's own JSON, sent unchanged
-    are_messages = isinstance(item, (*_MESSAGES, Mapping, list))
-    hint = "messages go to messages=[...]" if are_messages else "use image(...) for images"
-    kind: str = type(cast("object", item)).__name__
-    raise TypeError(f"content must be str or content parts, not {kind}: {hint}")
+    if isinstance(item, Mapping) and "type" in item and "role" not in item:
+        return cast("ContentPart", convert_part(cast("Mapping[str, Any]", item)))
+    given = cast("object", item)
+    kind: str = type(given).__name__
+    raise TypeError(f"content must be str or content parts, not {kind}: {_content_hint(given)}")
+
+
+def _content_hint(item: object) -> str:
+    if isinstance(item, ChatCompletion):
+        return "its message goes to messages=[..., reply.message]"
+    if isinstance(item, list | tuple):
+        return "messages go to messages=[...]; pass parts as arguments, chat(*parts)"
+    are_messages = isinstance(item, (*_MESSAGES, Mapping))
+    return "messages go to messages=[...]" if are_messages else "use image(...) for images"
 
 
 def as_sendable(message: Any) -> MessageLike:
@@ -98,9 +139,18 @@ def as_sendable(message: Any) -> MessageLike:
         return message
     if not isinstance(message, Mapping):
         kind: str = type(cast("object", message)).__name__
-        raise TypeError(f"a message must be a struct such as UserMessage or a dict, not {kind}")
+        hint = ""
+        if isinstance(message, ChatCompletion):
+            hint = ": pass its message, reply.message"
+        elif hasattr(cast("object", message), "model_dump"):  # of openai's or anthropic's client
+            hint = ": pass message.model_dump()"
+        raise TypeError(
+            f"a message must be a struct such as UserMessage or a dict, not {kind}{hint}"
+        )
     fields: Mapping[str, Any] = cast("Mapping[str, Any]", message)
     role = fields.get("role")
+    if type(fields.get("content")) is list:
+        fields = {**fields, "content": convert_parts(fields["content"])}
     if not isinstance(role, str) or not role:
         raise ConfigurationError(f"message has no role: {str(fields)[:80]}")
     if role == "developer":  # no Claude model supports it (docs/api.md#messages)

@@ -42,8 +42,18 @@ _HALF = re.compile(
 """The first half of a character at the end of a text: a high surrogate, or an incomplete sequence
 of UTF-8, whose bytes ``surrogateescape`` represents as U+DC80 to U+DCFF."""
 
-Halves = dict[tuple[int, str, int], str]
-"""First halves of characters, by choice, field, and tool call (0 for a text)."""
+
+class Halves(dict[tuple[int, str, int], str]):
+    """First halves of characters, by choice, field, and tool call (0 for a text).
+
+    Args:
+        one_choice: Whether the index of a choice counts for nothing.
+    """
+
+    def __init__(self, *, one_choice: bool = False) -> None:
+        super().__init__()
+        self.one_choice = one_choice
+
 
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
@@ -146,7 +156,7 @@ def _join_halves(fields: dict[str, Any], halves: Halves) -> None:
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             continue
-        number = _number(choice.get("index"))
+        number = 0 if halves.one_choice else _number(choice.get("index"))
         texts = cast("dict[str, Any]", delta)
         for name in ("content", "reasoning_content", "reasoning", "refusal"):
             _join(texts, name, (number, name, 0), halves)
@@ -196,9 +206,9 @@ def error_of_choice(fields: dict[str, Any]) -> Any:
     ``{"finish_reason": "error", "error": {"code": 502}}``.
     """
     for choice in _dicts(fields.get("choices")):
-        error = choice.get("error")
-        if not is_empty_error(error):
-            return error
+        for place in (choice, *_dicts([choice.get("delta"), choice.get("message")])):
+            if not is_empty_error(place.get("error")):
+                return place["error"]
         if choice.get("finish_reason") == "error":
             return "the model's response failed"
     return None

@@ -6,6 +6,7 @@ import shlex
 from typing import Any, cast
 
 from acechat._credentials import Token
+from acechat._redaction.private import is_private, private_values
 from acechat._wire.request import HTTPRequest
 
 __all__ = ["PreparedRequest"]
@@ -37,14 +38,16 @@ class PreparedRequest:
         """Return a shell command that sends the request.
 
         The token appears as ``$ACEDATACLOUD_API_TOKEN``, which the shell expands, and as ``***`` if
-        a message or a header of the caller contains it. All other content is included unchanged.
+        a message or a header of the caller contains it; so do values of headers for credentials,
+        such as ``Cookie`` and ``X-Api-Key``. All other content is included unchanged.
         """
-        request, token = self.request, self._token
+        request = self.request
+        token = self._token.extended(private_values(request.headers))
         lines = [
             f"curl {shlex.quote(token.redact_text(self.api_root + request.path))}",
             '-H "Authorization: Bearer $ACEDATACLOUD_API_TOKEN"',
             *(
-                f"-H {shlex.quote(token.redact_text(f'{name}: {value}'))}"
+                f"-H {shlex.quote(token.redact_text(f'{name}: {_public(name, value)}'))}"
                 for name, value in ({"Content-Type": "application/json"} | request.headers).items()
             ),
             f"--data-raw {shlex.quote(token.redact_text((request.body or b'').decode()))}",
@@ -54,3 +57,7 @@ class PreparedRequest:
     def __repr__(self) -> str:
         size = len(self.request.body or b"")
         return f"{type(self).__name__}({self.request.method} {self.request.path}, {size} bytes)"
+
+
+def _public(name: str, value: str) -> str:
+    return "***" if is_private(name) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from acechat._config import Config, Streaming, check_headers
+from acechat._hints import unknown_option
 from acechat._policy.values import RetryPolicy, Timeout, as_retries, as_timeout
 from acechat._wire.encode import encode
+from acechat._wire.foreign import convert_tool, convert_tool_choice
 from acechat._wire.messages import function_of
 from acechat.errors import ConfigurationError
 from acechat.types import ChatOptions, MessageLike
@@ -26,6 +29,10 @@ __all__ = [
 ]
 
 
+_SEVERAL = re.compile(rb'"n"\s*:(?!\s*(?:1(?:\.0*)?|null)\s*[,}])')
+"""The field *n*, unless it requests one choice."""
+
+
 class HTTPRequest(Struct, frozen=True, kw_only=True):
     """One request, without the headers common to all requests (the token among them)."""
 
@@ -38,6 +45,15 @@ class HTTPRequest(Struct, frozen=True, kw_only=True):
 
     headers: dict[str, str] = {}
     """Additional headers of this request."""
+
+    @property
+    def one_choice(self) -> bool:
+        """Whether one choice is requested: *n* is missing, null or 1.
+
+        Only the bytes are searched. A field of this name elsewhere counts, too.
+        """
+        body = self.body or b""
+        return b'"n"' not in body or _SEVERAL.search(body) is None
 
     def json(self) -> Any:
         """Return the decoded body; None for a request without one."""
@@ -154,12 +170,14 @@ def build_template(
                 "extra_body must not contain 'stream': call chat() or stream() instead"
             )
         fields.update(extra_body)
+        if isinstance(replaced := fields.get("model"), str):
+            model = replaced
     if stream is None:
         stream = reads_as_stream(config.streaming, str(fields.get("model", model)), fields)
         if stream:  # a response that is not streamed always reports it
             fields = {"stream_options": {"include_usage": True}} | fields
-    if stream:
-        fields = {"stream": True} | fields
+    # Some routers stream if the field is missing.
+    fields = {"stream": stream} | fields
     headers = config.headers
     if extra_headers:
         check_headers(extra_headers)
@@ -197,35 +215,36 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in options.items():
         if name not in _OPTIONS:
-            raise TypeError(_unknown_option(name))
+            raise TypeError(unknown_option(name, _OPTIONS))
         if value is not None:
             checked[name] = value
     if "max_tokens" in checked and "max_completion_tokens" in checked:
         raise ConfigurationError(
             "max_tokens and max_completion_tokens set the same limit: pass max_tokens only"
         )
+    if "response_format" in checked and not isinstance(checked["response_format"], Mapping):
+        given = checked["response_format"]
+        shown = given.__name__ if isinstance(given, type) else repr(given)
+        raise TypeError(
+            f"response_format={shown}: did you mean output_type={shown}? response_format is the "
+            "API's JSON, which the service ignores for Claude"
+        )
+    if "tool_choice" in checked:
+        checked["tool_choice"] = convert_tool_choice(checked["tool_choice"])
     if "tools" in checked and not isinstance(checked["tools"], msgspec.Raw):
         checked["tools"] = [as_sendable_tool(tool) for tool in checked["tools"]]
     return checked
 
 
-def _unknown_option(name: str) -> str:
-    from difflib import get_close_matches
-
-    if name == "stream":
-        return "chat() does not take stream=: call client.stream(...) instead"
-    close = get_close_matches(name, _OPTIONS, 1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown option {name!r}: {hint}Other fields of the request go to extra_body="
-
-
 def as_sendable_tool(tool: Mapping[str, Any] | msgspec.Raw) -> Mapping[str, Any] | msgspec.Raw:
-    """Add missing ``parameters`` to the JSON of a tool, which the service would drop otherwise.
+    """Return the JSON of a tool in the format of this API, with ``parameters``.
 
-    See docs/api.md#request-fields. Functions are JSON already (`acechat._tools.tool`).
+    The service would drop a tool without them (docs/api.md#request-fields). Functions
+    are JSON already (`acechat._tools.tool`).
     """
     if isinstance(tool, msgspec.Raw):
         return tool
+    tool = convert_tool(tool)
     function = function_of(tool)
     if function and not function.get("parameters"):
         return {**tool, "function": {**function, "parameters": _NO_PARAMETERS}}

@@ -216,7 +216,7 @@ class SSEDecoder:
         elif name == b"retry":
             if value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
                 self.retry = int(value)
-        elif line[:1] == b"{" or self.stray:
+        elif line[:1] == b"{" or line[:2] == b"[{" or self.stray:
             self._keep_stray(line)
 
     def _keep_stray(self, line: bytes) -> None:

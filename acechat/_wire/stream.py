@@ -8,23 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from acechat._wire.accumulator import ChatCompletionAccumulator
-from acechat._wire.chunks import as_chunk, decode_chunk, decode_plain_chunk
+from acechat._wire.chunks import (
+    as_chunk,
+    chunks_of_halves,
+    decode_beside_error,
+    decode_chunk,
+    decode_plain_chunk,
+)
 from acechat._wire.decode import DECODE_ERRORS, decode_completion
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.error_response import find_trace_id
 from acechat._wire.odd_json import BEFORE_JSON, Halves, is_event_stream
 from acechat._wire.sse import SSEDecoder
 from acechat.errors import AceChatError, ProtocolError, StreamTruncatedError
-from acechat.types import ChatCompletion, ChatCompletionChunk, ChunkChoice, Delta, Usage
+from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, Usage
 
 __all__ = ["ChatStreamProtocol"]
 
 _DONE = b"[DONE]"
-
-_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 class ChatStreamProtocol:
@@ -51,6 +53,7 @@ class ChatStreamProtocol:
         max_event_bytes: Maximum size in bytes of one event, and of consecutive events without
             content.
         max_response_bytes: Maximum size of the body in bytes; None for no limit.
+        one_choice: Whether one choice was requested, whose index counts for nothing.
     """
 
     __slots__ = ("_accumulator", "_events", "_extra", "_halves", "_headers", "_max_event_bytes",
@@ -62,6 +65,8 @@ class ChatStreamProtocol:
         headers: Mapping[str, str],
         max_event_bytes: int,
         max_response_bytes: int | None = None,
+        *,
+        one_choice: bool = False,
     ) -> None:
         self.done = False
         """True once ``[DONE]`` was received."""
@@ -90,9 +95,9 @@ class ChatStreamProtocol:
         self._max_response_bytes = max_response_bytes
         self._headers = headers
         self._extra: list[bytes] = []  # the event of a completion that had none
-        self._halves: Halves = {}
+        self._halves = Halves(one_choice=one_choice)
         self._events = SSEDecoder(max_event_bytes)
-        self._accumulator = ChatCompletionAccumulator()
+        self._accumulator = ChatCompletionAccumulator(one_choice=one_choice)
 
     def receive_data(self, data: bytes) -> DeltaBatch:
         """Decode the next *data* of the body; return its deltas.
@@ -158,9 +163,9 @@ class ChatStreamProtocol:
                     self._end(deltas)
                     chunk = None
                 else:
-                    chunk = self._decode_odd(event)
+                    chunk = self._decode_odd(event, deltas)
             elif add(chunk, event, deltas):
-                chunk = self._decode_odd(event)
+                chunk = self._decode_odd(event, deltas)
             else:
                 continue
             if self.done or self.failure is not None:
@@ -171,13 +176,7 @@ class ChatStreamProtocol:
 
     def _end(self, deltas: list[Delta]) -> None:
         """End a stream that is complete; fail if there is no completion in it."""
-        for number, name, call in self._halves:  # of characters that are not continued
-            value: Any = "\ufffd"
-            if name == "tool_calls":
-                value = [{"index": call, "function": {"arguments": value}}]
-            chunk = ChatCompletionChunk(
-                [ChunkChoice(msgspec.convert({name: value}, Delta), number)]
-            )
+        for chunk in chunks_of_halves(self._halves):
             self._accumulator.add(chunk, b"{}", deltas, checked=True)
         self._halves.clear()
         self.done = not self._accumulator.empty
@@ -206,7 +205,7 @@ class ChatStreamProtocol:
         """Fail if the first *count* stray lines are a complete JSON error (docs/api.md#streams)."""
         self._strays = count
         lines = self._events.stray[:count]
-        if not lines[-1].rstrip().endswith(b"}"):
+        if not lines[-1].rstrip().endswith((b"}", b"]")):
             return
         try:
             decode_chunk(b"\n".join(lines), self._headers)
@@ -215,18 +214,19 @@ class ChatStreamProtocol:
         except AceChatError as error:
             self.failure = error
 
-    def _decode_odd(self, event: bytes) -> ChatCompletionChunk | None:
+    def _decode_odd(self, event: bytes, deltas: list[Delta]) -> ChatCompletionChunk | None:
         try:
             return decode_chunk(event, self._headers, self._halves)
         except AceChatError as error:
             self.failure = error
-            return None
+        if (decoded := decode_beside_error(event)) is not None:
+            self._accumulator.add(*decoded, deltas, checked=True)
+        return None
 
     def receive_completion(self, completion: ChatCompletion) -> DeltaBatch:
         """Accept a completion that was not streamed: some gateways ignore ``"stream": true``."""
         deltas: list[Delta] = []
-        chunk = as_chunk(completion)
-        event = _encoder.encode(chunk)
+        chunk, event = as_chunk(completion)
         self._accumulator.add(chunk, event, deltas, checked=True)
         self.chunks += 1
         self.done = True
@@ -256,7 +256,7 @@ class ChatStreamProtocol:
             self._check_end(deltas)
             self.content = self.content or bool(deltas)
         if self.failure is not None:
-            if self.failure.partial is None and self.chunks:
+            if self.failure.partial is None and (self.chunks or self.content):
                 self.failure.partial = self.completion()
             raise self.failure
         return DeltaBatch(deltas, self._take_silent() + self._extra)

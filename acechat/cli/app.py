@@ -19,6 +19,7 @@ __all__ = ["cli", "run"]
 
 _COMMANDS = {
     "chat": "Send a prompt, or start a conversation.",
+    "batch": "Send the prompts of a file, and resume after an interruption.",
     "models": "List the models that the service offers.",
     "doctor": "Diagnose the installation, the token and the network.",
     "config": "Show and change settings.",

@@ -12,20 +12,34 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from acechat import AssistantMessage, AsyncConversation, ConfigurationError, Delta, UserMessage
+from acechat._files import make_folder
+from acechat.cli.settings import in_home
 
-__all__ = ["Autosave", "HistoryFile", "SaveCallback", "folder", "resume"]
+__all__ = ["Autosave", "HistoryFile", "SaveCallback", "folder", "prompts_file", "resume"]
 
 _MAX_FILES = 50
 """Number of conversations on disk; older ones are deleted."""
 
 
 def folder() -> Path:
-    """Return the folder of saved state: ``ACECHAT_STATE``, else the system's state folder."""
+    """Return the folder of saved state: ``ACECHAT_STATE``, else the system's state folder.
+
+    Raises:
+        FileNotFoundError: The home folder is not known.
+    """
     if given := os.environ.get("ACECHAT_STATE"):
         return Path(given)
     from platformdirs import user_state_path
 
-    return user_state_path("acechat", appauthor=False)
+    return in_home(user_state_path, "ACECHAT_STATE")
+
+
+def prompts_file() -> Path | None:
+    """Return the file of the input history; None if the home folder is not known."""
+    try:
+        return folder() / "prompts"
+    except FileNotFoundError:
+        return None
 
 
 def resume(conversation: AsyncConversation) -> None:
@@ -34,7 +48,10 @@ def resume(conversation: AsyncConversation) -> None:
     Raises:
         ConfigurationError: No conversation can be read.
     """
-    for path in reversed(_files()):
+    paths: list[Path] = []
+    with suppress(OSError):  # no home folder, or an unreadable one
+        paths = _files()
+    for path in reversed(paths):
         with suppress(ConfigurationError, OSError):
             conversation.load(path)
             return
@@ -61,7 +78,7 @@ class HistoryFile:
 
     def __init__(self) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        self._path = folder() / "conversations" / f"{stamp}-{os.getpid():07}.json"
+        self._name = f"{stamp}-{os.getpid():07}.json"
 
     def save(self, conversation: AsyncConversation) -> None:
         """Write *conversation*, then delete the oldest files.
@@ -69,8 +86,9 @@ class HistoryFile:
         Raises:
             OSError: The file cannot be written.
         """
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        conversation.save(self._path)
+        conversations = folder() / "conversations"
+        make_folder(conversations)
+        conversation.save(conversations / self._name)
         for old in _files()[:-_MAX_FILES]:
             old.unlink(missing_ok=True)
 

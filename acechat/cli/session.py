@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from asyncio import Runner
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 import click
@@ -20,8 +19,10 @@ from acechat import (
     UserMessage,
     image,
 )
+from acechat._files import write
 from acechat.cli.errors import explain
 from acechat.cli.history import HistoryFile
+from acechat.cli.settings import expanded
 from acechat.cli.terminal.text import clean, one_line
 from acechat.cli.terminal.writer import note
 from acechat.cli.turn import (
@@ -189,7 +190,7 @@ class Session:
         if not path:
             note("missing FILE: /load talk.json")
             return
-        self.conversation.load(Path(path).expanduser())
+        self.conversation.load(expanded(path))
         self._open_prompt = pop_open_prompt(self.conversation)
         self._autosave()
         self._show_position()
@@ -211,7 +212,7 @@ class Session:
             note("missing FILE or URL: /image cat.jpg")
             return
         web = path.startswith(("http://", "https://", "data:"))
-        self._images.append(image(path if web else Path(path).expanduser()))
+        self._images.append(image(path if web else expanded(path)))
         note(f"images of the next prompt: {len(self._images)}")
 
     def usage(self, _: str) -> None:
@@ -240,7 +241,7 @@ def save(conversation: AsyncConversation, path: str) -> bool:
     Raises:
         ConfigurationError: The file cannot be written.
     """
-    target = Path(path).expanduser()
+    target = expanded(path)
     messages = [msgspec.to_builtins(message) for message in conversation.messages]
     texts = [each.get("content") for each in messages if each.get("role") == "assistant"]
     try:
@@ -249,7 +250,7 @@ def save(conversation: AsyncConversation, path: str) -> bool:
         elif not texts or not texts[-1]:
             return False
         else:
-            target.write_text(f"{clean(texts[-1])}\n", "utf-8")
+            write(target, f"{clean(texts[-1])}\n".encode())
     except OSError as error:  # its filename may be that of a temporary file
         reason = error.strerror or error
         raise ConfigurationError(

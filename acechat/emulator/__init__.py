@@ -23,6 +23,7 @@ from acechat.emulator.faults import (
     stall,
 )
 from acechat.emulator.routes import MODELS
+from acechat.emulator.script_file import read_script
 from acechat.emulator.service import Service, ServiceOptions, serve
 from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, ServiceState
 from acechat.emulator.steps import Step, call, fail, ok, raw
@@ -47,6 +48,7 @@ __all__ = [
     "ok",
     "pace",
     "raw",
+    "read_script",
     "serve",
     "split",
     "stall",

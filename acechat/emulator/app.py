@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 
+from acechat.emulator.access import check_credentials, host_check
 from acechat.emulator.connection import close, reset, write
+from acechat.emulator.errors import RefusalError, error_plan
 from acechat.emulator.plan import (
     ChunkSize,
     Close,
@@ -21,23 +24,33 @@ from acechat.emulator.plan import (
     Write,
     apply_chunk_size,
 )
-from acechat.emulator.routes import respond
+from acechat.emulator.routes import CONTROL, respond
 from acechat.emulator.state import ReceivedRequest, ServiceState
 
 if TYPE_CHECKING:  # it imports cassettes
     from acechat.emulator.replay import Replay
 
-__all__ = ["create_app", "describe"]
+__all__ = ["OnResponse", "create_app", "describe"]
+
+OnResponse: TypeAlias = Callable[[ReceivedRequest, int, float], object]
 
 
-def create_app(state: ServiceState | None = None, replay: Replay | None = None) -> web.Application:
+def create_app(
+    state: ServiceState | None = None,
+    replay: Replay | None = None,
+    hosts: Iterable[str] = (),
+    on_response: OnResponse | None = None,
+) -> web.Application:
     """Return the application, to be run in an existing event loop.
 
     Args:
         state: Holds the script and the received requests. None: a new one, so every response is
             the echo.
-        replay: The cassette that responds instead of the service; accepts any token. None: the
-            service responds.
+        replay: The cassette that responds instead of the service. None: the service responds.
+        hosts: Names that requests may have in their ``Host`` header besides ``localhost`` and
+            addresses; default none.
+        on_response: Called after each response with the request, the status (0 if the connection
+            broke before it) and the seconds since the request was complete. None: no call.
     """
     state = state or ServiceState()
 
@@ -50,19 +63,36 @@ def create_app(state: ServiceState | None = None, replay: Replay | None = None) 
         received = describe(request, body, state.next_trace_id())
         state.add_request(received)
         authorization = request.headers.get("Authorization")
-        if replay is not None:
-            plan = replay.respond(received, authorization)
+        if replay is not None and not received.path.startswith(CONTROL):
+            plan = _replay(replay, received, authorization, state.token)
         else:
             plan = respond(state, received, authorization=authorization, too_large=too_large)
-        return await _play(request, plan, received.trace_id)
+        began, head = time.monotonic(), next((one for one in plan if isinstance(one, Head)), None)
+        try:
+            return await _play(request, plan, received.trace_id)
+        finally:
+            if on_response is not None:
+                status = head.status if head is not None else 0
+                on_response(received, status, time.monotonic() - began)
 
     # A waiting handler is cancelled when its client disconnects.
     app = web.Application(
         client_max_size=state.max_request_bytes,
+        middlewares=[host_check(hosts)],
         handler_args={"handler_cancellation": True, "access_log": None},
     )
     app.router.add_route("*", "/{path:.*}", handle)
     return app
+
+
+def _replay(
+    replay: Replay, received: ReceivedRequest, authorization: str | None, token: str
+) -> Plan:
+    try:
+        check_credentials(received, authorization, token)
+    except RefusalError as refusal:
+        return error_plan(refusal.status, refusal.code, refusal.message, received.trace_id)
+    return replay.respond(received, authorization)
 
 
 def describe(request: web.Request, body: bytes, trace_id: str) -> ReceivedRequest:

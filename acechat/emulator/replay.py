@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Mapping
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from acechat._credentials import Token
 from acechat._record.cassette import Cassette
 from acechat._record.exchange import Exchange, ExchangeEnd, Request, ResponseHead
+from acechat._redaction.private import private_values, public_url
 from acechat.emulator.connection import Framing
 from acechat.emulator.plan import Close, Plan, Reset, Until, Wait, Write
 from acechat.emulator.state import ReceivedRequest
 from acechat.emulator.wire import envelope, json_plan
 from acechat.errors import ConfigurationError
 
-__all__ = ["Replay"]
+__all__ = ["Replay", "secrets_of"]
 
 _PAUSE_BEFORE_BREAK = 0.02
 """Seconds between the last bytes and the fault: one that arrives with them would discard them."""
 
 _MAX_SHOWN = 80
 """Characters of a value that differs."""
+
+_NOT_STREAMED = b',"stream":false'
 
 _MISMATCH = 400
 """A status that no client retries."""
@@ -41,18 +46,20 @@ class Replay:
     Args:
         cassette: The cassette. Requests that were never sent are left out.
         speed: Greater than 0. 2.0 takes half of the recorded time; infinity removes all pauses.
+        loop: Whether to start again when all responses were used.
 
     Raises:
         ConfigurationError: The cassette cannot be replayed, or *speed* is out of range.
     """
 
-    def __init__(self, cassette: Cassette, speed: float = 1.0) -> None:
+    def __init__(self, cassette: Cassette, speed: float = 1.0, *, loop: bool = False) -> None:
         if not speed > 0:
             raise ConfigurationError(f"speed must be greater than 0, not {speed!r}")
         self._exchanges = [
             one for one in cassette.exchanges if one.end is None or one.end.how != "unsent"
         ]
         self._speed = speed
+        self._loop = loop
         self._left = self._exchanges.copy()
         if not self._exchanges:
             raise ConfigurationError("cannot replay the cassette: no request in it was sent")
@@ -72,8 +79,12 @@ class Replay:
 
     def respond(self, received: ReceivedRequest, authorization: str | None) -> Plan:
         """Return the plan of the first unused response whose request equals *received*."""
-        token = Token((authorization or "").rpartition(" ")[2])
+        token = secrets_of(received.headers | {"authorization": authorization or ""}, received.path)
         body = token.mask(received.body)
+        path = token.redact_text(public_url(received.path))
+        received = msgspec.structs.replace(received, path=path)
+        if not self._left and self._loop:
+            self.rewind()
         if not self._left:
             count = len(self._exchanges)
             return _mismatch(f"all {count} responses of the cassette were used", received)
@@ -84,6 +95,18 @@ class Replay:
         return _mismatch(
             f"request {number} differs from the recorded one: {differences[0]}", received
         )
+
+
+def secrets_of(headers: Mapping[str, str], path: str) -> Token:
+    """Return the token of a request, redacting all other credentials in it as well.
+
+    Args:
+        headers: Names in lower case.
+        path: With the query.
+    """
+    query = dict(parse_qsl(path.partition("?")[2]))
+    token = headers.get("authorization", "").rpartition(" ")[2]
+    return Token(token, [*private_values(headers), *private_values(query)])
 
 
 def _mismatch(message: str, received: ReceivedRequest) -> Plan:
@@ -98,16 +121,28 @@ def _difference(recorded: Request, received: ReceivedRequest, body: bytes) -> st
             return f"the {name} is {here}, recorded was {there}"
     if recorded.dropped:
         size = len(recorded.body) + recorded.dropped
-        if len(body) != size or not body.startswith(recorded.body):
-            return f"the body differs in its first {len(recorded.body)} bytes, or in its size"
-        return None
+        for sent in (body, body.replace(_NOT_STREAMED, b"", 1)):
+            if len(sent) == size and sent.startswith(recorded.body):
+                return None
+        return f"the body differs in its first {len(recorded.body)} bytes, or in its size"
     if body == recorded.body:
         return None
     try:
         here, there = msgspec.json.decode(body), msgspec.json.decode(recorded.body)
     except (ValueError, RecursionError):
         return "the body differs"
-    return _first_difference(here, there, "")
+    return _first_difference(_normalized(here), _normalized(there), "")
+
+
+def _normalized(body: Any) -> Any:
+    """Return the JSON of a request without a ``"stream": false``, the default of the service.
+
+    Cassettes of earlier versions have none.
+    """
+    if isinstance(body, dict):
+        fields = cast("dict[str, Any]", body)
+        return {name: value for name, value in fields.items() if name != "stream" or value}
+    return body
 
 
 def _first_difference(here: Any, there: Any, path: str) -> str | None:

@@ -13,12 +13,13 @@ import msgspec
 from acechat.emulator.catalog import CATALOG
 from acechat.emulator.completion import ChatRequest, count_prompt
 from acechat.emulator.errors import RefusalError, error_plan
-from acechat.emulator.plan import Plan
+from acechat.emulator.plan import Plan, Wait
 from acechat.emulator.state import ReceivedRequest, ServiceState
 from acechat.emulator.wire import json_plan
+from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletionRequest
 
-__all__ = ["MODELS", "respond"]
+__all__ = ["CONTROL", "MODELS", "is_public", "respond"]
 
 MODELS = (
     "claude-fable-5-1",
@@ -42,7 +43,10 @@ MODELS = (
     "claude-3-haiku-20240307",
     "claude-3-sonnet-20240229",
 )
-"""The models of this endpoint (docs/api.md#models). Any other name is accepted, too."""
+"""The models of this endpoint (docs/api.md#models). *any_model* accepts any other name, too."""
+
+CONTROL = "/_acechat/"
+"""Prefix of the control endpoint, with which tests in other languages script the service."""
 
 _MODELS_CREATED = 1714500000
 _MAX_N = 128
@@ -80,6 +84,11 @@ def _find_route(received: ReceivedRequest) -> _Route:
     return route
 
 
+def is_public(received: ReceivedRequest) -> bool:
+    """Return True for a request that needs no token."""
+    return _ROUTES.get((received.method, received.path.partition("?")[0])) in _PUBLIC
+
+
 def _authorize(authorization: str | None, token: str, *, too_large: bool) -> None:
     if not authorization:
         raise RefusalError(HTTPStatus.BAD_REQUEST, "no_token")
@@ -97,10 +106,13 @@ def _chat(state: ServiceState, received: ReceivedRequest) -> Plan:
     except msgspec.ValidationError as error:
         raise _bad_request(str(error)) from None
     _check(request)
+    if not state.any_model and request.model.removesuffix("-thinking") not in MODELS:
+        raise RefusalError(HTTPStatus.BAD_REQUEST, None, "model is invalid.")
     counted = {name: fields[name] for name in fields if name not in {"stream", "stream_options"}}
     fingerprint = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
     chat = ChatRequest(request, fields, fingerprint, received.trace_id)
-    return state.next_step().plan(chat)
+    plan = state.next_step().plan(chat)
+    return [Wait(state.delay), *plan] if state.delay else plan
 
 
 def _check(request: ChatCompletionRequest) -> None:
@@ -126,6 +138,49 @@ def _count_tokens(_: ServiceState, received: ReceivedRequest) -> Plan:
         if not fields.get(name):
             raise _bad_request(f"{name} is missing.")
     return json_plan({"input_tokens": count_prompt(fields)})
+
+
+def _script(state: ServiceState, received: ReceivedRequest) -> Plan:
+    """Append the steps of a JSON script (`acechat.emulator.script_file`)."""
+    from acechat.emulator.script_file import read_script
+
+    try:
+        state.script(*read_script(received.body.decode()))
+    except (ConfigurationError, UnicodeDecodeError) as error:
+        raise _bad_request(str(error)) from None
+    return json_plan({"unused": state.unused})
+
+
+def _unused(state: ServiceState, _: ReceivedRequest) -> Plan:
+    return json_plan({"unused": state.unused})
+
+
+def _reset(state: ServiceState, _: ReceivedRequest) -> Plan:
+    state.reset()
+    return json_plan({"unused": state.unused})
+
+
+def _requests(state: ServiceState, _: ReceivedRequest) -> Plan:
+    """Return the received requests but those of the control endpoint, oldest first."""
+    shown = [
+        {
+            "method": one.method,
+            "path": one.path,
+            "headers": one.headers,
+            "body": _decoded(one.body),
+            "trace_id": one.trace_id,
+        }
+        for one in state.requests
+        if not one.path.startswith(CONTROL)
+    ]
+    return json_plan({"requests": shown})
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body.decode(errors="replace")
 
 
 def _models(_: ServiceState, __: ReceivedRequest) -> Plan:
@@ -170,4 +225,8 @@ _ROUTES: Mapping[tuple[str, str], _Route] = {
     ("GET", "/v1/models"): _models,
     ("GET", "/api/v1/models/catalog/"): _catalog,
     ("GET", "/health"): _health,
+    ("GET", f"{CONTROL}script"): _unused,
+    ("POST", f"{CONTROL}script"): _script,
+    ("POST", f"{CONTROL}reset"): _reset,
+    ("GET", f"{CONTROL}requests"): _requests,
 }

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from aiohttp import web
 
-from acechat.emulator.app import create_app
+from acechat._credentials import hide_arguments
+from acechat.emulator.app import OnResponse, create_app
 from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, ServiceState
 from acechat.emulator.steps import Step
 from acechat.errors import ConfigurationError
@@ -44,8 +46,13 @@ class ServiceOptions(TypedDict, total=False):
     remember: int | None
     replay: str | os.PathLike[str] | None
     speed: float
+    loop: bool
+    any_model: bool
+    delay: float
+    on_response: OnResponse | None
     record: str | os.PathLike[str] | None
     upstream: str | None
+    hosts: Iterable[str]
 
 
 class Service:
@@ -58,21 +65,31 @@ class Service:
     All methods may be called from any thread except the service's own.
 
     Args:
-        host: The address to listen on. Any client that reaches it can use the service.
+        host: The address to listen on.
         port: The TCP port. 0: any free port, which is kept when the service is stopped and started
             again.
         token: The token that requests must carry.
         max_request_bytes: The largest accepted request body, in bytes.
         remember: The number of `requests` that are kept, the newest. None: all.
         replay: The cassette to replay. Each recorded request gets its recorded response, with its
-            pauses and faults, for any token. Any other request gets status 400, whose message
-            names the first difference. None: no replay.
+            pauses and faults. It must carry a token: *token*, if that is given, otherwise any. Any
+            other request gets status 400, whose message names the first difference. None: no
+            replay.
         speed: The speed of the replay, greater than 0. 2.0 takes half of the recorded time;
             infinity removes all pauses.
+        loop: Whether the replay starts again when all of its responses were used.
+        any_model: Whether other model names than `MODELS` are accepted; False refuses them as the
+            service does.
+        delay: Seconds before each response to a chat request, 0 or more.
+        on_response: Called in the service's thread after each response with the request, the
+            status (0 if none was sent) and the seconds that it took. None: no call.
         record: The cassette to which the exchanges with *upstream* are appended; requires
             *upstream*. None: nothing is recorded.
         upstream: The origin of a real service, to which requests are forwarded with their token.
             None: the emulator responds.
+        hosts: Names that requests may have in their ``Host`` header besides *host*, ``localhost``
+            and addresses; others get status 421, because a web page could have sent them. ``"*"``
+            accepts all. Default none.
 
     Raises:
         ConfigurationError: The cassette cannot be replayed, *speed* is out of range, or the
@@ -80,6 +97,7 @@ class Service:
         OSError: The cassette cannot be read.
     """
 
+    @hide_arguments
     def __init__(
         self,
         *,
@@ -90,19 +108,34 @@ class Service:
         remember: int | None = None,
         replay: str | os.PathLike[str] | None = None,
         speed: float = 1.0,
+        loop: bool = False,
+        any_model: bool = True,
+        delay: float = 0.0,
+        on_response: OnResponse | None = None,
         record: str | os.PathLike[str] | None = None,
         upstream: str | None = None,
+        hosts: Iterable[str] = (),
     ) -> None:
         if (record is None) != (upstream is None) or (record is not None and replay is not None):
             raise ConfigurationError(
                 "record= and upstream= must be given together, and without replay="
             )
-        self._replay = None if replay is None else _replay_of(replay, speed)
+        if not 0 <= delay < math.inf:
+            raise ConfigurationError(f"delay must be 0 or more seconds, not {delay!r}")
+        self._replay = None if replay is None else _replay_of(replay, speed, loop=loop)
+        self._on_response = on_response
         self._record = record
         self._upstream = upstream
         self._host = host
         self._port = port
-        self._state = ServiceState(token, max_request_bytes=max_request_bytes, remember=remember)
+        self._hosts = (host, hosts) if isinstance(hosts, str) else (host, *hosts)
+        self._state = ServiceState(
+            token,
+            max_request_bytes=max_request_bytes,
+            remember=remember,
+            any_model=any_model,
+            delay=delay,
+        )
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -144,6 +177,11 @@ class Service:
         A rejected request (wrong token, invalid JSON) uses no step.
         """
         self._state.script(*steps)
+
+    @property
+    def unused(self) -> int:
+        """The number of scripted steps that no request has used yet."""
+        return self._state.unused
 
     def reset(self) -> None:
         """Clear the requests and the script, and start a replay from the beginning.
@@ -222,8 +260,8 @@ class Service:
         if self._record is not None and self._upstream is not None:
             from acechat.emulator.recording_proxy import create_recording_proxy
 
-            return create_recording_proxy(self._state, self._upstream, self._record)
-        return create_app(self._state, self._replay)
+            return create_recording_proxy(self._state, self._upstream, self._record, self._hosts)
+        return create_app(self._state, self._replay, self._hosts, self._on_response)
 
     async def _break_all(self) -> None:
         server = self._runner and self._runner.server
@@ -236,20 +274,25 @@ class Service:
             await asyncio.sleep(0)
 
 
-def _replay_of(path: str | os.PathLike[str], speed: float) -> Replay:
+def _replay_of(path: str | os.PathLike[str], speed: float, *, loop: bool) -> Replay:
     from acechat._record.cassette import Cassette
     from acechat.emulator.replay import Replay
 
-    return Replay(Cassette.load(path), speed)
+    return Replay(Cassette.load(path), speed, loop=loop)
 
 
 def serve(
-    on_listening: Callable[[str], object] | None = None, **options: Unpack[ServiceOptions]
-) -> None:
-    """Run a service until Ctrl-C. *remember* defaults to 0 here.
+    on_listening: Callable[[str], object] | None = None,
+    steps: Sequence[Step] = (),
+    **options: Unpack[ServiceOptions],
+) -> int:
+    """Run a service until Ctrl-C, and return the number of *steps* that were not used.
+
+    *remember* defaults to 0 here.
 
     Args:
         on_listening: Called with the URL when clients can connect. None: no call.
+        steps: The script of the service, as of `Service.script`.
         options: The arguments of `Service`.
 
     Raises:
@@ -257,8 +300,10 @@ def serve(
         OSError: The port is in use, or the cassette cannot be read.
     """
     options.setdefault("remember", 0)
-    with contextlib.suppress(KeyboardInterrupt), Service(**options) as service:
+    with Service(**options) as service, contextlib.suppress(KeyboardInterrupt):
+        service.script(*steps)
         if on_listening:
             on_listening(service.url)
         while True:
             time.sleep(3600)  # not Event.wait: Ctrl-C does not end that on Windows
+    return service.unused

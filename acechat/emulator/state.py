@@ -57,6 +57,8 @@ class ServiceState:
         token: The token that requests must carry.
         max_request_bytes: The largest accepted request body, in bytes.
         remember: The number of requests that are kept, the newest. None: all.
+        any_model: Whether other model names than `MODELS` are accepted.
+        delay: Seconds before each response to a chat request.
     """
 
     def __init__(
@@ -65,9 +67,13 @@ class ServiceState:
         *,
         max_request_bytes: int = 32 * 2**20,
         remember: int | None = None,
+        any_model: bool = True,
+        delay: float = 0.0,
     ) -> None:
         self.token = token
         self.max_request_bytes = max_request_bytes
+        self.any_model = any_model
+        self.delay = delay
         # Deques and counters, because their methods are atomic: a lock could block the event loop.
         self._received: deque[ReceivedRequest] = deque(maxlen=remember)
         self._script: deque[Step] = deque()
@@ -84,6 +90,11 @@ class ServiceState:
         A rejected request (wrong token, invalid JSON) uses no step.
         """
         self._script.extend(steps)
+
+    @property
+    def unused(self) -> int:
+        """The number of scripted steps that no request has used yet."""
+        return len(self._script)
 
     def reset(self) -> None:
         """Clear the requests and the script."""

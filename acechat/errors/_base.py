@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from acechat._hints import ERROR_ATTRIBUTES, attribute_error
 from acechat.types.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AceChatError",
+    "BatchRowError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ConfigurationError",
+    "JournalError",
     "MaxTurnsError",
+    "ModelMismatchError",
     "OutputError",
     "ToolError",
 ]
@@ -33,8 +38,8 @@ class AceChatError(Exception):
         retryable: Whether the same request may succeed later.
         trace_id: The service's id of the request, for its support. None if no response had one.
         attempts: The failed attempts of the call, this failure included. Empty if nothing was sent.
-        partial: The part of a streamed completion that had arrived; None outside of streams. Of an
-            `OutputError`, the complete completion.
+        partial: The part of the completion that had arrived, or came with an error; None if there
+            is none. Of an `OutputError`, the complete completion.
         cassette: The recorded exchanges of the call, without the token. Pickled with the error, at
             most *max_record_bytes* for each attempt. None if nothing was sent or recorded.
         run: The turns of a run, the failed one included; None outside of runs.
@@ -72,6 +77,11 @@ class AceChatError(Exception):
     def __reduce__(self) -> tuple[Callable[..., AceChatError], tuple[Any, ...]]:
         return _rebuild, (type(self), self.args, self.__dict__)
 
+    if not TYPE_CHECKING:  # type checkers report the attribute themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise attribute_error(self, name, ERROR_ATTRIBUTES)
+
 
 def _rebuild(cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, Any]) -> AceChatError:
     error = cls.__new__(cls)
@@ -82,6 +92,42 @@ def _rebuild(cls: type[AceChatError], args: tuple[Any, ...], facts: dict[str, An
 
 class ConfigurationError(AceChatError, ValueError):
     """Settings or arguments are invalid; nothing was sent."""
+
+
+class JournalError(ConfigurationError):
+    """A bulk run does not match its journal or its output; nothing was sent."""
+
+
+class BatchRowError(AceChatError):
+    """A row of a bulk run has no complete result, for a reason that is no error of the service.
+
+    Args:
+        code: ``"invalid_row"``: it cannot be sent; ``"unknown"``: an earlier start sent it, and it
+            was skipped; ``"truncated"`` or ``"refused"``: its completion is incomplete.
+        reason: The description, in one line.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.args = (code, reason)
+
+
+class BatchStoppedError(AceChatError):
+    """A bulk run stopped before its end. Everything received is saved; the same call continues it.
+
+    The exception that caused the stop, if there is one, is the *__cause__*.
+
+    Args:
+        reason: Description of the cause, in one line.
+        next_step: The step after which the run can continue; empty if it can at once.
+    """
+
+    retryable = True
+
+    def __init__(self, reason: str, next_step: str = "") -> None:
+        super().__init__(reason)
+        self.next_step = next_step
 
 
 class BudgetExceededError(AceChatError):
@@ -109,6 +155,27 @@ class OutputError(AceChatError):
 
     def __str__(self) -> str:
         return f"the response does not match output_type: {self.message}"
+
+
+class ModelMismatchError(AceChatError):
+    """The response names another model than the request, with ``on_model_mismatch="raise"``.
+
+    It may be billed all the same. Not retried.
+
+    Args:
+        requested: The model of the request.
+        named: The model that the response names.
+        completion: The complete response; also *partial*.
+    """
+
+    def __init__(
+        self, requested: str, named: str, *, completion: ChatCompletion | None = None
+    ) -> None:
+        super().__init__(f"requested {requested!r}, but the response is of {named!r}")
+        self.requested = requested
+        self.named = named
+        self.completion = completion
+        self.partial: ChatCompletion | None = completion
 
 
 class ToolError(AceChatError):

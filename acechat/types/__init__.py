@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
+from acechat._hints import import_or_attribute_error
 from acechat.types.catalog import CatalogModel, Pricing
 from acechat.types.chunk import (
     ChatCompletionChunk,
@@ -11,6 +14,7 @@ from acechat.types.chunk import (
     ToolCallDelta,
 )
 from acechat.types.completion import ChatCompletion, Choice, FinishReason, Model, ResponseInfo
+from acechat.types.evidence import ModelEvidence
 from acechat.types.messages import (
     AssistantMessage,
     ContentPart,
@@ -30,6 +34,7 @@ from acechat.types.request import (
     ChatCompletionRequest,
     ChatOptions,
     FunctionTool,
+    KnownModel,
     NamedTool,
     Prediction,
     ResponseFormat,
@@ -75,9 +80,11 @@ __all__ = [
     "FunctionTool",
     "ImagePart",
     "ImageURL",
+    "KnownModel",
     "Message",
     "MessageLike",
     "Model",
+    "ModelEvidence",
     "NamedTool",
     "Prediction",
     "Pricing",
@@ -105,3 +112,7 @@ __all__ = [
     "UserMessage",
     "WebSearchOptions",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise import_or_attribute_error("acechat.types", name, __all__)

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from acechat._hints import DELTA_ATTRIBUTES, hint_attributes
 from acechat.types.usage import Usage
 
 __all__ = [
@@ -44,6 +45,7 @@ class ToolCallDelta(Struct, frozen=True, gc=False):
     function: FunctionCallDelta | None = None
 
 
+@hint_attributes(DELTA_ATTRIBUTES)
 class Delta(Struct, frozen=True, gc=False, omit_defaults=True):
     """The next fragment of a completion; ``str(delta)`` is its text."""
 
@@ -82,6 +84,9 @@ class ChunkChoice(Struct, frozen=True, gc=False):
     """Reason for the end of the choice, see `acechat.types.FinishReason`; None until then."""
 
     logprobs: Any = None
+
+    error: None = None
+    """None: acechat raises an error that a gateway reports in a choice."""
 
 
 class ChatCompletionChunk(Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import gc
 import gzip
+import json
 import os
 import pickle
 import stat
@@ -329,8 +330,6 @@ def test_only_the_owner_can_read_a_cassette(server, wire, ask, tmp_path):
     server.reply(wire.refusal())
     error = failing(ask)
     path = tmp_path / "x.acecast"
-    path.write_text("older")
-    path.chmod(0o644)
     old = os.umask(0)
     try:
         error.save(path)
@@ -419,6 +418,28 @@ def test_an_image_larger_than_the_recording_is_truncated_and_still_matched(
         other = image(b"\x89PNG\r\n\x1a\n" + os.urandom(600_000))
         assert "cassette_mismatch" in str(ask_about(service.url, other))
         assert str(ask_about(service.url, picture)) == str(first)
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_a_recording_without_a_stream_field_is_matched(server, wire, make_ask, tmp_path, size):
+    server.reply(wire.refusal())
+    path = tmp_path / "x.acecast"
+    with pytest.raises(AceChatError) as caught:
+        make_ask(server.url).chat("x" * size, retries=1)
+    caught.value.save(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    recorded = json.loads(lines[1])
+    recorded["text"] = recorded["text"].replace(',"stream":false', "")
+    if recorded.get("dropped"):
+        recorded["dropped"] -= len(',"stream":false')
+    lines[1] = json.dumps(recorded)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    with Service(replay=path) as service, pytest.raises(AceChatError) as caught:
+        make_ask(service.url).chat("x" * size, retries=1)
+
+    assert caught.value.code == "busy"
+    assert (recorded.get("dropped", 0) > 0) == (size > 1)
 
 
 def test_a_stream_in_progress_can_be_saved(server, wire, tmp_path):

@@ -7,7 +7,14 @@ import pickle
 
 import pytest
 
-from acechat import APIError, InsufficientBalanceError, ProtocolError
+from acechat import (
+    APIError,
+    BadRequestError,
+    InsufficientBalanceError,
+    ProtocolError,
+    ServerError,
+)
+from acechat._wire.error_response import parse_error
 
 BOM = b"\xef\xbb\xbf"
 END = b"data: [DONE]\n\n"
@@ -164,11 +171,129 @@ def test_an_error_in_a_choice_is_raised(ask, server, wire, text, fields):
     assert got.text == got.error.partial.text == "Hel"
 
 
+@pytest.mark.parametrize("place", ["choice", "chunk", "delta", "message"])
+@pytest.mark.parametrize("reason", [None, "error", "stop"])
+@pytest.mark.parametrize("before", [b"", delta(content="Hel")])
+def test_content_beside_an_error_is_kept(ask, server, wire, place, reason, before):
+    once = {"retries": 1}
+    odd = choice(reason, delta={"content": "lo"})
+    target = odd if place == "chunk" else odd["choices"][0]
+    if place == "delta":
+        target = odd["choices"][0]["delta"] = {"reasoning": "lo"}
+    if place == "message":
+        target = odd["choices"][0]["message"] = odd["choices"][0].pop("delta")
+    target["error"] = FAILED
+    text = ("Hel" if before else "") + ("" if place == "delta" else "lo")
+    expected = (text, "lo" if place == "delta" else None)
+    server.reply(wire.sse(before + event(**odd) + END))
+
+    got = ask.stream(client_options=once)
+
+    assert type(got.error) is ServerError
+    assert (got.text, got.error.message) == (text, "upstream died")
+    assert (got.error.partial.text, got.error.partial.reasoning) == expected
+    with pytest.raises(ServerError) as caught:
+        ask.chat(client_options=once)
+    assert (caught.value.partial.text, caught.value.partial.reasoning) == expected
+
+    if not before:
+        server.reply(wire.http(json.dumps(odd).encode()))
+        with pytest.raises(ServerError, match="upstream died") as caught:
+            ask.chat(client_options=once)
+        assert (caught.value.partial.text, caught.value.partial.reasoning) == expected
+
+
+TEXTS = ["", "Hel", "lo", None]
+
+
+def numbered(*indexes):
+    """Return a stream whose choices have *indexes*; `...` leaves the index out."""
+    events = []
+    for text, index in zip(TEXTS, indexes, strict=True):
+        fields = {"delta": {} if text is None else {"content": text}, "index": index}
+        if index is ...:
+            del fields["index"]
+        fields["finish_reason"] = "stop" if text is None else None
+        events.append(event(choices=[fields]))
+    return b"".join(events)
+
+
+@pytest.mark.parametrize("end", [END, b""], ids=["[DONE]", "no [DONE]"])
+@pytest.mark.parametrize("body", ["{}", '{"n": 1}', '{"n": null}'])
+@pytest.mark.parametrize(
+    "indexes",
+    [
+        (0, 1, 2, 3),
+        (1, 2, 3, 4),
+        (5, 6, 7, 0),
+        (1, 1, 1, 1),
+        (-1, -1, -1, -1),
+        (None, None, None, None),
+        (..., ..., ..., ...),
+        ("0", "0", "0", "0"),
+        ("0", "1", "2", "3"),
+        (0, "a", None, 1.5),
+        (0, ..., 1, ...),
+        (2**70, 2**70, 0, 1),
+    ],
+    ids=str,
+)
+def test_the_index_of_the_only_choice_counts_for_nothing(ask, server, wire, indexes, body, end):
+    server.reply(wire.sse(numbered(*indexes) + end))
+
+    got = ask.stream(extra_body=json.loads(body))
+
+    assert got.error is None
+    assert (got.text, got.completion.finish_reason) == ("Hello", "stop")
+    assert len(got.completion.choices) == len(got.completion.to_dict()["choices"]) == 1
+    assert ask.chat(extra_body=json.loads(body)).text == "Hello"
+
+
+def test_tool_calls_of_the_only_choice_are_joined(ask, server, wire):
+    parts = [{"id": "x", "name": "f", "arguments": ""}, {"arguments": "{"}, {"arguments": "}"}]
+    body = b""
+    for index, part in enumerate(parts, 3):
+        call = {"index": 0, "id": part.pop("id", None), "function": part}
+        body += event(choices=[{"index": index, "delta": {"tool_calls": [call]}}])
+    server.reply(wire.sse(body + event(choices=[{"index": 9, "finish_reason": "tool_calls"}])))
+
+    (call,) = ask.stream().completion.tool_calls
+
+    assert (call.function.name, call.function.arguments) == ("f", "{}")
+
+
+def test_several_choices_are_kept_apart(ask, server, wire):
+    both = [{"index": n, "delta": {"content": "ab"[n]}} for n in range(2)]
+    server.reply(wire.sse(event(choices=both) + event(choices=both[::-1]) + END))
+    assert [each.message.content for each in ask.stream().completion.choices] == ["aa", "bb"]
+
+    one_by_one = event(choices=both[:1]) + event(choices=both[1:]) + END
+    server.reply(wire.sse(one_by_one))
+    got = ask.stream(n=2)
+    assert [each.message.content for each in got.completion.choices] == ["a", "b"]
+
+
 NO_MONEY = {"error": {"code": "used_up", "message": "no money"}, "trace_id": "t-1"}
 
 
-@pytest.mark.parametrize("before", [b"", BOM])
-@pytest.mark.parametrize("value", [NO_MONEY, [NO_MONEY], json.dumps(NO_MONEY)])
+INNER = NO_MONEY["error"]
+TEXT = json.dumps(NO_MONEY)
+REFUSALS = {
+    "object": NO_MONEY,
+    "list": [NO_MONEY],
+    "text": TEXT,
+    "list of text": [TEXT],
+    "text of the error": {**NO_MONEY, "error": json.dumps(INNER)},
+    "list of the error": {**NO_MONEY, "error": [INNER, INNER]},
+    "error in an error": {**NO_MONEY, "error": {"error": INNER}},
+    "text of all in the message": {"error": {"message": TEXT, "code": None}},
+    "text of the error in the message": {"error": {"message": TEXT, "code": "used_up"}},
+    "code outside": {"code": "used_up", "error": {"message": "no money"}, "trace_id": "t-1"},
+}
+
+
+@pytest.mark.parametrize("before", [b"", BOM], ids=["", "byte order mark"])
+@pytest.mark.parametrize("value", REFUSALS.values(), ids=REFUSALS)
 def test_an_error_keeps_its_facts(ask, server, wire, value, before):
     body = before + json.dumps(value).encode()
     errors = []
@@ -184,6 +309,65 @@ def test_an_error_keeps_its_facts(ask, server, wire, value, before):
 
     facts = {(type(error), error.code, error.message, error.trace_id) for error in errors}
     assert facts == {(InsufficientBalanceError, "used_up", "no money", "t-1")}
+
+
+ONLY_REFUSED = {
+    "several errors": [NO_MONEY, NO_MONEY],
+    "errors": {"errors": [INNER], "trace_id": "t-1"},
+    "detail": {"detail": NO_MONEY},
+    "text in the detail": {"detail": TEXT},
+    "data": {"data": NO_MONEY},
+}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%s",
+        "\ufeff%s",
+        "data: %s\n\n",
+        "\ufeffdata: %s\r\n\r\n",
+        "event: error\ndata: %s\n\n",
+        ": PING\n\ndata: %s\n\ndata: [DONE]\n\n",
+        "data: %s",
+        "%s\n%s\n",
+        "upstream failed:\n%s\n",
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("value", [*REFUSALS.values(), *ONLY_REFUSED.values()], ids=json.dumps)
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_a_refusal_in_any_form_keeps_its_facts(kind, value, form):
+    body = form.replace("%s", json.dumps(value)).encode()
+
+    error = parse_error(403, {"content-type": kind}, body, now=0.0)
+
+    assert type(error) is InsufficientBalanceError
+    assert (error.code, error.message, error.trace_id) == ("used_up", "no money", "t-1")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [400, 400.0, "400", "HTTP 400", "http_400", "HTTP-400", "400 Bad Request", "error code: 400"],
+)
+@pytest.mark.parametrize("name", ["code", "type"])
+def test_a_code_that_repeats_the_status_is_dropped(ask, server, wire, name, code):
+    server.reply(wire.http({"error": {name: code, "message": "no"}}, "400 Bad Request"))
+
+    with pytest.raises(BadRequestError) as caught:
+        ask.chat()
+
+    assert (caught.value.code, str(caught.value)) == (None, "HTTP 400: no")
+
+
+@pytest.mark.parametrize("code", ["401", "4000", "bad_request", "400_1", "E400", 40])
+def test_another_code_is_kept(ask, server, wire, code):
+    server.reply(wire.http({"error": {"code": code, "message": "no"}}, "400 Bad Request"))
+
+    with pytest.raises(APIError) as caught:
+        ask.chat()
+
+    assert caught.value.code == str(code)
 
 
 def call(index, number, name=None, arguments=None):
@@ -249,14 +433,15 @@ HALVES = {
 
 @pytest.mark.parametrize(("one", "two"), HALVES.values(), ids=HALVES)
 @pytest.mark.parametrize("name", ["content", "reasoning_content", "arguments"])
-def test_a_character_split_over_two_events_is_joined(ask, server, wire, one, two, name):
+@pytest.mark.parametrize("counted", [0, 1], ids=["index 0", "index of tokens"])
+def test_a_character_split_over_two_events_is_joined(ask, server, wire, one, two, name, counted):
     form = b'{"%s": "%s"}'
     if name == "arguments":
         form = b'{"tool_calls": [{"index": 0, "id": "x", "function": {"%s": "%s"}}]}'
     body = delta(tool_calls=[{"index": 0, "id": "x", "function": {"name": "f"}}])
-    for half in (one, two):
+    for index, half in ((counted, one), (2 * counted, two)):
         filled = form % (name.encode(), half)
-        body += b'data: {"choices": [{"index": 0, "delta": %s}]}\n\n' % filled
+        body += b'data: {"choices": [{"index": %d, "delta": %s}]}\n\n' % (index, filled)
     server.reply(wire.sse(body + delta("stop") + END))
 
     completion = ask.stream().completion

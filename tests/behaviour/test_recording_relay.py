@@ -222,7 +222,8 @@ def start(*options):
         [*COMMAND, "emulate", "--port", "0", *options], stdout=subprocess.PIPE, text=True
     )
     url = process.stdout.readline().split()[-1]
-    return process, url, process.stdout.readline()
+    process.stdout.readline()  # the base URL
+    return process, url, "" if "--record" in options else process.stdout.readline()
 
 
 def stop(process):
@@ -236,8 +237,7 @@ def stop(process):
 def test_the_command_records_and_replays(acechat_service, make_ask, path, step):
     acechat_service.script(step)
     token = {"api_token": acechat_service.token}
-    process, url, line = start("--record", str(path), "--upstream", acechat_service.url)
-    assert line == f"ACEDATACLOUD_API_BASE_URL={url}\n"
+    process, url, _ = start("--record", str(path), "--upstream", acechat_service.url)
     first = make_ask(url).stream(**ONCE, client_options=token)
     stop(process)
     process, url, line = start("--replay", str(path), "--speed", "inf")

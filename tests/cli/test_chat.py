@@ -194,7 +194,7 @@ def test_ctrl_c_ends_a_stream_within_a_second(environment):
 
 def test_emulate_serves_until_ctrl_c(run):
     process = subprocess.Popen(
-        [*COMMAND, "emulate", "--port", "0"],
+        [*COMMAND, "emulate", "--port", "0", "--shell", "sh"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -202,7 +202,8 @@ def test_emulate_serves_until_ctrl_c(run):
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("listening on http://127.0.0.1:")
-    settings = dict(pair.split("=", 1) for pair in process.stdout.readline().split())
+    lines = [process.stdout.readline().removeprefix("export ").strip() for _ in range(2)]
+    settings = dict(line.split("=", 1) for line in lines)
 
     done = run("chat", "Hello", env=settings)
     process.send_signal(signal.SIGINT)
@@ -267,7 +268,7 @@ def test_json_is_the_same_without_a_stream(run, environment):
     complete = run("chat", "Hello", "--json", "--no-stream")
 
     assert without_nulls(json.loads(complete.stdout)) == without_nulls(json.loads(streamed.stdout))
-    assert [request.json.get("stream") for request in environment.requests] == [True, None]
+    assert [request.json.get("stream") for request in environment.requests] == [True, False]
 
 
 def test_json_is_escaped_for_any_encoding_and_control_character(run, environment):

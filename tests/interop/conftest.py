@@ -103,6 +103,15 @@ def openai() -> Path:
         pytest.skip(f"no openai here: {error}")
 
 
+@pytest.fixture(scope="module")
+def openai_node() -> Path:
+    """The folder of a Node project that has OpenAI's client."""
+    try:
+        return servers.install_openai_node()
+    except servers.UnavailableError as error:
+        pytest.skip(f"no openai for Node here: {error}")
+
+
 @pytest.fixture
 def relay_of() -> Any:
     """A service that relays streams; it takes the settings of its client."""

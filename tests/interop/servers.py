@@ -31,6 +31,7 @@ TOKEN = "sk-ace-master"
 _AIMOCK = "1.43.0"
 _AI_MOCK = "0.3.1"
 _OPENAI = "3.54.0"
+_OPENAI_NODE = "7.59.0"
 _MLX_LM, _MLX = "0.32.2", "0.32.4"
 
 _INSTALLED_WITHIN = 240.0
@@ -136,12 +137,14 @@ def aimock(run: Path) -> Iterator[Server]:
 def install_aimock() -> Path:
     """Install the npm package @copilotkit/aimock (MIT, 12 MB, without dependencies)."""
 
-    def install(folder: Path) -> None:
-        quietly = ["--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"]
-        package = f"@copilotkit/aimock@{_AIMOCK}"
-        _run(["npm", "install", *quietly, "--prefix", str(folder), package], folder)
+    package = f"@copilotkit/aimock@{_AIMOCK}"
+    return _installed(f"aimock-{_AIMOCK}", lambda folder: _npm_install(folder, package))
 
-    return _installed(f"aimock-{_AIMOCK}", install)
+
+def install_openai_node() -> Path:
+    """Install OpenAI's client for Node (npm package openai); return the folder of the project."""
+    package = f"openai@{_OPENAI_NODE}"
+    return _installed(f"openai-node-{_OPENAI_NODE}", lambda folder: _npm_install(folder, package))
 
 
 @contextmanager
@@ -269,6 +272,11 @@ def _pip_install(folder: Path, *requirements: str) -> Path:
     return python
 
 
+def _npm_install(folder: Path, package: str) -> None:
+    quietly = ["--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"]
+    _run(["npm", "install", *quietly, "--prefix", str(folder), package], folder)
+
+
 def _run(command: Sequence[str], folder: Path) -> None:
     """Run one step of an installation inside *folder*.
 
@@ -362,6 +370,7 @@ if __name__ == "__main__":
         "ai-mock": install_ai_mock,
         "nginx": install_nginx,
         "openai": install_openai,
+        "openai-node": install_openai_node,
         "mlx": install_mlx,
     }
     for wanted in sys.argv[1:]:

@@ -7,11 +7,13 @@ import inspect
 import pytest
 
 from acechat import (
+    AsyncBatch,
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
     AsyncRunStream,
     AsyncSSERelay,
+    Batch,
     ChatStream,
     Client,
     Conversation,
@@ -20,6 +22,7 @@ from acechat import (
 )
 
 PAIRS = [
+    (AsyncBatch, Batch),
     (AsyncClient, Client),
     (AsyncChatStream, ChatStream),
     (AsyncConversation, Conversation),
@@ -46,7 +49,7 @@ def blocking_type(annotation):
         text = text[20:-1]
     if text == "AsyncRun":  # is awaited for what the blocking call returns
         return "RunResult"
-    nouns = ("RunStream", "Client", "ChatStream", "Conversation", "SSERelay")
+    nouns = ("Batch", "RunStream", "Client", "ChatStream", "Conversation", "SSERelay")
     for name in (*nouns, "Iterator", "Iterable"):
         text = text.replace(f"Async{name}", name)
     return text

@@ -13,6 +13,8 @@ from acechat.errors import (
     AceChatError,
     APIError,
     Attempt,
+    BatchRowError,
+    BatchStoppedError,
     ClientClosedError,
     ConnectError,
     MaxTurnsError,
@@ -83,6 +85,10 @@ def make(cls):
         return cls()
     if issubclass(cls, ToolError):
         return cls(CALL, "ValueError: no such city")
+    if issubclass(cls, BatchRowError):
+        return cls("invalid_row", "it has no prompt")
+    if issubclass(cls, BatchStoppedError):
+        return cls("the disk is full", "make room")
     if issubclass(cls, MaxTurnsError):
         return cls(8)
     if issubclass(cls, OutputError):

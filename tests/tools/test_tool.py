@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import math
 import weakref
 from collections.abc import Sequence
@@ -352,7 +353,8 @@ def test_tools_without_a_function_are_rejected():
 
 
 def test_a_constructed_tool_receives_the_models_arguments():
-    made = Tool(name="row", function=dict, parameters={"type": "object"}, description="Keep.")
+    parameters = {"type": "object", "properties": {}}
+    made = Tool(name="row", function=dict, parameters=parameters, description="Keep.")
 
     assert made(**made.read('{"a": [1]}')) == {"a": [1]}
     assert as_tool(made) == made
@@ -510,3 +512,63 @@ def test_a_docstring_without_args_is_the_description():
 
     assert as_tool(look).description == "Look."
     assert "description" not in parameters(look)["properties"]["place"]
+
+
+@pytest.mark.parametrize("name", ["größe", "ciudad_ñ", "城市", "x" * 65])
+def test_parameter_names_that_the_service_rejects_are_refused(name):
+    namespace = {}
+    exec(f"def search({name}: int) -> str: ...", namespace)
+    (parsed,) = inspect.signature(namespace["search"]).parameters  # in normal form
+
+    with pytest.raises(ConfigurationError, match=f"the tool 'search' has the parameter '{parsed}'"):
+        compile_tool(namespace["search"])
+    with pytest.raises(ConfigurationError, match=f"'row' has the parameter '{parsed}'"):
+        Tool(name="row", function=print, parameters={"properties": {parsed: {}}})
+
+
+def test_a_parameter_name_may_have_64_characters_dots_and_dashes():
+    properties = {"x" * 64: {}, "a.b-c_9": {}}
+
+    made = Tool(name="row", function=print, parameters={"properties": properties})
+
+    assert made.definition["function"]["parameters"] == {
+        "type": "object",
+        "properties": properties,
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"type": "string"}, "must have the type 'object', not 'string'"),
+        ({"type": ["object", "null"]}, "must have the type 'object'"),
+        ({"anyOf": [{"type": "object"}]}, "have 'anyOf' at the top level"),
+        ({"type": "object", "oneOf": []}, "have 'oneOf' at the top level"),
+        ({"type": "object", "allOf": []}, "have 'allOf' at the top level"),
+    ],
+)
+def test_parameters_that_the_service_rejects_are_refused(parameters, reason):
+    with pytest.raises(ConfigurationError, match=f"the parameters of the tool 'row' {reason}"):
+        Tool(name="row", function=print, parameters=parameters)
+
+
+def test_parameters_without_a_type_or_properties_are_completed():
+    for given in ({}, {"type": "object"}, {"properties": {}}):
+        made = Tool(name="row", function=print, parameters=given)
+
+        assert made.definition["function"]["parameters"] == {"type": "object", "properties": {}}
+
+
+@pytest.mark.parametrize("arguments", ["null", "{}"])
+def test_null_stands_for_no_arguments(arguments):
+    def look(days: int = 1) -> None: ...
+
+    assert compile_tool(look).read(arguments) == {}
+    assert Tool(name="row", function=print).read(arguments) == {}
+
+
+def test_null_is_no_value_of_a_required_parameter():
+    def look(days: int) -> None: ...
+
+    with pytest.raises(SchemaMismatchError, match="missing required field `days`"):
+        compile_tool(look).read("null")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 
-import msgspec
 import pytest
 
 from acechat._wire.accumulator import ChatCompletionAccumulator
@@ -468,7 +467,7 @@ def test_a_complete_completion_is_one_chunk():
         usage=Usage(total_tokens=3),
     )
 
-    chunk = as_chunk(completion)
+    chunk, event = as_chunk(completion)
 
     assert chunk.choices[0].delta == Delta(
         content="a",
@@ -482,7 +481,7 @@ def test_a_complete_completion_is_one_chunk():
     assert chunk.choices[1].delta.refusal == "no"
     assert (chunk.id, chunk.usage) == ("c-1", Usage(total_tokens=3))
     accumulator = ChatCompletionAccumulator()
-    assert not accumulator.add(chunk, msgspec.json.encode(chunk), [], checked=True)
+    assert not accumulator.add(chunk, event, [], checked=True)
     assert accumulator.completion() == completion
 
 

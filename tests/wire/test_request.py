@@ -91,6 +91,7 @@ def test_every_option_is_sent_unchanged(name):
     assert body == {
         "model": MODEL,
         "messages": [{"role": "user", "content": "Hi"}],
+        "stream": False,
         name: OPTIONS[name],
     }
 
@@ -142,7 +143,7 @@ def test_the_documented_requests_are_sent_field_for_field():
     image_part = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
 
     assert sent("Hello", stream=True) == {"model": MODEL, "messages": [hello], "stream": True}
-    assert sent(messages=history) == {"model": MODEL, "messages": history}
+    assert sent(messages=history) == {"model": MODEL, "messages": history, "stream": False}
     assert sent("What's in this image?", ImagePart(ImageURL(IMAGE_URL)))["messages"] == [
         {
             "role": "user",
@@ -161,8 +162,8 @@ def test_a_request_is_posted_to_the_chat():
     )
 
 
-def test_a_request_without_streaming_has_no_stream_field():
-    assert "stream" not in sent("Hi")
+def test_a_request_reports_whether_it_streams():
+    assert sent("Hi")["stream"] is False
     assert sent("Hi", stream=True)["stream"] is True
 
 
@@ -507,3 +508,22 @@ def test_a_message_without_a_role_is_shown_in_part():
 
     shown = str({"content": "x" * 200})[:80]
     assert str(caught.value) == f"message has no role: {shown}"
+
+
+@pytest.mark.parametrize(
+    ("body", "one"),
+    [
+        (None, True),
+        (b"{}", True),
+        (b'{"n":1}', True),
+        (b'{"n": 1.0, "x": 2}', True),
+        (bytearray(b'{"n" : null }'), True),
+        (b'{"x":"\\"n\\":2"}', True),
+        (b'{"n":2}', False),
+        (b'{"n":10}', False),
+        (b'{"n":1.5}', False),
+        (b'{"n":"1"}', False),
+    ],
+)
+def test_a_request_knows_if_it_asks_for_one_choice(body, one):
+    assert HTTPRequest(method="POST", path="/", body=body).one_choice is one

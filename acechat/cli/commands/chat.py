@@ -14,7 +14,7 @@ from msgspec import Struct
 from acechat import AsyncConversation, ConfigurationError, ImagePart, image
 from acechat.cli.options import complete_model, complete_option, read_options
 from acechat.cli.service import connect, service_options
-from acechat.cli.settings import Settings, read
+from acechat.cli.settings import Settings, expanded, read
 from acechat.cli.signals import graceful_exit
 from acechat.cli.terminal.text import on_terminal
 from acechat.cli.terminal.writer import note
@@ -52,7 +52,7 @@ class _Task(Struct, frozen=True, kw_only=True):
 
             resume(conversation)
         elif self.load:
-            _load(conversation, Path(self.load).expanduser())
+            _load(conversation, expanded(self.load))
         # Precedence of model and system prompt: configuration < saved conversation < command line.
         for name in ("model", "system"):
             value = getattr(self.settings, name)
@@ -240,7 +240,7 @@ async def _run_once(task: _Task) -> None:
 
 
 def _run_conversation(task: _Task) -> None:
-    from acechat.cli.history import folder
+    from acechat.cli.history import prompts_file
     from acechat.cli.session import COMMANDS, Session
     from acechat.cli.terminal.prompt import Interrupted, make_prompt, quiet_keys
 
@@ -253,7 +253,7 @@ def _run_conversation(task: _Task) -> None:
             file = task.history_file()
             images = [part for part in task.content if isinstance(part, ImagePart)]
             session = Session(runner, task.start(client), task.options, file, images)
-            prompt = make_prompt(COMMANDS, folder() / "prompts" if file else None)
+            prompt = make_prompt(COMMANDS, prompts_file() if file else None)
             click.echo("/help lists the commands; Ctrl-D ends the conversation.", err=True)
             while not (session.ended or signalled()):
                 try:
