@@ -68,6 +68,7 @@ from acechat.types import (
     CompletionTokensDetails,
     Cost,
     Delta,
+    Estimate,
     Finished,
     ImagePart,
     KnownModel,
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from acechat._async.batch import AsyncBatch
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
@@ -118,12 +120,13 @@ if TYPE_CHECKING:
     from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._sync.sse_relay import SSERelay
     from acechat._sync.stream import ChatStream
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool, tool
-    from acechat._wire.request import HTTPRequest, PreparedRequest
+    from acechat._wire.request import HTTPRequest
     from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
 __all__ = [
@@ -137,6 +140,7 @@ __all__ = [
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
+    "AsyncPreparedRequest",
     "AsyncRun",
     "AsyncRunStream",
     "AsyncSSERelay",
@@ -172,6 +176,7 @@ __all__ = [
     "Conversation",
     "Cost",
     "Delta",
+    "Estimate",
     "Finished",
     "FirstToken",
     "GatewayTimeoutError",
@@ -252,6 +257,7 @@ _LAZY = {
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
     "AsyncSSERelay": "_async.sse_relay",
+    "AsyncPreparedRequest": "_async.prepared",
     "AsyncRun": "_async.run",
     "AsyncRunStream": "_async.run_stream",
     "CallNext": "_core.middleware",
@@ -265,7 +271,7 @@ _LAZY = {
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
     "Output": "_tools.output",
-    "PreparedRequest": "_wire.request",
+    "PreparedRequest": "_sync.prepared",
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",

@@ -14,10 +14,10 @@ from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.request import PreparedRequest
 
 __all__ = ["AsyncClient"]
 
@@ -272,8 +272,8 @@ class AsyncClient(AsyncBulkClient):
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> PreparedRequest:
-        """Return the request of `chat` as a `PreparedRequest`, without sending it.
+    ) -> AsyncPreparedRequest:
+        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ssl as _ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from acechat._async.base_client import BaseClient
 from acechat._config import DEFAULT_MODEL, Config, OnModelMismatch, Streaming
@@ -16,7 +16,12 @@ from acechat._hints import check_arguments
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._rotating_token import TokenProvider
 from acechat._sync.loop_thread import LoopThread
-from acechat.types import KnownModel
+from acechat._wire.request import RequestTemplate
+from acechat.types import KnownModel, MessageLike
+
+if TYPE_CHECKING:  # imported when they are used
+    from acechat._sync.prepared import PreparedRequest
+    from acechat._tools.output import OutputType
 
 __all__ = ["SyncBaseClient"]
 
@@ -77,6 +82,19 @@ class SyncBaseClient(BaseClient):
         client = super()._from_config(config)
         client._loop = LoopThread()
         return client
+
+    def _prepare(
+        self,
+        template: RequestTemplate,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[Any] | None,
+    ) -> PreparedRequest:
+        from acechat._sync.prepared import PreparedRequest
+
+        config = self._config
+        request = self._call_for(template, messages, output_type).request
+        root, token = config.api_root, config.token
+        return PreparedRequest(request, root, token, self._estimate, self._loop)
 
     def __enter__(self) -> Self:
         return self

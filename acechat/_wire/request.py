@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from acechat._config import Config, Streaming, check_headers
-from acechat._credentials import Token
 from acechat._hints import unknown_option
 from acechat._policy.values import RetryPolicy, Timeout, as_retries, as_timeout
-from acechat._redaction.private import is_private, private_values
 from acechat._wire.encode import encode
 from acechat._wire.foreign import convert_tool, convert_tool_choice
 from acechat._wire.messages import function_of
@@ -23,7 +20,6 @@ from acechat.types import ChatOptions, MessageLike
 
 __all__ = [
     "HTTPRequest",
-    "PreparedRequest",
     "RequestTemplate",
     "as_sendable_tool",
     "build_request",
@@ -253,54 +249,3 @@ def as_sendable_tool(tool: Mapping[str, Any] | msgspec.Raw) -> Mapping[str, Any]
     if function and not function.get("parameters"):
         return {**tool, "function": {**function, "parameters": _NO_PARAMETERS}}
     return tool
-
-
-class PreparedRequest:
-    """The request that a call would send; `AsyncClient.prepare` and `Client.prepare` return it.
-
-    Attributes:
-        request: The request, without the token, unless the caller put it there.
-        api_root: The URL that its path is relative to.
-
-    Example:
-        >>> prepared = client.prepare("Hello")
-        >>> prepared.json()["model"]
-        >>> print(prepared.curl())
-    """
-
-    def __init__(self, request: HTTPRequest, api_root: str, token: Token) -> None:
-        self.request = request
-        self.api_root = api_root
-        self._token = token
-
-    def json(self) -> dict[str, Any]:
-        """Return the decoded body."""
-        return cast("dict[str, Any]", self.request.json())
-
-    def curl(self) -> str:
-        """Return a shell command that sends the request.
-
-        The token appears as ``$ACEDATACLOUD_API_TOKEN``, which the shell expands, and as ``***`` if
-        a message or a header of the caller contains it; so do values of headers for credentials,
-        such as ``Cookie`` and ``X-Api-Key``. All other content is included unchanged.
-        """
-        request = self.request
-        token = self._token.extended(private_values(request.headers))
-        lines = [
-            f"curl {shlex.quote(token.redact_text(self.api_root + request.path))}",
-            '-H "Authorization: Bearer $ACEDATACLOUD_API_TOKEN"',
-            *(
-                f"-H {shlex.quote(token.redact_text(f'{name}: {_public(name, value)}'))}"
-                for name, value in ({"Content-Type": "application/json"} | request.headers).items()
-            ),
-            f"--data-raw {shlex.quote(token.redact_text((request.body or b'').decode()))}",
-        ]
-        return " \\\n  ".join(lines)
-
-    def __repr__(self) -> str:
-        size = len(self.request.body or b"")
-        return f"{type(self).__name__}({self.request.method} {self.request.path}, {size} bytes)"
-
-
-def _public(name: str, value: str) -> str:
-    return "***" if is_private(name) else value

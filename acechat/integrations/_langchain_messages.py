@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
@@ -18,10 +18,18 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from acechat import ChatCompletion, Choice, Delta, OutputError, ToolCall, Usage
+from acechat import (
+    ChatCompletion,
+    Choice,
+    Delta,
+    OutputError,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from acechat.integrations._tool_calls import ToolCallNumbers
 
 __all__ = [
-    "ToolCallIndex",
     "as_request_messages",
     "chunk_of",
     "last_chunk_of",
@@ -200,56 +208,6 @@ def _check_not_truncated(completion: ChatCompletion, options: dict[str, Any]) ->
     raise OutputError(message, text=text, completion=completion)
 
 
-class ToolCallIndex:
-    """Numbers the tool calls of a stream from 0, as LangChain's merging of chunks requires.
-
-    The service may use one index for two calls, and need not begin at 0. A new id with a name
-    begins a call.
-    """
-
-    def __init__(self) -> None:
-        self._ids: dict[str, int] = {}
-        self._indexes: dict[int | None, int] = {}
-        self._count = 0
-
-    def chunk_of(self, delta: Delta) -> AIMessageChunk | None:
-        """Return *delta* as a chunk; None if it has no content."""
-        reasoning = delta.reasoning_content or delta.reasoning
-        calls = list(self._chunks(delta)) if delta.tool_calls else []
-        if not (delta.content or reasoning or calls or delta.refusal):
-            return None
-        more: dict[str, Any] = {}
-        if reasoning:
-            more["reasoning_content"] = reasoning
-        if delta.refusal:
-            more["refusal"] = delta.refusal
-        return AIMessageChunk(
-            content=delta.content or "", additional_kwargs=more, tool_call_chunks=calls
-        )
-
-    def _chunks(self, delta: Delta) -> Iterator[ToolCallChunk]:
-        for call in delta.tool_calls or ():
-            name = call.function.name if call.function else None
-            arguments = call.function.arguments if call.function else None
-            number = self._ids.get(call.id) if call.id else None
-            begins = number is None and (bool(call.id and name) or call.index not in self._indexes)
-            if begins:
-                number = self._count
-                self._count += 1
-            elif number is None:
-                number = self._indexes[call.index]
-            if call.id and number is not None:
-                self._ids.setdefault(call.id, number)
-            self._indexes[call.index] = cast("int", number)
-            yield ToolCallChunk(
-                type="tool_call_chunk",
-                index=number,
-                id=call.id if begins else None,
-                name=name if begins else None,
-                args=arguments,
-            )
-
-
 def result_of(completion: ChatCompletion, arguments: dict[str, Any]) -> ChatResult:
     """Return the result of a complete response to *arguments*."""
     _check_not_truncated(completion, arguments)
@@ -267,10 +225,33 @@ def result_of(completion: ChatCompletion, arguments: dict[str, Any]) -> ChatResu
     return ChatResult(generations=generations, llm_output=output)
 
 
-def chunk_of(calls: ToolCallIndex, delta: Delta) -> ChatGenerationChunk | None:
+def chunk_of(calls: ToolCallNumbers, delta: Delta) -> ChatGenerationChunk | None:
     """Return *delta* as a chunk; None if it has no content, or is of another choice."""
-    message = None if delta.index else calls.chunk_of(delta)
-    return None if message is None else ChatGenerationChunk(message=message)
+    reasoning = delta.reasoning_content or delta.reasoning
+    if delta.index or not (delta.content or reasoning or delta.tool_calls or delta.refusal):
+        return None
+    more: dict[str, Any] = {}
+    if reasoning:
+        more["reasoning_content"] = reasoning
+    if delta.refusal:
+        more["refusal"] = delta.refusal
+    message = AIMessageChunk(
+        content=delta.content or "",
+        additional_kwargs=more,
+        tool_call_chunks=[_call_chunk(calls, call) for call in delta.tool_calls or ()],
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def _call_chunk(calls: ToolCallNumbers, call: ToolCallDelta) -> ToolCallChunk:
+    number, begins = calls.add(call)
+    return ToolCallChunk(
+        type="tool_call_chunk",
+        index=number,
+        id=call.id if begins else None,
+        name=call.function.name if begins and call.function else None,
+        args=call.function.arguments if call.function else None,
+    )
 
 
 def last_chunk_of(completion: ChatCompletion, arguments: dict[str, Any]) -> ChatGenerationChunk:

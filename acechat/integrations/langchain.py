@@ -18,7 +18,6 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from acechat import DEFAULT_MODEL, AsyncClient, Client, Timeout
 from acechat.integrations._langchain_messages import (
-    ToolCallIndex,
     as_request_messages,
     chunk_of,
     last_chunk_of,
@@ -31,6 +30,7 @@ from acechat.integrations._langchain_structured import (
     tool_choice_of,
     with_raw,
 )
+from acechat.integrations._tool_calls import ToolCallNumbers
 
 __all__ = ["ChatAceData"]
 
@@ -210,7 +210,7 @@ class ChatAceData(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         arguments = self._arguments(messages, stop, kwargs)
-        calls = ToolCallIndex()
+        calls = ToolCallNumbers()
         with self._blocking().stream(**arguments) as stream:
             for delta in stream:
                 if (chunk := chunk_of(calls, delta)) is not None:
@@ -227,7 +227,7 @@ class ChatAceData(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         arguments = self._arguments(messages, stop, kwargs)
-        calls = ToolCallIndex()
+        calls = ToolCallNumbers()
         async with self._asynchronous().stream(**arguments) as stream:
             async for delta in stream:
                 if (chunk := chunk_of(calls, delta)) is not None:

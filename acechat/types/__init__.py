@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from acechat._hints import import_or_attribute_error
-from acechat.types.catalog import CatalogModel, Pricing
+from acechat.types.catalog import CatalogModel, Estimate, Pricing
 from acechat.types.chunk import (
     ChatCompletionChunk,
     ChunkChoice,
@@ -73,6 +73,7 @@ __all__ = [
     "ContentPart",
     "Cost",
     "Delta",
+    "Estimate",
     "FinishReason",
     "Finished",
     "FunctionCall",

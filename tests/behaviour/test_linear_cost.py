@@ -7,15 +7,13 @@ measured: its pauses are those of the program's objects.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import time
 
 import pytest
 
-from acechat import AsyncClient, Client, ProtocolError
-from acechat._wire.decode import MAX_CALLS, MAX_CHOICES, decode_completion
+from acechat import ProtocolError
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import AceChatError
 

@@ -18,6 +18,7 @@ from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
     AsyncRun,
     AsyncRunStream,
     AsyncSSERelay,
@@ -33,6 +34,7 @@ from acechat import (
     Conversation,
     Cost,
     Delta,
+    Estimate,
     HTTPRequest,
     HTTPResponse,
     ImagePart,
@@ -155,7 +157,9 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(client.meter.snapshot(), TotalUsage)
     assert_type(await client.catalog(), list[CatalogModel])
     prepared = client.prepare("Hello", max_tokens=5)
-    assert_type(prepared, PreparedRequest)
+    assert_type(prepared, AsyncPreparedRequest)
+    assert_type(await prepared.estimate(), Estimate)
+    assert_type((await prepared.estimate()).max_cost, Decimal | None)
     assert_type(prepared.json(), dict[str, Any])
     assert_type(prepared.curl(), str)
 
@@ -197,6 +201,7 @@ def blocking(client: Client) -> None:
     assert_type(client.meter.reset(), TotalUsage)
     assert_type(client.catalog(), list[CatalogModel])
     assert_type(client.prepare("Hello"), PreparedRequest)
+    assert_type(client.prepare("Hello").estimate(), Estimate)
 
     client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
