@@ -55,6 +55,8 @@ class Halves(dict[tuple[int, str, int], str]):
         self.one_choice = one_choice
 
 
+_MAX_INDEX_DIGITS = 30
+
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
 
@@ -233,6 +235,13 @@ def normalize_choices(fields: dict[str, Any], *, wanted: str) -> None:
             message = choice[wanted] = {"content": choice["text"]}
         if isinstance(message, dict):
             _normalize_message(cast("dict[str, Any]", message))
+        index = choice.get("index")
+        if isinstance(index, str) and index.isdecimal() and len(index) <= _MAX_INDEX_DIGITS:
+            choice["index"] = int(index)
+        elif not isinstance(index, int | float):
+            choice.pop("index", None)
+        if is_empty_error(choice.get("error")):
+            choice.pop("error", None)
 
 
 def _normalize_message(message: dict[str, Any]) -> None:

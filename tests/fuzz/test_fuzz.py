@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,26 @@ def test_nothing_is_found_in_a_few_seconds(fuzz):
 
     assert set(report.per_target) == set(targets.TARGETS)
     assert not report.findings, str(report)
+
+
+def test_a_large_input_costs_little_more_than_others(fuzz):
+    import cost
+
+    costs = cost.measure(random.Random(20261129), 40, 200_000)
+
+    assert costs.inputs == 40
+    assert not costs.slow, str(costs)
+
+
+def test_an_input_of_quadratic_cost_is_found(fuzz, monkeypatch):
+    import cost
+
+    def quadratic(case):
+        return [case.data[:end] for end in range(0, len(case.data), 20)]
+
+    monkeypatch.setitem(cost._WORK, "sse", quadratic)
+
+    assert {case.target for _, case in cost.measure(random.Random(1), 30, 200_000).slow} == {"sse"}
 
 
 def test_the_same_seed_makes_the_same_inputs(fuzz, monkeypatch):
