@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -45,15 +46,19 @@ def test_a_large_input_costs_little_more_than_others(fuzz):
     assert not costs.slow, str(costs)
 
 
-def test_an_input_of_quadratic_cost_is_found(fuzz, monkeypatch):
+def test_an_input_of_high_cost_is_found(fuzz, monkeypatch):
     import cost
 
-    def quadratic(case):
-        return [case.data[:end] for end in range(0, len(case.data), 20)]
+    def slow(case):
+        until = time.process_time() + (0.2 if len(case.cuts) == 1 else 0)
+        while time.process_time() < until:
+            pass
 
-    monkeypatch.setitem(cost._WORK, "sse", quadratic)
+    monkeypatch.setitem(cost._WORK, "stream", slow)
 
-    assert {case.target for _, case in cost.measure(random.Random(1), 30, 200_000).slow} == {"sse"}
+    found = cost.measure(random.Random(1), 40, 10_000).slow
+
+    assert {(case.target, len(case.cuts)) for _, case in found} == {("stream", 1)}
 
 
 def test_the_same_seed_makes_the_same_inputs(fuzz, monkeypatch):
