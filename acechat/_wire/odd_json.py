@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 _BOM = b"\xef\xbb\xbf"
-
 BEFORE_JSON = _BOM + b" \t\r\n"
 """Bytes that may precede JSON."""
 
@@ -60,6 +59,8 @@ class Halves(dict[tuple[int, str, int], str]):
 _MAX_VALUES = 300_000
 _LARGE = 2**18
 """Larger data of an unusual form must have at most `_MAX_VALUES` values: their repair is slow."""
+
+_MAX_INDEX_DIGITS = 30
 
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
@@ -254,6 +255,13 @@ def normalize_choices(fields: dict[str, Any], *, wanted: str) -> None:
             message = choice[wanted] = {"content": choice["text"]}
         if isinstance(message, dict):
             _normalize_message(cast("dict[str, Any]", message))
+        index = choice.get("index")
+        if isinstance(index, str) and index.isdecimal() and len(index) <= _MAX_INDEX_DIGITS:
+            choice["index"] = int(index)
+        elif not isinstance(index, int | float):
+            choice.pop("index", None)
+        if is_empty_error(choice.get("error")):
+            choice.pop("error", None)
 
 
 def _normalize_message(message: dict[str, Any]) -> None:
