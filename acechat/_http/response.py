@@ -65,9 +65,9 @@ class AiohttpResponse:
     """
 
     __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_may_have_data",
-                 "_on_data", "_phase", "_pool", "_raw", "_timer", "_timer_due", "first_token_at",
-                 "headers", "recorder", "state", "status", "timeout", "total_at", "unread",
-                 "waiter")  # fmt: skip
+                 "_on_data", "_phase", "_pool", "_raw", "_taking", "_timer", "_timer_due",
+                 "first_token_at", "headers", "recorder", "state", "status", "timeout", "total_at",
+                 "unread", "waiter")  # fmt: skip
 
     def __init__(
         self,
@@ -106,6 +106,7 @@ class AiohttpResponse:
         self._failure: AceChatError | None = None
         self._on_data: Callable[[], bool] | None = None
         self._may_have_data = True
+        self._taking = False  # within `read_nowait` of aiohttp
         self._phase: str | None = None  # limit of the pending wait; None if no task is waiting
         self._due = 0.0  # deadline of that wait
         self._timer: asyncio.Handle | None = None
@@ -137,10 +138,13 @@ class AiohttpResponse:
                 data, self.unread = self.unread, b""
                 self._may_have_data = True  # the error of the broken connection
             else:
+                self._taking = True
                 data = content.read_nowait()
         except Exception as error:  # noqa: BLE001 - converts all exceptions of aiohttp
+            self._taking = False
             failure = map_exception(error, "the connection broke during the response")
         else:
+            self._taking = False
             if content.is_eof():
                 self._may_have_data = True  # the end can be read again
             elif not data:
@@ -175,6 +179,9 @@ class AiohttpResponse:
     def data_ready(self) -> None:
         """End the wait: bytes or the end of the body have arrived."""
         self._may_have_data = True
+        if self._taking:  # aiohttp, which is giving out data, has resumed and got more
+            self._loop.call_soon(self.data_ready)
+            return
         waiter = self.waiter
         if waiter is not None:
             if self._on_data is not None and self._failure is None and self._on_data():
