@@ -5,32 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from acechat._async.base_client import AsyncBaseClient
+from acechat._async.bulk import AsyncBulkClient
 from acechat._async.stream import AsyncChatStream
 from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
 from acechat._wire.messages import Content, gather_messages
-from acechat.types import ChatCompletion, ChatOptions, MessageLike
+from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncBaseClient):
+class AsyncClient(AsyncBulkClient):
     """Client of the chat completion service, for asyncio.
 
     A client keeps its connections open: create one and reuse it, in one event loop after another
     and after a fork. It pickles without its token.
 
     Args:
-        api_token: The token of an application; default None, the first that is set of
-            ``ACEDATACLOUD_API_TOKEN``, ``ACEDATACLOUD_API_KEY`` and ``ACEDATA_API_KEY``.
+        api_token: The token of an application, or a function, async or not, that returns one. It is
+            called in the event loop before each request, and once more after a 401. Default None:
+            the first that is set of ``ACEDATACLOUD_API_TOKEN``, ``ACEDATACLOUD_API_KEY`` and
+            ``ACEDATA_API_KEY``.
         base_url: An origin, to which ``/v1`` is added, or an API root, which is used unchanged;
             default None, ``ACEDATACLOUD_API_BASE_URL`` or ``https://api.acedata.cloud``.
         model: The model of calls without one; default ``"claude-sonnet-4-20250514"``.
@@ -40,6 +42,8 @@ class AsyncClient(AsyncBaseClient):
         streaming: Whether `chat` requests a stream internally: ``"always"``, ``"never"``, or
             ``"auto"`` (default) if the model reasons or *max_tokens* is over 4096, because gateways
             close connections that are silent for long. The completion is the same.
+        on_model_mismatch: ``"warn"`` or ``"raise"`` (`ModelMismatchError`) if the response names
+            another model than the request, see `ModelEvidence.matches`; default ``"ignore"``.
         timeout: Limits of a call: a `Timeout`, or a positive number for its *total* in seconds;
             default ``Timeout()``.
         retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first included;
@@ -83,7 +87,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -139,7 +143,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -169,7 +173,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -229,7 +233,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -261,15 +265,15 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[Any] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> PreparedRequest:
-        """Return the request of `chat` as a `PreparedRequest`, without sending it.
+    ) -> AsyncPreparedRequest:
+        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
@@ -290,7 +294,7 @@ class AsyncClient(AsyncBaseClient):
         *,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncConversation:
         """Begin a conversation, which sends its history with each message.

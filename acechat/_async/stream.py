@@ -18,7 +18,7 @@ from acechat.types.completion import OutputT_co
 
 if TYPE_CHECKING:
     from acechat._async.sse_relay import AsyncSSERelay
-    from acechat._tools.partial_json import PartialOutput
+    from acechat._tools.partial_output import PartialOutput
 
 __all__ = ["AsyncChatStream"]
 
@@ -132,9 +132,9 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
 
         A dict or list is included as soon as it begins, a string when it is complete, and a number,
         true, false or null when the next character has arrived. A value outside of dicts and lists
-        is yielded once, when it is complete. All iterations yield the same growing object, which is
-        not validated: copy it to keep a state. The validated value of *output_type* is
-        ``stream.completion.output``.
+        is yielded once, when it is complete. Iterations yield the same growing object, until a
+        later value in the text replaces it. It is not validated: copy it to keep a state. The
+        validated value of *output_type* is ``stream.completion.output``.
 
         Raises:
             OutputError: At the end; the completion does not match *output_type*.

@@ -65,7 +65,8 @@ async def read_body(response: Response, call: _Owner, limit: int) -> bytes:
 async def read_error_body(response: Response, call: _Owner) -> bytes:
     """Read up to 64 KiB of an error body.
 
-    It does not raise `TransportError`: the status reports the error even if the body is truncated.
+    It does not raise `TransportError`, or `ProtocolError` for an unknown content coding: the status
+    reports the error even if the body is truncated or unreadable.
     """
     chunks: list[bytes] = []
     size = 0
@@ -76,7 +77,7 @@ async def read_error_body(response: Response, call: _Owner) -> bytes:
             size += len(data)
             phase, at = "idle", call.idle_at()
         response.finish()
-    except TransportError:
+    except (TransportError, ProtocolError):
         pass
     finally:
         if response.open:

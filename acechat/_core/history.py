@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from acechat._core.meter import Meter
-from acechat._wire.messages import Content, user_message
+from acechat._files import decode_text, file_error, version_error, write
+from acechat._wire.messages import Content, holds_tool_images, user_message
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletion, ChatOptions, Message, MessageLike
 
@@ -20,14 +21,21 @@ __all__ = ["History"]
 _IN_A_TURN = "the previous turn has not ended: read its stream to the end, or fork() before it"
 
 
+_FORMAT = 1
+
+
 class _Saved(Struct, frozen=True):
     """The format of a file that `History.save` writes."""
 
     messages: list[dict[str, Any]]
     system: str | None = None
     model: str | None = None
-    acechat: int = 1
+    acechat: int = _FORMAT
     """The version of this format."""
+
+
+class _Version(Struct, frozen=True):
+    acechat: int = _FORMAT
 
 
 class _Turn:
@@ -69,11 +77,14 @@ class History:
         self._turn: _Turn | None = None
 
     def undo(self) -> list[MessageLike]:
-        """Remove the last turn; return its messages, an empty list if there is no turn."""
-        start = len(self.messages)
-        while start and _role(self.messages[start - 1]) != "user":
+        """Remove the last turn; return its messages, an empty list if there is no turn.
+
+        A turn begins with a user message and includes all tool calls, their results, and the images
+        that the tools returned.
+        """
+        start = max(len(self.messages) - 1, 0)
+        while start and not begins_turn(self.messages, start):
             start -= 1
-        start = max(start - 1, 0)
         undone = self.messages[start:]
         del self.messages[start:]
         self.pending = None
@@ -82,35 +93,25 @@ class History:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the conversation to a file, as JSON, atomically.
 
-        Raises:
-            OSError: The file cannot be written.
-        """
-        from pathlib import Path  # it takes 4 ms to import
+        A new file is readable for its owner only; an existing one keeps its mode.
 
-        target = Path(path)
+        Raises:
+            OSError: The file cannot be written, or is no regular file.
+        """
         saved = _Saved(msgspec.to_builtins(self.messages), self.system, self.model)
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(saved)))
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write(path, msgspec.json.format(msgspec.json.encode(saved)))
 
     def load(self, path: str | os.PathLike[str]) -> Self:
         """Replace messages, system prompt and model by those of a file; return the conversation.
 
         Raises:
-            ConfigurationError: The file was not written by `save`.
+            ConfigurationError: The file was not written by `save`, or by a later version of it.
             OSError: The file cannot be read.
         """
-        from pathlib import Path
+        from pathlib import Path  # it takes 4 ms to import
 
-        try:
-            saved = msgspec.json.decode(Path(path).read_bytes(), type=_Saved)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"{str(path)!r} is not a saved conversation: {error}"
-            ) from None
+        data = Path(path).read_bytes()
+        saved = _decode(decode_text(data, path).encode(), path)
         self.messages = [_as_struct(message) for message in saved.messages]
         self.system, self.model = saved.system, saved.model
         self.pending = None
@@ -169,6 +170,26 @@ class History:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.messages)} messages, system={self.system!r})"
+
+
+def _decode(data: bytes, path: str | os.PathLike[str]) -> _Saved:
+    try:
+        version = msgspec.json.decode(data, type=_Version).acechat
+        # A later format may have fields of other types: the version is checked first.
+        if version == _FORMAT:
+            return msgspec.json.decode(data, type=_Saved)
+        failure = version_error("a saved conversation", path, version, _FORMAT)
+    except (ValueError, RecursionError) as error:
+        failure = file_error("a saved conversation", path, data, error)
+    raise failure
+
+
+def begins_turn(messages: Sequence[MessageLike], index: int) -> bool:
+    """Return True if the message at *index* is of the user, and not of a tool's images."""
+    message = messages[index]
+    if _role(message) != "user":
+        return False
+    return index == 0 or _role(messages[index - 1]) != "tool" or not holds_tool_images(message)
 
 
 def _role(message: MessageLike) -> object:

@@ -26,6 +26,7 @@ from acechat._wire.deltas import END, DeltaBatch
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import (
     AceChatError,
+    ModelMismatchError,
     OutputError,
     StreamInterruptedError,
     StreamTruncatedError,
@@ -240,12 +241,11 @@ class StreamReader:
         self._state = _COMPLETE
         if response.open:
             response.finish()
-        completion = self.partial
         self._report_first_token()
-        self._call.succeeded(completion, self._protocol.received if self._protocol else 0)
+        size = self._protocol.received if self._protocol else 0
         try:
-            self._completion = self._call.accept(completion)
-        except OutputError as mismatch:  # raised after the last batch was read
+            self._completion = self._call.finish_stream(self.partial, size)
+        except (OutputError, ModelMismatchError) as mismatch:  # raised after the last batch
             self._failure = strip_traceback(mismatch)
         self._run_callback(whole=self._failure is None)
 

@@ -10,6 +10,7 @@ from enum import Enum, auto
 import aiohttp
 
 from acechat._http.connection import ConnectionHandler
+from acechat._http.content_coding import ContentDecoder
 from acechat._http.direct import RawResponse
 from acechat._http.exceptions import map_exception, timeout_error
 from acechat._http.pool import Pool
@@ -65,9 +66,9 @@ class AiohttpResponse:
     """
 
     __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_may_have_data",
-                 "_on_data", "_phase", "_pool", "_raw", "_taking", "_timer", "_timer_due",
-                 "first_token_at", "headers", "recorder", "state", "status", "timeout", "total_at",
-                 "unread", "waiter")  # fmt: skip
+                 "_on_data", "_phase", "_pool", "_raw", "_rest", "_taking", "_timer", "_timer_due",
+                 "decoder", "first_token_at", "headers", "recorder", "state", "status", "timeout",
+                 "total_at", "unread", "waiter")  # fmt: skip
 
     def __init__(
         self,
@@ -88,6 +89,9 @@ class AiohttpResponse:
         self.recorder: ResponseRecorder | None = None
         """Records the body; None if recording is off."""
 
+        self.decoder: ContentDecoder | None = None
+        """Decodes a body that aiohttp does not decode."""
+
         self.waiter: asyncio.Future[None] | None = None
         """The future of the task that waits for data; None if no task is waiting."""
 
@@ -106,6 +110,7 @@ class AiohttpResponse:
         self._failure: AceChatError | None = None
         self._on_data: Callable[[], bool] | None = None
         self._may_have_data = True
+        self._rest = b""  # decoded data above `_MAX_READ`, for the next reads
         self._taking = False  # within `read_nowait` of aiohttp
         self._phase: str | None = None  # limit of the pending wait; None if no task is waiting
         self._due = 0.0  # deadline of that wait
@@ -124,6 +129,7 @@ class AiohttpResponse:
         Raises:
             RequestTimeoutError: A time limit passed.
             TransportError: The connection broke, or the response was closed.
+            ProtocolError: The body has an unknown content coding.
             ClientClosedError: The client was closed.
         """
         if self._failure is not None:
@@ -134,12 +140,11 @@ class AiohttpResponse:
         self._phase = None
         content = self._raw.content
         try:
-            if self.unread:
-                data, self.unread = self.unread, b""
-                self._may_have_data = True  # the error of the broken connection
+            if self._rest:
+                data, self._rest = self._rest, b""
+                self._may_have_data = True
             else:
-                self._taking = True
-                data = content.read_nowait()
+                data = self._take(content)
         except Exception as error:  # noqa: BLE001 - converts all exceptions of aiohttp
             self._taking = False
             failure = map_exception(error, "the connection broke during the response")
@@ -150,7 +155,7 @@ class AiohttpResponse:
             elif not data:
                 return None
             if len(data) > _MAX_READ and self._handler is not None:
-                data, self.unread = data[:_MAX_READ], data[_MAX_READ:]
+                data, self._rest = data[:_MAX_READ], data[_MAX_READ:]
                 self._may_have_data = False
                 self._loop.call_soon(self.data_ready)
             if self.recorder is not None:
@@ -158,6 +163,16 @@ class AiohttpResponse:
             return data
         self.abort(failure)
         raise failure
+
+    def _take(self, content: aiohttp.StreamReader) -> bytes:
+        """Take decoded data out of aiohttp's *content*."""
+        if self.unread:
+            data, self.unread = self.unread, b""
+            self._may_have_data = True  # the error of the broken connection
+        else:
+            self._taking = True
+            data = content.read_nowait()
+        return data if self.decoder is None else self.decoder.decode(data)
 
     def readable(
         self, phase: str, at: float | None, on_data: Callable[[], bool] | None = None

@@ -180,8 +180,7 @@ class ToolExecutor:
                 ended(None, error)
                 raise
             cancelled = isinstance(error, asyncio.CancelledError)
-            reason = "the tool was cancelled" if cancelled else reason_of(error)
-            reason = self._token.redact_text(reason)
+            reason = "the tool was cancelled" if cancelled else reason_of(error, self._token)
             failed = isinstance(error, ToolFailureError)
             failure = error.__cause__ or error if failed else error
             if self._limits.raise_tool_errors:

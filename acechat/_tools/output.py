@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Collection
 from contextlib import suppress
 from typing import (
     TYPE_CHECKING,
@@ -20,19 +21,22 @@ import msgspec
 from msgspec import Struct
 
 from acechat._tools.descriptions import described
-from acechat._tools.partial_json import KEY, PartialOutput, find_json
+from acechat._tools.find_output import candidates
+from acechat._tools.partial_json import find_json
+from acechat._tools.partial_output import KEY, PartialOutput
 from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
 from acechat._tools.signature import PARAMETER_NAME
+from acechat._tools.tool_output import FINAL, NAME, total, without_tool
 from acechat._wire.encode import encode
 from acechat._wire.request import HTTPRequest, uses_reasoning
 from acechat.errors import APIError, ConfigurationError, OutputError
 from acechat.types import AssistantMessage, ChatCompletion, Usage, UserMessage
-from acechat.types.completion import OutputT_co, note_origin, note_output
+from acechat.types.completion import OutputT_co, note_output
 
 if TYPE_CHECKING:  # as in acechat.types.completion
     from typing_extensions import TypeForm, TypeVar
 
-    OutputT = TypeVar("OutputT", default=object)
+    OutputT = TypeVar("OutputT", default=Any)
 else:
     from typing import TypeVar
 
@@ -50,14 +54,7 @@ Strategy: TypeAlias = Literal["auto", "json_schema", "prompt"]
 * prompt: an instruction with the schema at the end of the system prompt
 """
 
-_NAME = "answer"
-
 _RESERVED = ("tools", "tool_choice", "response_format")
-_FINAL = {
-    "length": "truncated at max_tokens",
-    "content_filter": "the model refused",
-}
-"""Finish reasons that a retry with the same limits would repeat, and their messages."""
 
 
 class _Form(Protocol[OutputT_co]):
@@ -139,15 +136,27 @@ class OutputSpec:
         output = cast("Output[Any]", given if isinstance(given, Output) else Output(given))
         self._type: Any = adapted(described(output.type))
         self._schema = schema_of(self._type)
-        self._bare = not self._schema.keys() & {"type", "enum"}  # a union may be of objects
+        kind = self._schema.get("type")
+        # A union may be of objects.
+        self._bare = kind == "object" or (kind is None and "enum" not in self._schema)
         self._wrapper: Any = None
-        if self._schema.get("type") != "object" or not _are_parameters(self._schema):
+        if kind != "object" or not _are_parameters(self._schema):
             self._wrapper = msgspec.defstruct("Answer", [(KEY, self._type)])
             self._schema = schema_of(self._wrapper)
+        self._keys: Collection[str] | None = self._schema.get("properties") or None
+        """Keys of which an object in prose has one; None if it may have any."""
+
+        if self._wrapper and self._bare:
+            self._keys = None
         self._strategy = output.strategy
         self._retries_left = output.retries
         self.used: list[Usage | None] = []
         """Usage of each response; None if not reported."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema that the model gets."""
+        return self._schema
 
     def apply(self, body: dict[str, Any]) -> None:
         """Add the fields that request the type to the *body* of a request.
@@ -162,11 +171,11 @@ class OutputSpec:
                 )
         if self._strategy == "auto" and not uses_reasoning(str(body.get("model")), body):
             parameters: dict[str, Any] = {"properties": {}, **self._schema}
-            tool = {"name": _NAME, "description": "Takes the answer.", "parameters": parameters}
+            tool = {"name": NAME, "description": "Takes the answer.", "parameters": parameters}
             body["tools"] = [{"type": "function", "function": tool}]
-            body["tool_choice"] = {"type": "function", "function": {"name": _NAME}}
+            body["tool_choice"] = {"type": "function", "function": {"name": NAME}}
         elif self._strategy == "json_schema":
-            schema = {"name": _NAME, "schema": self._schema}
+            schema = {"name": NAME, "schema": self._schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         else:
             self._add_instruction(body)
@@ -188,7 +197,7 @@ class OutputSpec:
     def retry_with_error(self, request: HTTPRequest, error: OutputError) -> HTTPRequest | None:
         """Return the request with the failed response and *error*, or None if no retry is left."""
         completion = error.completion
-        if self._retries_left < 1 or completion is None or completion.finish_reason in _FINAL:
+        if self._retries_left < 1 or completion is None or completion.finish_reason in FINAL:
             return None
         self._retries_left -= 1
         body = _body(request)
@@ -226,29 +235,40 @@ class OutputSpec:
             OutputError: The response does not match the type.
         """
         self.used.append(completion.usage)
-        completion = _without_tool(completion, _total(self.used))
+        completion = without_tool(completion, total(self.used))
         try:
             return note_output(completion, self._find(completion.text))
         except SchemaMismatchError as error:
-            message = _FINAL.get(completion.finish_reason or "", str(error))
+            message = FINAL.get(completion.finish_reason or "", str(error))
         mismatch = OutputError(message, text=completion.text, completion=completion)
         mismatch.trace_id = completion.trace_id
         raise mismatch
 
     def _find(self, text: str) -> Any:
-        """Return the first value in *text* that matches; else raise the error of the longest."""
+        """Return the value in *text*; raise the error of its longest JSON if none matches."""
         try:
             return self._read(text)
         except SchemaMismatchError as error:
             mismatch = error
-        longest = ""
-        for candidate in find_json(text, self._openers):
+        for candidate in candidates(text, self._openers):
+            with suppress(SchemaMismatchError):
+                value = self._read(candidate)
+                if self._is_plausible(candidate):
+                    return value
+        longest = max(find_json(text, self._openers), key=len, default="")
+        if longest:
             try:
-                return self._read(candidate)
+                self._read(longest)
             except SchemaMismatchError as error:
-                if len(candidate) > len(longest):
-                    longest, mismatch = candidate, error
+                mismatch = error
         raise mismatch
+
+    def _is_plausible(self, candidate: str) -> bool:
+        """Return False for an object without any known key, which fits if all are optional."""
+        value: Any = msgspec.json.decode(candidate)
+        if self._keys is None or not value or not isinstance(value, dict):
+            return True
+        return not cast("dict[str, Any]", value).keys().isdisjoint(self._keys)
 
     def _read(self, text: str) -> Any:
         """Decode *text* as a value, with the requested wrapper or without it."""
@@ -268,7 +288,9 @@ class OutputSpec:
 
     def partial_output(self) -> PartialOutput:
         """Return a parser for the output of a streamed response."""
-        return PartialOutput(self._openers, wrapped=bool(self._wrapper), bare=self._bare)
+        return PartialOutput(
+            self._openers, wrapped=bool(self._wrapper), bare=self._bare, keys=self._keys
+        )
 
 
 def _are_parameters(schema: dict[str, Any]) -> bool:
@@ -282,28 +304,3 @@ def _body(request: HTTPRequest) -> dict[str, Any]:
 
 def _with_body(request: HTTPRequest, body: dict[str, Any]) -> HTTPRequest:
     return msgspec.structs.replace(request, body=encode(body))
-
-
-def _without_tool(completion: ChatCompletion, usage: Usage | None) -> ChatCompletion:
-    """Return *completion* with the arguments of the tool call as its text."""
-    choices = completion.choices
-    calls = [call for call in completion.tool_calls if call.function.name == _NAME]
-    if calls:
-        first = choices[0]
-        arguments = calls[0].function.arguments
-        if arguments == "{}" and first.finish_reason in _FINAL:
-            arguments = ""  # decoded from no arguments: truncated before the first character
-        message = msgspec.structs.replace(first.message, content=arguments, tool_calls=None)
-        reason = "stop" if first.finish_reason == "tool_calls" else first.finish_reason
-        first = msgspec.structs.replace(first, message=message, finish_reason=reason)
-        choices = [first, *choices[1:]]
-    changed = msgspec.structs.replace(completion, choices=choices, usage=usage)
-    return note_origin(changed, completion.response, completion.to_dict)
-
-
-def _total(used: list[Usage | None]) -> Usage | None:
-    """Return the sum; None if the usage of one response was not reported."""
-    total = used[0]
-    for usage in used[1:]:
-        total = total + usage if total and usage else None
-    return total

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import msgspec
 
-from acechat._wire.deltas import DeltaBatch
-
-__all__ = ["KEY", "PartialJSON", "PartialOutput", "find_json"]
+__all__ = ["PartialJSON", "find_json", "find_spans"]
 
 _MAX_DEPTH = 500
 """Levels of nested objects and lists; deeper text is not treated as JSON."""
@@ -70,6 +68,9 @@ class PartialJSON:
         self.start = 0
         """Index of the opening bracket in the text given to `scan`."""
 
+        self.grew = False
+        """Whether the last `scan` changed the value."""
+
         self._opener = re.compile(f"[{re.escape(openers)}]")
         self._open: list[_Container] = []
         self._next: _Expected = _VALUE
@@ -79,16 +80,15 @@ class PartialJSON:
         ] = []  # chunks of the current string, number or word; empty between tokens
         self._quoted = False
         self._escaped = False  # the last chunk ended in an unescaped backslash
-        self._grew = False
 
     def feed(self, text: str) -> bool:
         """Parse the next chunk; return True if the value grew."""
-        self._grew = False
         self.scan(text, 0)
-        return self._grew
+        return self.grew
 
     def scan(self, text: str, at: int) -> int:
         """Parse *text* from index *at* to the end of the value or text; return the end index."""
+        self.grew = False
         while at < len(text) and not self.done:
             if self._token:
                 at = self._read_string(text, at) if self._quoted else self._read_word(text, at)
@@ -161,7 +161,7 @@ class PartialJSON:
         return at
 
     def _add(self, value: Any) -> None:
-        self._grew = True
+        self.grew = True
         if not self._open:
             self.value = value
         elif isinstance(container := self._open[-1], dict):
@@ -188,60 +188,21 @@ class PartialJSON:
 
 def find_json(text: str, openers: str = "{[") -> Iterator[str]:
     """Yield the complete objects and lists in *text*, in order."""
+    for start, end in find_spans(text, openers):
+        yield text[start:end]
+
+
+def find_spans(text: str, openers: str = "{[") -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of each complete object and list in *text*, in order."""
     at = 0
     while at < len(text):
         reader = PartialJSON(openers)
         at = reader.scan(text, at)
         if reader.done:
-            yield text[reader.start : at]
+            yield reader.start, at
 
 
 def _find(pattern: re.Pattern[str], text: str, at: int) -> int:
     """Return the index of the next match of *pattern*, or the length of *text*."""
     found = pattern.search(text, at)
     return found.start() if found else len(text)
-
-
-KEY = "value"
-"""Property that wraps a value that is not an object: tool arguments must be an object."""
-
-
-class PartialOutput:
-    """The partial output of a streamed response, read from its text or its tool arguments.
-
-    Args:
-        openers: Characters that the JSON may begin with.
-        wrapped: Whether the value is the property `KEY` of a wrapper object.
-        bare: Whether an object without the wrapper is accepted, too.
-    """
-
-    def __init__(self, openers: str = "{[", *, wrapped: bool = False, bare: bool = False) -> None:
-        self._json = PartialJSON(openers)
-        self._wrapped = wrapped
-        self._bare = bare
-
-    def receive(self, batch: DeltaBatch) -> bool:
-        """Parse the deltas of one network read; return True if `value` grew."""
-        grew = False
-        for delta in batch.deltas:
-            if delta.index:
-                continue
-            functions = [call.function for call in delta.tool_calls or ()]
-            for text in (
-                delta.content,
-                *(function.arguments for function in functions if function),
-            ):
-                if text:
-                    grew = self._json.feed(text) or grew
-        return grew and self.value is not None
-
-    @property
-    def value(self) -> Any:
-        """The output so far, which grows in place; None before it begins."""
-        value = self._json.value
-        if not self._wrapped or not isinstance(value, dict):
-            return value
-        wrapper = cast("dict[str, Any]", value)
-        if self._bare and next(iter(wrapper), KEY) != KEY:
-            return wrapper  # no wrapper, which `OutputSpec` accepts, too
-        return wrapper.get(KEY)

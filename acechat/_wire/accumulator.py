@@ -15,6 +15,7 @@ from acechat._wire.chunks import (
     merge_usage_fields,
 )
 from acechat._wire.decode import MAX_CALLS, MAX_CHOICES, SILENT_ENDS, decode_json, to_fields
+from acechat._wire.odd_json import unwrap
 from acechat.errors import ProtocolError
 from acechat.types import (
     AssistantMessage,
@@ -300,7 +301,7 @@ class ChatCompletionAccumulator:
         received: dict[str, Any] = {}
         for event in self._kept:
             try:
-                fields = cast("dict[str, Any]", decode_json(event))
+                fields = cast("dict[str, Any]", unwrap(decode_json(event)))
             except ProtocolError:  # too deep in a field that the typed decoder skips
                 continue
             for choice in fields.pop("choices", None) or ():

@@ -88,7 +88,7 @@ class SSEDecoder:
         """For each stray line, the number of events of the same read before it."""
 
         self.stray_ends: list[bool] = []
-        """For each stray line, whether it may be the last one of a JSON object. True for few lines,
+        """For each stray line, whether it may be the last one of a JSON value. True for few lines,
         as all lines are decoded then."""
 
         self.completed: list[bytes] = []
@@ -225,7 +225,7 @@ class SSEDecoder:
         elif name == b"retry":
             if value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
                 self.retry = int(value)
-        elif line[:1] == b"{" or self.stray:
+        elif line[:1] == b"{" or line[:2] == b"[{" or self.stray:
             self._keep_stray(line)
 
     def _keep_stray(self, line: bytes) -> None:
@@ -233,9 +233,10 @@ class SSEDecoder:
         self._check(len(line))
         size = self._stray_size + len(line)
         if len(self.stray) < _MAX_STRAY_LINES and size <= self._max:
-            self._stray_depth += line.count(b"{") - line.count(b"}")
+            opened, ended = line.count(b"{") + line.count(b"["), line.count(b"}") + line.count(b"]")
+            self._stray_depth += opened - ended
             closed = self._stray_depth <= 0 and self.stray_ends.count(True) < _MAX_STRAY_ENDS
-            ends = line.rstrip().endswith(b"}") and (closed or not self.stray)
+            ends = line.rstrip().endswith((b"}", b"]")) and (closed or not self.stray)
             self.stray_ends.append(ends)
             self.stray.append(line)
             self.stray_after.append(len(self.completed))

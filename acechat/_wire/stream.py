@@ -243,7 +243,7 @@ class ChatStreamProtocol:
 
     def receive_body(self, body: bytes, kind: str, status: int) -> DeltaBatch:
         """Accept a complete body that has no events; raise if it is no completion."""
-        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] != b"{":
+        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] not in {b"{", b"["}:
             raise ProtocolError(f"expected text/event-stream, got {kind}", body=body)
         completion, _ = decode_completion(body, self._headers, status=status)
         return self.receive_completion(completion)

@@ -40,19 +40,7 @@ servers = _load("servers")
 relays = _load("relays", Path(__file__).parent.parent / "behaviour")
 
 
-# --- the servers: each is started once, when the first test asks for it
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of one server in one worker: some servers take seconds to start."""
-    for item in items:
-        if Path(__file__).parent not in item.path.parents:
-            continue
-        used: set[str] = set(getattr(item, "fixturenames", ()))
-        server = next((one for one in ("aimock", "ai_mock", "mlx", "openai") if one in used), None)
-        if server is not None:
-            item.add_marker(pytest.mark.xdist_group(server))
+# --- the servers: each is started when the first test of a worker asks for it
 
 
 @pytest.fixture(scope="session")

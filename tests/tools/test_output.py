@@ -16,8 +16,9 @@ import pytest
 from acechat import ConfigurationError, Output, OutputError
 from acechat._config import Config
 from acechat._credentials import Token
-from acechat._tools.output import _FINAL, OutputSpec
-from acechat._tools.partial_json import PartialOutput
+from acechat._tools.output import OutputSpec
+from acechat._tools.partial_output import PartialOutput
+from acechat._tools.tool_output import FINAL
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.messages import gather_messages
 from acechat._wire.request import build_template
@@ -330,7 +331,7 @@ class TestAccepting:
     @pytest.mark.parametrize("reason", ["length", "content_filter"])
     def test_a_response_truncated_before_its_first_character_is_empty(self, kind, reason):
         error = mismatch(kind, with_call("{}", finish_reason=reason))
-        assert error.message == _FINAL[reason]
+        assert error.message == FINAL[reason]
         assert error.text == ""
 
     def test_an_empty_object_is_valid_if_all_fields_are_optional(self):

@@ -10,11 +10,15 @@ from typing import Annotated, Any, Literal, TypedDict, assert_type
 
 import msgspec
 import pydantic
+from aiohttp import web
+from fastapi import UploadFile
+from werkzeug.datastructures import FileStorage
 
 from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
     AsyncRun,
     AsyncRunStream,
     AsyncSSERelay,
@@ -30,12 +34,14 @@ from acechat import (
     Conversation,
     Cost,
     Delta,
+    Estimate,
     HTTPRequest,
     HTTPResponse,
     ImagePart,
     MaxTurnsError,
     Meter,
     Model,
+    ModelEvidence,
     Output,
     OutputError,
     PreparedRequest,
@@ -89,7 +95,7 @@ async def tools(client: AsyncClient) -> None:
     result = await run
     assert_type(result, RunResult)
     assert_type(result.text, str)
-    assert_type(result.usage, Usage | None)
+    assert_type(result.usage, Usage | Any)
     assert_type(result.cost, Cost | None)
     assert_type(list(result), list[Turn])
     stream = client.run_stream("Hello", tools=[weather], budget=Budget(tokens=5))
@@ -112,7 +118,8 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(reply, ChatCompletion)
     assert_type(reply.text, str)
     assert_type(reply.reasoning, str | None)
-    assert_type(reply.usage, Usage | None)
+    assert_type(reply.usage, Usage | Any)
+    assert_type(reply.usage.total_tokens, int | None | Any)
     assert_type(reply.tool_calls, list[ToolCall])
     assert_type(reply.to_dict(), dict[str, Any])
     stream = client.stream(
@@ -150,7 +157,9 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(client.meter.snapshot(), TotalUsage)
     assert_type(await client.catalog(), list[CatalogModel])
     prepared = client.prepare("Hello", max_tokens=5)
-    assert_type(prepared, PreparedRequest)
+    assert_type(prepared, AsyncPreparedRequest)
+    assert_type(await prepared.estimate(), Estimate)
+    assert_type((await prepared.estimate()).max_cost, Decimal | None)
     assert_type(prepared.json(), dict[str, Any])
     assert_type(prepared.curl(), str)
 
@@ -192,6 +201,7 @@ def blocking(client: Client) -> None:
     assert_type(client.meter.reset(), TotalUsage)
     assert_type(client.catalog(), list[CatalogModel])
     assert_type(client.prepare("Hello"), PreparedRequest)
+    assert_type(client.prepare("Hello").estimate(), Estimate)
 
     client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
@@ -254,12 +264,11 @@ async def output(client: AsyncClient, talk: AsyncConversation) -> None:
     whatever(reply)
     Output(3)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
     await client.chat("Plan", output_type=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    _ = (await client.chat("Plan")).output.title  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
 def whatever(reply: ChatCompletion) -> None:
     """Take an answer of any type: a plain `ChatCompletion` is one."""
-    assert_type(reply.output, object)
+    assert_type(reply.output, Any)
 
 
 def blocking_output(client: Client, talk: Conversation) -> None:
@@ -301,6 +310,25 @@ async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
     return response
 
 
+def evidence(client: Client, reply: ChatCompletion) -> None:
+    assert_type(reply.evidence, ModelEvidence)
+    assert_type(reply.evidence.matches, bool | None)
+    Client(on_model_mismatch="raise").with_options(on_model_mismatch="warn")
+    AsyncClient(on_model_mismatch="panic")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def later() -> str:
+    return "token"
+
+
+def tokens() -> None:
+    AsyncClient(later)
+    AsyncClient(api_token=lambda: "token")
+    Client(later)
+    Client(api_token=lambda: "token")
+    Client(lambda: 5)  # type: ignore[arg-type, return-value] # pyright: ignore[reportArgumentType]
+
+
 def limits() -> None:
     budget, rate = Budget(tokens=5, credits=0.5), RateLimit(requests_per_minute=5)
     AsyncClient(budget=budget, rate_limit=rate, observers=[observe], middleware=[tag])
@@ -315,3 +343,11 @@ def errors(error: StreamTruncatedError) -> None:
     assert_type(error.trace_id, str | None)
     assert_type(MaxTurnsError(3).run, RunResult | None)
     assert_type(image("cat.jpg"), ImagePart)
+    assert_type(image(Path("cat.jpg"), detail="low", max_pixels=1_000_000), ImagePart)
+
+
+def uploads(
+    flask: FileStorage, fast: UploadFile, server: web.FileField, bytes_: memoryview
+) -> None:
+    parts = [image(flask), image(fast), image(server), image(bytes_)]
+    assert_type(parts, list[ImagePart])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
+from acechat._files import append, make_folder
 from acechat.cli.terminal.suspend import restored_when_suspended
 
 __all__ = ["Interrupted", "make_prompt", "quiet_keys"]
@@ -71,11 +74,19 @@ def _history(path: Path | None) -> History:
     if path is None:
         return InMemoryHistory()
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
+        make_folder(path.parent)
+        append(path, b"")  # a FIFO would block the reader
     except OSError:  # saving the conversation reports the error
         return InMemoryHistory()
-    return FileHistory(path)
+    return _PromptFile(path)
+
+
+class _PromptFile(FileHistory):
+    def store_string(self, string: str) -> None:
+        lines = "".join(f"+{line}\n" for line in string.split("\n"))
+        entry = f"\n# {datetime.now()}\n{lines}"  # noqa: DTZ005 - as prompt_toolkit writes it
+        with suppress(OSError):  # a full disk must not end the conversation
+            append(os.fsdecode(self.filename), entry.encode(errors="replace"))
 
 
 @contextmanager
