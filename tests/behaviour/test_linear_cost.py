@@ -18,7 +18,9 @@ import time
 import pytest
 
 from acechat import AsyncClient, ProtocolError
+from acechat._credentials import Token
 from acechat._wire.decode import MAX_CALLS, MAX_CHOICES, decode_completion
+from acechat._wire.error_response import parse_error
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import AceChatError
 
@@ -294,3 +296,29 @@ def test_other_tasks_run_while_a_long_response_is_decoded(server, wire, mode):
         return max(gaps)
 
     assert min(asyncio.run(ask()) for _ in range(3)) < STEP
+
+
+# ---- redaction and error bodies
+
+SECRET = Token("sk-SECRET-token-0123456789abcdef")
+ECHOES = [b"sk-SECRET-token-0123456789abcdef", b"sk-SECRET-token-0123456789abcde", b"sk-", b"%73",
+          b"\\u0073", b"\\", b"c2st"]  # fmt: skip
+BODIES = [b"<html>", b"<title", b"<title>", b"[", b'{"a":', b"\xff", b"\\u", b'"', b" "]
+
+
+@pytest.mark.parametrize("unit", ECHOES)
+@pytest.mark.parametrize("method", ["redact", "mask", "redact_text"])
+def test_redaction_costs_linear_time(unit, method):
+    def make(size):
+        data = unit * (size // len(unit))
+        return data.decode() if method == "redact_text" else data
+
+    assert ratio_of(make, getattr(SECRET, method), 100_000) <= 2.3
+
+
+@pytest.mark.parametrize("unit", BODIES)
+def test_an_error_body_costs_linear_time(unit):
+    def read(body):
+        return parse_error(500, {"content-type": "text/html"}, body, now=0.0)
+
+    assert ratio_of(repeated(unit), read, 200_000) <= 2.3
