@@ -115,7 +115,7 @@ class ChatCompletionAccumulator:
                 self._texts.append(content)
                 deltas.append(delta)
                 return False
-        if not checked and (self._too_many(choices) or is_odd(chunk, event)):
+        if not checked and (self.too_many(choices) or is_odd(chunk, event)):
             return True
         ends = chunk.usage is not None or any(choice.finish_reason for choice in choices)
         if ends or not self._kept:
@@ -128,7 +128,7 @@ class ChatCompletionAccumulator:
             self._add_choice(choice, deltas)
         return False
 
-    def _too_many(self, choices: list[ChunkChoice]) -> bool:
+    def too_many(self, choices: list[ChunkChoice]) -> bool:
         """Return True if *choices* may exceed the limits; counts all as new."""
         calls = sum([len(choice.delta.tool_calls or ()) for choice in choices])
         most = len(choices) + len(self._choices)
@@ -136,7 +136,7 @@ class ChatCompletionAccumulator:
 
     def check(self, chunk: ChatCompletionChunk | None) -> ChatCompletionChunk | None:
         """Return *chunk*, which is not added yet; raise ProtocolError if it exceeds the limits."""
-        if chunk is None or not self._too_many(chunk.choices):
+        if chunk is None or not self.too_many(chunk.choices):
             return chunk
         if len({choice.index for choice in chunk.choices} | self._choices.keys()) > MAX_CHOICES:
             raise ProtocolError(f"the response has more than {MAX_CHOICES:,} choices")

@@ -43,6 +43,8 @@ _HALF = re.compile(
 """The first half of a character at the end of a text: a high surrogate, or an incomplete sequence
 of UTF-8, whose bytes ``surrogateescape`` represents as U+DC80 to U+DCFF."""
 
+_MAX_HALF = 3
+
 
 class Halves(dict[tuple[int, str, int], str]):
     """First halves of characters, by choice, field, and tool call (0 for a text).
@@ -56,9 +58,8 @@ class Halves(dict[tuple[int, str, int], str]):
         self.one_choice = one_choice
 
 
-_MAX_VALUES = 300_000
 _LARGE = 2**18
-"""Larger data of an unusual form must have at most `_MAX_VALUES` values: their repair is slow."""
+"""Bytes of JSON whose values are counted before they are decoded."""
 
 _MAX_INDEX_DIGITS = 30
 
@@ -66,15 +67,16 @@ _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
 
 
-def has_too_many_values(data: bytes) -> bool:
-    """Return True if *data* is too large for the last tiers of decoding, whose cost is per value.
+def has_too_many_values(data: bytes, most: int = 100_000) -> bool:
+    """Return True if *data* has more than *most* values, and more than 256 KB.
 
-    16 MB of text in a few values pass; lists of millions of values would take seconds.
+    Decoding them to Python's objects, one by one, would occupy the event loop for long. The marks
+    between values are counted, within texts, too: one text of 5 MB has 100,000.
     """
     count = 0
     for at in range(0, len(data) if len(data) > _LARGE else 0, _LARGE):
         count += sum(data.count(mark, at, at + _LARGE) for mark in (b",", b"[", b"{"))
-        if count > _MAX_VALUES:
+        if count > most:
             return True
     return False
 
@@ -197,10 +199,10 @@ def _join(
         return
     if position in halves:
         text = _paired(halves.pop(position) + text)
-    half = _HALF.search(text)
+    half = _HALF.search(text[-_MAX_HALF:])
     if half is not None:
         halves[position] = half[0]
-        text = text[: half.start()]
+        text = text[: len(text) - len(half[0])]
     fields[name] = text
 
 
