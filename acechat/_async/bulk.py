@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -26,10 +26,140 @@ if TYPE_CHECKING:  # imported when they are used
     from acechat.batch.sources import BatchInput, BatchItem
     from acechat.batch.storage.saver import Fsync
 
-__all__ = ["AsyncBulkClient", "RequestOptions", "build_job"]
+__all__ = ["AsyncBulkClient", "BulkBase", "RequestOptions"]
 
 
-class AsyncBulkClient(AsyncBaseClient):
+class RequestOptions(msgspec.Struct, frozen=True):
+    """The arguments of `batch` and `map` that are those of `chat`."""
+
+    model: str | None
+    system: str | None
+    output_type: Any
+    timeout: Timeout | float | None
+    retries: RetryPolicy | int | None
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+    options: ChatOptions
+
+
+class BulkBase(BaseClient):
+    """Builds the jobs of both clients."""
+
+    def _job(
+        self,
+        prompts: BatchInput,
+        request: RequestOptions,
+        settings: Mapping[str, Any],
+        *,
+        output: Path | None = None,
+        template: str | None = None,
+        fsync: Fsync = "group",
+        retry_failed: bool = False,
+    ) -> BatchJob:
+        """Return the job of `batch` or `map`; nothing is read or sent.
+
+        Raises:
+            ConfigurationError: An argument cannot be used.
+            TypeError: An option is unknown, or *prompts* is not iterable.
+        """
+        from acechat.batch.job import BatchJob
+        from acechat.batch.rows import RowReader
+        from acechat.batch.settings import RunSettings
+        from acechat.batch.sources import source_of
+
+        for name in ("concurrency", "max_concurrency"):
+            if settings[name] != "auto":
+                check_number(name, settings[name], int, optional=False)
+        for name, value, known in (
+            ("unknown", settings.get("unknown", "fail"), ("fail", "resend", "skip")),
+            ("fsync", fsync, ("group", "each", "never")),
+        ):
+            if value not in known:
+                raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        retries = as_retries(request.retries, self._config.retries)
+        if (most := self._config.max_concurrency) is not None:  # others would wait for a slot
+            fixed = settings["concurrency"]
+            settings = {
+                **settings,
+                "concurrency": fixed if fixed == "auto" else min(fixed, most),
+                "max_concurrency": min(settings["max_concurrency"], most),
+            }
+        sender = _Sender(self._template, self._ask, request)
+        return BatchJob(
+            source=source_of(prompts),
+            reader=partial(RowReader, template, request.system),
+            send=sender.send,
+            settings=RunSettings(retries=retries, **settings),
+            options=sender.fingerprint | {"template": template, "system": request.system},
+            output=output,
+            fsync=fsync,
+            retry_failed=retry_failed,
+        )
+
+
+class _Sender:
+    """Sends the requests of rows, each once.
+
+    The options of a row replace those of the run.
+    """
+
+    def __init__(
+        self,
+        build: Callable[..., RequestTemplate],
+        ask: Callable[..., Awaitable[ChatCompletion[Any]]],
+        request: RequestOptions,
+    ) -> None:
+        self._build = build
+        self._ask = ask
+        self._request = request
+        self._common = self._template(None, {}, None)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """All options that change the requests, as JSON."""
+        common, output_type = self._common, self._request.output_type
+        fields = {"model": common.model} | common.fields
+        for name in ("stream", "stream_options"):  # they do not change the completion
+            fields.pop(name, None)
+        if output_type is not None:
+            from acechat._tools.output import OutputSpec
+
+            fields["output_schema"] = OutputSpec(output_type).schema
+        return cast("dict[str, Any]", msgspec.json.decode(encode(fields)))
+
+    def _template(
+        self, model: str | None, options: dict[str, Any], extra_body: dict[str, Any] | None
+    ) -> RequestTemplate:
+        request = self._request
+        return self._build(
+            model or request.model,
+            request.timeout,
+            1,
+            {**(request.extra_body or {}), **(extra_body or {})},
+            request.extra_headers,
+            cast("ChatOptions", {**request.options, **options}),
+        )
+
+    async def send(self, row: Row) -> ChatCompletion[Any]:
+        """Send the request of *row*, once.
+
+        Raises:
+            AceChatError: It failed.
+        """
+        template = self._common
+        if row.options or row.extra_body or (row.model or template.model) != template.model:
+            try:
+                template = self._template(row.model, row.options, row.extra_body)
+            except TypeError as error:
+                problem = str(error)
+            else:
+                problem = ""
+            if problem:
+                raise ConfigurationError(problem)
+        return await self._ask(template, row.messages, self._request.output_type)
+
+
+class AsyncBulkClient(BulkBase, AsyncBaseClient):
     """The calls of `AsyncClient` that send many requests."""
 
     def batch(
@@ -118,8 +248,7 @@ class AsyncBulkClient(AsyncBaseClient):
             "unknown": unknown,
             "allow_truncated": allow_truncated,
         }
-        job = build_job(
-            self,
+        job = self._job(
             prompts,
             request,
             settings,
@@ -186,117 +315,5 @@ class AsyncBulkClient(AsyncBaseClient):
             "in_order": not as_completed,
             "allow_truncated": True,
         }
-        job = build_job(self, items, request, settings)
+        job = self._job(items, request, settings)
         return AsyncBatch(job)
-
-
-class RequestOptions(msgspec.Struct, frozen=True):
-    """The arguments of `batch` and `map` that are those of `chat`."""
-
-    model: str | None
-    system: str | None
-    output_type: Any
-    timeout: Timeout | float | None
-    retries: RetryPolicy | int | None
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    options: ChatOptions
-
-
-def build_job(
-    client: BaseClient,
-    prompts: BatchInput,
-    request: RequestOptions,
-    settings: Mapping[str, Any],
-    *,
-    output: Path | None = None,
-    template: str | None = None,
-    fsync: Fsync = "group",
-    retry_failed: bool = False,
-) -> BatchJob:
-    """Return the job of `batch` or `map`; nothing is read or sent.
-
-    Raises:
-        ConfigurationError: An argument cannot be used.
-        TypeError: An option is unknown, or *prompts* is not iterable.
-    """
-    from acechat.batch.job import BatchJob
-    from acechat.batch.rows import RowReader
-    from acechat.batch.settings import RunSettings
-    from acechat.batch.sources import source_of
-
-    for name in ("concurrency", "max_concurrency"):
-        if settings[name] != "auto":
-            check_number(name, settings[name], int, optional=False)
-    for name, value, known in (
-        ("unknown", settings.get("unknown", "fail"), ("fail", "resend", "skip")),
-        ("fsync", fsync, ("group", "each", "never")),
-    ):
-        if value not in known:
-            raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {value!r}")
-    retries = as_retries(request.retries, client._config.retries)
-    sender = _Sender(client, request)
-    return BatchJob(
-        source=source_of(prompts),
-        reader=partial(RowReader, template, request.system),
-        send=sender.send,
-        settings=RunSettings(retries=retries, **settings),
-        options=sender.fingerprint | {"template": template, "system": request.system},
-        output=output,
-        fsync=fsync,
-        retry_failed=retry_failed,
-    )
-
-
-class _Sender:
-    """Sends the requests of rows, each once.
-
-    The options of a row replace those of the run.
-    """
-
-    def __init__(self, client: BaseClient, request: RequestOptions) -> None:
-        self._client = client
-        self._request = request
-        self._common = self._template(None, {}, None)
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """All options that change the requests, as JSON."""
-        common, output_type = self._common, self._request.output_type
-        fields = {"model": common.model} | common.fields
-        if output_type is not None:
-            from acechat._tools.output import OutputSpec
-
-            fields["output_schema"] = OutputSpec(output_type).schema
-        return cast("dict[str, Any]", msgspec.json.decode(encode(fields)))
-
-    def _template(
-        self, model: str | None, options: dict[str, Any], extra_body: dict[str, Any] | None
-    ) -> RequestTemplate:
-        request = self._request
-        return self._client._template(
-            model or request.model,
-            request.timeout,
-            1,
-            {**(request.extra_body or {}), **(extra_body or {})},
-            request.extra_headers,
-            cast("ChatOptions", {**request.options, **options}),
-        )
-
-    async def send(self, row: Row) -> ChatCompletion[Any]:
-        """Send the request of *row*, once.
-
-        Raises:
-            AceChatError: It failed.
-        """
-        template = self._common
-        if row.options or row.extra_body or (row.model or template.model) != template.model:
-            try:
-                template = self._template(row.model, row.options, row.extra_body)
-            except TypeError as error:
-                problem = str(error)
-            else:
-                problem = ""
-            if problem:
-                raise ConfigurationError(problem)
-        return await self._client._ask(template, row.messages, self._request.output_type)

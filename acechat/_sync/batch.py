@@ -97,7 +97,17 @@ class Batch:
         async def drain() -> None:
             self._batch.drain()
 
+        self._read = True
         self._run(drain)
+
+    def cancel(self) -> None:
+        """Cancel the running requests; their results are unknown. `receive` then raises."""
+
+        async def cancel() -> None:
+            self._batch.cancel()
+
+        self._read = True
+        self._run(cancel)
 
     def close(self) -> None:
         """Send nothing more, and wait until the results of the running requests are saved.

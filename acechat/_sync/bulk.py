@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from acechat._async.bulk import RequestOptions, build_job
+from acechat._async.bulk import BulkBase, RequestOptions
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._sync.base_client import SyncBaseClient
 from acechat.types import ChatOptions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # imported when they are used
 __all__ = ["BulkClient"]
 
 
-class BulkClient(SyncBaseClient):
+class BulkClient(BulkBase, SyncBaseClient):
     """The calls of `Client` that send many requests."""
 
     def batch(
@@ -72,8 +72,7 @@ class BulkClient(SyncBaseClient):
             "unknown": unknown,
             "allow_truncated": allow_truncated,
         }
-        job = build_job(
-            self,
+        job = self._job(
             prompts,
             request,
             settings,
@@ -120,5 +119,5 @@ class BulkClient(SyncBaseClient):
             "in_order": not as_completed,
             "allow_truncated": True,
         }
-        job = build_job(self, items, request, settings)
+        job = self._job(items, request, settings)
         return Batch(self._loop, job)

@@ -18,8 +18,7 @@ from acechat.batch.settings import RunSettings, Send
 from acechat.batch.sources import Source
 from acechat.batch.storage.files import BatchFiles
 from acechat.batch.storage.journal import DONE, FAILED, SENT, RowStates
-from acechat.batch.storage.saver import FileSaver, Fsync, NoSaver, Saver
-from acechat.errors import BatchStoppedError
+from acechat.batch.storage.saver import FileSaver, Fsync, NoSaver, Saver, stopped
 
 __all__ = ["BatchJob"]
 
@@ -82,4 +81,4 @@ class BatchJob(Struct, frozen=True, kw_only=True):
 
 def _check(files: BatchFiles) -> None:
     if problem := files.check():
-        raise BatchStoppedError(problem, "make room on the disk")
+        raise stopped(problem)

@@ -121,7 +121,7 @@ class OutageDetector:
             self._schedule(now)
 
     def _schedule(self, now: float) -> None:
-        down = now - (self.down_since or now)
+        down = 0.0 if self.down_since is None else now - self.down_since
         wait = min(_LONGEST_PROBE, max(_FIRST_PROBE, down * _PROBE_SHARE))
         if self.probe_at == inf or self.probe_at < now:
             self.probe_at = now + wait

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
+from typing import Any
 
 from msgspec import Struct
 
 from acechat._policy.values import RetryPolicy
 from acechat.batch.outage import OutageDetector, RowHistory
+from acechat.batch.results import BatchResult
 from acechat.batch.rows import Row
 from acechat.batch.verdict import Verdict
+from acechat.errors import AceChatError
+from acechat.types import ChatCompletion
 
 __all__ = ["Entry", "Retries"]
 
@@ -36,6 +40,20 @@ class Entry(Struct):
 
     exhausted: bool = False
     """Whether its attempts are used up, and it waits for evidence that the service works."""
+
+    def result(
+        self, completion: ChatCompletion[Any] | None, error: AceChatError | None
+    ) -> BatchResult:
+        """Return the result of the row."""
+        return BatchResult(
+            row=self.row.number,
+            line=self.row.line,
+            custom_id=self.row.id,
+            completion=completion,
+            error=error,
+            requests=self.requests,
+            may_be_billed=self.billed,
+        )
 
 
 class Retries:
@@ -84,7 +102,7 @@ class Retries:
     def push(self, entry: Entry, now: float, jitter: float) -> None:
         """Let *entry* wait; *jitter* is a random number from 0 to 1."""
         self._exhausted += entry.exhausted
-        exponent = min(entry.history.counted, _LARGEST_EXPONENT)
+        exponent = min(max(entry.requests - 1, 0), _LARGEST_EXPONENT)
         longest = min(self._policy.max_delay, self._policy.base_delay * 2.0**exponent)
         heappush(self._heap, (now + longest * (1 + jitter) / 2, entry.row.number, entry))
 

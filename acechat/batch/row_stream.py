@@ -136,7 +136,9 @@ class RowQueue:
         return len(self._read) + (not self.ended)
 
     async def _next(self) -> list[Row]:
-        return await anext(self._rows, [])
+        async for rows in self._rows:
+            return rows
+        return []
 
     async def aclose(self) -> None:
         """Close the input."""

@@ -19,9 +19,10 @@ from acechat.batch.row_stream import RowQueue
 from acechat.batch.rows import Row
 from acechat.batch.settings import RunSettings, Send
 from acechat.batch.storage.saver import Saver
-from acechat.batch.verdict import Models, RowError, incomplete, judge
+from acechat.batch.verdict import Models, incomplete, judge
 from acechat.errors import (
     AceChatError,
+    BatchRowError,
     BatchStoppedError,
     BudgetExceededError,
     OutputError,
@@ -29,6 +30,9 @@ from acechat.errors import (
 from acechat.types import ChatCompletion
 
 __all__ = ["BatchRunner"]
+
+_MOST_WAITING = 1000
+"""Rows that may wait for another attempt before no new ones are started: memory is bounded."""
 
 
 class BatchRunner:
@@ -166,7 +170,7 @@ class BatchRunner:
                 self._start(entry)
 
     def _next_row(self) -> Entry | None:
-        row = self._rows.take()
+        row = self._rows.take() if len(self._retries) < _MOST_WAITING else None
         if row is None:
             return None
         sent = self._sent_before(row.number)
@@ -199,10 +203,10 @@ class BatchRunner:
     def _start(self, entry: Entry) -> None:
         row, now = entry.row, time.monotonic()
         if row.fault:
-            self._delivery.put(self._save(entry, None, RowError("invalid_row", row.fault)))
+            self._delivery.put(self._save(entry, None, BatchRowError("invalid_row", row.fault)))
             return
         if self._skips(entry):
-            error = RowError("unknown", "sent by an earlier start, result unknown: skipped")
+            error = BatchRowError("unknown", "sent by an earlier start, result unknown: skipped")
             self._delivery.put(self._save(entry, None, error))
             return
         if self._settings.budget is not None:
@@ -301,17 +305,8 @@ class BatchRunner:
         self, entry: Entry, completion: ChatCompletion[Any] | None, error: AceChatError | None
     ) -> BatchResult:
         """Save the result of a row, and count it."""
-        row = entry.row
-        result = BatchResult(
-            row=row.number,
-            line=row.line,
-            custom_id=row.id,
-            completion=completion,
-            error=error,
-            requests=entry.requests,
-            may_be_billed=entry.billed,
-        )
-        self._saver.save(row, result)
+        result = entry.result(completion, error)
+        self._saver.save(entry.row, result)
         self.summary.add(result)
         self.summary.unknown -= entry.recorded
         return result

@@ -86,15 +86,7 @@ class FileSource:
             return
         path = Path(self._path)
         kind = path.suffix.lower()
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            reason = error.strerror
-        else:
-            reason = ""
-        if reason:
-            raise ConfigurationError(f"cannot read {path}: {reason}")
-        with file:
+        with _open(path) as file:
             if kind == ".parquet":
                 yield from _parquet(file)
             elif kind in {".csv", ".tsv"}:
@@ -121,9 +113,13 @@ class ItemSource:
         """Yield the rows, one at a time."""
         number = 0
         if isinstance(self._items, AsyncIterable):
-            async for item in self._items:
-                yield [convert(_raw_item(number, item))]
-                number += 1
+            try:
+                async for item in self._items:
+                    yield [convert(_raw_item(number, item))]
+                    number += 1
+            finally:
+                if isinstance(self._items, AsyncGenerator):
+                    await self._items.aclose()
         else:
             for item in self._items:
                 yield [convert(_raw_item(number, item))]
@@ -147,18 +143,34 @@ def source_of(given: BatchInput) -> Source:
     return ItemSource(given)
 
 
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        reason = error.strerror
+    raise ConfigurationError(f"cannot read {path}: {reason}")
+
+
 def _take(rows: Iterator[RawRow], convert: Callable[[RawRow], _T]) -> list[_T]:
     return [convert(raw) for raw in islice(rows, _CHUNK)]
 
 
 def _raw_item(number: int, item: object) -> RawRow:
     line = number + 1
-    if isinstance(item, tuple):
-        item = {"messages": [user_message(cast("tuple[Content, ...]", item))]}
+    fields: Any = item
+    if isinstance(item, str):
+        fields = {"prompt": item}
+    elif isinstance(item, list):
+        fields = {"messages": fields}
     try:
-        return RawRow(number, line, bytes(encode(cast("Mapping[str, Any]", item))))
+        if isinstance(item, tuple):
+            fields = {"messages": [user_message(cast("tuple[Content, ...]", fields))]}
+        if isinstance(fields, Mapping):
+            return RawRow(number, line, bytes(encode(cast("Mapping[str, Any]", fields))))
+        problem = "expected a prompt, a list of messages, a tuple or an object"
     except (ConfigurationError, TypeError) as error:
-        return RawRow(number, line, repr(item).encode(errors="replace"), str(error))
+        problem = str(error)
+    return RawRow(number, line, ascii(cast("object", item)).encode(), problem)
 
 
 def _json_lines(file: BinaryIO) -> Iterator[RawRow]:

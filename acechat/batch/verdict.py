@@ -14,6 +14,7 @@ from acechat.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BatchRowError,
     BudgetExceededError,
     ClientClosedError,
     ConnectError,
@@ -28,7 +29,7 @@ from acechat.errors import (
 )
 from acechat.types import ChatCompletion
 
-__all__ = ["Cause", "Models", "RowError", "Verdict", "incomplete", "judge"]
+__all__ = ["Cause", "Models", "Verdict", "incomplete", "judge"]
 
 Cause: TypeAlias = Literal["limit", "overload", "service", "temporary", "row", "run", "model"]
 """Cause of a failure:
@@ -57,20 +58,6 @@ _MODEL = re.compile(
     r"\bmodel\b.*\b(invalid|not (found|exist|available|supported)|does not exist|unknown)",
     re.IGNORECASE | re.DOTALL,
 )
-
-
-class RowError(AceChatError):
-    """A row has no complete result, for another reason than an error of the service.
-
-    Args:
-        code: ``"invalid_row"``, ``"unknown"``, ``"truncated"`` or ``"refused"``.
-        reason: The description, in one line.
-    """
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.args = (code, reason)
 
 
 class Verdict(Struct, frozen=True):
@@ -111,13 +98,13 @@ def judge(error: AceChatError) -> Verdict:
     return Verdict("service", billed)
 
 
-def incomplete(completion: ChatCompletion, *, allow_truncated: bool) -> RowError | None:
+def incomplete(completion: ChatCompletion, *, allow_truncated: bool) -> BatchRowError | None:
     """Return the error of a completion that is truncated or refused; None if it is complete."""
     reasons = {choice.finish_reason for choice in completion.choices}
     if "length" in reasons and not allow_truncated:
-        return RowError("truncated", "the completion was truncated at max_tokens")
+        return BatchRowError("truncated", "the completion was truncated at max_tokens")
     if reasons & {"content_filter", "refusal"}:
-        return RowError("refused", "the model refused to respond")
+        return BatchRowError("refused", "the model refused to respond")
     return None
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from aiohttp import web
 
 from acechat.emulator.connection import close, host_check, reset, write
-from acechat.emulator.errors import RefusalError, error_plan
 from acechat.emulator.plan import (
     ChunkSize,
     Close,
@@ -25,6 +24,7 @@ from acechat.emulator.plan import (
 )
 from acechat.emulator.routes import CONTROL, respond
 from acechat.emulator.state import ReceivedRequest, ServiceState
+from acechat.emulator.wire import RefusalError, error_plan
 
 if TYPE_CHECKING:  # it imports cassettes
     from acechat.emulator.replay import Replay

@@ -16,11 +16,10 @@ from acechat._record.cassette import Cassette
 from acechat._record.exchange import Exchange, ExchangeEnd, Request, ResponseHead
 from acechat._redaction.private import private_values, public_url
 from acechat.emulator.connection import Framing
-from acechat.emulator.errors import RefusalError
 from acechat.emulator.plan import Close, Plan, Reset, Until, Wait, Write
 from acechat.emulator.routes import is_public
 from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest
-from acechat.emulator.wire import envelope, json_plan
+from acechat.emulator.wire import RefusalError, envelope, json_plan
 from acechat.errors import ConfigurationError
 
 __all__ = ["Replay", "check_credentials", "secrets_of"]

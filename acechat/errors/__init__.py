@@ -6,6 +6,7 @@
 
     * `JournalError`: a bulk run does not match its journal or its output
 
+  * `BatchRowError`: a row of a bulk run is invalid, was skipped, or is incomplete
   * `BatchStoppedError`: a bulk run stopped before its end, and the same call continues it
   * `BudgetExceededError`: the call would exceed a budget; nothing was sent
   * `TransportError`: no complete response arrived over the network
@@ -22,6 +23,7 @@
       * `StreamInterruptedError`: as above; it is a subclass of both
 
   * `OutputError`: the response does not match *output_type*
+  * `ModelMismatchError`: another model wrote the response (*on_model_mismatch*)
   * `ToolError`: a tool failed
   * `MaxTurnsError`: a run reached its limit before the final response
   * `APIError`: the service returned an error; its subclasses name the reason
@@ -54,11 +56,13 @@ from acechat.errors._api import (
 )
 from acechat.errors._base import (
     AceChatError,
+    BatchRowError,
     BatchStoppedError,
     BudgetExceededError,
     ConfigurationError,
     JournalError,
     MaxTurnsError,
+    ModelMismatchError,
     OutputError,
     ToolError,
 )
@@ -81,6 +85,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "BatchRowError",
     "BatchStoppedError",
     "BudgetExceededError",
     "ClientClosedError",
@@ -91,6 +96,7 @@ __all__ = [
     "InsufficientBalanceError",
     "JournalError",
     "MaxTurnsError",
+    "ModelMismatchError",
     "NotFoundError",
     "OutputError",
     "OverloadedError",

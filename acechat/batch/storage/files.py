@@ -203,20 +203,29 @@ class BatchFiles:
             os.fsync(self._journal.fileno())
 
     def check(self) -> str:
-        """Return why the run must stop: a file was deleted, or the disk is nearly full; else "".
-
-        A deleted file is written again. Runs in a thread.
-        """
-        for file, path in ((self._output, self.path), (self._journal, self.journal_path)):
+        """Return why the run must stop: a file was deleted, or the disk is nearly full; else ""."""
+        for file, path in self._named():
             if os.fstat(file.fileno()).st_nlink == 0:
-                with path.open("xb") as copy:
-                    for block in blocks(file):
-                        copy.write(block)
-                    os.fsync(copy.fileno())
-                return f"{path} was deleted during the run, and has been written again"
+                return f"{path} was deleted during the run, and is written again"
         if shutil.disk_usage(self.path.parent).free < _FREE:
             return f"the disk of {self.path.parent} is full"
         return ""
+
+    def restore(self) -> None:
+        """Write files that were deleted during the run again, from what the system still has.
+
+        Raises:
+            OSError: There is another file of this name, or no room.
+        """
+        for file, path in self._named():
+            if os.fstat(file.fileno()).st_nlink == 0:
+                with open_file(path, os.O_EXCL) as copy:
+                    for block in blocks(file):
+                        append(copy, block)
+                    os.fsync(copy.fileno())
+
+    def _named(self) -> list[tuple[FileIO, Path]]:
+        return [(self._output, self.path), (self._journal, self.journal_path)]
 
     def drop_failed(self) -> None:
         """Remove the lines of all failed rows, which will be sent again, from the output.

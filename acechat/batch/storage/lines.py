@@ -21,10 +21,6 @@ def journal_of(output: Path) -> Path:
     return output.with_name(f"{output.name}.journal")
 
 
-def _compacted(path: Path) -> Path:
-    return path.with_name(f"{path.name}.new")
-
-
 def open_file(path: Path, flags: int) -> FileIO:
     """Open *path* for reading and writing; a new file is private."""
     flags |= os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)

@@ -14,7 +14,7 @@ from acechat.batch.rows import Row
 from acechat.batch.storage.files import BatchFiles
 from acechat.errors import BatchStoppedError
 
-__all__ = ["FileSaver", "Fsync", "NoSaver", "Saver"]
+__all__ = ["FileSaver", "Fsync", "NoSaver", "Saver", "stopped"]
 
 Fsync: TypeAlias = Literal["group", "each", "never"]
 """When the files are written to the disk: every 50 ms or 64 records; before each request leaves and
@@ -32,6 +32,11 @@ _CAUSES = {
     errno.EFBIG: "the file has reached its maximum size",
     errno.EROFS: "the disk is read-only",
 }
+
+
+def stopped(problem: str) -> BatchStoppedError:
+    """Return the error of a *problem* that `BatchFiles.check` has found."""
+    return BatchStoppedError(problem, "make room on the disk" if "full" in problem else "")
 
 
 class Saver(Protocol):
@@ -116,6 +121,7 @@ class FileSaver:
         self.waits = fsync == "each"
         self._written = self._synced = 0
         self._lock = asyncio.Lock()
+        self._ending = False
         self._due = asyncio.Event()
         self._full = asyncio.Event()
         self._unsaved: list[tuple[Row, bytes, bool]] = []
@@ -166,7 +172,7 @@ class FileSaver:
         await self._sync()
 
     async def _keep_synced(self) -> None:
-        while True:
+        while not self._ending:
             await self._due.wait()
             self._due.clear()
             try:
@@ -202,7 +208,7 @@ class FileSaver:
             self._fail(error)
         else:
             if problem:
-                self.problem = self.problem or BatchStoppedError(problem, "make room on the disk")
+                self.problem = self.problem or stopped(problem)
 
     def _fail(self, error: OSError) -> None:
         if self.problem is None:
@@ -212,7 +218,9 @@ class FileSaver:
 
     async def finish(self) -> BatchStoppedError | None:
         """Save all results that could not be written so far, sync, and close the files."""
-        self._task.cancel()
+        self._ending = True  # not cancelled: a thread that syncs must not find the files closed
+        self._due.set()
+        self._full.set()
         await asyncio.wait([self._task])
         async with self._lock:
             await asyncio.to_thread(self._close)
@@ -227,6 +235,7 @@ class FileSaver:
             self._files.flush()
             if self._fsync != "never":
                 self._files.sync()
+            self._files.restore()
         except OSError as error:
             self._fail(error)
         try:
