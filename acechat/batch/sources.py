@@ -118,8 +118,9 @@ class ItemSource:
                     yield [convert(_raw_item(number, item))]
                     number += 1
             finally:
-                if isinstance(self._items, AsyncGenerator):
-                    await self._items.aclose()
+                close: Any = getattr(self._items, "aclose", None)  # of an async generator
+                if close is not None:
+                    await close()
         else:
             for item in self._items:
                 yield [convert(_raw_item(number, item))]

@@ -163,21 +163,20 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
     prompt per line, or - for standard input. A run that was stopped or killed is continued by the
     same command.
     """
-    output, status = flags["output"], None
-    if words[0] == _STATUS and output is None and len(words) > 1:
-        status, words = words[1], words[1:]
-    if len(words) > 1:
-        raise click.UsageError("give one INPUT, or status OUTPUT")
-    if status is not None:
-        _show(read_status(status), as_json=flags["json_"])
+    output = flags["output"]
+    source, *others = words
+    if source == _STATUS and output is None and len(others) == 1:
+        _show(read_status(others[0]), as_json=flags["json_"])
         return 0
+    if others:
+        raise click.UsageError("give one INPUT, or status OUTPUT")
     if flags["check"]:
-        return _check(words[0], flags["template"])
+        return _check(source, flags["template"])
     if output is None:
         raise click.UsageError("the output is missing: -o results.jsonl")
     names = ("model", "system", "timeout", "base_url")
     settings = read({name: flags[name] for name in names}, emulator=flags["emulator"])
-    job = _Job(words[0], _arguments(flags, settings), flags["progress"], flags["format_"])
+    job = _Job(source, _arguments(flags, settings), flags["progress"], flags["format_"])
     return asyncio.run(_run(job, settings, emulator=flags["emulator"], as_json=flags["json_"]))
 
 
