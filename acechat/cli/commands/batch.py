@@ -84,6 +84,12 @@ signal: the first one waits for the running requests, the second does not.
     help="User message with {column} for the columns of a row.",
 )
 @click.option(
+    "--image",
+    "image_field",
+    metavar="COLUMN",
+    help="Column with the image of a row: a path or URL.",
+)
+@click.option(
     "--option",
     "options",
     multiple=True,
@@ -171,7 +177,7 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
     if others:
         raise click.UsageError("give one INPUT, or status OUTPUT")
     if flags["check"]:
-        return _check(source, flags["template"])
+        return _check(source, flags["template"], flags["image_field"])
     if output is None:
         raise click.UsageError("the output is missing: -o results.jsonl")
     names = ("model", "system", "timeout", "base_url")
@@ -184,10 +190,18 @@ def _arguments(flags: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Return the arguments of `AsyncClient.batch`."""
     rpm, tpm = flags["rpm"], flags["tpm"]
     limit = RateLimit(requests_per_minute=rpm, tokens_per_minute=tpm) if rpm or tpm else None
-    names = ("output", "template", "max_concurrency", "unknown", "retry_failed", "allow_truncated")
+    names = (
+        "output",
+        "template",
+        "image_field",
+        "max_concurrency",
+        "unknown",
+        "retry_failed",
+        "allow_truncated",
+    )
     return {
         **read_options(flags["options"]),
-        **{name: flags[name] for name in (*names, "fsync")},
+        **{name: flags[name] for name in (*names, "allow_truncated", "fsync")},
         "system": settings.system,
         "model": settings.model,
         "timeout": settings.timeout,
@@ -208,9 +222,9 @@ def _schema(path: str) -> Any:
     raise ConfigurationError(f"cannot read the schema {path}: {reason}")
 
 
-def _check(path: str, template: str | None) -> int:
+def _check(path: str, template: str | None, image_field: str | None) -> int:
     rows = faults = 0
-    for row in check_rows(path, template):
+    for row in check_rows(path, template, image_field):
         rows += 1
         if row.fault:
             faults += 1
