@@ -4,7 +4,16 @@
 the structs of requests and responses.
 """
 
-from __future__ import annotations
+import sys
+
+if (
+    sys.argv[:1] == ["-m"]  # set until Python has found the module
+    and sys.orig_argv[-len(sys.argv)] in {"acechat", "-macechat"}
+    and not sys.flags.safe_path
+):
+    # python -m puts the working directory first. A file there, such as json.py in a folder of
+    # downloads, must not replace a module that the command imports; not even __future__.
+    del sys.path[0]
 
 from typing import TYPE_CHECKING
 
@@ -31,6 +40,7 @@ from acechat.errors import (
     InsufficientBalanceError,
     JournalError,
     MaxTurnsError,
+    ModelMismatchError,
     NotFoundError,
     OutputError,
     OverloadedError,
@@ -58,11 +68,13 @@ from acechat.types import (
     CompletionTokensDetails,
     Cost,
     Delta,
+    Estimate,
     Finished,
     ImagePart,
     KnownModel,
     Message,
     Model,
+    ModelEvidence,
     PromptTokensDetails,
     ReasoningDelta,
     ResponseInfo,
@@ -95,6 +107,7 @@ if TYPE_CHECKING:
     from acechat._async.batch import AsyncBatch
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
@@ -103,16 +116,16 @@ if TYPE_CHECKING:
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
     from acechat._core.observers import Observer, add_global_observer
-    from acechat._image import image
+    from acechat._media.image import image
     from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._sync.sse_relay import SSERelay
     from acechat._sync.stream import ChatStream
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool, tool
-    from acechat._wire.prepared import PreparedRequest
     from acechat._wire.request import HTTPRequest
     from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
@@ -127,6 +140,7 @@ __all__ = [
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
+    "AsyncPreparedRequest",
     "AsyncRun",
     "AsyncRunStream",
     "AsyncSSERelay",
@@ -162,6 +176,7 @@ __all__ = [
     "Conversation",
     "Cost",
     "Delta",
+    "Estimate",
     "Finished",
     "FirstToken",
     "GatewayTimeoutError",
@@ -177,6 +192,8 @@ __all__ = [
     "Meter",
     "Middleware",
     "Model",
+    "ModelEvidence",
+    "ModelMismatchError",
     "NotFoundError",
     "Observer",
     "Output",
@@ -240,6 +257,7 @@ _LAZY = {
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
     "AsyncSSERelay": "_async.sse_relay",
+    "AsyncPreparedRequest": "_async.prepared",
     "AsyncRun": "_async.run",
     "AsyncRunStream": "_async.run_stream",
     "CallNext": "_core.middleware",
@@ -253,12 +271,12 @@ _LAZY = {
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
     "Output": "_tools.output",
-    "PreparedRequest": "_wire.prepared",
+    "PreparedRequest": "_sync.prepared",
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
     "add_global_observer": "_core.observers",
-    "image": "_image",
+    "image": "_media.image",
     "tool": "_tools.tool",
 }
 

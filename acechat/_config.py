@@ -14,10 +14,21 @@ from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._redaction.private import public_url
 from acechat.errors import ConfigurationError
 
-__all__ = ["DEFAULT_MODEL", "Config", "Streaming", "as_models", "check_headers", "read_api_root"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Config",
+    "OnModelMismatch",
+    "Streaming",
+    "as_models",
+    "check_headers",
+    "read_api_root",
+]
 
 Streaming: TypeAlias = Literal["auto", "always", "never"]
 """Whether `chat` requests its response as a stream: as fits the request, always, or never."""
+
+OnModelMismatch: TypeAlias = Literal["ignore", "warn", "raise"]
+"""The reaction to a response that names another model than the request."""
 
 DEFAULT_MODEL = "claude-sonnet-4-20250514"
 """The model of clients created without *model*."""
@@ -45,6 +56,7 @@ class Config(Struct, frozen=True, kw_only=True):
     model: str = DEFAULT_MODEL
     fallback_models: tuple[str, ...] = ()
     streaming: Streaming = "auto"
+    on_model_mismatch: OnModelMismatch = "ignore"
     timeout: Timeout = Timeout()
     retries: RetryPolicy = RetryPolicy()
     headers: dict[str, str] = {}
@@ -65,6 +77,11 @@ class Config(Struct, frozen=True, kw_only=True):
         if self.streaming not in get_args(Streaming):
             raise ConfigurationError(
                 f"streaming must be 'auto', 'always' or 'never', not {self.streaming!r}"
+            )
+        if self.on_model_mismatch not in get_args(OnModelMismatch):
+            raise ConfigurationError(
+                "on_model_mismatch must be 'ignore', 'warn' or 'raise', "
+                f"not {self.on_model_mismatch!r}"
             )
         for name in ("max_concurrency", "max_event_bytes", "max_response_bytes"):
             limit = getattr(self, name)

@@ -16,14 +16,22 @@ from acechat._policy.values import RetryPolicy, RunLimits, Timeout
 from acechat._wire.endpoints import decode_models
 from acechat._wire.messages import Content, gather_messages
 from acechat._wire.request import HTTPRequest, RequestTemplate, build_template
-from acechat.types import CatalogModel, ChatCompletion, ChatOptions, KnownModel, MessageLike, Model
+from acechat.types import (
+    CatalogModel,
+    ChatCompletion,
+    ChatOptions,
+    Estimate,
+    KnownModel,
+    MessageLike,
+    Model,
+)
 
 if TYPE_CHECKING:  # imported when they are used
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.executor import ToolExecutor
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["AsyncBaseClient", "BaseClient"]
 
@@ -92,17 +100,16 @@ class BaseClient(ClientSettings):
         fields["tools"] = executor.definitions
         return executor
 
-    def _prepare(
-        self,
-        template: RequestTemplate,
-        messages: Sequence[MessageLike],
-        output_type: OutputType[Any] | None,
-    ) -> PreparedRequest:
-        from acechat._wire.prepared import PreparedRequest
+    async def _estimate(self, request: HTTPRequest) -> Estimate:
+        """Count the prompt tokens of a chat request, and compute the range of its cost."""
+        from acechat._policy.estimate import estimate_of
+        from acechat._wire.endpoints import build_count, decode_count
 
-        config = self._config
-        request = self._call_for(template, messages, output_type).request
-        return PreparedRequest(request, config.api_root, config.token)
+        body = request.json()
+        count = build_count(body["messages"], model=body["model"], tools=body.get("tools"))
+        call = self._free_call(count)
+        tokens = await call.run(partial(call.attempt_body, decode_count))
+        return estimate_of(body, tokens, await self._catalog())
 
     def _template(
         self,
@@ -208,6 +215,18 @@ class BaseClient(ClientSettings):
 
 class AsyncBaseClient(BaseClient):
     """The lifetime of `AsyncClient` and its calls that are free of charge."""
+
+    def _prepare(
+        self,
+        template: RequestTemplate,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[Any] | None,
+    ) -> AsyncPreparedRequest:
+        from acechat._async.prepared import AsyncPreparedRequest
+
+        config = self._config
+        request = self._call_for(template, messages, output_type).request
+        return AsyncPreparedRequest(request, config.api_root, config.token, self._estimate)
 
     async def __aenter__(self) -> Self:
         return self

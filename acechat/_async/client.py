@@ -14,10 +14,10 @@ from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["AsyncClient"]
 
@@ -42,6 +42,8 @@ class AsyncClient(AsyncBulkClient):
         streaming: Whether `chat` requests a stream internally: ``"always"``, ``"never"``, or
             ``"auto"`` (default) if the model reasons or *max_tokens* is over 4096, because gateways
             close connections that are silent for long. The completion is the same.
+        on_model_mismatch: ``"warn"`` or ``"raise"`` (`ModelMismatchError`) if the response names
+            another model than the request, see `ModelEvidence.matches`; default ``"ignore"``.
         timeout: Limits of a call: a `Timeout`, or a positive number for its *total* in seconds;
             default ``Timeout()``.
         retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first included;
@@ -270,8 +272,8 @@ class AsyncClient(AsyncBulkClient):
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> PreparedRequest:
-        """Return the request of `chat` as a `PreparedRequest`, without sending it.
+    ) -> AsyncPreparedRequest:
+        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.

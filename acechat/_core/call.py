@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from acechat._config import Config
-from acechat._core.body import read_body, read_error_body
+from acechat._core.body import read_body, read_error_body, receive_events
 from acechat._core.call_state import CallState, SharedState
 from acechat._core.middleware import BufferedResponse, send_through
 from acechat._core.reporter import CallReporter
@@ -22,7 +22,7 @@ from acechat._wire.error_response import parse_error
 from acechat._wire.odd_json import is_event_stream
 from acechat._wire.request import HTTPRequest
 from acechat._wire.stream import ChatStreamProtocol
-from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError
+from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError, ModelMismatchError
 from acechat.types import ChatCompletion
 
 if TYPE_CHECKING:
@@ -142,6 +142,20 @@ class Call(CallState):
         return await (
             self.run(self.attempt_completion) if self._collect is None else self._collect(self)
         )
+
+    def finish_stream(self, completion: ChatCompletion, size: int) -> ChatCompletion[Any]:
+        """Record the complete response of a stream and return `accept` of it.
+
+        Raises:
+            ModelMismatchError: As `succeeded`.
+            OutputError: As `accept`.
+        """
+        try:
+            self.succeeded(completion, size)
+        except ModelMismatchError as mismatch:  # of other calls, run() records it
+            self.record_failure(mismatch)
+            raise
+        return self.accept(completion)
 
     def accept(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Return the completion that the caller gets for a complete response."""
@@ -277,7 +291,7 @@ class Call(CallState):
         self.content = False  # an error in a 2xx body is retried like one with an error status
         if is_event_stream(body, response.headers.get("content-type", "")):
             protocol = self.stream_protocol(response)
-            protocol.receive_data(body)
+            await receive_events(protocol, body)
             if protocol.content:
                 self.content = True
             protocol.receive_eof()

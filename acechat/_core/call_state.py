@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from acechat._record.recorder import Recording
 from acechat._redaction.private import private_values
 from acechat._rotating_token import RotatingToken
 from acechat._wire.request import HTTPRequest
-from acechat.errors import AceChatError, APIError, BudgetExceededError
+from acechat.errors import AceChatError, APIError, BudgetExceededError, ModelMismatchError
 from acechat.types import ChatCompletion, ResponseInfo, Usage
 from acechat.types.completion import note_origin
 
@@ -183,6 +184,9 @@ class CallState:
         Args:
             completion: The completion; None for a response of another kind.
             size: Bytes of the body.
+
+        Raises:
+            ModelMismatchError: Another model wrote it, and the client does not accept that.
         """
         usage = completion.usage if completion else None
         self._leave_gate(usage)
@@ -195,6 +199,20 @@ class CallState:
                 elapsed=self.elapsed(),
                 response_bytes=size,
             )
+        if completion is not None and self.config.on_model_mismatch != "ignore":
+            self._check_model(completion)
+
+    def _check_model(self, completion: ChatCompletion) -> None:
+        evidence = completion.evidence
+        if evidence.matches is not False:
+            return
+        error = ModelMismatchError(
+            evidence.requested or "", evidence.named or "", completion=completion
+        )
+        if self.config.on_model_mismatch == "raise":
+            self.content = False  # the response was complete: the failure is not a partial one
+            raise error
+        warnings.warn(str(error), RuntimeWarning, stacklevel=2)
 
     def failed(
         self,
@@ -246,6 +264,7 @@ class CallState:
             headers=response.headers,
             trace_id=trace_id,
             elapsed=self.elapsed(),
+            requested_model=self._retry_state.model or None,
             attempts=self._retry_state.failed,
         )
         return note_origin(completion, info, source)

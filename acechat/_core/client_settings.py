@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import msgspec
 
-from acechat._config import DEFAULT_MODEL, Config, Streaming, as_models, read_api_root
+from acechat._config import (
+    DEFAULT_MODEL,
+    Config,
+    OnModelMismatch,
+    Streaming,
+    as_models,
+    read_api_root,
+)
 from acechat._core.call_state import SharedState
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
-from acechat._core.observers import Observer, Observers
+from acechat._core.observers import Observer, Observers, log_by_environment
 from acechat._credentials import hide_arguments, read_token
 from acechat._hints import CLIENT_ATTRIBUTES, attribute_error, check_arguments
 from acechat._policy.values import (
@@ -54,6 +61,7 @@ class ClientSettings:
         model: KnownModel | str = DEFAULT_MODEL,
         fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
+        on_model_mismatch: OnModelMismatch = "ignore",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
@@ -78,6 +86,7 @@ class ClientSettings:
             model=model,
             fallback_models=as_models(fallback_models),
             streaming=streaming,
+            on_model_mismatch=on_model_mismatch,
             timeout=as_timeout(timeout, Timeout()),
             retries=as_retries(retries, RetryPolicy()),
             headers=dict(headers or ()),
@@ -108,6 +117,7 @@ class ClientSettings:
     ) -> None:
         from acechat._http.transport import Transport
 
+        log_by_environment()
         self._config = config
         self._state = state = SharedState(
             observers=Observers(observers),
@@ -133,6 +143,7 @@ class ClientSettings:
         model: KnownModel | str | None = None,
         fallback_models: Iterable[KnownModel | str] | None = None,
         streaming: Streaming | None = None,
+        on_model_mismatch: OnModelMismatch | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         headers: Mapping[str, str] | None = None,
@@ -147,6 +158,7 @@ class ClientSettings:
             model: As in `AsyncClient`; default None, unchanged, as for all arguments.
             fallback_models: As in `AsyncClient`.
             streaming: As in `AsyncClient`.
+            on_model_mismatch: As in `AsyncClient`.
             timeout: As in `AsyncClient`.
             retries: As in `AsyncClient`.
             headers: Additional headers; they replace headers of the same name.
@@ -164,6 +176,7 @@ class ClientSettings:
                 config.fallback_models if fallback_models is None else as_models(fallback_models)
             ),
             streaming=streaming or config.streaming,
+            on_model_mismatch=on_model_mismatch or config.on_model_mismatch,
             timeout=as_timeout(timeout, config.timeout),
             retries=as_retries(retries, config.retries),
             headers=config.headers | dict(headers or ()),

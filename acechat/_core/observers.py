@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, TypeVar
 
 from acechat._core.instrumentation import Instrumentation
 from acechat._tools.executor import ToolEnded
+from acechat.errors import ConfigurationError
 from acechat.types import ToolCall, ToolResult
 from acechat.types.call_event import (
     AttemptFailed,
@@ -18,7 +21,7 @@ from acechat.types.call_event import (
     CallFinished,
 )
 
-__all__ = ["Observer", "Observers", "add_global_observer"]
+__all__ = ["Observer", "Observers", "add_global_observer", "log_by_environment"]
 
 _T = TypeVar("_T")
 
@@ -30,6 +33,41 @@ the response is paid for, and other threads may use the loop. Only KeyboardInter
 
 _log = logging.getLogger("acechat")
 _log.addHandler(logging.NullHandler())  # the program decides whether to log
+
+_LOG_VARIABLE = "ACECHAT_LOG"
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to stderr, unless the program has set up logging itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers and sys.stderr is not None:
+            try:
+                print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201 - a log
+            except (OSError, ValueError):
+                self.handleError(record)  # stderr was closed
+
+
+def log_by_environment() -> None:
+    """Log to stderr from the level in ``ACECHAT_LOG`` on; do nothing if it is not set.
+
+    Raises:
+        ConfigurationError: It is not the name of a level.
+    """
+    level = os.environ.get(_LOG_VARIABLE, "").strip().lower()
+    if not level:
+        return
+    if level not in _LOG_LEVELS:
+        raise ConfigurationError(
+            f"{_LOG_VARIABLE} must be one of {', '.join(_LOG_LEVELS)}, not {level!r}"
+        )
+    _log.setLevel(level.upper())
+    if not any(isinstance(handler, _StderrHandler) for handler in _log.handlers):
+        handler = _StderrHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s acechat: %(message)s"))
+        _log.addHandler(handler)
+
 
 _everywhere: list[Observer] = []
 """Observers of all clients of the process."""

@@ -1,14 +1,15 @@
-"""Decode the content codings that aiohttp does not: ``x-gzip``, and several codings of one body."""
+"""Decode what aiohttp does not: ``x-gzip``, several codings of one body, headers in Latin-1."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 from acechat._http.exceptions import undecodable
 from acechat.errors import ProtocolError, TransportError
 
-__all__ = ["ContentDecoder", "find_decoder"]
+__all__ = ["ContentDecoder", "find_decoder", "header_text"]
 
 _BY_AIOHTTP = {"gzip", "deflate", "br", "zstd"}
 """Codings that aiohttp decodes if they are alone in a header; it raises if it cannot."""
@@ -30,7 +31,7 @@ class _Inflater:
 
     def __init__(self, coding: str) -> None:
         self._gzip = coding in _GZIP
-        self._stream: zlib._Decompress | None = None
+        self._stream: Any = None  # of zlib, whose type has no public name
         self._padding = b""  # ignored between members
 
     def decode(self, data: bytes) -> bytes:
@@ -110,3 +111,17 @@ def find_decoder(headers: list[str], *, by_aiohttp: bool) -> ContentDecoder | No
         codings.pop()
     codings = [coding for coding in codings if coding not in {"", "identity"}]
     return ContentDecoder(codings) if codings else None
+
+
+def header_text(value: str) -> str:
+    """Return a header *value* as characters: aiohttp keeps bytes that are not UTF-8 as surrogates.
+
+    They are Latin-1, as in HTTP before RFC 7230. Surrogates could be neither saved nor pickled.
+    """
+    if value.isascii():
+        return value
+    data = value.encode(errors="surrogateescape")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

@@ -17,10 +17,14 @@ from multidict import CIMultiDictProxy
 from acechat._http.connection import ConnectionHandler, Connector
 from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS
 
-__all__ = ["DirectSender", "RawResponse"]
+__all__ = ["CLIENT_SOURCE", "DirectSender", "RawResponse"]
 
 _INFORMATIONAL = range(100, 200)
 _SWITCHING_PROTOCOLS = 101
+
+
+CLIENT_SOURCE = aiohttp.client.request.__code__.co_filename
+"""The file of `aiohttp.ClientSession`."""
 
 
 class RawResponse:

@@ -130,8 +130,10 @@ def _break_of(error: Exception, otherwise: str) -> AceChatError:
         ending, text = _defect(message)
         if isinstance(error, aiohttp.ClientPayloadError) and "content-encoding" not in message:
             ending = "cut"
-    else:
+    elif isinstance(error, aiohttp.ClientError):
         text = f"{_plain(error)}; try again"
+    else:  # of code that hooks aiohttp: its author needs the name
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:_MAX_MESSAGE]}"
     broken = TransportError(f"{otherwise}: {text}")
     broken.ending = ending
     return broken

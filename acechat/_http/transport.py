@@ -16,8 +16,8 @@ from yarl import URL
 from acechat._config import Config
 from acechat._http.certificates import named_certificates
 from acechat._http.connection import ConnectionState, Connector, current_connection
-from acechat._http.content_coding import find_decoder
-from acechat._http.direct import DirectSender, RawResponse
+from acechat._http.content_coding import find_decoder, header_text
+from acechat._http.direct import CLIENT_SOURCE, DirectSender, RawResponse
 from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS, map_exception, timeout_error
 from acechat._http.pool import Pool
 from acechat._http.resolver import Resolver
@@ -154,7 +154,7 @@ class Transport:
             if pool.slots is not None:
                 pool.slots.release()
             raise
-        headers = {name.lower(): _decoded(value) for name, value in raw_headers.items()}
+        headers = {name.lower(): header_text(value) for name, value in raw_headers.items()}
         headers = self._config.token.redact_headers(headers)
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
         if "content-encoding" in headers:
@@ -244,6 +244,9 @@ class Transport:
         """Return the direct sender for *request*; None if the session must send it."""
         if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
             return None
+        code = getattr(getattr(aiohttp.ClientSession, "_request", None), "__code__", None)
+        if pool.traced or code is None or code.co_filename != CLIENT_SOURCE:
+            return None  # a tool that traces or mocks requests must see it
         key = request.method, request.path
         direct = pool.direct.get(key)
         if direct is None:
@@ -309,17 +312,3 @@ class Transport:
                 await pool.close()
             else:
                 pool.abandon()
-
-
-def _decoded(value: str) -> str:
-    """Return a header *value* as characters: aiohttp keeps bytes that are not UTF-8 as surrogates.
-
-    They are Latin-1, as in HTTP before RFC 7230. Surrogates could be neither saved nor pickled.
-    """
-    if value.isascii():
-        return value
-    data = value.encode(errors="surrogateescape")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")

@@ -22,9 +22,9 @@ from acechat.types import (
 
 if TYPE_CHECKING:  # modules that most programs never use are imported on first use
     from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["Client"]
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -19,7 +19,7 @@ from acechat._record.cassette import FIRST_LINE, as_lines
 from acechat._record.exchange import Exchange, Request, ending_of
 from acechat._record.recorder import ResponseRecorder
 from acechat.emulator.app import describe
-from acechat.emulator.connection import ClientGoneError, Framing, close, reset, write
+from acechat.emulator.connection import ClientGoneError, Framing, close, host_check, reset, write
 from acechat.emulator.replay import secrets_of
 from acechat.emulator.state import ServiceState
 from acechat.errors import AceChatError, ConnectError, RequestTimeoutError
@@ -39,7 +39,7 @@ _CONNECT = 10.0
 
 
 def create_recording_proxy(
-    state: ServiceState, upstream: str, path: str | os.PathLike[str]
+    state: ServiceState, upstream: str, path: str | os.PathLike[str], hosts: Iterable[str] = ()
 ) -> web.Application:
     """Return the application of a recording proxy.
 
@@ -47,10 +47,12 @@ def create_recording_proxy(
         state: Holds the received requests.
         upstream: The origin to which requests are forwarded, with their token.
         path: The cassette, to which each exchange is appended when it has ended.
+        hosts: As in `create_app`.
     """
     proxy = _RecordingProxy(state, upstream, path)
     app = web.Application(
         client_max_size=state.max_request_bytes,
+        middlewares=[host_check(hosts)],
         handler_args={"handler_cancellation": True, "access_log": None},
     )
     app.cleanup_ctx.append(proxy.run)

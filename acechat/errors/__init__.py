@@ -23,6 +23,7 @@
       * `StreamInterruptedError`: as above; it is a subclass of both
 
   * `OutputError`: the response does not match *output_type*
+  * `ModelMismatchError`: another model wrote the response (*on_model_mismatch*)
   * `ToolError`: a tool failed
   * `MaxTurnsError`: a run reached its limit before the final response
   * `APIError`: the service returned an error; its subclasses name the reason
@@ -61,6 +62,7 @@ from acechat.errors._base import (
     ConfigurationError,
     JournalError,
     MaxTurnsError,
+    ModelMismatchError,
     OutputError,
     ToolError,
 )
@@ -94,6 +96,7 @@ __all__ = [
     "InsufficientBalanceError",
     "JournalError",
     "MaxTurnsError",
+    "ModelMismatchError",
     "NotFoundError",
     "OutputError",
     "OverloadedError",

@@ -22,6 +22,7 @@ __all__ = [
     "ConfigurationError",
     "JournalError",
     "MaxTurnsError",
+    "ModelMismatchError",
     "OutputError",
     "ToolError",
 ]
@@ -154,6 +155,27 @@ class OutputError(AceChatError):
 
     def __str__(self) -> str:
         return f"the response does not match output_type: {self.message}"
+
+
+class ModelMismatchError(AceChatError):
+    """The response names another model than the request, with ``on_model_mismatch="raise"``.
+
+    It may be billed all the same. Not retried.
+
+    Args:
+        requested: The model of the request.
+        named: The model that the response names.
+        completion: The complete response; also *partial*.
+    """
+
+    def __init__(
+        self, requested: str, named: str = "", *, completion: ChatCompletion | None = None
+    ) -> None:
+        super().__init__(f"requested {requested!r}, but the response is of {named!r}")
+        self.requested = requested
+        self.named = named
+        self.completion = completion
+        self.partial: ChatCompletion | None = completion
 
 
 class ToolError(AceChatError):

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from acechat._hints import COMPLETION_ATTRIBUTES, attribute_error
 from acechat.types.attempt import Attempt
+from acechat.types.evidence import ModelEvidence, evidence_of
 from acechat.types.messages import AssistantMessage, ToolCall
 from acechat.types.usage import Cost, Usage
 
@@ -33,6 +34,7 @@ __all__ = [
     "ResponseInfo",
     "note_origin",
     "note_output",
+    "shortened",
 ]
 
 FinishReason: TypeAlias = (
@@ -58,6 +60,9 @@ class ResponseInfo(Struct, frozen=True, kw_only=True):
 
     elapsed: float = 0.0
     """Seconds from the call to the end of the response, waits between attempts included."""
+
+    requested_model: str | None = None
+    """The model of the request, a fallback model included; None if not known."""
 
     attempts: tuple[Attempt, ...] = ()
     """The attempts that failed before this response; empty if the first one succeeded."""
@@ -117,6 +122,11 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
         return self.response.trace_id
 
     @property
+    def evidence(self) -> ModelEvidence:
+        """The model that was requested, the one that is named, and the form of the id."""
+        return evidence_of(self.response.requested_model, self.model, self.id)
+
+    @property
     def message(self) -> AssistantMessage:
         """Message of the first choice; an empty one if there is no choice."""
         return self.choices[0].message if self.choices else _NO_MESSAGE
@@ -152,7 +162,7 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
     def __repr__(self) -> str:
         usage: Usage | None = self.usage
         facts = {
-            "reasoning": _shortened(self.reasoning),
+            "reasoning": shortened(self.reasoning),
             "tool_calls": [call.function.name for call in self.tool_calls] or None,
             "finish_reason": self.finish_reason,
             "model": self.model or None,
@@ -160,7 +170,7 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
             "trace_id": self.trace_id,
         }
         shown = "".join(f", {name}={fact!r}" for name, fact in facts.items() if fact is not None)
-        return f"ChatCompletion({_shortened(self.text)!r}{shown})"
+        return f"ChatCompletion({shortened(self.text)!r}{shown})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [(name, getattr(self, name)) for name in ("text", "finish_reason", "model", "usage")]
@@ -233,7 +243,8 @@ _SHOWN = 60
 """Characters of a text in a repr."""
 
 
-def _shortened(text: str | None) -> str | None:
+def shortened(text: str | None) -> str | None:
+    """Return *text* with at most 60 characters."""
     return text if text is None or len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 

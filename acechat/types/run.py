@@ -9,7 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from acechat.types.chunk import ToolCallDelta
-from acechat.types.completion import ChatCompletion, UsageIfReported
+from acechat.types.completion import ChatCompletion, UsageIfReported, shortened
 from acechat.types.messages import ImagePart, MessageLike, ToolCall, ToolMessage
 from acechat.types.stream_event import Finished, ReasoningDelta, TextDelta
 from acechat.types.usage import Cost, Usage
@@ -72,6 +72,9 @@ class RunResult(Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"RunResult({shortened(self.text)!r}, turns={len(self.turns)})"
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.turns)

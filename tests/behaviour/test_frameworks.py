@@ -193,6 +193,16 @@ def test_the_repr_of_an_empty_reply():
     assert repr(ChatCompletion(choices=[])) == "ChatCompletion('')"
 
 
+def test_a_run_prints_its_text_and_has_a_short_repr(service):
+    with Client(service.token, base_url=service.url) as client:
+        result = client.run("Hello " * 100)
+
+    assert str(result) == result.text
+    assert repr(result).startswith("RunResult('You said: ")
+    assert repr(result).endswith("…', turns=1)")
+    assert len(repr(result)) < 100
+
+
 def test_a_reply_as_json(reply):
     assert json.loads(reply.to_json()) == reply.to_dict()
     assert "\n" not in reply.to_json()

@@ -10,11 +10,15 @@ from typing import Annotated, Any, Literal, TypedDict, assert_type
 
 import msgspec
 import pydantic
+from aiohttp import web
+from fastapi import UploadFile
+from werkzeug.datastructures import FileStorage
 
 from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
     AsyncRun,
     AsyncRunStream,
     AsyncSSERelay,
@@ -30,12 +34,14 @@ from acechat import (
     Conversation,
     Cost,
     Delta,
+    Estimate,
     HTTPRequest,
     HTTPResponse,
     ImagePart,
     MaxTurnsError,
     Meter,
     Model,
+    ModelEvidence,
     Output,
     OutputError,
     PreparedRequest,
@@ -151,7 +157,9 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(client.meter.snapshot(), TotalUsage)
     assert_type(await client.catalog(), list[CatalogModel])
     prepared = client.prepare("Hello", max_tokens=5)
-    assert_type(prepared, PreparedRequest)
+    assert_type(prepared, AsyncPreparedRequest)
+    assert_type(await prepared.estimate(), Estimate)
+    assert_type((await prepared.estimate()).max_cost, Decimal | None)
     assert_type(prepared.json(), dict[str, Any])
     assert_type(prepared.curl(), str)
 
@@ -193,6 +201,7 @@ def blocking(client: Client) -> None:
     assert_type(client.meter.reset(), TotalUsage)
     assert_type(client.catalog(), list[CatalogModel])
     assert_type(client.prepare("Hello"), PreparedRequest)
+    assert_type(client.prepare("Hello").estimate(), Estimate)
 
     client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
@@ -301,6 +310,13 @@ async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
     return response
 
 
+def evidence(client: Client, reply: ChatCompletion) -> None:
+    assert_type(reply.evidence, ModelEvidence)
+    assert_type(reply.evidence.matches, bool | None)
+    Client(on_model_mismatch="raise").with_options(on_model_mismatch="warn")
+    AsyncClient(on_model_mismatch="panic")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
 async def later() -> str:
     return "token"
 
@@ -327,3 +343,11 @@ def errors(error: StreamTruncatedError) -> None:
     assert_type(error.trace_id, str | None)
     assert_type(MaxTurnsError(3).run, RunResult | None)
     assert_type(image("cat.jpg"), ImagePart)
+    assert_type(image(Path("cat.jpg"), detail="low", max_pixels=1_000_000), ImagePart)
+
+
+def uploads(
+    flask: FileStorage, fast: UploadFile, server: web.FileField, bytes_: memoryview
+) -> None:
+    parts = [image(flask), image(fast), image(server), image(bytes_)]
+    assert_type(parts, list[ImagePart])
