@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat._image import image
+from acechat._media.image import image
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.encode import encode
 from acechat._wire.request import RequestTemplate

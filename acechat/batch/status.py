@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
-from acechat._image import image
+from acechat._media.image import image
 from acechat.batch.results import BatchSummary
 from acechat.batch.rows import Row, RowReader
 from acechat.batch.sources import FileSource, locate
