@@ -16,7 +16,9 @@ if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
+    from acechat._tools.approval import Approve
     from acechat._tools.output import OutputT, OutputType
+    from acechat._tools.run_state import BeforeTurn
     from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["AsyncClient"]
@@ -174,6 +176,8 @@ class AsyncClient(AsyncBaseClient):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        approve: Approve | None = None,
+        before_turn: BeforeTurn | None = None,
         budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -192,9 +196,12 @@ class AsyncClient(AsyncBaseClient):
             tool_timeout: Limit of one tool call, in seconds, positive; default None, no limit.
             raise_tool_errors: If true, an exception in a tool ends the run; default False, the name
                 and text of the exception are sent to the model.
-            budget: The maximum that this run may spend, in addition to the client's budget; default
-                None, no limit. It is compared before each turn with the usage of the earlier turns,
-                so the run exceeds it by one turn at most.
+            approve: An (async) function of the name and arguments of a tool call: True allows it, a
+                dict allows it with these arguments, False or a reason (str) refuses it.
+            before_turn: An (async) function of the messages of each request; it returns those to
+                send instead, such as fewer, or None.
+            budget: The maximum that this run may spend, besides the client's budget; default None,
+                no limit. Checked before each turn: the run exceeds it by one turn at most.
             *content: As in `chat`.
             messages: As in `chat`.
             system: As in `chat`.
@@ -209,8 +216,7 @@ class AsyncClient(AsyncBaseClient):
 
         Raises:
             ConfigurationError: A tool or an argument cannot be used; nothing was sent.
-            MaxTurnsError: The model still requested tools after *max_turns*; *run* has the
-                completed turns.
+            MaxTurnsError: *max_turns* did not suffice; *run* has the completed turns.
             BudgetExceededError: *budget*, or the client's, is used up; *run* as above.
             ToolError: A tool failed, and *raise_tool_errors* is true.
             AceChatError: Any error of `chat`; *run* as above.
@@ -220,9 +226,9 @@ class AsyncClient(AsyncBaseClient):
             >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        executor = self._executor(options, limits)
+        executor = self._executor(options, limits, approve)
         template = self._template(model, timeout, retries, extra_body, extra_headers, options)
-        return self._run(content, messages, system, template, executor, limits)
+        return self._run(content, messages, system, template, executor, limits, before_turn)
 
     def run_stream(
         self,
@@ -234,6 +240,8 @@ class AsyncClient(AsyncBaseClient):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        approve: Approve | None = None,
+        before_turn: BeforeTurn | None = None,
         budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -243,18 +251,17 @@ class AsyncClient(AsyncBaseClient):
     ) -> AsyncRunStream:
         """Run tools like `run`, and return an `AsyncRunStream` of text, tool calls and turns.
 
-        Parameters and exceptions are those of `run`. Errors are raised when the stream is read.
+        Parameters and exceptions are those of `run`; it raises when it is read.
 
         Example:
-            >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text():
-            ...     print(text, end="")
+            >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text(): ...
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        executor = self._executor(options, limits)
+        executor = self._executor(options, limits, approve)
         template = self._template(
             model, timeout, retries, extra_body, extra_headers, options, stream=True
         )
-        return self._run_stream(content, messages, system, template, executor, limits)
+        return self._run_stream(content, messages, system, template, executor, limits, before_turn)
 
     def prepare(
         self,
@@ -303,8 +310,7 @@ class AsyncClient(AsyncBaseClient):
             **options: Fields of each of its requests, see `ChatOptions`.
 
         Example:
-            >>> conversation = client.conversation(system="Be brief.")
-            >>> (await conversation.send("Hello")).text
+            >>> (await client.conversation(system="Be brief.").send("Hello")).text
         """
         from acechat._async.conversation import AsyncConversation
 

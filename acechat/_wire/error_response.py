@@ -21,6 +21,7 @@ from acechat.errors import (
     AuthenticationError,
     BadRequestError,
     ContentModerationError,
+    ContextWindowExceededError,
     GatewayTimeoutError,
     InsufficientBalanceError,
     NotFoundError,
@@ -32,6 +33,7 @@ from acechat.errors import (
     ServerError,
     TokenMismatchError,
 )
+from acechat.errors._api import is_context_exceeded
 
 __all__ = ["error_from_value", "find_trace_id", "is_error", "parse_error"]
 
@@ -105,6 +107,7 @@ _FINAL = {401, 403}
 
 _RETRYABLE_4XX = {408, 409, 425}
 _TRACE_HEADERS = ("x-trace-id", "trace-id", "x-request-id", "x-oneapi-request-id")
+_OTHER_REASONS = (AuthenticationError, PermissionDeniedError, RateLimitError, NotFoundError)
 _TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,1000})", re.IGNORECASE)
 
 
@@ -188,6 +191,8 @@ def error_from_value(
     if cls is ServerError or (cls.retryable and shown in _FINAL):
         # The code is less specific than the status, or contradicts a final one.
         cls = _BY_STATUS.get(shown or 0, cls)
+    if not issubclass(cls, _OTHER_REASONS) and is_context_exceeded(code, message):
+        cls = ContextWindowExceededError
     if code is not None and code == str(status):
         code = None  # it only repeats the status
     return cls(

@@ -16,6 +16,7 @@ from acechat.types.chunk import (
 from acechat.types.completion import ChatCompletion, Choice, FinishReason, Model, ResponseInfo
 from acechat.types.messages import (
     AssistantMessage,
+    CacheControl,
     ContentPart,
     FunctionCall,
     ImagePart,
@@ -60,6 +61,7 @@ from acechat.types.usage import (
 __all__ = [
     "AssistantMessage",
     "AudioOptions",
+    "CacheControl",
     "CatalogModel",
     "ChatCompletion",
     "ChatCompletionChunk",

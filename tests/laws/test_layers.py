@@ -36,6 +36,7 @@ EDGES = LAYERS[-1]
 PURE = {"types", "errors", "_policy", "_credentials", "_config", "_wire", "_record", "_tools"}
 IMPURE = {
     "acechat._record.cassette": {"os", "pathlib"},  # it reads and writes files
+    "acechat._tools.execution": {"asyncio", "contextvars"},  # it awaits functions
     "acechat._tools.executor": {"asyncio", "threading", "contextvars"},  # it runs functions
     "acechat._credentials": {"os"},  # the environment, once
     "acechat._config": {"os"},  # as above
