@@ -66,6 +66,22 @@ BESIDE = ["hints", "behaviour/test_neighbours.py", "behaviour/test_blocking.py",
           "test_cassette_mark.py", "test_notebook.py", "cli"]  # fmt: skip
 """Tests that these packages may affect."""
 
+INTEGRATIONS = [
+    "opentelemetry-sdk",
+    "opentelemetry-distro",
+    "opentelemetry-semantic-conventions",
+    "opentelemetry-instrumentation-aiohttp-client",
+    "langchain-tests",
+    "langchain",
+]
+"""Libraries that the tests of acechat/integrations/ use, beside those of the extras."""
+
+FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
+"""Frameworks with a recipe in docs/howto/frameworks.md."""
+
+APART = "llama-index-llms-openai-like"
+"""A framework whose newest version the others do not allow."""
+
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"  # a missing Python is not tested
@@ -132,7 +148,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check with mypy and pyright, both strict; every public name has a type."""
-    install_group(session, "types", ".[cli]")  # as a package: verifytypes needs its py.typed
+    install_group(
+        session, "types", ".[cli,otel,langchain,llm]"
+    )  # as a package: verifytypes needs its py.typed
     session.run("mypy")
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python)
@@ -153,7 +171,7 @@ def tests(session: nox.Session) -> None:
 def everything(session: nox.Session) -> None:
     """Run all checks, and the tests in other environments; `nox` runs the tests."""
     names = ["lint", "types", "build", "docs", "examples", "neighbours", "interop"]
-    names += ["lowest", "speed"]
+    names += ["integrations", "lowest", "speed"]
     for name in [*names, *(f"pythons-{version}" for version in OTHERS)]:
         session.notify(name, posargs=())
     if missing := sorted({*VERSIONS} - {*OTHERS, HERE}):
@@ -206,6 +224,27 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+def integrations(session: nox.Session) -> None:
+    """Test the integrations with the newest version of each library, and check their types."""
+    install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
+    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS)
+    modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
+    session.run("mypy", *modules)
+    session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin), *modules)
+    session.run(
+        "pytest",
+        *IN_PARALLEL,
+        "--override-ini=asyncio_default_fixture_loop_scope=function",  # of pytest-asyncio
+        *(session.posargs or ["tests/integrations", "tests/docs/test_examples.py"]),
+    )
+    if not session.posargs:
+        session.run("pytest", "-q", "tests/docs/test_docs.py", "-k", "telemetry or lang or llm")
+        session.run("python", "-m", "benchmarks.overhead")
+        session.install("--upgrade", APART)
+        session.run("pytest", "-q", "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
+
+
+@nox.session
 def speed(session: nox.Session) -> None:
     """Run the tests of behaviour with uvloop for the blocking client."""
     install_group(session, "tests", "-e", ".[cli,speed]")
@@ -220,7 +259,8 @@ def speed(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests of the client with the lowest allowed dependencies."""
     install_group(session, "tests")
-    extras = PROJECT["project"]["optional-dependencies"].values()
+    optional = PROJECT["project"]["optional-dependencies"]
+    extras = (optional[name] for name in ("cli", "mcp", "speed"))
     oldest = [
         spec.replace(">=", "==") for spec in chain(PROJECT["project"]["dependencies"], *extras)
     ]

@@ -4,7 +4,16 @@
 the structs of requests and responses.
 """
 
-from __future__ import annotations
+import sys
+
+if (
+    sys.argv[:1] == ["-m"]  # set until Python has found the module
+    and sys.orig_argv[-len(sys.argv)] in {"acechat", "-macechat"}
+    and not sys.flags.safe_path
+):
+    # python -m puts the working directory first. A file there, such as json.py in a folder of
+    # downloads, must not replace a module that the command imports; not even __future__.
+    del sys.path[0]
 
 from typing import TYPE_CHECKING
 
@@ -20,6 +29,8 @@ from acechat.errors import (
     Attempt,
     AuthenticationError,
     BadRequestError,
+    BatchRowError,
+    BatchStoppedError,
     BudgetExceededError,
     ClientClosedError,
     ConfigurationError,
@@ -28,7 +39,9 @@ from acechat.errors import (
     ContextWindowExceededError,
     GatewayTimeoutError,
     InsufficientBalanceError,
+    JournalError,
     MaxTurnsError,
+    ModelMismatchError,
     NotFoundError,
     OutputError,
     OverloadedError,
@@ -56,10 +69,13 @@ from acechat.types import (
     CompletionTokensDetails,
     Cost,
     Delta,
+    Estimate,
     Finished,
     ImagePart,
+    KnownModel,
     Message,
     Model,
+    ModelEvidence,
     PromptTokensDetails,
     ReasoningDelta,
     ResponseInfo,
@@ -89,8 +105,10 @@ from acechat.types.call_event import (
 )
 
 if TYPE_CHECKING:
+    from acechat._async.batch import AsyncBatch
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
@@ -102,16 +120,18 @@ if TYPE_CHECKING:
     from acechat._media.cache import text
     from acechat._media.document import document
     from acechat._media.image import image
+    from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._sync.sse_relay import SSERelay
     from acechat._sync.stream import ChatStream
     from acechat._tools.decorator import tool
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool
-    from acechat._wire.prepared import PreparedRequest
     from acechat._wire.request import HTTPRequest
+    from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -120,9 +140,11 @@ __all__ = [
     "AccountDisabledError",
     "AceChatError",
     "AssistantMessage",
+    "AsyncBatch",
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
+    "AsyncPreparedRequest",
     "AsyncRun",
     "AsyncRunStream",
     "AsyncSSERelay",
@@ -130,6 +152,12 @@ __all__ = [
     "AttemptFailed",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchProgress",
+    "BatchResult",
+    "BatchRowError",
+    "BatchStoppedError",
+    "BatchSummary",
     "Budget",
     "BudgetExceededError",
     "CallEvent",
@@ -153,6 +181,7 @@ __all__ = [
     "Conversation",
     "Cost",
     "Delta",
+    "Estimate",
     "Finished",
     "FirstToken",
     "GatewayTimeoutError",
@@ -161,11 +190,15 @@ __all__ = [
     "ImagePart",
     "Instrumentation",
     "InsufficientBalanceError",
+    "JournalError",
+    "KnownModel",
     "MaxTurnsError",
     "Message",
     "Meter",
     "Middleware",
     "Model",
+    "ModelEvidence",
+    "ModelMismatchError",
     "NotFoundError",
     "Observer",
     "Output",
@@ -222,10 +255,16 @@ __all__ = [
 # Imported on first use (PEP 562; type checkers read the imports above): a program that only catches
 # errors or reads types does not wait for the import of the clients.
 _LAZY = {
+    "AsyncBatch": "_async.batch",
+    "Batch": "_sync.batch",
+    "BatchProgress": "batch.results",
+    "BatchResult": "batch.results",
+    "BatchSummary": "batch.results",
     "AsyncChatStream": "_async.stream",
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
     "AsyncSSERelay": "_async.sse_relay",
+    "AsyncPreparedRequest": "_async.prepared",
     "AsyncRun": "_async.run",
     "AsyncRunStream": "_async.run_stream",
     "CallNext": "_core.middleware",
@@ -239,7 +278,7 @@ _LAZY = {
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
     "Output": "_tools.output",
-    "PreparedRequest": "_wire.prepared",
+    "PreparedRequest": "_sync.prepared",
     "SSERelay": "_sync.sse_relay",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",

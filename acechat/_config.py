@@ -11,12 +11,24 @@ from msgspec import Struct
 
 from acechat._credentials import Token
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
+from acechat._redaction.private import public_url
 from acechat.errors import ConfigurationError
 
-__all__ = ["DEFAULT_MODEL", "Config", "Streaming", "as_models", "check_headers", "read_api_root"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Config",
+    "OnModelMismatch",
+    "Streaming",
+    "as_models",
+    "check_headers",
+    "read_api_root",
+]
 
 Streaming: TypeAlias = Literal["auto", "always", "never"]
 """Whether `chat` requests its response as a stream: as fits the request, always, or never."""
+
+OnModelMismatch: TypeAlias = Literal["ignore", "warn", "raise"]
+"""The reaction to a response that names another model than the request."""
 
 DEFAULT_MODEL = "claude-sonnet-4-20250514"
 """The model of clients created without *model*."""
@@ -44,6 +56,7 @@ class Config(Struct, frozen=True, kw_only=True):
     model: str = DEFAULT_MODEL
     fallback_models: tuple[str, ...] = ()
     streaming: Streaming = "auto"
+    on_model_mismatch: OnModelMismatch = "ignore"
     timeout: Timeout = Timeout()
     retries: RetryPolicy = RetryPolicy()
     headers: dict[str, str] = {}
@@ -64,6 +77,11 @@ class Config(Struct, frozen=True, kw_only=True):
         if self.streaming not in get_args(Streaming):
             raise ConfigurationError(
                 f"streaming must be 'auto', 'always' or 'never', not {self.streaming!r}"
+            )
+        if self.on_model_mismatch not in get_args(OnModelMismatch):
+            raise ConfigurationError(
+                "on_model_mismatch must be 'ignore', 'warn' or 'raise', "
+                f"not {self.on_model_mismatch!r}"
             )
         for name in ("max_concurrency", "max_event_bytes", "max_response_bytes"):
             limit = getattr(self, name)
@@ -136,29 +154,38 @@ def read_api_root(given: str | None) -> str:
     Raises:
         ConfigurationError: The URL is invalid.
     """
-    from urllib.parse import urlsplit
-
     url = given or os.environ.get(_BASE_URL_VARIABLE) or _DEFAULT_BASE_URL
     if not isinstance(url, str):
         raise ConfigurationError(f"the base URL must be a str, not {type(url).__name__}")
     url = url.strip()
-    subject = f"the base URL {url!r}"
+    # Credentials may precede an "@" and follow a "?", also in a URL that is invalid.
+    given, shown = None, public_url(url)
+    problem, root = _check_url(url, f"the base URL {shown!r}")
+    if problem is None:
+        return root
+    del url  # some tools show the local variables of a traceback
+    raise ConfigurationError(problem)
+
+
+def _check_url(url: str, subject: str) -> tuple[str | None, str]:
+    """Return the problem of a base URL, which does not quote credentials, and the API root."""
+    from urllib.parse import urlsplit
+
     if not url.isprintable() or " " in url:
-        raise ConfigurationError(f"{subject} contains white space or control characters")
+        return f"{subject} contains white space or control characters", ""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"{subject} is invalid: {error}") from None
+        # The error may quote a part of a password.
+        return f"{subject} is invalid" + ("" if "@" in url else f": {error}"), ""
     if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"{subject} must begin with https:// (or http://) and name a host")
+        return f"{subject} must begin with https:// (or http://) and name a host", ""
     if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigurationError(
+        return (
             "the base URL must not contain a user name, '?' or '#': the token goes into api_token="
-        )
+        ), ""
     path = parts.path.rstrip("/")
     if path.endswith("/chat/completions"):
-        raise ConfigurationError(
-            f"{subject} must end before /chat/completions, which acechat adds itself"
-        )
-    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
+        return f"{subject} must end before /chat/completions, which acechat adds itself", ""
+    return None, f"{parts.scheme}://{parts.netloc}{path or '/v1'}"

@@ -15,8 +15,6 @@ import pytest
 HERE = Path(__file__).parent
 
 # They share one run, so they need one worker.
-pytestmark = pytest.mark.xdist_group("leaks")
-
 
 LEAKS = {
     "sockets": """

@@ -16,16 +16,24 @@ from acechat._policy.values import RetryPolicy, RunLimits, Timeout
 from acechat._wire.endpoints import decode_models
 from acechat._wire.messages import Content, gather_messages
 from acechat._wire.request import HTTPRequest, RequestTemplate, build_template
-from acechat.types import CatalogModel, ChatCompletion, ChatOptions, MessageLike, Model
+from acechat.types import (
+    CatalogModel,
+    ChatCompletion,
+    ChatOptions,
+    Estimate,
+    KnownModel,
+    MessageLike,
+    Model,
+)
 
 if TYPE_CHECKING:  # imported when they are used
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.approval import Approve
     from acechat._tools.executor import ToolExecutor
     from acechat._tools.output import OutputT, OutputType
     from acechat._tools.run_state import BeforeTurn
-    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["AsyncBaseClient", "BaseClient"]
 
@@ -98,21 +106,20 @@ class BaseClient(ClientSettings):
         fields["tools"] = executor.definitions
         return executor
 
-    def _prepare(
-        self,
-        template: RequestTemplate,
-        messages: Sequence[MessageLike],
-        output_type: OutputType[Any] | None,
-    ) -> PreparedRequest:
-        from acechat._wire.prepared import PreparedRequest
+    async def _estimate(self, request: HTTPRequest) -> Estimate:
+        """Count the prompt tokens of a chat request, and compute the range of its cost."""
+        from acechat._policy.estimate import estimate_of
+        from acechat._wire.endpoints import build_count, decode_count
 
-        config = self._config
-        request = self._call_for(template, messages, output_type).request
-        return PreparedRequest(request, config.api_root, config.token)
+        body = request.json()
+        count = build_count(body["messages"], model=body["model"], tools=body.get("tools"))
+        call = self._free_call(count)
+        tokens = await call.run(partial(call.attempt_body, decode_count))
+        return estimate_of(body, tokens, await self._catalog())
 
     def _template(
         self,
-        model: str | None,
+        model: KnownModel | str | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
         extra_body: Mapping[str, Any] | None,
@@ -160,7 +167,7 @@ class BaseClient(ClientSettings):
         content: Sequence[Content],
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
     ) -> int:
         from acechat._tools.tool import write_functions
@@ -215,6 +222,18 @@ class BaseClient(ClientSettings):
 class AsyncBaseClient(BaseClient):
     """The lifetime of `AsyncClient` and its calls that are free of charge."""
 
+    def _prepare(
+        self,
+        template: RequestTemplate,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[Any] | None,
+    ) -> AsyncPreparedRequest:
+        from acechat._async.prepared import AsyncPreparedRequest
+
+        config = self._config
+        request = self._call_for(template, messages, output_type).request
+        return AsyncPreparedRequest(request, config.api_root, config.token, self._estimate)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -251,7 +270,7 @@ class AsyncBaseClient(BaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it.

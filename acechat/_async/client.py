@@ -5,34 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from acechat._async.base_client import AsyncBaseClient
+from acechat._async.bulk import AsyncBulkClient
 from acechat._async.stream import AsyncChatStream
 from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
 from acechat._wire.messages import Content, gather_messages
-from acechat.types import ChatCompletion, ChatOptions, MessageLike
+from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._tools.approval import Approve
     from acechat._tools.output import OutputT, OutputType
     from acechat._tools.run_state import BeforeTurn
-    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncBaseClient):
+class AsyncClient(AsyncBulkClient):
     """Client of the chat completion service, for asyncio.
 
     A client keeps its connections open: create one and reuse it, in one event loop after another
     and after a fork. It pickles without its token.
 
     Args:
-        api_token: The token of an application; default None, the first that is set of
-            ``ACEDATACLOUD_API_TOKEN``, ``ACEDATACLOUD_API_KEY`` and ``ACEDATA_API_KEY``.
+        api_token: The token of an application, or a function, async or not, that returns one. It is
+            called in the event loop before each request, and once more after a 401. Default None:
+            the first that is set of ``ACEDATACLOUD_API_TOKEN``, ``ACEDATACLOUD_API_KEY`` and
+            ``ACEDATA_API_KEY``.
         base_url: An origin, to which ``/v1`` is added, or an API root, which is used unchanged;
             default None, ``ACEDATACLOUD_API_BASE_URL`` or ``https://api.acedata.cloud``.
         model: The model of calls without one; default ``"claude-sonnet-4-20250514"``.
@@ -42,6 +44,8 @@ class AsyncClient(AsyncBaseClient):
         streaming: Whether `chat` requests a stream internally: ``"always"``, ``"never"``, or
             ``"auto"`` (default) if the model reasons or *max_tokens* is over 4096, because gateways
             close connections that are silent for long. The completion is the same.
+        on_model_mismatch: ``"warn"`` or ``"raise"`` (`ModelMismatchError`) if the response names
+            another model than the request, see `ModelEvidence.matches`; default ``"ignore"``.
         timeout: Limits of a call: a `Timeout`, or a positive number for its *total* in seconds;
             default ``Timeout()``.
         retries: A `RetryPolicy`, or the maximum number of attempts, 1 or more, the first included;
@@ -85,7 +89,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -141,7 +145,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -152,9 +156,8 @@ class AsyncClient(AsyncBaseClient):
         """Return the response as a stream of deltas, an `AsyncChatStream`.
 
         Nothing is sent before the stream is read or entered; errors of the request are raised then.
-        A completion that does not match *output_type* is not requested again.
-
-        Parameters and exceptions are those of `chat`.
+        A completion that does not match *output_type* is not requested again. Parameters and
+        exceptions are those of `chat`.
 
         Example:
             >>> async for delta in client.stream("Hello"):
@@ -171,7 +174,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -187,19 +190,17 @@ class AsyncClient(AsyncBaseClient):
     ) -> AsyncRun:
         """Send a request, run the tools that the model calls, and repeat until it stops.
 
-        Await the `AsyncRun` for its result, or iterate over its turns as they end; nothing is sent
-        before that. Each turn is one call like `chat`, at its price.
+        Await the `AsyncRun`, which sends nothing before, or iterate over its turns as they end.
+        Each turn is one call like `chat`, at its price. Exceptions of tools go to the model.
 
         Args:
             max_turns: The maximum number of requests, 1 or more; default 8.
             max_parallel: The maximum number of tools that run at a time, 1 or more; default 8.
             tool_timeout: Limit of one tool call, in seconds, positive; default None, no limit.
-            raise_tool_errors: If true, an exception in a tool ends the run; default False, the name
-                and text of the exception are sent to the model.
+            raise_tool_errors: Whether an exception of a tool ends the run; default False.
             approve: An (async) function of the name and arguments of a tool call: True allows it, a
                 dict allows it with these arguments, False or a reason (str) refuses it.
-            before_turn: An (async) function of the messages of each request; it returns those to
-                send instead, such as fewer, or None.
+            before_turn: An (async) function of a request's messages; returns others, or None.
             budget: The maximum that this run may spend, besides the client's budget; default None,
                 no limit. Checked before each turn: the run exceeds it by one turn at most.
             *content: As in `chat`.
@@ -210,9 +211,9 @@ class AsyncClient(AsyncBaseClient):
             retries: As in `chat`, for the request of each turn.
             extra_body: As in `chat`.
             extra_headers: As in `chat`.
-            **options: As in `chat`. *tools* are functions (`acechat.tool` overrides their signature
-                and docstring) or `Tool` objects; functions that are not async run in threads. A
-                *tool_choice* that requires a call holds for the first turn only.
+            **options: As in `chat`. *tools* are functions (see `acechat.tool`) or `Tool` objects;
+                functions that are not async run in threads. A *tool_choice* that requires a call
+                holds for the first turn only.
 
         Raises:
             ConfigurationError: A tool or an argument cannot be used; nothing was sent.
@@ -222,7 +223,6 @@ class AsyncClient(AsyncBaseClient):
             AceChatError: Any error of `chat`; *run* as above.
 
         Example:
-            >>> async def weather(city: str) -> str: ...
             >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
@@ -235,7 +235,7 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -268,15 +268,15 @@ class AsyncClient(AsyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[Any] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> PreparedRequest:
-        """Return the request of `chat` as a `PreparedRequest`, without sending it.
+    ) -> AsyncPreparedRequest:
+        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
@@ -297,7 +297,7 @@ class AsyncClient(AsyncBaseClient):
         *,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         **options: Unpack[ChatOptions],
     ) -> AsyncConversation:
         """Begin a conversation, which sends its history with each message.

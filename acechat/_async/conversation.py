@@ -12,7 +12,7 @@ from acechat._hints import not_awaitable
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.messages import Content
 from acechat.errors import ConfigurationError
-from acechat.types import ChatCompletion, ChatOptions, MessageLike
+from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:
     from acechat._async.stream import AsyncChatStream
@@ -29,7 +29,7 @@ class _AsyncClientCalls(Protocol):
         *,
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         output_type: OutputType[OutputT] | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
@@ -52,7 +52,7 @@ class _AsyncClientCalls(Protocol):
         *,
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         output_type: OutputType[OutputT] | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
@@ -80,7 +80,7 @@ class AsyncConversation(History):
         with_meter: Callable[[Meter], _AsyncClientCalls],
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         options: ChatOptions | None = None,
     ) -> None:
         super().__init__(messages, system, model, options)

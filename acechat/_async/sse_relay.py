@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from acechat._core.call import running_loop
 from acechat._credentials import Token
+from acechat._hints import warn_of_missing_headers
 from acechat._wire.deltas import END, DeltaBatch
 from acechat._wire.sse_writer import DONE, KEEP_ALIVE, encode_error, encode_events, headers_of
 from acechat.errors import AceChatError
@@ -61,11 +63,13 @@ class AsyncSSERelay:
         return self._begin().__await__()
 
     async def _begin(self) -> Self:
+        running_loop()
         while not (self._first or self._begun or self._ended):
             self._first = await self._next()
         return self
 
     def __aiter__(self) -> Self:
+        warn_of_missing_headers()
         return self
 
     async def __anext__(self) -> bytes:
@@ -78,8 +82,13 @@ class AsyncSSERelay:
         """Wait for the next events and return their bytes. Empty bytes mark the end.
 
         Failures of the stream are returned as ``event: error``, not raised.
+
+        Raises:
+            ConfigurationError: No asyncio loop is running, as under trio.
         """
-        self._begun = True
+        if not self._begun:
+            running_loop()
+            self._begun = True
         data, self._first = self._first, b""
         while not data and not self._ended:
             try:

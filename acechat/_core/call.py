@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from acechat._config import Config
-from acechat._core.body import read_body, read_error_body
+from acechat._core.body import read_body, read_error_body, receive_events
 from acechat._core.call_state import CallState, SharedState
 from acechat._core.middleware import BufferedResponse, send_through
 from acechat._core.reporter import CallReporter
@@ -22,10 +22,11 @@ from acechat._wire.error_response import parse_error
 from acechat._wire.odd_json import is_event_stream
 from acechat._wire.request import HTTPRequest
 from acechat._wire.stream import ChatStreamProtocol
-from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError
+from acechat.errors import AceChatError, BudgetExceededError, ConfigurationError, ModelMismatchError
 from acechat.types import ChatCompletion
 
 if TYPE_CHECKING:
+    from acechat._core.rate_gate import RateGate
     from acechat._http.transport import Transport
     from acechat._tools.find_output import PartialOutput
 
@@ -142,6 +143,20 @@ class Call(CallState):
             self.run(self.attempt_completion) if self._collect is None else self._collect(self)
         )
 
+    def finish_stream(self, completion: ChatCompletion, size: int) -> ChatCompletion[Any]:
+        """Record the complete response of a stream and return `accept` of it.
+
+        Raises:
+            ModelMismatchError: As `succeeded`.
+            OutputError: As `accept`.
+        """
+        try:
+            self.succeeded(completion, size)
+        except ModelMismatchError as mismatch:  # of other calls, run() records it
+            self.record_failure(mismatch)
+            raise
+        return self.accept(completion)
+
     def accept(self, completion: ChatCompletion) -> ChatCompletion[Any]:
         """Return the completion that the caller gets for a complete response."""
         return completion
@@ -170,8 +185,9 @@ class Call(CallState):
             response = await self._send(self.request)
         if response.status in _SUCCESS:
             return response
-        # redacted before the body is truncated: half a token is a secret, too
-        body = self.config.token.redact(await read_error_body(response, self))
+        # redacted before the body is truncated further: half a token is a secret, too
+        body = await read_error_body(response, self)
+        body = self.redacting_token().redact(body, truncated=True)
         raise parse_error(response.status, response.headers, body, now=time.time())
 
     def _send(self, request: HTTPRequest) -> Awaitable[Response]:
@@ -190,17 +206,27 @@ class Call(CallState):
             opening if reporter is None or not reporter.instruments else reporter.sending(opening)
         )
 
-    async def _ready(self, request: HTTPRequest) -> None:
-        """Check the budget and pass the rate gate, just before *request* is written.
+    def _ready(self, request: HTTPRequest) -> Awaitable[None] | None:
+        """Check the budget and report *request*, just before it is written.
+
+        Returns an awaitable that does the same after it has passed the rate gate, if there is one.
 
         Raises:
             BudgetExceededError: Other calls used it up while this one waited for its slot.
         """
         self.check_budget()
         if self._gate is not None:
-            self._leave_gate()  # a middleware may send more than once
-            self._entered = await self._gate.enter()
-            self.check_budget()
+            return self._pass_gate(self._gate, request)
+        self._report_sent(request)
+        return None
+
+    async def _pass_gate(self, gate: RateGate, request: HTTPRequest) -> None:
+        self._leave_gate()  # a middleware may send more than once
+        self._entered = await gate.enter()
+        self.check_budget()
+        self._report_sent(request)
+
+    def _report_sent(self, request: HTTPRequest) -> None:
         if self._reporter is not None:
             number = len(self._retry_state.failed) + 1
             self._reporter.sent(request, attempt=number, elapsed=self.elapsed())
@@ -265,7 +291,7 @@ class Call(CallState):
         self.content = False  # an error in a 2xx body is retried like one with an error status
         if is_event_stream(body, response.headers.get("content-type", "")):
             protocol = self.stream_protocol(response)
-            protocol.receive_data(body)
+            await receive_events(protocol, body)
             if protocol.content:
                 self.content = True
             protocol.receive_eof()

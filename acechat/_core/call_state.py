@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from acechat._config import Config
@@ -13,12 +16,14 @@ from acechat._core.middleware import Middleware
 from acechat._core.observers import Observers
 from acechat._core.reporter import CallReporter
 from acechat._core.response import Response
-from acechat._credentials import redact_error
+from acechat._credentials import Token, redact_error
 from acechat._policy.retry import RetryState
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._record.recorder import Recording
+from acechat._redaction.private import private_values
+from acechat._rotating_token import RotatingToken
 from acechat._wire.request import HTTPRequest
-from acechat.errors import AceChatError, BudgetExceededError
+from acechat.errors import AceChatError, APIError, BudgetExceededError, ModelMismatchError
 from acechat.types import ChatCompletion, ResponseInfo, Usage
 from acechat.types.completion import note_origin
 
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
     from acechat._core.rate_gate import RateGate
 
 __all__ = ["CallState", "SharedState"]
+
+
+_UNAUTHORIZED = 401
 
 
 class SharedState(Struct, frozen=True, kw_only=True):
@@ -61,6 +69,9 @@ class CallState:
         model: The requested model; empty if the call is free of charge, which exempts it from the
             budget, the rate limit and the meter.
     """
+
+    _renewed: bool = False
+    """Whether another token was requested after a 401."""
 
     def __init__(
         self,
@@ -112,7 +123,7 @@ class CallState:
         now = self._clock()
         total = self.timeout.total
         time_left = None if total is None else self._started + total - now
-        redact_error(error, self.config.token)
+        redact_error(error, self.redacting_token())
         attempt, delay = self._retry_state.add(
             error,
             content=self.content,
@@ -130,6 +141,8 @@ class CallState:
         reporter = self._failure_reporter()
         fallback = None
         if delay is None and (time_left is None or time_left > 0):
+            if self._renews_token(error):
+                delay = 0.0
             fallback = self._retry_state.next_model(error, content=self.content)
         if fallback is not None:
             delay = 0.0
@@ -138,6 +151,18 @@ class CallState:
             reporter.model = fallback
             self.request = self.request.with_json(self.request.json() | {"model": fallback})
         return delay
+
+    def redacting_token(self) -> Token:
+        """Return the token, redacting the private headers of the request as well."""
+        return self.config.token.extended(private_values(self.request.headers))
+
+    def _renews_token(self, error: AceChatError) -> bool:
+        """Return True, once per call, if a token from the caller's function was refused."""
+        refused = isinstance(error, APIError) and error.status == _UNAUTHORIZED
+        if self._renewed or not refused or not isinstance(self.config.token, RotatingToken):
+            return False
+        self._renewed = True
+        return True
 
     def _failure_reporter(self) -> CallReporter:
         """Return the reporter of this call; failures are logged even without observers."""
@@ -149,6 +174,8 @@ class CallState:
         """Report that the first content of a stream arrived."""
         if self._reporter is not None:
             number = len(self._retry_state.failed) + 1
+            if trace_id is not None:
+                trace_id = self.config.token.redact_text(trace_id)
             self._reporter.first_token(attempt=number, elapsed=self.elapsed(), trace_id=trace_id)
 
     def succeeded(self, completion: ChatCompletion | None, size: int) -> None:
@@ -157,6 +184,9 @@ class CallState:
         Args:
             completion: The completion; None for a response of another kind.
             size: Bytes of the body.
+
+        Raises:
+            ModelMismatchError: Another model wrote it, and the client does not accept that.
         """
         usage = completion.usage if completion else None
         self._leave_gate(usage)
@@ -169,6 +199,20 @@ class CallState:
                 elapsed=self.elapsed(),
                 response_bytes=size,
             )
+        if completion is not None and self.config.on_model_mismatch != "ignore":
+            self._check_model(completion)
+
+    def _check_model(self, completion: ChatCompletion) -> None:
+        evidence = completion.evidence
+        if evidence.matches is not False:
+            return
+        error = ModelMismatchError(
+            evidence.requested or "", evidence.named or "", completion=completion
+        )
+        if self.config.on_model_mismatch == "raise":
+            self.content = False  # the response was complete: the failure is not a partial one
+            raise error
+        warnings.warn(str(error), RuntimeWarning, stacklevel=2)
 
     def failed(
         self,
@@ -207,11 +251,20 @@ class CallState:
         trace_id: str | None,
     ) -> ChatCompletion:
         """Attach the status, headers, time and attempts of *response* to *completion*."""
+        token, model, shown_id = self.config.token, completion.model, trace_id
+        if trace_id is not None:
+            trace_id = token.redact_text(trace_id)
+        if model != self._retry_state.model:  # another name of it, or an echo of the token
+            model = token.redact_text(model)
+        if trace_id != shown_id or model != completion.model:
+            completion = msgspec.structs.replace(completion, model=model)
+            source = partial(_redacted, source, token)
         info = ResponseInfo(
             status=response.status,
             headers=response.headers,
             trace_id=trace_id,
             elapsed=self.elapsed(),
+            requested_model=self._retry_state.model or None,
             attempts=self._retry_state.failed,
         )
         return note_origin(completion, info, source)
@@ -224,3 +277,10 @@ class CallState:
     def elapsed(self) -> float:
         """Return the seconds since the call began."""
         return self._clock() - self._started
+
+
+def _redacted(source: Callable[[], dict[str, Any]], token: Token) -> dict[str, Any]:
+    return {
+        name: token.redact_text(value) if isinstance(value, str) else value
+        for name, value in source().items()
+    }

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import msgspec
 
-from acechat._config import DEFAULT_MODEL, Config, Streaming, as_models, read_api_root
+from acechat._config import (
+    DEFAULT_MODEL,
+    Config,
+    OnModelMismatch,
+    Streaming,
+    as_models,
+    read_api_root,
+)
 from acechat._core.call_state import SharedState
 from acechat._core.meter import Meter
 from acechat._core.middleware import Middleware, check_middleware
-from acechat._core.observers import Observer, Observers
-from acechat._credentials import read_token
+from acechat._core.observers import Observer, Observers, log_by_environment
+from acechat._credentials import hide_arguments, read_token
 from acechat._hints import CLIENT_ATTRIBUTES, attribute_error, check_arguments
 from acechat._policy.values import (
     Budget,
@@ -24,6 +31,8 @@ from acechat._policy.values import (
     as_retries,
     as_timeout,
 )
+from acechat._rotating_token import RotatingToken, TokenProvider
+from acechat.types import KnownModel
 
 if TYPE_CHECKING:  # aiohttp takes 0.15 s to import; a client imports it when it is created
     import aiohttp
@@ -42,15 +51,17 @@ class ClientSettings:
         TypeError: An observer or a middleware cannot be called.
     """
 
+    @hide_arguments
     @check_arguments
     def __init__(
         self,
-        api_token: str | None = None,
+        api_token: str | TokenProvider | None = None,
         *,
         base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
+        model: KnownModel | str = DEFAULT_MODEL,
+        fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
+        on_model_mismatch: OnModelMismatch = "ignore",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
@@ -70,11 +81,12 @@ class ClientSettings:
 
         api_root = read_api_root(base_url)
         config = Config(
-            token=read_token(api_token),
+            token=RotatingToken(api_token) if callable(api_token) else read_token(api_token),
             api_root=api_root,
             model=model,
             fallback_models=as_models(fallback_models),
             streaming=streaming,
+            on_model_mismatch=on_model_mismatch,
             timeout=as_timeout(timeout, Timeout()),
             retries=as_retries(retries, RetryPolicy()),
             headers=dict(headers or ()),
@@ -105,6 +117,7 @@ class ClientSettings:
     ) -> None:
         from acechat._http.transport import Transport
 
+        log_by_environment()
         self._config = config
         self._state = state = SharedState(
             observers=Observers(observers),
@@ -113,21 +126,24 @@ class ClientSettings:
             gate=_gate(config.rate_limit) if config.rate_limit else None,
         )
         self._transport: Transport = Transport(config, ssl=ssl, session=session)
+        rotating = isinstance(config.token, RotatingToken)
         live = ssl is not None or session is not None or state.observers or state.middleware
-        self._portable = not live
+        self._portable = not (live or rotating)
 
     @property
     def meter(self) -> Meter:
         """Total usage and cost of the calls of this client and of its with_options() copies."""
         return self._state.meter
 
+    @hide_arguments
     @check_arguments
     def with_options(
         self,
         *,
-        model: str | None = None,
-        fallback_models: Iterable[str] | None = None,
+        model: KnownModel | str | None = None,
+        fallback_models: Iterable[KnownModel | str] | None = None,
         streaming: Streaming | None = None,
+        on_model_mismatch: OnModelMismatch | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
         headers: Mapping[str, str] | None = None,
@@ -142,6 +158,7 @@ class ClientSettings:
             model: As in `AsyncClient`; default None, unchanged, as for all arguments.
             fallback_models: As in `AsyncClient`.
             streaming: As in `AsyncClient`.
+            on_model_mismatch: As in `AsyncClient`.
             timeout: As in `AsyncClient`.
             retries: As in `AsyncClient`.
             headers: Additional headers; they replace headers of the same name.
@@ -159,6 +176,7 @@ class ClientSettings:
                 config.fallback_models if fallback_models is None else as_models(fallback_models)
             ),
             streaming=streaming or config.streaming,
+            on_model_mismatch=on_model_mismatch or config.on_model_mismatch,
             timeout=as_timeout(timeout, config.timeout),
             retries=as_retries(retries, config.retries),
             headers=config.headers | dict(headers or ()),
@@ -193,7 +211,8 @@ class ClientSettings:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._portable:
             raise TypeError(
-                "a client with session=, ssl=, observers= or middleware= cannot be pickled"
+                "a client with session=, ssl=, observers=, middleware= or a function as "
+                "api_token= cannot be pickled"
             )
         return type(self)._from_config, (self._config,)
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from acechat._core.meter import Meter
+from acechat._files import decode_text, file_error, version_error, write
 from acechat._policy.token_estimate import estimate_tokens
 from acechat._policy.values import check_number
 from acechat._wire.messages import Content, holds_tool_images, user_message
@@ -23,14 +24,21 @@ __all__ = ["History"]
 _IN_A_TURN = "the previous turn has not ended: read its stream to the end, or fork() before it"
 
 
+_FORMAT = 1
+
+
 class _Saved(Struct, frozen=True):
     """The format of a file that `History.save` writes."""
 
     messages: list[dict[str, Any]]
     system: str | None = None
     model: str | None = None
-    acechat: int = 1
+    acechat: int = _FORMAT
     """The version of this format."""
+
+
+class _Version(Struct, frozen=True):
+    acechat: int = _FORMAT
 
 
 class _Turn:
@@ -128,35 +136,25 @@ class History:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the conversation to a file, as JSON, atomically.
 
-        Raises:
-            OSError: The file cannot be written.
-        """
-        from pathlib import Path  # it takes 4 ms to import
+        A new file is readable for its owner only; an existing one keeps its mode.
 
-        target = Path(path)
+        Raises:
+            OSError: The file cannot be written, or is no regular file.
+        """
         saved = _Saved(msgspec.to_builtins(self.messages), self.system, self.model)
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(saved)))
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write(path, msgspec.json.format(msgspec.json.encode(saved)))
 
     def load(self, path: str | os.PathLike[str]) -> Self:
         """Replace messages, system prompt and model by those of a file; return the conversation.
 
         Raises:
-            ConfigurationError: The file was not written by `save`.
+            ConfigurationError: The file was not written by `save`, or by a later version of it.
             OSError: The file cannot be read.
         """
-        from pathlib import Path
+        from pathlib import Path  # it takes 4 ms to import
 
-        try:
-            saved = msgspec.json.decode(Path(path).read_bytes(), type=_Saved)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"{str(path)!r} is not a saved conversation: {error}"
-            ) from None
+        data = Path(path).read_bytes()
+        saved = _decode(decode_text(data, path).encode(), path)
         self.messages = [_as_struct(message) for message in saved.messages]
         self.system, self.model = saved.system, saved.model
         self.pending = None
@@ -215,6 +213,18 @@ class History:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.messages)} messages, system={self.system!r})"
+
+
+def _decode(data: bytes, path: str | os.PathLike[str]) -> _Saved:
+    try:
+        version = msgspec.json.decode(data, type=_Version).acechat
+        # A later format may have fields of other types: the version is checked first.
+        if version == _FORMAT:
+            return msgspec.json.decode(data, type=_Saved)
+        failure = version_error("a saved conversation", path, version, _FORMAT)
+    except (ValueError, RecursionError) as error:
+        failure = file_error("a saved conversation", path, data, error)
+    raise failure
 
 
 def begins_turn(messages: Sequence[MessageLike], index: int) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, TypeVar
 
 from acechat._core.instrumentation import Instrumentation
 from acechat._tools.executor import ToolEnded
+from acechat.errors import ConfigurationError
 from acechat.types import ToolCall, ToolResult
 from acechat.types.call_event import (
     AttemptFailed,
@@ -17,7 +21,7 @@ from acechat.types.call_event import (
     CallFinished,
 )
 
-__all__ = ["Observer", "Observers", "add_global_observer"]
+__all__ = ["Observer", "Observers", "add_global_observer", "log_by_environment"]
 
 _T = TypeVar("_T")
 
@@ -29,6 +33,41 @@ the response is paid for, and other threads may use the loop. Only KeyboardInter
 
 _log = logging.getLogger("acechat")
 _log.addHandler(logging.NullHandler())  # the program decides whether to log
+
+_LOG_VARIABLE = "ACECHAT_LOG"
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to stderr, unless the program has set up logging itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers and sys.stderr is not None:
+            try:
+                print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201 - a log
+            except (OSError, ValueError):
+                self.handleError(record)  # stderr was closed
+
+
+def log_by_environment() -> None:
+    """Log to stderr from the level in ``ACECHAT_LOG`` on; do nothing if it is not set.
+
+    Raises:
+        ConfigurationError: It is not the name of a level.
+    """
+    level = os.environ.get(_LOG_VARIABLE, "").strip().lower()
+    if not level:
+        return
+    if level not in _LOG_LEVELS:
+        raise ConfigurationError(
+            f"{_LOG_VARIABLE} must be one of {', '.join(_LOG_LEVELS)}, not {level!r}"
+        )
+    _log.setLevel(level.upper())
+    if not any(isinstance(handler, _StderrHandler) for handler in _log.handlers):
+        handler = _StderrHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s acechat: %(message)s"))
+        _log.addHandler(handler)
+
 
 _everywhere: list[Observer] = []
 """Observers of all clients of the process."""
@@ -68,6 +107,7 @@ class Observers:
         self._broken: set[int] = set()
         for observer in self._all:
             _check(observer)
+        self._instruments = _instruments(self._all)
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -80,13 +120,11 @@ class Observers:
     @property
     def instruments(self) -> list[Instrumentation]:
         """The observers that see content, too."""
-        every = (*self._all, *_everywhere)
-        return [observer for observer in every if isinstance(observer, Instrumentation)]
+        return self._instruments + _instruments(_everywhere) if _everywhere else self._instruments
 
     def report(self, event: CallEvent) -> None:
         """Log *event*, and call all observers with it; only KeyboardInterrupt is raised."""
-        level = _level(event)
-        if _log.isEnabledFor(level):
+        if _log.isEnabledFor(level := _level(event)):
             _log.log(level, "%s", _Line(event))
         for observer in (*self._all, *_everywhere):
             self.guard(observer, observer, event)
@@ -118,6 +156,10 @@ class Observers:
                     self.guard(observer, callback, result, error)
 
         return ended
+
+
+def _instruments(observers: Iterable[Observer]) -> list[Instrumentation]:
+    return [observer for observer in observers if isinstance(observer, Instrumentation)]
 
 
 def _check(observer: Observer) -> None:
@@ -163,4 +205,9 @@ class _Line:
 
 
 def _short(fact: object) -> str:
-    return f"{fact:.3f}" if isinstance(fact, float) else str(fact)
+    if isinstance(fact, float):
+        return f"{fact:.3f}"
+    text = str(fact)
+    # The service chooses codes, models and ids: they must not forge lines, fields or colors.
+    plain = text.isprintable() and not any(char in text for char in ' "=')
+    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())

@@ -35,6 +35,7 @@ __all__ = [
     "import_or_attribute_error",
     "not_awaitable",
     "unknown_option",
+    "warn_of_missing_headers",
 ]
 
 _P = ParamSpec("_P")
@@ -179,3 +180,30 @@ def not_awaitable(hint: str) -> Callable[[object], NoReturn]:
         raise TypeError(f"{type(owner).__name__} cannot be awaited: {hint}")
 
     return refuse
+
+
+def warn_of_missing_headers() -> None:
+    """Warn if a Starlette response without the content type of a stream iterates over the caller.
+
+    A browser's ``EventSource`` would refuse it. The response is found on the stack, because it
+    passes nothing to the iterator.
+    """
+    from inspect import currentframe
+
+    frame = currentframe()
+    for _ in range(5):
+        frame = frame and frame.f_back
+        response = frame and frame.f_locals.get("self")
+        if response is None or not hasattr(response, "body_iterator"):
+            continue
+        if "text/event-stream" not in response.headers.get("content-type", ""):
+            import warnings
+
+            warnings.warn(
+                "the response has no content type text/event-stream: pass the headers of the "
+                "relay, relay = client.stream(...).sse(); "
+                "StreamingResponse(relay, headers=relay.headers)",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return

@@ -8,18 +8,23 @@ event loop before anything is written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDictProxy
 
 from acechat._http.connection import ConnectionHandler, Connector
+from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS
 
-__all__ = ["DirectSender", "RawResponse"]
+__all__ = ["CLIENT_SOURCE", "DirectSender", "RawResponse"]
 
 _INFORMATIONAL = range(100, 200)
 _SWITCHING_PROTOCOLS = 101
+
+
+CLIENT_SOURCE = aiohttp.client.request.__code__.co_filename
+"""The file of `aiohttp.ClientSession`."""
 
 
 class RawResponse:
@@ -88,7 +93,7 @@ class DirectSender:
 
     async def send(
         self, headers: dict[str, str], body: bytes, timeout: aiohttp.ClientTimeout
-    ) -> tuple[RawResponse, Mapping[str, str]]:
+    ) -> tuple[RawResponse, CIMultiDictProxy[str]]:
         """Send *body* and wait for the head of the response. Raises aiohttp's exceptions.
 
         Args:
@@ -105,7 +110,12 @@ class DirectSender:
             protocol, transport = connection.protocol, connection.transport
             assert protocol is not None  # noqa: S101 - it was just opened
             assert transport is not None  # noqa: S101
-            protocol.set_response_params(read_until_eof=True)
+            protocol.set_response_params(
+                read_until_eof=True,
+                max_line_size=MAX_FIELD,
+                max_field_size=MAX_FIELD,
+                max_headers=MAX_HEADERS,
+            )
             # Deferred: the writes of many calls in one iteration of the loop need fewer wake-ups.
             self._address.loop.call_soon(
                 _write, protocol, transport, b"%b%d\r\n\r\n%b" % (head, len(body), body)

@@ -64,6 +64,9 @@ class Pool:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.session = session
         self.connector = connector
+        self.traced: bool = bool(session.trace_configs)
+        """Whether a tool that added a `aiohttp.TraceConfig` must see the requests."""
+
         self.direct: dict[tuple[str, str], DirectSender] = {}
         """The sender for each method and path."""
 

@@ -10,6 +10,7 @@ from enum import Enum, auto
 import aiohttp
 
 from acechat._http.connection import ConnectionHandler
+from acechat._http.content_coding import ContentDecoder
 from acechat._http.direct import RawResponse
 from acechat._http.exceptions import map_exception, timeout_error
 from acechat._http.pool import Pool
@@ -19,6 +20,10 @@ from acechat._record.recorder import ResponseRecorder
 from acechat.errors import AceChatError, TransportError
 
 __all__ = ["AiohttpResponse", "ResponseState"]
+
+_MAX_READ = 64 * 1024
+"""Bytes that one read returns: decoding them takes at most 50 ms, then other tasks run. aiohttp
+may hold 400 KB."""
 
 _GRACE = 0.1
 """Seconds to wait for the end of a body after ``[DONE]``, to reuse the connection."""
@@ -61,9 +66,9 @@ class AiohttpResponse:
     """
 
     __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_may_have_data",
-                 "_on_data", "_phase", "_pool", "_raw", "_timer", "_timer_due", "first_token_at",
-                 "headers", "recorder", "state", "status", "timeout", "total_at", "unread",
-                 "waiter")  # fmt: skip
+                 "_on_data", "_phase", "_pool", "_raw", "_timer", "_timer_due", "decoder",
+                 "first_token_at", "headers", "recorder", "state", "status", "timeout", "total_at",
+                 "unread", "waiter")  # fmt: skip
 
     def __init__(
         self,
@@ -83,6 +88,9 @@ class AiohttpResponse:
 
         self.recorder: ResponseRecorder | None = None
         """Records the body; None if recording is off."""
+
+        self.decoder: ContentDecoder | None = None
+        """Decodes a body that aiohttp does not decode."""
 
         self.waiter: asyncio.Future[None] | None = None
         """The future of the task that waits for data; None if no task is waiting."""
@@ -119,6 +127,7 @@ class AiohttpResponse:
         Raises:
             RequestTimeoutError: A time limit passed.
             TransportError: The connection broke, or the response was closed.
+            ProtocolError: The body has an unknown content coding.
             ClientClosedError: The client was closed.
         """
         if self._failure is not None:
@@ -134,6 +143,8 @@ class AiohttpResponse:
                 self._may_have_data = True  # the error of the broken connection
             else:
                 data = content.read_nowait()
+            if self.decoder is not None:
+                data = self.decoder.decode(data)
         except Exception as error:  # noqa: BLE001 - converts all exceptions of aiohttp
             failure = map_exception(error, "the connection broke during the response")
         else:
@@ -141,6 +152,10 @@ class AiohttpResponse:
                 self._may_have_data = True  # the end can be read again
             elif not data:
                 return None
+            if len(data) > _MAX_READ and self._handler is not None:
+                data, self.unread = data[:_MAX_READ], data[_MAX_READ:]
+                self._may_have_data = False
+                self._loop.call_soon(self.data_ready)
             if self.recorder is not None:
                 self.recorder.add(data, self._loop.time())
             return data

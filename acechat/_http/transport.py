@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import ssl as _ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import TypeAlias
 
 import aiohttp
 import msgspec
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 from yarl import URL
 
 from acechat._config import Config
 from acechat._http.certificates import named_certificates
 from acechat._http.connection import ConnectionState, Connector, current_connection
-from acechat._http.direct import DirectSender, RawResponse
-from acechat._http.exceptions import map_exception, timeout_error
+from acechat._http.content_coding import find_decoder, header_text
+from acechat._http.direct import CLIENT_SOURCE, DirectSender, RawResponse
+from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS, map_exception, timeout_error
 from acechat._http.pool import Pool
 from acechat._http.resolver import Resolver
 from acechat._http.response import AiohttpResponse
 from acechat._http.upload import Upload
 from acechat._policy.values import Timeout
 from acechat._record.recorder import Recorder, Recording
+from acechat._rotating_token import RotatingToken
 from acechat._version import __version__
 from acechat._wire.request import HTTPRequest
 from acechat.errors import ClientClosedError, ConfigurationError, ConnectError, RequestTimeoutError
 
 __all__ = ["Transport"]
 
-_Received: TypeAlias = tuple[aiohttp.ClientResponse | RawResponse, Mapping[str, str]]
+_Received: TypeAlias = tuple[aiohttp.ClientResponse | RawResponse, CIMultiDictProxy[str]]
 """A response and aiohttp's headers."""
 
 _KEEPALIVE = 15.0
@@ -85,7 +87,9 @@ class Transport:
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"acechat/{__version__}",
         }
-        if with_token:
+        token = config.token
+        self._token = token if with_token and isinstance(token, RotatingToken) else None
+        if with_token and self._token is None:
             headers["Authorization"] = f"Bearer {config.token.reveal()}"
         # aiohttp's own type, into which it would convert a dict for each request.
         self._headers = CIMultiDict({istr(name): value for name, value in headers.items()})
@@ -106,7 +110,7 @@ class Transport:
         request: HTTPRequest,
         timeout: Timeout,
         total_at: float | None,
-        ready: Callable[[], Awaitable[None]] | None = None,
+        ready: Callable[[], Awaitable[None] | None] | None = None,
         recording: Recording | None = None,
     ) -> AiohttpResponse:
         """Send *request* and wait for the head of the response.
@@ -115,7 +119,8 @@ class Transport:
             request: The request.
             timeout: The limits of the call.
             total_at: Deadline of the call on the loop's clock; None for no limit.
-            ready: Awaited after the request has a slot and before it is sent; None for nothing.
+            ready: Called after the request has a slot and before it is sent; what it returns is
+                awaited, unless it is None. Default None.
             recording: Records the exchange; None if recording is off.
 
         Raises:
@@ -131,7 +136,8 @@ class Transport:
             await pool.run_with_deadline(pool.slots.acquire(), total_at, "total", timeout, state)
         if ready is not None:
             try:
-                await pool.run_with_deadline(ready(), total_at, "total", timeout, state)
+                if (wait := ready()) is not None:
+                    await pool.run_with_deadline(wait, total_at, "total", timeout, state)
             except BaseException:
                 if pool.slots is not None:
                     pool.slots.release()
@@ -148,9 +154,13 @@ class Transport:
             if pool.slots is not None:
                 pool.slots.release()
             raise
-        redact = self._config.token.redact_text
-        headers = {name.lower(): redact(_decoded(value)) for name, value in raw_headers.items()}
+        headers = {name.lower(): header_text(value) for name, value in raw_headers.items()}
+        headers = self._config.token.redact_headers(headers)
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
+        if "content-encoding" in headers:
+            response.decoder = find_decoder(
+                raw_headers.getall("Content-Encoding"), by_aiohttp=pool.session.auto_decompress
+            )
         if recording is not None:
             response.recorder = recording.receive_head(
                 response.status, headers, asyncio.get_running_loop().time()
@@ -165,6 +175,8 @@ class Transport:
         body = request.body
         limits = _limits(timeout.connect)
         state.sent = pool.connector is None  # unknown with the caller's session
+        if self._token is not None:
+            await self._token.fetch()
         before = current_connection.set(state)
         while True:
             try:
@@ -173,7 +185,12 @@ class Transport:
                     state.size = len(body or b"") or 1
                     received = await self._send_by_session(pool.session, request, limits)
                 else:
-                    received = await direct.send(request.headers, body, limits)
+                    headers = request.headers
+                    received = await direct.send(
+                        headers if self._token is None else self._token.authorize(headers),
+                        body,
+                        limits,
+                    )
                 current_connection.reset(
                     before
                 )  # so that the task does not keep it alive while it reads a stream
@@ -182,7 +199,8 @@ class Transport:
                 failure = map_exception(error, "the connection broke before the response")
                 if isinstance(error, RuntimeError) and self._session is not None:
                     failure = ConfigurationError(
-                        f"session= cannot be used in this event loop: {error}"
+                        "session= is closed or belongs to another event loop: "
+                        "pass one that was created in the running event loop"
                     )
             except BaseException as ended:  # noqa: BLE001 - as below
                 state.abort()
@@ -202,9 +220,11 @@ class Transport:
     ) -> _Received:
         """Send a large request, or one through a proxy or the caller's session, with aiohttp."""
         headers = self._headers
-        if request.headers:
+        if request.headers or self._token is not None:
             headers = headers.copy()
             headers.update(request.headers)
+            if self._token is not None:
+                headers.update(self._token.authorize({}))
         body = request.body
         response = await session.request(
             request.method,
@@ -224,6 +244,9 @@ class Transport:
         """Return the direct sender for *request*; None if the session must send it."""
         if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
             return None
+        code = getattr(getattr(aiohttp.ClientSession, "_request", None), "__code__", None)
+        if pool.traced or code is None or code.co_filename != CLIENT_SOURCE:
+            return None  # a tool that traces or mocks requests must see it
         key = request.method, request.path
         direct = pool.direct.get(key)
         if direct is None:
@@ -268,7 +291,11 @@ class Transport:
             connector = Connector(limit=0, keepalive_timeout=_KEEPALIVE, resolver=Resolver())
             connector.adopt()
             session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                max_line_size=MAX_FIELD,
+                max_field_size=MAX_FIELD,
+                max_headers=MAX_HEADERS,
             )
         pool = Pool(session, connector, self._config.max_concurrency)
         self._pools[loop] = pool
@@ -285,17 +312,3 @@ class Transport:
                 await pool.close()
             else:
                 pool.abandon()
-
-
-def _decoded(value: str) -> str:
-    """Return a header *value* as characters: aiohttp keeps bytes that are not UTF-8 as surrogates.
-
-    They are Latin-1, as in HTTP before RFC 7230. Surrogates could be neither saved nor pickled.
-    """
-    if value.isascii():
-        return value
-    data = value.encode(errors="surrogateescape")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")

@@ -9,8 +9,8 @@ from typing import Self, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from acechat._files import file_error, version_error, write
 from acechat._record.exchange import BodyChunk, Exchange, ExchangeEnd, Request, ResponseHead
-from acechat.errors import ConfigurationError
 
 __all__ = ["FIRST_LINE", "Cassette", "as_lines", "read_lines"]
 
@@ -94,13 +94,14 @@ def read_lines(data: bytes) -> tuple[Exchange, ...]:
     """
     groups: list[list[_Record]] = []  # of one exchange each, the request first
     begun = False
-    for number, line in enumerate(data.split(b"\n"), 1):
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not line.strip():
             continue
         try:
             record = _decode(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"line {number}: {error}") from None
+            reason = "nested too deeply" if isinstance(error, RecursionError) else error
+            raise ValueError(f"line {number}: {reason}") from None
         if not begun:
             _check_first(record)
             begun = True
@@ -115,11 +116,15 @@ def read_lines(data: bytes) -> tuple[Exchange, ...]:
     return tuple(map(_exchange, groups))
 
 
+class _VersionError(ValueError):
+    """The format has another version, the argument."""
+
+
 def _check_first(record: _Record) -> None:
     if not isinstance(record, _Cassette):
         raise ValueError("line 1: kind must be 'cassette'")  # noqa: TRY004 - invalid file
     if record.version != _VERSION:
-        raise ValueError(f"format version {record.version} is not supported, only {_VERSION}")
+        raise _VersionError(record.version)
 
 
 def _exchange(records: list[_Record]) -> Exchange:
@@ -158,17 +163,8 @@ class Cassette(Struct, frozen=True, repr_omit_defaults=True):
     exchanges: tuple[Exchange, ...]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the cassette to *path*, atomically, with permissions for the owner only."""
-        from pathlib import Path  # imported here: it takes 4 ms
-
-        target = Path(path)
-        draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        try:
-            draft.touch(mode=0o600)
-            draft.write_bytes(FIRST_LINE + as_lines(self.exchanges))
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
+        """Write the cassette to *path*, atomically; a new file is readable for its owner only."""
+        write(path, FIRST_LINE + as_lines(self.exchanges))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -178,12 +174,16 @@ class Cassette(Struct, frozen=True, repr_omit_defaults=True):
             ConfigurationError: The file is not a cassette.
             OSError: The file cannot be read.
         """
-        from pathlib import Path
+        from pathlib import Path  # imported here: it takes 4 ms
 
+        data = Path(path).read_bytes()
         try:
-            return cls(read_lines(Path(path).read_bytes()))
+            return cls(read_lines(data))
+        except _VersionError as error:
+            failure = version_error("a cassette", path, int(error.args[0]), _VERSION)
         except ValueError as error:
-            raise ConfigurationError(f"{str(path)!r} is not a cassette: {error}") from None
+            failure = file_error("a cassette", path, b"", error)
+        raise failure
 
     def __repr__(self) -> str:
         return f"Cassette({len(self.exchanges)} exchanges)"

@@ -6,7 +6,6 @@ are returned, over complete bodies, because a read may end in the middle of it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import msgspec
@@ -22,15 +21,13 @@ from acechat._record.exchange import (
     ResponseHead,
     ending_of,
 )
+from acechat._redaction.private import is_private, private_values, public_url
 from acechat.errors import AceChatError
 
 __all__ = ["Recorder", "Recording", "ResponseRecorder"]
 
-_PRIVATE = re.compile(
-    r"auth|cookie|credential|passw|secret|signature|token(?!s)|api-?key|(^|-)key(-|$)",
-    re.IGNORECASE,
-)
-"""Names of headers whose values are masked; ``ratelimit-tokens`` is not."""
+_URLS = {"location", "content-location", "referer", "origin"}
+"""Headers whose values are URLs."""
 
 
 class ResponseRecorder:
@@ -110,7 +107,8 @@ class ResponseRecorder:
             head = ResponseHead(at=self._since(now), status=status, headers=_public(headers, token))
         if self._end is not None:
             now, how = self._end
-            end = ExchangeEnd(at=self._since(now), how=how, error=error)
+            text = error and token.redact_text(error, truncated=True)
+            end = ExchangeEnd(at=self._since(now), how=how, error=text)
         reads, first = self._reads.copy(), self._first
         halves = [reads[:first], reads[first:]] if self._dropped else [reads]
         masked = [data for half in halves for data in _masked(half, token)]
@@ -121,7 +119,7 @@ class ResponseRecorder:
         )
         public = msgspec.structs.replace(
             request,
-            path=token.redact_text(request.path),
+            path=token.redact_text(public_url(request.path)),
             headers=_public(request.headers, token),
             body=token.mask(request.body),
         )
@@ -144,9 +142,13 @@ def _masked(reads: list[bytes], token: Token) -> list[bytes]:
 
 def _public(headers: Mapping[str, str], token: Token) -> dict[str, str]:
     return {
-        name: "***" if _PRIVATE.search(name) else token.redact_text(value)
+        name: "***" if is_private(name) else token.redact_text(_public_value(name, value))
         for name, value in headers.items()
     }
+
+
+def _public_value(name: str, value: str) -> str:
+    return public_url(value) if name.lower() in _URLS else value
 
 
 class Recording:
@@ -166,7 +168,7 @@ class Recording:
         self._request = request
         self._began = began
         self._limit = limit - len(request.body)
-        self._token = token
+        self._token = token  # extended by the secrets of *request* when something is returned
         self._attempts: list[float] = []  # times at which they began
         self._failed: list[Exchange] = []
         # Of the attempt in progress, or of the one that succeeded.
@@ -208,7 +210,8 @@ class Recording:
     def _exchange(self, response: ResponseRecorder, error: str | None = None) -> Exchange:
         at = round(self._attempts[-1] - self._began, 6)
         request = msgspec.structs.replace(self._request, at=at, attempt=len(self._attempts))
-        return response.exchange(request, self._token, error)
+        token = self._token.extended(private_values(self._request.headers))
+        return response.exchange(request, token, error)
 
 
 def _size(exchange: Exchange) -> int:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import ssl as _ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from acechat._async.base_client import BaseClient
-from acechat._config import DEFAULT_MODEL, Config, Streaming
+from acechat._config import DEFAULT_MODEL, Config, OnModelMismatch, Streaming
 from acechat._core.middleware import Middleware
 from acechat._core.observers import Observer
+from acechat._credentials import hide_arguments
 from acechat._hints import check_arguments
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
+from acechat._rotating_token import TokenProvider
 from acechat._sync.loop_thread import LoopThread
+from acechat._wire.request import RequestTemplate
+from acechat.types import KnownModel, MessageLike
+
+if TYPE_CHECKING:  # imported when they are used
+    from acechat._sync.prepared import PreparedRequest
+    from acechat._tools.output import OutputType
 
 __all__ = ["SyncBaseClient"]
 
@@ -21,15 +29,17 @@ __all__ = ["SyncBaseClient"]
 class SyncBaseClient(BaseClient):
     """Settings, event loop thread and lifetime of `Client`, which adds the calls."""
 
+    @hide_arguments
     @check_arguments
     def __init__(
         self,
-        api_token: str | None = None,
+        api_token: str | TokenProvider | None = None,
         *,
         base_url: str | None = None,
-        model: str = DEFAULT_MODEL,
-        fallback_models: Iterable[str] = (),
+        model: KnownModel | str = DEFAULT_MODEL,
+        fallback_models: Iterable[KnownModel | str] = (),
         streaming: Streaming = "auto",
+        on_model_mismatch: OnModelMismatch = "ignore",
         timeout: Timeout | float = Timeout(),
         retries: RetryPolicy | int = RetryPolicy(),
         headers: Mapping[str, str] | None = None,
@@ -50,6 +60,7 @@ class SyncBaseClient(BaseClient):
             model=model,
             fallback_models=fallback_models,
             streaming=streaming,
+            on_model_mismatch=on_model_mismatch,
             timeout=timeout,
             retries=retries,
             headers=headers,
@@ -71,6 +82,19 @@ class SyncBaseClient(BaseClient):
         client = super()._from_config(config)
         client._loop = LoopThread()
         return client
+
+    def _prepare(
+        self,
+        template: RequestTemplate,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[Any] | None,
+    ) -> PreparedRequest:
+        from acechat._sync.prepared import PreparedRequest
+
+        config = self._config
+        request = self._call_for(template, messages, output_type).request
+        root, token = config.api_root, config.token
+        return PreparedRequest(request, root, token, self._estimate, self._loop)
 
     def __enter__(self) -> Self:
         return self

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from acechat._hints import CHAT, NotHere
 from acechat._policy.values import Budget, RetryPolicy, RunLimits, Timeout
-from acechat._sync.base_client import SyncBaseClient
+from acechat._sync.bulk import BulkClient
 from acechat._sync.stream import ChatStream
 from acechat._wire.messages import Content, gather_messages
 from acechat.types import (
     CatalogModel,
     ChatCompletion,
     ChatOptions,
+    KnownModel,
     MessageLike,
     Model,
     RunResult,
@@ -21,16 +22,16 @@ from acechat.types import (
 
 if TYPE_CHECKING:  # modules that most programs never use are imported on first use
     from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._tools.approval import Approve
     from acechat._tools.output import OutputT, OutputType
     from acechat._tools.run_state import BeforeTurn
-    from acechat._wire.prepared import PreparedRequest
 
 __all__ = ["Client"]
 
 
-class Client(SyncBaseClient):
+class Client(BulkClient):
     """Client of the chat completion service, for scripts and threads: the blocking `AsyncClient`.
 
     It runs the asyncio client on an event loop in a background thread, so it works in any thread,
@@ -48,7 +49,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -104,7 +105,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[OutputT] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -134,7 +135,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -173,7 +174,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         max_turns: int = 8,
         max_parallel: int = 8,
         tool_timeout: float | None = None,
@@ -210,7 +211,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         output_type: OutputType[Any] | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -239,7 +240,7 @@ class Client(SyncBaseClient):
         *,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         **options: Unpack[ChatOptions],
     ) -> Conversation:
         """Begin a conversation, which sends its history with each message.
@@ -276,7 +277,7 @@ class Client(SyncBaseClient):
         *content: Content,
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
     ) -> int:
         """Return the number of prompt tokens of a request. The service does not charge for it."""

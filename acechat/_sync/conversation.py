@@ -12,7 +12,7 @@ from acechat._policy.values import RetryPolicy, Timeout
 from acechat._sync.stream import ChatStream
 from acechat._wire.messages import Content
 from acechat.errors import ConfigurationError
-from acechat.types import ChatCompletion, ChatOptions, MessageLike
+from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:
     from acechat._tools.output import OutputT, OutputType
@@ -28,7 +28,7 @@ class _ClientCalls(Protocol):
         *,
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         output_type: OutputType[OutputT] | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
@@ -51,7 +51,7 @@ class _ClientCalls(Protocol):
         *,
         messages: Iterable[MessageLike],
         system: str | None,
-        model: str | None,
+        model: KnownModel | str | None,
         output_type: OutputType[OutputT] | None,
         timeout: Timeout | float | None,
         retries: RetryPolicy | int | None,
@@ -77,7 +77,7 @@ class Conversation(History):
         with_meter: Callable[[Meter], _ClientCalls],
         messages: Iterable[MessageLike] = (),
         system: str | None = None,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         options: ChatOptions | None = None,
     ) -> None:
         super().__init__(messages, system, model, options)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Self
 
 from acechat._async.sse_relay import AsyncSSERelay
+from acechat._hints import warn_of_missing_headers
 from acechat._sync.loop_thread import LoopThread
 from acechat.errors import ClientClosedError
 
@@ -37,6 +38,7 @@ class SSERelay:
         return self._relay.headers
 
     def __iter__(self) -> Self:
+        warn_of_missing_headers()
         return self
 
     def __next__(self) -> bytes:

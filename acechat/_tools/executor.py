@@ -199,8 +199,7 @@ class ToolExecutor:
                 ended(None, raised)
                 raise raised from None
             cancelled = isinstance(error, asyncio.CancelledError)
-            reason = "the tool was cancelled" if cancelled else reason_of(error)
-            reason = self._token.redact_text(reason)
+            reason = "the tool was cancelled" if cancelled else reason_of(error, self._token)
             failed = isinstance(error, ToolFailureError)
             failure = error.__cause__ or error if failed else error
             refused = isinstance(error, ToolRefusedError)

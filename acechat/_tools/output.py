@@ -35,7 +35,7 @@ from acechat.types.completion import OutputT_co, note_output
 if TYPE_CHECKING:  # as in acechat.types.completion
     from typing_extensions import TypeForm, TypeVar
 
-    OutputT = TypeVar("OutputT", default=object)
+    OutputT = TypeVar("OutputT", default=Any)
 else:
     from typing import TypeVar
 
@@ -151,6 +151,11 @@ class OutputSpec:
         self._retries_left = output.retries
         self.used: list[Usage | None] = []
         """Usage of each response; None if not reported."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema that the model gets."""
+        return self._schema
 
     def apply(self, body: dict[str, Any]) -> None:
         """Add the fields that request the type to the *body* of a request.

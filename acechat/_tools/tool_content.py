@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any, cast
 
 import msgspec
 
+from acechat._credentials import Token
 from acechat.types import ImagePart, TextPart
 
 __all__ = ["ToolFailureError", "content_of", "reason_of"]
@@ -24,12 +26,13 @@ class ToolFailureError(Exception):
     """A tool call failed; the message is the reason that the model receives."""
 
 
-def reason_of(error: BaseException) -> str:
-    """Return the text of an exception that the model receives."""
+def reason_of(error: BaseException, token: Token) -> str:
+    """Return the text of an exception that the model receives, without *token*."""
     if isinstance(error, ToolFailureError):
-        return str(error)
-    lines = [_line(one) for one in _errors_in(error)]
-    return "; ".join(lines[:_MAX_ERRORS])[:_MAX_REASON]
+        return token.redact_text(str(error))
+    lines = [_line(one) for one in islice(_errors_in(error), _MAX_ERRORS)]
+    # Redacted before it is truncated, since half of a token would not be recognised.
+    return token.redact_text("; ".join(lines), truncated=True)[:_MAX_REASON]
 
 
 def _errors_in(error: BaseException) -> Iterator[BaseException]:

@@ -5,15 +5,19 @@ Shapes: docs/api.md#error-bodies; codes: docs/api.md#error-codes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from contextlib import suppress
 from math import isfinite
 from typing import Any, cast
 
-import msgspec
-
-from acechat._wire.odd_json import decode_repaired, is_empty_error, unwrap
+from acechat._wire.error_body import (
+    decode_error_body,
+    describe,
+    detail_of,
+    find_errors,
+    repeats_status,
+    text_of,
+)
+from acechat._wire.odd_json import is_empty_error, unwrap
 from acechat.errors import (
     AccountDisabledError,
     APIError,
@@ -39,9 +43,6 @@ __all__ = ["error_from_value", "find_trace_id", "is_error", "parse_error"]
 
 _MAX_BODY = 64 * 1024
 """Maximum number of bytes of the body that an error keeps."""
-
-_MAX_MESSAGE = 200
-"""Maximum number of characters of a body without a message that are used as one."""
 
 _BY_CODE: dict[str, type[APIError]] = {
     "bad_request": BadRequestError,
@@ -108,7 +109,6 @@ _FINAL = {401, 403}
 _RETRYABLE_4XX = {408, 409, 425}
 _TRACE_HEADERS = ("x-trace-id", "trace-id", "x-request-id", "x-oneapi-request-id")
 _OTHER_REASONS = (AuthenticationError, PermissionDeniedError, RateLimitError, NotFoundError)
-_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,1000})", re.IGNORECASE)
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> APIError:
@@ -125,9 +125,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: fl
         the code only means failure (``api_error`` with 429 or 529), and if it is 401 or 403 and the
         code would be retried. A body that is not JSON gives a short description as the message.
     """
-    value: object = None
-    with suppress(ValueError):
-        value = decode_repaired(body)
+    value = decode_error_body(body)
     error = error_from_value(value, headers, status=status, body=body, now=now)
     if 300 <= status < 400:  # noqa: PLR2004 - a range of statuses
         target = headers.get("location", "an unknown location")
@@ -168,19 +166,21 @@ def error_from_value(
         now: Current time in seconds since 1970; None if unknown: a date in ``Retry-After`` is then
             ignored.
     """
-    value = unwrap(value)
-    fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    nodes = find_errors(value)
+    fields = nodes[0]
     inner = unwrap(fields.get("error"))
-    error = cast("dict[str, Any]", inner) if isinstance(inner, dict) else fields
-    code, kind = _text(error.get("code")), _text(error.get("type"))
-    if code is None and error is fields and isinstance(inner, str) and inner in _BY_CODE:
+    codes = [text_of(node.get("code")) for node in (*nodes[1:], fields)]
+    code = next((code for code in codes if code and not repeats_status(code, status)), None)
+    if code is None and isinstance(inner, str) and inner in _BY_CODE:
         code = inner  # {"error": "invalid_token"}
+    kinds = [text_of(node.get("type")) for node in nodes[1:] or nodes]
+    kind = next((kind for kind in kinds if kind and not repeats_status(kind, status)), None)
     message = (
-        _text(error.get("message"))
-        or _text(inner if not isinstance(inner, dict) else None)
-        or _text(fields.get("message"))
-        or _detail(fields.get("detail"))
-        or _describe(status, headers, body)
+        next(filter(None, (text_of(node.get("message")) for node in reversed(nodes))), None)
+        or text_of(inner if not isinstance(inner, dict) else None)
+        or detail_of(nodes[-1].get("detail"))
+        or detail_of(fields.get("detail"))
+        or describe(status, headers, body[:_MAX_BODY])
     )
     shown = _as_status(status, code, fields)
     cls = _BY_CODE.get(code or "") or _by_status(shown)
@@ -193,13 +193,12 @@ def error_from_value(
         cls = _BY_STATUS.get(shown or 0, cls)
     if not issubclass(cls, _OTHER_REASONS) and is_context_exceeded(code, message):
         cls = ContextWindowExceededError
-    if code is not None and code == str(status):
-        code = None  # it only repeats the status
     return cls(
         status,
         code or (kind if kind != "error" else None),
         message,
-        trace_id=find_trace_id(fields, headers),
+        trace_id=next((trace for node in nodes if (trace := find_trace_id(node, {}))), None)
+        or find_trace_id({}, headers),
         retry_after=_retry_after(headers, now),
         should_retry=False if shown in _FINAL else _should_retry(headers, status, cls),
         body=body[:_MAX_BODY],
@@ -221,7 +220,7 @@ def _as_status(status: int | None, code: str | None, fields: Mapping[str, Any]) 
     """Return *status*, or that in an error with status 2xx: litellm's code is ``"429"``."""
     if status is not None and not 200 <= status < 300:  # noqa: PLR2004 - a range of statuses
         return status
-    for text in (code, _text(fields.get("status"))):
+    for text in (code, text_of(fields.get("status"))):
         if text and text.isdecimal() and len(text) == 3:  # noqa: PLR2004 - as 429 has
             return int(text)
     return None
@@ -241,52 +240,6 @@ def _should_retry(
         return advice == "true"
     # 408, and Cloudflare's 409 and 425, are temporary: the request itself is valid.
     return True if status in _RETRYABLE_4XX and not cls.retryable else None
-
-
-def _text(value: object) -> str | None:
-    if value is None or value == "" or isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        return value
-    try:
-        return msgspec.json.encode(value).decode() if value else None
-    except RecursionError:
-        return None
-
-
-def _detail(detail: object) -> str | None:
-    """Read FastAPI's ``detail``: a text, or a list of problems with their locations."""
-    if not isinstance(detail, list):
-        return _text(detail)
-    problems: list[str] = []
-    for problem in cast("list[Any]", detail):
-        fields = cast("dict[str, Any]", problem) if isinstance(problem, dict) else {}
-        loc = fields.get("loc")
-        where = ".".join(map(str, cast("list[Any]", loc))) if isinstance(loc, list) else ""
-        problems.append(": ".join(filter(None, (where, _text(fields.get("msg") or fields)))))
-    return "; ".join(problems) or None
-
-
-def _describe(status: int | None, headers: Mapping[str, str], body: bytes) -> str:
-    """Describe a *body* without a message in one line; gateways send HTML pages."""
-    text = body[:_MAX_BODY].decode(errors="replace").strip()
-    if "<html" in text[:_MAX_BODY].lower() or "html" in headers.get("content-type", ""):
-        title = _TITLE.search(text)
-        server, ray = headers.get("server"), headers.get("cf-ray")
-        source = f" from {server}" if server else ""
-        source += f", ray {ray}" if ray else ""
-        name = " ".join(title[1].split())[:_MAX_MESSAGE] if title else ""
-        return f"{name or _phrase(status)} (HTML page{source})"
-    return " ".join(text[:_MAX_MESSAGE].split()) or _phrase(status)
-
-
-def _phrase(status: int | None) -> str:
-    from http import HTTPStatus
-
-    try:
-        return HTTPStatus(status or 0).phrase
-    except ValueError:
-        return "no reason given by the service"
 
 
 def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:

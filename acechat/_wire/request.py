@@ -170,6 +170,8 @@ def build_template(
                 "extra_body must not contain 'stream': call chat() or stream() instead"
             )
         fields.update(extra_body)
+        if isinstance(replaced := fields.get("model"), str):
+            model = replaced
     if stream is None:
         stream = reads_as_stream(config.streaming, str(fields.get("model", model)), fields)
         if stream:  # a response that is not streamed always reports it

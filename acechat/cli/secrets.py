@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import tomllib
 from importlib import import_module
@@ -13,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from acechat import ConfigurationError
+from acechat._files import decode_text, file_error, make_folder, write
 
-__all__ = ["from_keyring", "remove", "store", "to_keyring"]
+__all__ = ["from_keyring", "parse_toml", "remove", "store", "to_keyring"]
 
 _SERVICE, _NAME = "acechat", "token"
 
@@ -66,40 +65,41 @@ def remove(path: Path, name: str) -> None:
     _edit(path, name, None)
 
 
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """Parse the settings file.
+
+    Raises:
+        ConfigurationError: It is not TOML; the message has the line and the column.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        failure = file_error("valid TOML", path, b"", error)
+    raise failure
+
+
 def _edit(path: Path, name: str, value: object) -> None:
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
-        text = ""
-    wanted = {key: old for key, old in tomllib.loads(text).items() if key != name}
+        data = b""
+    text = decode_text(data, path)
+    wanted = {key: old for key, old in parse_toml(text, path).items() if key != name}
+    line_end = "\r\n" if "\r\n" in text else "\n"
     edited = re.sub(rf"(?m)^{name}\s*=.*\n?", "", text)
     if value is not None:
         wanted[name] = value
         # A TOML basic string has the syntax of a JSON string; only DEL must be escaped, too.
         written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        edited = f"{name} = {written}\n{edited}"
+        edited = f"{name} = {written}{line_end}{edited}"
     try:
         result = tomllib.loads(edited)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         result = None
     if result != wanted:
         raise ConfigurationError(
             f"cannot edit {path} automatically. Next: change {name} there by hand"
         )
     if edited != text:
-        _write_private(path, edited)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file atomically; only its owner can read the new one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(text)
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        make_folder(path.parent)
+        write(path, edited.encode())

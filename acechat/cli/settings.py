@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from acechat import AsyncClient, ConfigurationError
+from acechat._files import decode_text
 from acechat.cli.errors import PLATFORM
 
 __all__ = [
@@ -19,7 +22,9 @@ __all__ = [
     "NAMES",
     "Settings",
     "check",
+    "expanded",
     "file_path",
+    "in_home",
     "masked",
     "parse",
     "read",
@@ -102,7 +107,7 @@ def read(flags: Mapping[str, object] | None = None, *, emulator: bool = False) -
     sources: dict[str, str] = {}
     layers: list[tuple[str, Mapping[str, object]]] = [("command line", flags or {})]
     if not emulator:
-        layers[:0] = [(str(file_path()), read_file()), ("environment", _read_environment())]
+        layers[:0] = [(_file_name(), read_file()), ("environment", _read_environment())]
     for source, layer in layers:
         for name, value in layer.items():
             if value is not None:
@@ -141,20 +146,20 @@ def read_file() -> dict[str, Any]:
     Raises:
         ConfigurationError: The file is unreadable or invalid, or other users can read its token.
     """
+    if not _has_file():
+        return {}
     path = file_path()
     try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"cannot read {str(path)!r}: {reason}") from None
-    import tomllib
+    except OSError as error:
+        if "ACECHAT_CONFIG" not in os.environ and not os.access(path.parent, os.X_OK):
+            return {}  # the home folder is that of another user
+        raise ConfigurationError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    from acechat.cli.secrets import parse_toml
 
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+    values = parse_toml(decode_text(data, path), path)
     if "token" in values and os.name != "nt" and path.stat().st_mode & 0o077:
         raise ConfigurationError(
             f"{path} contains a token and other users can read it. Next: chmod 600 '{path}'"
@@ -195,12 +200,60 @@ def _checked(name: str, value: object, where: str, *, strict: bool = True) -> An
 
 
 def file_path() -> Path:
-    """Return the path of the file: ``ACECHAT_CONFIG``, else in the system's config folder."""
+    """Return the path of the file: ``ACECHAT_CONFIG``, else in the system's config folder.
+
+    Raises:
+        FileNotFoundError: The home folder is not known.
+    """
     if given := os.environ.get("ACECHAT_CONFIG"):
         return Path(given)
     from platformdirs import user_config_path
 
-    return user_config_path("acechat", appauthor=False) / "config.toml"
+    return in_home(user_config_path, "ACECHAT_CONFIG") / "config.toml"
+
+
+def in_home(find: Callable[..., Path], variable: str) -> Path:
+    """Return the folder that *find*, a function of platformdirs, returns, if the home is known.
+
+    Otherwise it may be a folder named ``~`` in the working directory, or one in the root.
+
+    Raises:
+        FileNotFoundError: There is no home folder; the message names the alternative *variable*.
+    """
+    path = Path()
+    with suppress(RuntimeError):  # of newer versions of platformdirs
+        path = find("acechat", appauthor=False)
+    if not path.is_absolute() or os.environ.get("HOME") == "":
+        raise FileNotFoundError(
+            errno.ENOENT, f"No home folder is known. Next: set HOME, or {variable} to a path"
+        )
+    return path
+
+
+def _has_file() -> bool:
+    try:
+        file_path()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _file_name() -> str:
+    return str(file_path()) if _has_file() else ""
+
+
+def expanded(path: str) -> Path:
+    """Return *path* with ``~`` replaced by the home folder.
+
+    Raises:
+        ConfigurationError: The home folder is not known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"cannot find the home folder of {path!r}. Next: write the full path"
+        ) from None
 
 
 def masked(token: str) -> str:

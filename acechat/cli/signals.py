@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["graceful_exit"]
+
+
+_INTERRUPT_AFTER, _KILL_AFTER = 2.0, 4.0
+"""Seconds after the signal. Code that waits outside of the event loop is interrupted, then the
+process is terminated."""
 
 
 @contextmanager
@@ -15,16 +22,24 @@ def graceful_exit() -> Generator[Callable[[], bool]]:
     """Convert these signals to Ctrl-C inside of the block, then exit with 128 + signal number.
 
     An immediate exit would lose the partial response and leave the terminal in the mode of the line
-    editor.
+    editor. The process ends in any case: see `_INTERRUPT_AFTER`.
 
     Yields:
         A function that returns True once a signal has been received.
     """
     received: list[int] = []
+    restore = _saved_modes()
+    ended = threading.Event()
 
     def stop(number: int, _: object) -> None:
+        if ended.is_set():
+            return
         received.append(number)
-        signal.raise_signal(signal.SIGINT)
+        if len(received) == 1:
+            threading.Thread(target=_insist, args=(number, ended, restore), daemon=True).start()
+            signal.raise_signal(signal.SIGINT)
+        else:
+            raise KeyboardInterrupt
 
     available = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
     before = {
@@ -38,7 +53,35 @@ def graceful_exit() -> Generator[Callable[[], bool]]:
         if not received:
             raise
     finally:
+        ended.set()
         for number, handler in before.items():
             signal.signal(number, handler)
     if received:
         sys.exit(128 + received[0])
+
+
+def _insist(number: int, ended: threading.Event, restore: Callable[[], None]) -> None:
+    """Repeat the signal until the command has ended."""
+    if not ended.wait(_INTERRUPT_AFTER):
+        os.kill(os.getpid(), number)
+    if not ended.wait(_KILL_AFTER - _INTERRUPT_AFTER):
+        restore()
+        os._exit(128 + number)
+
+
+def _saved_modes() -> Callable[[], None]:
+    """Return a function that restores the present modes of the terminal."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        return lambda: None
+    try:
+        modes = termios.tcgetattr(sys.stdin.fileno())
+    except (termios.error, OSError, ValueError, AttributeError):  # no terminal, or closed
+        return lambda: None
+
+    def restore() -> None:
+        with suppress(termios.error, OSError):
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, modes)
+
+    return restore

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 
-from acechat.emulator.connection import close, reset, write
+from acechat.emulator.connection import close, host_check, reset, write
 from acechat.emulator.plan import (
     ChunkSize,
     Close,
@@ -24,6 +24,7 @@ from acechat.emulator.plan import (
 )
 from acechat.emulator.routes import CONTROL, respond
 from acechat.emulator.state import ReceivedRequest, ServiceState
+from acechat.emulator.wire import RefusalError, error_plan
 
 if TYPE_CHECKING:  # it imports cassettes
     from acechat.emulator.replay import Replay
@@ -37,16 +38,18 @@ def create_app(
     state: ServiceState | None = None,
     replay: Replay | None = None,
     on_response: OnResponse | None = None,
+    hosts: Iterable[str] = (),
 ) -> web.Application:
     """Return the application, to be run in an existing event loop.
 
     Args:
         state: Holds the script and the received requests. None: a new one, so every response is
             the echo.
-        replay: The cassette that responds instead of the service; accepts any token. None: the
-            service responds.
+        replay: The cassette that responds instead of the service. None: the service responds.
         on_response: Called after each response with the request, the status (0 if the connection
             broke before it) and the seconds since the request was complete. None: no call.
+        hosts: Names that requests may have in their ``Host`` header besides ``localhost`` and
+            addresses; default none.
     """
     state = state or ServiceState()
 
@@ -60,7 +63,7 @@ def create_app(
         state.add_request(received)
         authorization = request.headers.get("Authorization")
         if replay is not None and not received.path.startswith(CONTROL):
-            plan = replay.respond(received, authorization)
+            plan = _replay(replay, received, authorization, state.token)
         else:
             plan = respond(state, received, authorization=authorization, too_large=too_large)
         began, head = time.monotonic(), next((one for one in plan if isinstance(one, Head)), None)
@@ -74,10 +77,23 @@ def create_app(
     # A waiting handler is cancelled when its client disconnects.
     app = web.Application(
         client_max_size=state.max_request_bytes,
+        middlewares=[host_check(hosts)],
         handler_args={"handler_cancellation": True, "access_log": None},
     )
     app.router.add_route("*", "/{path:.*}", handle)
     return app
+
+
+def _replay(
+    replay: Replay, received: ReceivedRequest, authorization: str | None, token: str
+) -> Plan:
+    from acechat.emulator.replay import check_credentials
+
+    try:
+        check_credentials(received, authorization, token)
+    except RefusalError as refusal:
+        return error_plan(refusal.status, refusal.code, refusal.message, received.trace_id)
+    return replay.respond(received, authorization)
 
 
 def describe(request: web.Request, body: bytes, trace_id: str) -> ReceivedRequest:

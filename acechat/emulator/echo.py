@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -30,56 +31,109 @@ _MAXIMUMS = (("maximum", 0), ("exclusiveMaximum", -1))
 _MAX_DEPTH = 20
 """Levels after which a recursive schema ends, with null."""
 
+_MAX_SIZE = 20_000
+"""Characters of an example, about. Whatever would exceed it is null, empty or shorter."""
+
 
 def example_of(schema: Mapping[str, Any]) -> Any:
     """Return a minimal value of *schema*: required properties only, the first value of an enum.
 
-    Ignores ``pattern``, ``format`` and ``multipleOf``.
+    Ignores ``pattern``, ``format`` and ``multipleOf``, and keywords whose value has a wrong type.
+    Its size is bounded, whatever lengths and references the schema has.
     """
-    return _example(schema, schema, _MAX_DEPTH)
+    return _Example(schema).value(schema, _MAX_DEPTH)
 
 
-def _example(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
-    if not depth:
-        return None
-    if "$ref" in schema:
-        return _example(_resolve(str(schema["$ref"]), root), root, depth - 1)
-    if "const" in schema:
-        return schema["const"]
-    for key in ("enum", "anyOf", "oneOf", "allOf"):
-        options = cast("list[Any]", schema.get(key) or [])
-        if options:
-            return options[0] if key == "enum" else _example(options[0], root, depth - 1)
-    kind: object = schema.get("type", "object" if "properties" in schema else None)
-    if isinstance(kind, list):
-        kind = next(iter(cast("list[object]", kind)), None)
-    if kind == "object":
-        properties = cast("dict[str, dict[str, Any]]", schema.get("properties") or {})
-        names = cast("list[str]", schema.get("required") or [])
-        return {name: _example(properties.get(name, {}), root, depth - 1) for name in names}
-    if kind == "array":
-        return _items(schema, root, depth - 1)
-    if kind == "string":
-        return "x" * int(schema.get("minLength") or 0)
-    if kind in {"integer", "number"}:
-        return _number(schema)
-    return False if kind == "boolean" else None
+class _Example:
+    """An example of the schema *root*, with the characters that are left for it."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = _MAX_SIZE
+
+    def value(self, schema: object, depth: int) -> Any:
+        """Return an example of *schema*, a part of the root, with *depth* levels at most."""
+        self._left -= 1
+        if depth <= 0 or self._left <= 0 or not isinstance(schema, dict):
+            return None
+        fields = cast("dict[str, Any]", schema)
+        if "$ref" in fields:
+            reference = str(fields["$ref"])
+            self._left -= len(reference)
+            return self.value(_resolve(reference, self._root), depth - 1)
+        if "const" in fields:
+            return self._constant(fields["const"])
+        for key in ("enum", "anyOf", "oneOf", "allOf"):
+            options = fields.get(key)
+            if isinstance(options, list) and options:
+                first = cast("list[Any]", options)[0]
+                return self._constant(first) if key == "enum" else self.value(first, depth - 1)
+        kind: object = fields.get("type", "object" if "properties" in fields else None)
+        if isinstance(kind, list):
+            kind = next(iter(cast("list[object]", kind)), None)
+        if kind == "object":
+            return self._object(fields, depth - 1)
+        if kind == "array":
+            return self._items(fields, depth - 1)
+        if kind == "string":
+            size = min(_count(fields, "minLength"), max(self._left, 0))
+            self._left -= size
+            return "x" * size
+        if kind in {"integer", "number"}:
+            return _number(fields)
+        return False if kind == "boolean" else None
+
+    def _constant(self, value: Any) -> Any:
+        try:
+            size = len(json.dumps(value))
+        except (RecursionError, ValueError):
+            return None
+        self._left -= size
+        return value if self._left > 0 else None
+
+    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        properties, names = schema.get("properties"), schema.get("required")
+        known = cast("dict[str, Any]", properties) if isinstance(properties, dict) else {}
+        example: dict[str, Any] = {}
+        for name in cast("list[object]", names) if isinstance(names, list) else []:
+            self._left -= len(name) if isinstance(name, str) else 1
+            if self._left <= 0:
+                break
+            if isinstance(name, str):
+                example[name] = self.value(known.get(name, {}), depth)
+        return example
+
+    def _items(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
+        """Return the minimum number of items; those of a tuple have a schema each."""
+        first, rest = schema.get("prefixItems"), schema.get("items")
+        each = cast("list[object]", first) if isinstance(first, list) else []
+        items: list[Any] = []
+        for number in range(max(len(each), _count(schema, "minItems"))):
+            if self._left <= 0:
+                break
+            items.append(self.value(each[number] if number < len(each) else rest, depth))
+        return items
 
 
-def _items(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> list[Any]:
-    """Return the minimum number of items; those of a tuple have a schema each."""
-    each = cast("list[dict[str, Any]]", schema.get("prefixItems") or [])
-    rest = schema.get("items")
-    more = max(int(schema.get("minItems") or 0) - len(each), 0)
-    every = [*each, *[cast("dict[str, Any]", rest) if isinstance(rest, dict) else {}] * more]
-    return [_example(item, root, depth) for item in every]
+def _count(schema: Mapping[str, Any], key: str) -> int:
+    """Return a length of *schema*; 0 if it has none."""
+    value = schema.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(min(max(value, 0), _MAX_SIZE))
 
 
 def _number(schema: Mapping[str, Any]) -> float:
     """Return the number nearest to 0 within the bounds; excluded bounds are moved by 1."""
-    least = [schema[key] + step for key, step in _MINIMUMS if key in schema]
-    most = [schema[key] + step for key, step in _MAXIMUMS if key in schema]
-    return cast("float", min([max([0, *least]), *most]))
+    least = [_bound(schema, key) + step for key, step in _MINIMUMS if key in schema]
+    most = [_bound(schema, key) + step for key, step in _MAXIMUMS if key in schema]
+    return min([max([0, *least]), *most])
+
+
+def _bound(schema: Mapping[str, Any], key: str) -> float:
+    value = schema[key]
+    valid = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if valid and abs(value) <= sys.float_info.max else 0
 
 
 def _resolve(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:

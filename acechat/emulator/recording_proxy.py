@@ -6,20 +6,21 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from acechat._credentials import Token
+from acechat._files import append
 from acechat._http.exceptions import map_exception
 from acechat._http.proxy import read_proxy
 from acechat._record.cassette import FIRST_LINE, as_lines
 from acechat._record.exchange import Exchange, Request, ending_of
 from acechat._record.recorder import ResponseRecorder
 from acechat.emulator.app import describe
-from acechat.emulator.connection import ClientGoneError, Framing, close, reset, write
+from acechat.emulator.connection import ClientGoneError, Framing, close, host_check, reset, write
+from acechat.emulator.replay import secrets_of
 from acechat.emulator.state import ServiceState
 from acechat.errors import AceChatError, ConnectError, RequestTimeoutError
 
@@ -38,7 +39,7 @@ _CONNECT = 10.0
 
 
 def create_recording_proxy(
-    state: ServiceState, upstream: str, path: str | os.PathLike[str]
+    state: ServiceState, upstream: str, path: str | os.PathLike[str], hosts: Iterable[str] = ()
 ) -> web.Application:
     """Return the application of a recording proxy.
 
@@ -46,10 +47,12 @@ def create_recording_proxy(
         state: Holds the received requests.
         upstream: The origin to which requests are forwarded, with their token.
         path: The cassette, to which each exchange is appended when it has ended.
+        hosts: As in `create_app`.
     """
     proxy = _RecordingProxy(state, upstream, path)
     app = web.Application(
         client_max_size=state.max_request_bytes,
+        middlewares=[host_check(hosts)],
         handler_args={"handler_cancellation": True, "access_log": None},
     )
     app.cleanup_ctx.append(proxy.run)
@@ -103,7 +106,7 @@ class _RecordingProxy:
                 body=body,
                 at=round(now - began, 6),
             )
-            token = Token(sent.get("authorization", "").rpartition(" ")[2])
+            token = secrets_of(sent, request.path_qs)
             self._write(recorder.exchange(recorded, token, str(failure) if failure else None))
         if isinstance(failure, ConnectError | RequestTimeoutError):
             return web.json_response(
@@ -138,10 +141,4 @@ class _RecordingProxy:
             write(request, framing.end())
 
     def _write(self, exchange: Exchange) -> None:
-        """Append *exchange* to the cassette in one write."""
-        cassette = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            first = b"" if os.fstat(cassette).st_size else FIRST_LINE
-            os.write(cassette, first + as_lines([exchange]))
-        finally:
-            os.close(cassette)
+        append(self._path, as_lines([exchange]), first=FIRST_LINE)

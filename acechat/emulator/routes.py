@@ -12,14 +12,13 @@ import msgspec
 
 from acechat.emulator.catalog import CATALOG
 from acechat.emulator.completion import ChatRequest, count_prompt
-from acechat.emulator.errors import RefusalError, error_plan
 from acechat.emulator.plan import Plan, Wait
 from acechat.emulator.state import ReceivedRequest, ServiceState
-from acechat.emulator.wire import json_plan
+from acechat.emulator.wire import RefusalError, error_plan, json_plan
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletionRequest
 
-__all__ = ["CONTROL", "MODELS", "respond"]
+__all__ = ["CONTROL", "MODELS", "is_public", "respond"]
 
 MODELS = (
     "claude-fable-5-1",
@@ -82,6 +81,11 @@ def _find_route(received: ReceivedRequest) -> _Route:
     if route is None:
         raise RefusalError(HTTPStatus.NOT_FOUND)
     return route
+
+
+def is_public(received: ReceivedRequest) -> bool:
+    """Return True for a request that needs no token."""
+    return _ROUTES.get((received.method, received.path.partition("?")[0])) in _PUBLIC
 
 
 def _authorize(authorization: str | None, token: str, *, too_large: bool) -> None:

@@ -8,13 +8,14 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from aiohttp import web
 
+from acechat._credentials import hide_arguments
 from acechat.emulator.app import OnResponse, create_app
 from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest, ServiceState
 from acechat.emulator.steps import Step
@@ -51,6 +52,7 @@ class ServiceOptions(TypedDict, total=False):
     on_response: OnResponse | None
     record: str | os.PathLike[str] | None
     upstream: str | None
+    hosts: Iterable[str]
 
 
 class Service:
@@ -63,15 +65,16 @@ class Service:
     All methods may be called from any thread except the service's own.
 
     Args:
-        host: The address to listen on. Any client that reaches it can use the service.
+        host: The address to listen on.
         port: The TCP port. 0: any free port, which is kept when the service is stopped and started
             again.
         token: The token that requests must carry.
         max_request_bytes: The largest accepted request body, in bytes.
         remember: The number of `requests` that are kept, the newest. None: all.
         replay: The cassette to replay. Each recorded request gets its recorded response, with its
-            pauses and faults, for any token. Any other request gets status 400, whose message
-            names the first difference. None: no replay.
+            pauses and faults. It must carry a token: *token*, if that is given, otherwise any. Any
+            other request gets status 400, whose message names the first difference. None: no
+            replay.
         speed: The speed of the replay, greater than 0. 2.0 takes half of the recorded time;
             infinity removes all pauses.
         loop: Whether the replay starts again when all of its responses were used.
@@ -84,6 +87,9 @@ class Service:
             *upstream*. None: nothing is recorded.
         upstream: The origin of a real service, to which requests are forwarded with their token.
             None: the emulator responds.
+        hosts: Names that requests may have in their ``Host`` header besides *host*, ``localhost``
+            and addresses; others get status 421, because a web page could have sent them. ``"*"``
+            accepts all. Default none.
 
     Raises:
         ConfigurationError: The cassette cannot be replayed, *speed* is out of range, or the
@@ -91,6 +97,7 @@ class Service:
         OSError: The cassette cannot be read.
     """
 
+    @hide_arguments
     def __init__(
         self,
         *,
@@ -107,6 +114,7 @@ class Service:
         on_response: OnResponse | None = None,
         record: str | os.PathLike[str] | None = None,
         upstream: str | None = None,
+        hosts: Iterable[str] = (),
     ) -> None:
         if (record is None) != (upstream is None) or (record is not None and replay is not None):
             raise ConfigurationError(
@@ -120,6 +128,7 @@ class Service:
         self._upstream = upstream
         self._host = host
         self._port = port
+        self._hosts = (host, hosts) if isinstance(hosts, str) else (host, *hosts)
         self._state = ServiceState(
             token,
             max_request_bytes=max_request_bytes,
@@ -251,8 +260,8 @@ class Service:
         if self._record is not None and self._upstream is not None:
             from acechat.emulator.recording_proxy import create_recording_proxy
 
-            return create_recording_proxy(self._state, self._upstream, self._record)
-        return create_app(self._state, self._replay, self._on_response)
+            return create_recording_proxy(self._state, self._upstream, self._record, self._hosts)
+        return create_app(self._state, self._replay, self._on_response, self._hosts)
 
     async def _break_all(self) -> None:
         server = self._runner and self._runner.server

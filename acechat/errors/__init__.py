@@ -3,6 +3,11 @@
 * `AceChatError`: base of all exceptions below; only a wrong call raises `TypeError` instead
 
   * `ConfigurationError`: invalid settings or arguments; nothing was sent
+
+    * `JournalError`: a bulk run does not match its journal or its output
+
+  * `BatchRowError`: a row of a bulk run is invalid, was skipped, or is incomplete
+  * `BatchStoppedError`: a bulk run stopped before its end, and the same call continues it
   * `BudgetExceededError`: the call would exceed a budget; nothing was sent
   * `TransportError`: no complete response arrived over the network
 
@@ -18,6 +23,7 @@
       * `StreamInterruptedError`: as above; it is a subclass of both
 
   * `OutputError`: the response does not match *output_type*
+  * `ModelMismatchError`: another model wrote the response (*on_model_mismatch*)
   * `ToolError`: a tool failed
   * `MaxTurnsError`: a run reached its limit before the final response
   * `APIError`: the service returned an error; its subclasses name the reason
@@ -51,9 +57,13 @@ from acechat.errors._api import (
 )
 from acechat.errors._base import (
     AceChatError,
+    BatchRowError,
+    BatchStoppedError,
     BudgetExceededError,
     ConfigurationError,
+    JournalError,
     MaxTurnsError,
+    ModelMismatchError,
     OutputError,
     ToolError,
 )
@@ -76,6 +86,8 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "BatchRowError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ClientClosedError",
     "ConfigurationError",
@@ -84,7 +96,9 @@ __all__ = [
     "ContextWindowExceededError",
     "GatewayTimeoutError",
     "InsufficientBalanceError",
+    "JournalError",
     "MaxTurnsError",
+    "ModelMismatchError",
     "NotFoundError",
     "OutputError",
     "OverloadedError",

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AceChatError",
+    "BatchRowError",
+    "BatchStoppedError",
     "BudgetExceededError",
     "ConfigurationError",
+    "JournalError",
     "MaxTurnsError",
+    "ModelMismatchError",
     "OutputError",
     "ToolError",
 ]
@@ -90,6 +94,42 @@ class ConfigurationError(AceChatError, ValueError):
     """Settings or arguments are invalid; nothing was sent."""
 
 
+class JournalError(ConfigurationError):
+    """A bulk run does not match its journal or its output; nothing was sent."""
+
+
+class BatchRowError(AceChatError):
+    """A row of a bulk run has no complete result, for a reason that is no error of the service.
+
+    Args:
+        code: ``"invalid_row"``: it cannot be sent; ``"unknown"``: an earlier start sent it, and it
+            was skipped; ``"truncated"`` or ``"refused"``: its completion is incomplete.
+        reason: The description, in one line.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.args = (code, reason)
+
+
+class BatchStoppedError(AceChatError):
+    """A bulk run stopped before its end. Everything received is saved; the same call continues it.
+
+    The exception that caused the stop, if there is one, is the *__cause__*.
+
+    Args:
+        reason: Description of the cause, in one line.
+        next_step: The step after which the run can continue; empty if it can at once.
+    """
+
+    retryable = True
+
+    def __init__(self, reason: str, next_step: str = "") -> None:
+        super().__init__(reason)
+        self.next_step = next_step
+
+
 class BudgetExceededError(AceChatError):
     """A budget is used up, so the call was not made."""
 
@@ -115,6 +155,27 @@ class OutputError(AceChatError):
 
     def __str__(self) -> str:
         return f"the response does not match output_type: {self.message}"
+
+
+class ModelMismatchError(AceChatError):
+    """The response names another model than the request, with ``on_model_mismatch="raise"``.
+
+    It may be billed all the same. Not retried.
+
+    Args:
+        requested: The model of the request.
+        named: The model that the response names.
+        completion: The complete response; also *partial*.
+    """
+
+    def __init__(
+        self, requested: str, named: str = "", *, completion: ChatCompletion | None = None
+    ) -> None:
+        super().__init__(f"requested {requested!r}, but the response is of {named!r}")
+        self.requested = requested
+        self.named = named
+        self.completion = completion
+        self.partial: ChatCompletion | None = completion
 
 
 class ToolError(AceChatError):

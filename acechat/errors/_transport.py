@@ -130,9 +130,10 @@ class StreamTruncatedError(ProtocolError):
         self.elapsed = elapsed
 
     def __str__(self) -> str:
+        problem, separator, advice = self.reason.partition("; ")
         return (
-            f"{self.reason} after {self.chunks} events and {self.received} bytes, "
-            "before the response was complete"
+            f"{problem} after {self.chunks} events and {self.received} bytes, "
+            f"before the response was complete{separator}{advice}"
         )
 
 

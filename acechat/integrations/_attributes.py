@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -60,8 +61,9 @@ def read_request(request: HTTPRequest) -> RequestFields:
         )
 
 
+@lru_cache(maxsize=64)
 def common_attributes(model: str, base_url: str) -> Attributes:
-    """Return the attributes that spans and metrics have in common."""
+    """Return the attributes that spans and metrics have in common; not to be changed."""
     url = urlsplit(base_url)
     return {
         Name.OPERATION: Name.CHAT,
@@ -74,6 +76,8 @@ def common_attributes(model: str, base_url: str) -> Attributes:
 
 def request_attributes(fields: RequestFields) -> Attributes:
     """Return the attributes of a request."""
+    if fields == RequestFields(model=fields.model):
+        return {}
     found: Attributes = {}
     for name in _PARAMETERS:
         value: float | None = getattr(fields, name)
@@ -96,7 +100,7 @@ def request_attributes(fields: RequestFields) -> Attributes:
 
 def attempt_attributes(event: AttemptFailed) -> Attributes:
     """Return the attributes of a failed attempt."""
-    facts = {
+    facts: dict[str, AttributeValue | None] = {
         Name.ATTEMPT: event.attempt,
         Name.ERROR_TYPE: event.error,
         Name.STATUS: event.status,

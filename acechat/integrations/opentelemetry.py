@@ -53,7 +53,7 @@ frameworks such as LangChain set while they trace the same call."""
 
 
 class _Call:
-    """The span of one call, and the values that its metrics need."""
+    """The span of one call, and the data of its metrics."""
 
     __slots__ = ("context", "end", "first_chunk", "labels", "span", "started")
 
@@ -81,8 +81,8 @@ class OpenTelemetry(Instrumentation):
         tracer_provider: Default None, the global one.
         meter_provider: Default None, the global one.
         capture_content: If true, spans have the messages, tool definitions, arguments and results
-            of the call, and the text of its error; default None, as the environment variable
-            ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, which is false if unset.
+            of the call, and the text of its error; default None, the environment variable
+            ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, or False.
         max_content_bytes: The maximum size of each such attribute, in bytes; longer texts are
             truncated. Default 16 KiB. Images are never included.
         propagate: If true, requests have the header ``traceparent`` (or those of the configured
@@ -163,16 +163,12 @@ class OpenTelemetry(Instrumentation):
         state = self._calls.get(event.call)
         if state is None:
             return
-        match event:
-            case FirstToken():
-                state.first_chunk = time.perf_counter() - state.started
-            case AttemptFailed():
-                if state.span.is_recording():
-                    state.span.add_event(Name.ATTEMPT_FAILED, attempt_attributes(event))
-            case CallFinished() | CallFailed():
-                state.end = event
-            case _:
-                pass
+        if isinstance(event, CallFinished | CallFailed):
+            state.end = event
+        elif isinstance(event, FirstToken):
+            state.first_chunk = time.perf_counter() - state.started
+        elif isinstance(event, AttemptFailed) and state.span.is_recording():
+            state.span.add_event(Name.ATTEMPT_FAILED, attempt_attributes(event))
 
     def call_ended(
         self, call: int, completion: ChatCompletion | None, error: AceChatError | None
@@ -184,7 +180,7 @@ class OpenTelemetry(Instrumentation):
         _traced.discard((call, id(self._provider)))
         span, event = state.span, state.end
         usage = completion.usage if completion is not None else None
-        labels = state.labels
+        labels = state.labels.copy()
         if completion is not None and completion.model:
             labels[Name.RESPONSE_MODEL] = completion.model
         if isinstance(event, CallFailed) and event.error is not None:
@@ -199,11 +195,11 @@ class OpenTelemetry(Instrumentation):
                 text = str(error) if self._content and error is not None else event.error
                 span.set_attribute(Name.ERROR_TYPE, event.error)
                 span.set_status(trace.StatusCode.ERROR, text)
-        self._record(state, usage)
+        self._record(state, labels, usage)
         span.end()
 
-    def _record(self, state: _Call, usage: Usage | None) -> None:
-        labels, context = state.labels, state.context
+    def _record(self, state: _Call, labels: Attributes, usage: Usage | None) -> None:
+        context = state.context
         self._duration.record(time.perf_counter() - state.started, labels, context)
         if state.first_chunk is not None:
             self._first_chunk.record(state.first_chunk, labels, context)
@@ -284,4 +280,4 @@ def _wanted_by_environment() -> bool:
 
 
 def _suppressed(context: Context) -> bool:
-    return any(otel_context.get_value(key, context) for key in _SUPPRESSING)
+    return any(context.get(key) for key in _SUPPRESSING) if context else False

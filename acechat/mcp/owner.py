@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 
 from anyio import CancelScope, current_time
 
+from acechat import ConfigurationError
+
 __all__ = ["Owner"]
 
 _T = TypeVar("_T")
@@ -34,12 +36,21 @@ class Owner(Generic[_T]):
     Args:
         enter: Called with this object and a stack, on which it enters contexts.
         timeout: Time limit of *enter* in seconds; None for no limit.
+
+    Raises:
+        ConfigurationError: No asyncio loop is running.
     """
 
     def __init__(
         self, enter: Callable[[Owner[_T], AsyncExitStack], Awaitable[_T]], timeout: float | None
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(
+                "`async with mcp.connect(...)` needs a running asyncio event loop; under trio, "
+                "use `with mcp.connect(...)` in a thread: trio.to_thread.run_sync"
+            ) from None
         self._pid = os.getpid()
         self._entered: asyncio.Future[_T] = self._loop.create_future()
         self._leaving = asyncio.Event()

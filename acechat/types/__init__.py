@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from acechat._hints import import_or_attribute_error
-from acechat.types.catalog import CatalogModel, Pricing
+from acechat.types.catalog import CatalogModel, Estimate, Pricing
 from acechat.types.chunk import (
     ChatCompletionChunk,
     ChunkChoice,
@@ -14,6 +14,7 @@ from acechat.types.chunk import (
     ToolCallDelta,
 )
 from acechat.types.completion import ChatCompletion, Choice, FinishReason, Model, ResponseInfo
+from acechat.types.evidence import ModelEvidence
 from acechat.types.messages import (
     AssistantMessage,
     CacheControl,
@@ -34,6 +35,7 @@ from acechat.types.request import (
     ChatCompletionRequest,
     ChatOptions,
     FunctionTool,
+    KnownModel,
     NamedTool,
     Prediction,
     ResponseFormat,
@@ -73,6 +75,7 @@ __all__ = [
     "ContentPart",
     "Cost",
     "Delta",
+    "Estimate",
     "FinishReason",
     "Finished",
     "FunctionCall",
@@ -80,9 +83,11 @@ __all__ = [
     "FunctionTool",
     "ImagePart",
     "ImageURL",
+    "KnownModel",
     "Message",
     "MessageLike",
     "Model",
+    "ModelEvidence",
     "NamedTool",
     "Prediction",
     "Pricing",

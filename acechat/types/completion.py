@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, cast
 
 import msgspec
@@ -10,17 +10,20 @@ from msgspec import Struct
 
 from acechat._hints import COMPLETION_ATTRIBUTES, attribute_error
 from acechat.types.attempt import Attempt
+from acechat.types.evidence import ModelEvidence, evidence_of
 from acechat.types.messages import AssistantMessage, ToolCall
 from acechat.types.usage import Cost, Usage
 
 if TYPE_CHECKING:  # defaults of TypeVar need Python 3.13; type checkers know them everywhere
     from typing_extensions import TypeVar
 
-    OutputT_co = TypeVar("OutputT_co", covariant=True, default=object)
+    OutputT_co = TypeVar("OutputT_co", covariant=True, default=Any)
+    UsageIfReported: TypeAlias = Usage | Any  # `reply.usage.total_tokens` needs no check for None
 else:
     from typing import TypeVar
 
     OutputT_co = TypeVar("OutputT_co", covariant=True)
+    UsageIfReported = Usage | None
 
 __all__ = [
     "ChatCompletion",
@@ -31,6 +34,7 @@ __all__ = [
     "ResponseInfo",
     "note_origin",
     "note_output",
+    "shortened",
 ]
 
 FinishReason: TypeAlias = (
@@ -56,6 +60,9 @@ class ResponseInfo(Struct, frozen=True, kw_only=True):
 
     elapsed: float = 0.0
     """Seconds from the call to the end of the response, waits between attempts included."""
+
+    requested_model: str | None = None
+    """The model of the request, a fallback model included; None if not known."""
 
     attempts: tuple[Attempt, ...] = ()
     """The attempts that failed before this response; empty if the first one succeeded."""
@@ -90,7 +97,9 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
     model: str = ""
     """The model that the service used; may be more specific than the requested name."""
 
-    usage: Usage | None = None
+    usage: UsageIfReported = None
+    """Tokens and cost; None if not reported."""
+
     system_fingerprint: str | None = None
     service_tier: str | None = None
 
@@ -111,6 +120,11 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
     def trace_id(self) -> str | None:
         """The service's id of the request, for its support; None if not reported."""
         return self.response.trace_id
+
+    @property
+    def evidence(self) -> ModelEvidence:
+        """The model that was requested, the one that is named, and the form of the id."""
+        return evidence_of(self.response.requested_model, self.model, self.id)
 
     @property
     def message(self) -> AssistantMessage:
@@ -142,6 +156,25 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
         """The charge for the completion; None if not reported, which does not mean 0."""
         return self.usage.cost if self.usage else None
 
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        usage: Usage | None = self.usage
+        facts = {
+            "reasoning": shortened(self.reasoning),
+            "tool_calls": [call.function.name for call in self.tool_calls] or None,
+            "finish_reason": self.finish_reason,
+            "model": self.model or None,
+            "tokens": usage.total_tokens if usage else None,
+            "trace_id": self.trace_id,
+        }
+        shown = "".join(f", {name}={fact!r}" for name, fact in facts.items() if fact is not None)
+        return f"ChatCompletion({shortened(self.text)!r}{shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in ("text", "finish_reason", "model", "usage")]
+
     def to_dict(self) -> dict[str, Any]:
         """Return all fields that the service sent, unknown ones included, as JSON values.
 
@@ -153,6 +186,27 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
         if source is not None:
             return source()
         return cast("dict[str, Any]", msgspec.to_builtins(self))  # not made by a client
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return `to_dict` as JSON.
+
+        Args:
+            indent: Spaces by which each level is indented; default None, one line.
+
+        Raises:
+            ProtocolError: As `to_dict`.
+        """
+        encoded = msgspec.json.encode(self.to_dict())
+        return (encoded if indent is None else msgspec.json.format(encoded, indent=indent)).decode()
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of `to_dict`, so that ``dict(completion)`` is that dict."""
+        return self.to_dict().keys()
+
+    def __getitem__(self, name: str) -> Any:
+        return self.to_dict()[name]
+
+    __iter__ = None  # dict() and jsonable_encoder() use keys(); a loop is a mistake
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = tuple(getattr(self, name) for name in self.__struct_fields__)
@@ -166,12 +220,32 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
         def __getattr__(self, name: str) -> NoReturn:
             raise attribute_error(self, name, COMPLETION_ATTRIBUTES, _ATTRIBUTES)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Describe a completion for pydantic, which FastAPI uses for return types."""
+        writer = {"type": "function-plain", "function": ChatCompletion.to_dict}
+        return {"type": "is-instance", "cls": ChatCompletion, "serialization": writer}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        """Describe a completion for the OpenAPI page of FastAPI."""
+        return {"title": "ChatCompletion", "type": "object"}
+
     def _repr_markdown_(self) -> str:
         """Return the text; notebooks render it as Markdown."""
         return self.text
 
 
 _ATTRIBUTES = tuple(name for name in dir(ChatCompletion) if name[0] != "_")
+
+
+_SHOWN = 60
+"""Characters of a text in a repr."""
+
+
+def shortened(text: str | None) -> str | None:
+    """Return *text* with at most 60 characters."""
+    return text if text is None or len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def note_origin(

@@ -16,6 +16,7 @@ __all__ = [
     "ChatCompletionRequest",
     "ChatOptions",
     "FunctionTool",
+    "KnownModel",
     "NamedTool",
     "Prediction",
     "ResponseFormat",
@@ -105,6 +106,33 @@ class WebSearchOptions(TypedDict, total=False):
     user_location: _UserLocation
     """Approximate location of the user, for local results."""
 
+
+KnownModel: TypeAlias = Literal[
+    "claude-fable-5-1",
+    "claude-fable-5",
+    "claude-opus-5",
+    "claude-opus-4-8",
+    "claude-opus-4-7",
+    "claude-opus-4-6",
+    "claude-opus-4-5-20251101",
+    "claude-opus-4-1-20250805",
+    "claude-opus-4-20250514",
+    "claude-sonnet-5",
+    "claude-sonnet-4-6",
+    "claude-sonnet-4-5-20250929",
+    "claude-sonnet-4-20250514",
+    "claude-3-7-sonnet-20250219",
+    "claude-haiku-4-5-20251001",
+    "claude-3-5-sonnet-20241022",
+    "claude-3-5-sonnet-20240620",
+    "claude-3-5-haiku-20241022",
+    "claude-3-haiku-20240307",
+    "claude-3-sonnet-20240229",
+    "claude-opus-4-20250514-thinking",
+    "claude-sonnet-4-20250514-thinking",
+]
+"""Names of models at the time of the release, for the completion of editors; any other str is
+accepted (docs/api.md#models)."""
 
 ToolChoice: TypeAlias = Literal["none", "auto", "required"] | NamedTool
 

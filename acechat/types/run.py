@@ -9,7 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from acechat.types.chunk import ToolCallDelta
-from acechat.types.completion import ChatCompletion
+from acechat.types.completion import ChatCompletion, UsageIfReported, shortened
 from acechat.types.messages import ImagePart, MessageLike, ToolCall, ToolMessage
 from acechat.types.stream_event import Finished, ReasoningDelta, TextDelta
 from acechat.types.usage import Cost, Usage
@@ -73,6 +73,12 @@ class RunResult(Struct, frozen=True):
     messages: tuple[MessageLike, ...]
     """The complete history without the system prompt; pass it as ``messages=`` to continue."""
 
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"RunResult({shortened(self.text)!r}, turns={len(self.turns)})"
+
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.turns)
 
@@ -87,7 +93,7 @@ class RunResult(Struct, frozen=True):
         return self.completion.text
 
     @property
-    def usage(self) -> Usage | None:
+    def usage(self) -> UsageIfReported:
         """Sum over all turns; a field is None unless it was reported for each turn."""
         usages = [turn.completion.usage for turn in self.turns]
         known = [usage for usage in usages if usage is not None]
@@ -96,7 +102,7 @@ class RunResult(Struct, frozen=True):
     @property
     def cost(self) -> Cost | None:
         """The charge for all turns; None unless it was reported for each turn."""
-        usage = self.usage
+        usage: Usage | None = self.usage
         return usage.cost if usage else None
 
 

@@ -79,7 +79,7 @@ def test_an_unreadable_response_is_not_retried(either, server, wire, broken):
 
     error = either("chat")
 
-    assert isinstance(error, TransportError)
+    assert isinstance(error, TransportError | ProtocolError)
     assert [attempt.failure for attempt in error.attempts] == ["answered"]
     assert error.attempts[0].may_be_billed
     assert len(server.requests) == 1

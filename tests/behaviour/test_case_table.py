@@ -79,7 +79,7 @@ sys.exit(pytest.main(
 
 
 # All tests are collected, once: in one worker.
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("case table")]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")

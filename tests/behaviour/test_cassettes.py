@@ -330,8 +330,6 @@ def test_only_the_owner_can_read_a_cassette(server, wire, ask, tmp_path):
     server.reply(wire.refusal())
     error = failing(ask)
     path = tmp_path / "x.acecast"
-    path.write_text("older")
-    path.chmod(0o644)
     old = os.umask(0)
     try:
         error.save(path)

@@ -357,6 +357,13 @@ UNDER_TRIO = {
     "send": 'await client.conversation().send("x")',
     "models": "await client.models()",
     "count_tokens": 'await client.count_tokens("x")',
+    "catalog": "await client.catalog()",
+    "text": 'await anext(client.stream("x").text())',
+    "sse": 'await anext(client.stream("x").sse())',
+    "sse without comments": 'await anext(client.stream("x").sse(keep_alive=None))',
+    "await sse": 'await client.stream("x").sse()',
+    "output_type": 'await client.chat("x", output_type=list[int])',
+    "mcp": 'await mcp.connect("python", "server.py").__aenter__()',
 }
 
 
@@ -367,7 +374,7 @@ def test_an_async_client_under_trio_raises_one_clear_error(run, name):
         f"""
         import trio
         USE
-        from acechat import ConfigurationError
+        from acechat import ConfigurationError, mcp
         async def main():
             client = AsyncClient(TOKEN, base_url=URL, timeout=8)
             try:

@@ -7,7 +7,14 @@ import pickle
 
 import pytest
 
-from acechat import APIError, InsufficientBalanceError, ProtocolError, ServerError
+from acechat import (
+    APIError,
+    BadRequestError,
+    InsufficientBalanceError,
+    ProtocolError,
+    ServerError,
+)
+from acechat._wire.error_response import parse_error
 
 BOM = b"\xef\xbb\xbf"
 END = b"data: [DONE]\n\n"
@@ -269,8 +276,24 @@ def test_several_choices_are_kept_apart(ask, server, wire):
 NO_MONEY = {"error": {"code": "used_up", "message": "no money"}, "trace_id": "t-1"}
 
 
-@pytest.mark.parametrize("before", [b"", BOM])
-@pytest.mark.parametrize("value", [NO_MONEY, [NO_MONEY], json.dumps(NO_MONEY)])
+INNER = NO_MONEY["error"]
+TEXT = json.dumps(NO_MONEY)
+REFUSALS = {
+    "object": NO_MONEY,
+    "list": [NO_MONEY],
+    "text": TEXT,
+    "list of text": [TEXT],
+    "text of the error": {**NO_MONEY, "error": json.dumps(INNER)},
+    "list of the error": {**NO_MONEY, "error": [INNER, INNER]},
+    "error in an error": {**NO_MONEY, "error": {"error": INNER}},
+    "text of all in the message": {"error": {"message": TEXT, "code": None}},
+    "text of the error in the message": {"error": {"message": TEXT, "code": "used_up"}},
+    "code outside": {"code": "used_up", "error": {"message": "no money"}, "trace_id": "t-1"},
+}
+
+
+@pytest.mark.parametrize("before", [b"", BOM], ids=["", "byte order mark"])
+@pytest.mark.parametrize("value", REFUSALS.values(), ids=REFUSALS)
 def test_an_error_keeps_its_facts(ask, server, wire, value, before):
     body = before + json.dumps(value).encode()
     errors = []
@@ -286,6 +309,65 @@ def test_an_error_keeps_its_facts(ask, server, wire, value, before):
 
     facts = {(type(error), error.code, error.message, error.trace_id) for error in errors}
     assert facts == {(InsufficientBalanceError, "used_up", "no money", "t-1")}
+
+
+ONLY_REFUSED = {
+    "several errors": [NO_MONEY, NO_MONEY],
+    "errors": {"errors": [INNER], "trace_id": "t-1"},
+    "detail": {"detail": NO_MONEY},
+    "text in the detail": {"detail": TEXT},
+    "data": {"data": NO_MONEY},
+}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%s",
+        "\ufeff%s",
+        "data: %s\n\n",
+        "\ufeffdata: %s\r\n\r\n",
+        "event: error\ndata: %s\n\n",
+        ": PING\n\ndata: %s\n\ndata: [DONE]\n\n",
+        "data: %s",
+        "%s\n%s\n",
+        "upstream failed:\n%s\n",
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("value", [*REFUSALS.values(), *ONLY_REFUSED.values()], ids=json.dumps)
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_a_refusal_in_any_form_keeps_its_facts(kind, value, form):
+    body = form.replace("%s", json.dumps(value)).encode()
+
+    error = parse_error(403, {"content-type": kind}, body, now=0.0)
+
+    assert type(error) is InsufficientBalanceError
+    assert (error.code, error.message, error.trace_id) == ("used_up", "no money", "t-1")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [400, 400.0, "400", "HTTP 400", "http_400", "HTTP-400", "400 Bad Request", "error code: 400"],
+)
+@pytest.mark.parametrize("name", ["code", "type"])
+def test_a_code_that_repeats_the_status_is_dropped(ask, server, wire, name, code):
+    server.reply(wire.http({"error": {name: code, "message": "no"}}, "400 Bad Request"))
+
+    with pytest.raises(BadRequestError) as caught:
+        ask.chat()
+
+    assert (caught.value.code, str(caught.value)) == (None, "HTTP 400: no")
+
+
+@pytest.mark.parametrize("code", ["401", "4000", "bad_request", "400_1", "E400", 40])
+def test_another_code_is_kept(ask, server, wire, code):
+    server.reply(wire.http({"error": {"code": code, "message": "no"}}, "400 Bad Request"))
+
+    with pytest.raises(APIError) as caught:
+        ask.chat()
+
+    assert caught.value.code == str(code)
 
 
 def call(index, number, name=None, arguments=None):
@@ -341,6 +423,24 @@ def test_usage_in_several_events_is_merged(ask, server, wire, first, last):
     usage = completion.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (100, 20, 120)
     assert completion.to_dict()["usage"] == USAGE
+
+
+PRICE = "0.12345678901234567890123"
+
+
+@pytest.mark.parametrize(
+    "odd", ['"created": "x"', '"model": 1', '"error": {}', '"service_tier": []'], ids=str
+)
+def test_a_cost_in_odd_json_keeps_its_digits(ask, server, wire, odd):
+    cost = f'{{"amount": {PRICE}, "currency": "USD"}}'
+    usage = f'"usage": {{"total_tokens": 3, "cost": {cost}}}'
+    body = json.dumps(MESSAGE)[:-1] + f", {odd}, {usage}}}"
+    server.reply(wire.http(body.encode()))
+    assert str(ask.chat().usage.cost.amount) == PRICE
+
+    server.reply(wire.sse(f"data: {body}\n\n".encode() + END))
+    usage = ask.stream().completion.usage
+    assert (str(usage.cost.amount), usage.cost.currency, usage.total_tokens) == (PRICE, "USD", 3)
 
 
 HALVES = {

@@ -31,8 +31,6 @@ BENCHMARKS = {
     "image": ["image"],
 }
 
-pytestmark = pytest.mark.xdist_group("costs")
-
 
 @pytest.fixture(scope="module")
 def benchmarks():

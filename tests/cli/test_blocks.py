@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from acechat import ChatOptions
 from acechat.cli.options import complete_option, read_options
-from acechat.cli.terminal.markdown import split_blocks
+from acechat.cli.terminal.blocks import split_blocks
 from acechat.cli.terminal.text import clean, one_line
 
 

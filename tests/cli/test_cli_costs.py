@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 
 pty = pytest.importorskip("pty", reason="Windows has no such terminals")
-pytestmark = pytest.mark.xdist_group("costs")
 
 FLOOR = [sys.executable, "-c", "import aiohttp, click, rich"]
 CHAT = [sys.executable, "-m", "acechat", "chat", "--emulator", "Hello"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from acechat.cli.library.store import Store
 from acechat.emulator import ok, pace, stall
 
 COMMAND = f"{sys.executable} -m acechat"
@@ -43,8 +44,8 @@ def saved(home, expected):
     found = []
     while found != expected and time.monotonic() < end:
         time.sleep(0.05)
-        for file in sorted((home / "state" / "conversations").glob("*.json")):
-            found = [message["content"] for message in json.loads(file.read_text())["messages"]]
+        for entry in Store(home / "state").latest():
+            found = [message["content"] for message in entry.messages]
     return found
 
 
@@ -97,8 +98,8 @@ def test_a_closed_terminal_saves_the_partial_response(chat, environment, home):
     end = time.monotonic() + 10
     while Path(f"/proc/{client}").exists() and time.monotonic() < end:
         time.sleep(0.05)
-    (file,) = (home / "state" / "conversations").glob("*.json")
-    prompt, response = json.loads(file.read_text())["messages"]
+    (entry,) = Store(home / "state").latest(2)
+    prompt, response = entry.messages
     assert prompt["content"] == "Count"
     assert response["content"].startswith("word0 word1 word2 word3 word4 word5 word6 word7 word8 ")
 
@@ -165,3 +166,169 @@ def test_an_invalid_byte_does_not_end_a_conversation(chat, environment):
     terminal.wait_for("You said")
 
     assert environment.requests[0].json["messages"][0]["content"] == "abc\ufffddef"
+
+
+TABLE = ["| a | b |\n| - | - |\n", *["| x | y |\n" * 30] * 2_000]
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (lambda terminal: terminal.press("C-c"), 130),
+        (lambda terminal: os.kill(client_of(terminal), signal.SIGTERM), 143),
+    ],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_a_signal_ends_a_long_drawing_at_once(terminal, environment, end, code):
+    environment.script(pace(0.01, of=ok(TABLE)))
+    terminal.open("chat", "Draw")
+    terminal.wait_for("|x|y|", count=100)
+
+    began = time.monotonic()
+    end(terminal)
+    screen = terminal.end()
+
+    assert f"exit code {code}" in screen
+    assert "Traceback" not in screen
+    assert time.monotonic() - began < 1.5  # the exit of Python included
+
+
+STUCK = {
+    "a file without a writer": "os.open(sys.argv[1], os.O_RDONLY)",
+    "code that ignores it": """while True:
+        try: time.sleep(60)
+        except BaseException: pass""",
+}
+
+
+@pytest.mark.parametrize("kind", STUCK)
+def test_sigterm_ends_a_command_that_does_not_return_to_its_event_loop(tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    code = f"""
+import asyncio, os, sys, time
+from acechat.cli.signals import graceful_exit
+async def main():
+    print("ready", flush=True)
+    {STUCK[kind]}
+with graceful_exit():
+    asyncio.run(main())
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "pipe")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=15)
+
+    assert process.returncode == 143
+    assert stderr == ""
+    assert time.monotonic() - began < 6
+
+
+def test_a_second_sigterm_ends_it_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    code = """
+import asyncio, os, sys
+from acechat.cli.signals import graceful_exit
+async def main():
+    print("ready", flush=True)
+    os.open(sys.argv[1], os.O_RDONLY)
+with graceful_exit():
+    asyncio.run(main())
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "pipe")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=15)
+
+    assert process.returncode == 143
+    assert time.monotonic() - began < 1.5
+
+
+def job(terminal, command):
+    """Run *command* as a job of an interactive shell."""
+    terminal.open(command="PS1='shell> ' bash --norc --noprofile -i", width=100)
+    terminal.wait_for("shell>")
+    terminal.enter(command)
+
+
+def test_ctrl_z_suspends_a_response_and_fg_resumes_it(terminal, environment):
+    words = [f"word{number} " for number in range(60)]
+    environment.script(pace(0.05, of=ok([*words, "\n\nThe end.\n"])))
+    job(terminal, f"{COMMAND} chat Count")
+    terminal.wait_for("word5 ")
+
+    terminal.press("C-z")
+    terminal.wait_for("Stopped")
+    stopped = terminal.screen()
+    time.sleep(0.5)
+    assert terminal.screen() == stopped
+    terminal.enter(f"echo modes $({KEYS})")
+    terminal.wait_for("modes echo icanon icrnl")
+    terminal.enter("fg")
+    screen = terminal.wait_for("The end.")
+
+    # what the shell printed stays, and the response is drawn below it
+    assert "Stopped" in screen
+    assert "modes echo icanon icrnl" in screen
+    rest = screen[screen.rindex("fg") :]
+    assert re.findall(r"word(\d+)", rest) == [str(number) for number in range(60)]
+
+
+def test_ctrl_z_suspends_the_prompt_and_fg_resumes_it(terminal, environment):
+    job(terminal, f"{COMMAND} chat")
+    terminal.wait_for("/help lists the commands")
+    time.sleep(0.5)
+    terminal.type("Hel")
+    time.sleep(0.3)
+
+    terminal.press("C-z")
+    terminal.wait_for("Stopped")
+    terminal.enter(f"echo modes $({KEYS})")
+    terminal.wait_for("modes echo icanon icrnl")
+    terminal.enter("fg")
+    time.sleep(0.5)
+    terminal.enter("lo")
+    terminal.wait_for("You said")
+    assert environment.requests[0].json["messages"][-1]["content"] == "Hello"
+    terminal.press("C-d")
+    time.sleep(1)
+    terminal.enter(f"echo code $? keys $({KEYS})")
+
+    terminal.wait_for("code 0 keys echo icanon icrnl")
+
+
+def test_ctrl_z_during_a_response_of_a_conversation_restores_the_terminal(
+    chat, terminal, environment
+):
+    words = [f"word{number} " for number in range(40)]
+    environment.script(pace(0.05, of=ok([*words, "\n\nThe end.\n"])))
+    job(terminal, f"{COMMAND} chat")
+    terminal.wait_for("/help lists the commands")
+    time.sleep(0.5)
+    terminal.enter("Count")
+    terminal.wait_for("word3 ")
+
+    terminal.press("C-z")
+    terminal.wait_for("Stopped")
+    terminal.enter(f"echo modes $({KEYS})")
+    terminal.wait_for("modes echo icanon icrnl")
+    terminal.enter("fg")
+    terminal.wait_for("The end.")
+    time.sleep(0.3)
+    terminal.enter("/exit")
+    time.sleep(0.5)
+    terminal.enter(f"echo code $? keys $({KEYS})")
+
+    terminal.wait_for("code 0 keys echo icanon icrnl")

@@ -32,7 +32,8 @@ def post(url, body):
 
 
 @pytest.mark.parametrize("example", STORIES, ids=by_name)
-def test_it_runs_against_the_service_on_localhost(example, environment):
+def test_it_runs_against_the_service_on_localhost(example, environment, skip_without_imports):
+    skip_without_imports(example.read_text())
     done = subprocess.run(
         [sys.executable, "-W", "error", str(example)],
         capture_output=True,

@@ -86,8 +86,8 @@ def connect(acechat_service):
                     return made.collect() if method == "stream" else made
 
             async def main():
-                async with AsyncClient(**settings) as used:
-                    made = getattr(used, method)(*content, **options)
+                async with AsyncClient(**settings) as opened:
+                    made = getattr(opened, method)(*content, **options)
                     return await (made.collect() if method == "stream" else made)
 
             return asyncio.run(main())

@@ -7,22 +7,28 @@ import inspect
 import pytest
 
 from acechat import (
+    AsyncBatch,
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
     AsyncRunStream,
     AsyncSSERelay,
+    Batch,
     ChatStream,
     Client,
     Conversation,
+    PreparedRequest,
     RunStream,
     SSERelay,
 )
 
 PAIRS = [
+    (AsyncBatch, Batch),
     (AsyncClient, Client),
     (AsyncChatStream, ChatStream),
     (AsyncConversation, Conversation),
+    (AsyncPreparedRequest, PreparedRequest),
     (AsyncSSERelay, SSERelay),
     (AsyncRunStream, RunStream),
 ]
@@ -46,8 +52,8 @@ def blocking_type(annotation):
         text = text[20:-1]
     if text == "AsyncRun":  # is awaited for what the blocking call returns
         return "RunResult"
-    nouns = ("RunStream", "Client", "ChatStream", "Conversation", "SSERelay")
-    for name in (*nouns, "Iterator", "Iterable"):
+    nouns = ("Batch", "RunStream", "Client", "ChatStream", "Conversation", "SSERelay")
+    for name in (*nouns, "PreparedRequest", "Iterator", "Iterable"):
         text = text.replace(f"Async{name}", name)
     return text
 

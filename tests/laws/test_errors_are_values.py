@@ -13,9 +13,12 @@ from acechat.errors import (
     AceChatError,
     APIError,
     Attempt,
+    BatchRowError,
+    BatchStoppedError,
     ClientClosedError,
     ConnectError,
     MaxTurnsError,
+    ModelMismatchError,
     OutputError,
     ProtocolError,
     RequestTimeoutError,
@@ -59,7 +62,7 @@ def subclasses(cls):
 EVERY = sorted({AceChatError, *subclasses(AceChatError)}, key=lambda cls: cls.__name__)
 
 
-def make(cls):
+def make(cls):  # noqa: C901 - one line for each class
     """Make an error of *cls*, as a caller would meet it."""
     if issubclass(cls, APIError):
         return cls(
@@ -83,6 +86,12 @@ def make(cls):
         return cls()
     if issubclass(cls, ToolError):
         return cls(CALL, "ValueError: no such city")
+    if issubclass(cls, BatchRowError):
+        return cls("invalid_row", "it has no prompt")
+    if issubclass(cls, BatchStoppedError):
+        return cls("the disk is full", "make room")
+    if issubclass(cls, ModelMismatchError):
+        return cls("claude-opus-5", "claude-haiku")
     if issubclass(cls, MaxTurnsError):
         return cls(8)
     if issubclass(cls, OutputError):

@@ -87,7 +87,7 @@ def test_any_bytes_are_a_cassette_or_a_value_error(data):
         (b"", "the file is empty"),
         (b"hello", "line 1: JSON is malformed"),
         (b'{"kind":"end","at":0,"how":"cut"}', "line 1: kind must be 'cassette'"),
-        (b'{"kind":"cassette","version":2}', "format version 2 is not supported, only 1"),
+        (b'{"kind":"cassette","version":2}', "its format is 2, not 1; upgrade with"),
         (
             FIRST_LINE + b'\n{"kind":"end","at":0,"how":"cut"}',
             "line 3: the record belongs to no request",

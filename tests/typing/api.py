@@ -18,6 +18,7 @@ from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
     AsyncRun,
     AsyncRunStream,
     AsyncSSERelay,
@@ -34,12 +35,14 @@ from acechat import (
     Conversation,
     Cost,
     Delta,
+    Estimate,
     HTTPRequest,
     HTTPResponse,
     ImagePart,
     MaxTurnsError,
     Meter,
     Model,
+    ModelEvidence,
     Output,
     OutputError,
     PreparedRequest,
@@ -96,7 +99,7 @@ async def tools(client: AsyncClient) -> None:
     result = await run
     assert_type(result, RunResult)
     assert_type(result.text, str)
-    assert_type(result.usage, Usage | None)
+    assert_type(result.usage, Usage | Any)
     assert_type(result.cost, Cost | None)
     assert_type(list(result), list[Turn])
     stream = client.run_stream("Hello", tools=[weather], budget=Budget(tokens=5))
@@ -119,7 +122,8 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(reply, ChatCompletion)
     assert_type(reply.text, str)
     assert_type(reply.reasoning, str | None)
-    assert_type(reply.usage, Usage | None)
+    assert_type(reply.usage, Usage | Any)
+    assert_type(reply.usage.total_tokens, int | None | Any)
     assert_type(reply.tool_calls, list[ToolCall])
     assert_type(reply.to_dict(), dict[str, Any])
     stream = client.stream(
@@ -157,7 +161,9 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(client.meter.snapshot(), TotalUsage)
     assert_type(await client.catalog(), list[CatalogModel])
     prepared = client.prepare("Hello", max_tokens=5)
-    assert_type(prepared, PreparedRequest)
+    assert_type(prepared, AsyncPreparedRequest)
+    assert_type(await prepared.estimate(), Estimate)
+    assert_type((await prepared.estimate()).max_cost, Decimal | None)
     assert_type(prepared.json(), dict[str, Any])
     assert_type(prepared.curl(), str)
 
@@ -199,6 +205,7 @@ def blocking(client: Client) -> None:
     assert_type(client.meter.reset(), TotalUsage)
     assert_type(client.catalog(), list[CatalogModel])
     assert_type(client.prepare("Hello"), PreparedRequest)
+    assert_type(client.prepare("Hello").estimate(), Estimate)
 
     client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
@@ -261,12 +268,11 @@ async def output(client: AsyncClient, talk: AsyncConversation) -> None:
     whatever(reply)
     Output(3)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
     await client.chat("Plan", output_type=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    _ = (await client.chat("Plan")).output.title  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
 def whatever(reply: ChatCompletion) -> None:
     """Take an answer of any type: a plain `ChatCompletion` is one."""
-    assert_type(reply.output, object)
+    assert_type(reply.output, Any)
 
 
 def blocking_output(client: Client, talk: Conversation) -> None:
@@ -306,6 +312,25 @@ async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
     assert_type(response, HTTPResponse)
     assert_type(await response.read(), bytes)
     return response
+
+
+def evidence(client: Client, reply: ChatCompletion) -> None:
+    assert_type(reply.evidence, ModelEvidence)
+    assert_type(reply.evidence.matches, bool | None)
+    Client(on_model_mismatch="raise").with_options(on_model_mismatch="warn")
+    AsyncClient(on_model_mismatch="panic")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def later() -> str:
+    return "token"
+
+
+def tokens() -> None:
+    AsyncClient(later)
+    AsyncClient(api_token=lambda: "token")
+    Client(later)
+    Client(api_token=lambda: "token")
+    Client(lambda: 5)  # type: ignore[arg-type, return-value] # pyright: ignore[reportArgumentType]
 
 
 def limits() -> None:

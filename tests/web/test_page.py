@@ -23,7 +23,7 @@ _spec = spec_from_file_location("browser", HERE / "browser.py")
 browsers = module_from_spec(_spec)
 _spec.loader.exec_module(browsers)
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.timeout(120)
 
 LONG = pace(0.02, of=ok([f"{number} " for number in range(400)]))
 LAST = "document.querySelector('#log article:last-child')"

@@ -49,8 +49,16 @@ def config(context: click.Context) -> None:
     width = max(map(len, shown.values()))
     for name, value in shown.items():
         click.echo(f"{name:<9}  {value:<{width}}  {settings.sources.get(name, 'default')}")
-    path = file_path()
-    click.echo(f"\nFile: {path}{'' if path.exists() else ' (does not exist yet)'}")
+    try:
+        path = file_path()
+    except FileNotFoundError as error:
+        click.echo(f"\nFile: none. {error.strerror}")
+        return
+    try:
+        note = "" if path.exists() else " (does not exist yet)"
+    except OSError as error:  # the folder is that of another user
+        note = f" ({error.strerror})"
+    click.echo(f"\nFile: {path}{note}")
 
 
 def _shown(value: object) -> str:

@@ -43,6 +43,12 @@ def _usual_shell() -> str:
     help="Port; 0 chooses a free one.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="Accept requests for this name, too; * accepts all. May be repeated.",
+)
 @click.option("--token", default=None, help="Token that clients must send.")
 @click.option(
     "--answers",
@@ -78,6 +84,7 @@ def emulate(
     *,
     port: int,
     host: str,
+    allow_host: tuple[str, ...],
     token: str | None,
     answers: IO[str] | None,
     failures: tuple[str, ...],
@@ -116,6 +123,7 @@ def emulate(
             announce,
             _steps(answers, failures),
             host=host,
+            hosts=allow_host,
             port=port,
             token=token,
             remember=1000,  # for the control endpoint

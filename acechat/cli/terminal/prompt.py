@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
@@ -14,6 +17,9 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+from acechat._files import append, make_folder
+from acechat.cli.terminal.suspend import restored_when_suspended
 
 __all__ = ["Interrupted", "make_prompt", "quiet_keys"]
 
@@ -60,6 +66,7 @@ def make_prompt(commands: Iterable[str], history: Path | None) -> PromptSession[
         completer=_Commands(commands),
         complete_while_typing=Condition(lambda: get_app().current_buffer.text.startswith("/")),
         interrupt_exception=Interrupted,
+        enable_suspend=True,
     )
 
 
@@ -67,11 +74,19 @@ def _history(path: Path | None) -> History:
     if path is None:
         return InMemoryHistory()
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
+        make_folder(path.parent)
+        append(path, b"")  # a FIFO would block the reader
     except OSError:  # saving the conversation reports the error
         return InMemoryHistory()
-    return FileHistory(path)
+    return _PromptFile(path)
+
+
+class _PromptFile(FileHistory):
+    def store_string(self, string: str) -> None:
+        lines = "".join(f"+{line}\n" for line in string.split("\n"))
+        entry = f"\n# {datetime.now()}\n{lines}"  # noqa: DTZ005 - as prompt_toolkit writes it
+        with suppress(OSError):  # a full disk must not end the conversation
+            append(os.fsdecode(self.filename), entry.encode(errors="replace"))
 
 
 @contextmanager
@@ -90,12 +105,17 @@ def quiet_keys() -> Generator[None]:
     quiet = termios.tcgetattr(stdin)
     quiet[_INPUT] &= ~termios.ICRNL
     quiet[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(stdin, termios.TCSANOW, quiet)
-    try:
-        yield
-    finally:
+
+    def change(attributes: list[Any]) -> None:
         with suppress(termios.error):  # the terminal was closed
-            termios.tcsetattr(stdin, termios.TCSANOW, before)
+            termios.tcsetattr(stdin, termios.TCSANOW, attributes)
+
+    change(quiet)
+    try:
+        with restored_when_suspended(lambda: change(before), lambda: change(quiet)):
+            yield
+    finally:
+        change(before)
 
 
 def _keys() -> KeyBindings:

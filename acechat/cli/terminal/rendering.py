@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from functools import cache
+from importlib import import_module
+from typing import Any, TextIO
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -12,12 +14,31 @@ from rich.markdown import Heading, ListElement, Markdown, TableElement
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Renderer"]
+from acechat.cli.terminal.bounded import Bounded, DrawingStoppedError
+from acechat.cli.terminal.visible import visible
+
+__all__ = ["Renderer", "plain_lines"]
+
+_TIME = 0.5
+"""Maximum seconds of processor time for one block. Then code is no longer highlighted, and after
+another such block, all text is plain."""
+
+_QUOTE, _BULLET, _NUMBER = 4, 3, 4
+"""Columns that rich needs for the mark of a quotation, list item and numbered item; the last one
+needs more for a number above 99."""
+
+_CELL = 4
+"""Minimum columns for text in a list, quotation or table: a wide character and two margins."""
 
 _PLAIN = str.maketrans({"•": "*", "▌": "|", "─": "-", "━": "="})
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 """HTML is off, because rich omits HTML tokens: ``List<String>`` must stay text."""
+
+_MAX_NESTING = 100
+"""Levels of tokens; the parser omits deeper blocks, so `fits` rejects them."""
+
+_PARSER.options["maxNesting"] = _MAX_NESTING
 
 _PARSER.disable(
     "reference"
@@ -65,13 +86,50 @@ class _Markdown(Markdown):
         "table_open": _Table,
     }
 
-    def __init__(self, markup: str) -> None:
+    def __init__(self, markup: str, *, highlight: bool) -> None:
         super().__init__("", code_theme="ansi_dark", hyperlinks=False)
         self.markup = markup
         self.parsed = _PARSER.parse(markup)
         for token in self.parsed:
+            token.content = visible(token.content)
+            if token.type == "fence" and token.info:
+                language = token.info.partition(" ")[0].lower()
+                token.info = language if highlight and language in _languages() else "text"
             if token.children:
                 token.children = list(_with_addresses(token.children))
+                for child in token.children:  # an entity may name any character
+                    child.content = visible(child.content)
+
+    def fits(self, width: int) -> bool:
+        """Return True if *width* columns have room for each block.
+
+        The parser omits blocks below its limit of nesting, and rich those without any room.
+        """
+        used: list[int] = []  # columns of each list item and quotation around the token
+        columns = 0
+        for token in self.parsed:
+            if token.type == "blockquote_open":
+                used.append(_QUOTE)
+            elif token.type == "list_item_open":
+                used.append(max(_NUMBER, len(token.info) + 2) if token.info else _BULLET)
+            elif token.type in {"blockquote_close", "list_item_close"}:
+                used.pop()
+            elif token.type in {"tr_open", "tr_close"}:
+                columns = 0
+            columns += token.type in {"th_open", "td_open"}
+            inside = sum(used)
+            if (inside or columns) and inside + max(columns, 1) * _CELL > width:
+                return False
+            if token.level >= _MAX_NESTING - 2:
+                return False
+        return True
+
+
+@cache
+def _languages() -> frozenset[str]:
+    """Return the names of the languages that pygments knows without searching for plug-ins."""
+    lexers: Any = import_module("pygments.lexers")  # it has no types
+    return frozenset(name for lexer in lexers.get_all_lexers(plugins=False) for name in lexer[1])
 
 
 def _with_addresses(tokens: Sequence[Token]) -> Iterator[Token]:
@@ -98,27 +156,63 @@ def _with_addresses(tokens: Sequence[Token]) -> Iterator[Token]:
 
 def _address(token: Token, name: str) -> str:
     title = token.attrs.get("title")
-    return f'{token.attrs[name]} "{title}"' if title else str(token.attrs[name])
+    return visible(f'{token.attrs[name]} "{title}"' if title else str(token.attrs[name]))
 
 
 class Renderer:
     """Renderer with the colors and the character set of one terminal."""
 
     def __init__(self, file: TextIO) -> None:
-        self._console = Console(file=file, force_terminal=True, highlight=False)
+        self._file = file
+        self._console = self._new_console()
         utf8 = self._console.encoding.lower().startswith("utf")
         self._replacements: dict[int, str] = {} if utf8 else _PLAIN
+        self._highlight = [True, False]  # the first value that is fast enough is used; else plain
+        self.interrupted: bool = False
+        """True after a signal during a drawing; all further text is plain."""
+
+    def interrupt(self) -> None:
+        """Make all further text plain."""
+        self.interrupted = True
+        self._highlight = []
+
+    def _new_console(self) -> Console:
+        return Console(file=self._file, force_terminal=True, highlight=False)
 
     def render(self, text: str, width: int) -> list[str]:
         """Return the styled lines of *text* without line ends.
 
-        Links are followed by their URL, so that untrusted text cannot hide it.
+        Links are followed by their URL, so that untrusted text cannot hide it. Text is plain if it
+        takes too long or has no room, so that nothing of it is lost.
         """
+        while self._highlight:
+            try:
+                with Bounded(_TIME):
+                    return self._rendered(text, width, highlight=self._highlight[0])
+            except DrawingStoppedError as stopped:
+                del self._highlight[0]
+                if stopped.interrupted:
+                    self.interrupt()
+                self._console = self._new_console()  # the state of the old one is undefined
+            except RecursionError:
+                break
+        return plain_lines(text.strip("\n"))
+
+    def _rendered(self, text: str, width: int, *, highlight: bool) -> list[str]:
+        markdown = _Markdown(text, highlight=highlight)
+        if not markdown.fits(width):
+            return plain_lines(text.strip("\n"))
+        self._console.width = width
         with self._console.capture() as capture:
-            self._console.print(_Markdown(text), width=width)
+            self._console.print(markdown)
         lines = [line.rstrip() for line in capture.get().translate(self._replacements).split("\n")]
         while lines and not lines[-1]:
             lines.pop()
         while lines and not lines[0]:  # rich emits an empty line before a list
             del lines[0]
         return lines
+
+
+def plain_lines(text: str) -> list[str]:
+    """Return the lines of *text* unrendered; the terminal wraps them."""
+    return [line.rstrip() for line in visible(text).expandtabs().split("\n")]

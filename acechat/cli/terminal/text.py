@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TextIO
 
+from acechat.cli.terminal.visible import visible
+
 __all__ = [
     "DIM",
     "UNDIM",
@@ -32,8 +34,8 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return *text* on one line, without control characters."""
-    return clean(" ".join(text.split()))
+    """Return *text* on one line, without control characters; hidden characters are escaped."""
+    return visible(clean(" ".join(text.split())))
 
 
 def unstyled(line: str) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol, TextIO
 
 from acechat import ChatCompletion, Delta
 from acechat.cli.terminal.text import DIM, UNDIM, clean, draws, on_terminal, one_line
+from acechat.cli.terminal.visible import VisibleText
 
 __all__ = ["SILENT", "PlainWriter", "Writer", "make_writer", "note", "notes_on"]
 
@@ -55,7 +56,7 @@ def notes_on(completion: ChatCompletion) -> list[str]:
     """Return notices about truncation, filtered content and tool calls."""
     notes: list[str] = []
     if completion.finish_reason == "length":
-        notes.append("the response was truncated at its token limit. Next: --option max_tokens=N")
+        notes.append("the response was truncated at its token limit. Next: --max-tokens N")
     if completion.finish_reason == "content_filter":
         notes.append("the service's content filter removed a part of the response")
     notes += [
@@ -71,15 +72,22 @@ class PlainWriter:
     def __init__(self, *, reasoning: bool) -> None:
         self._reasoning = reasoning
         self._unfinished: list[TextIO] = []  # streams whose last line is incomplete
+        self._visible = {True: VisibleText(), False: VisibleText()}  # reasoning, and the text
 
     def show(self, deltas: Sequence[Delta]) -> None:
         """Write the next deltas."""
         for delta in deltas:
             if self._reasoning and (text := delta.reasoning_content):
                 dim = on_terminal(sys.stderr) and draws(sys.stderr)
-                self._write(sys.stderr, f"{DIM}{clean(text)}{UNDIM}" if dim else clean(text))
+                text = self._shown(sys.stderr, text)
+                self._write(sys.stderr, f"{DIM}{text}{UNDIM}" if dim else text)
             if text := delta.content or delta.refusal:
-                self._write(sys.stdout, clean(text))
+                self._write(sys.stdout, self._shown(sys.stdout, text))
+
+    def _shown(self, stream: TextIO, text: str) -> str:
+        """Return *text* for *stream*; a pipe gets all characters but controls."""
+        text = clean(text)
+        return self._visible[stream is sys.stderr].feed(text) if on_terminal(stream) else text
 
     def _write(self, stream: TextIO, text: str) -> None:
         if not text:
@@ -101,6 +109,8 @@ class PlainWriter:
 
     def close(self) -> None:
         """End the last lines."""
+        for stream in (sys.stderr, sys.stdout):
+            self._write(stream, self._visible[stream is sys.stderr].close())
         for stream in self._unfinished:
             stream.write("\n")
             stream.flush()

@@ -1,0 +1,1 @@
+"""Find secrets in data, in the encodings in which a service may echo them."""

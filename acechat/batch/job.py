@@ -1,0 +1,84 @@
+"""`BatchJob`: everything that a run is made of, before it starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from acechat.batch.plan import Plan
+from acechat.batch.results import BatchSummary
+from acechat.batch.row_stream import RowStream
+from acechat.batch.rows import RowReader
+from acechat.batch.runner import BatchRunner
+from acechat.batch.settings import RunSettings, Send
+from acechat.batch.sources import Source
+from acechat.batch.storage.files import BatchFiles
+from acechat.batch.storage.journal import DONE, FAILED, SENT, RowStates
+from acechat.batch.storage.saver import FileSaver, Fsync, NoSaver, Saver, stopped
+
+__all__ = ["BatchJob"]
+
+
+class BatchJob(Struct, frozen=True, kw_only=True):
+    """The input, the output and the settings of a run."""
+
+    source: Source
+    reader: Callable[[], RowReader]
+    send: Send
+    settings: RunSettings
+    options: dict[str, Any]
+    """All options that change the requests, as JSON."""
+
+    output: Path | None = None
+    """None to keep the results nowhere."""
+
+    fsync: Fsync = "group"
+    retry_failed: bool = False
+
+    async def start(self, summary: BatchSummary) -> BatchRunner:
+        """Open the files, compare them with the settings, and start.
+
+        Raises:
+            JournalError: The files do not match the options, or another process uses them.
+            BatchStoppedError: The disk is full.
+            OSError: A file cannot be opened.
+        """
+        saver: Saver
+        if self.output is None:
+            states, saver = RowStates(), NoSaver()
+            plan = self._plan(states)
+        else:
+            files, plan = await asyncio.to_thread(self._open, self.output)
+            states, saver = files.states, FileSaver(files, self.fsync)
+        summary.done = states.count(DONE)
+        summary.failed = 0 if self.retry_failed else states.count(FAILED)
+        summary.unknown = states.count(SENT)
+        rows = RowStream(self.source, plan, self.reader, summary)
+        return BatchRunner(
+            rows.chunks(), self.send, saver, self.settings, plan.sent_before, summary
+        )
+
+    def _plan(self, states: RowStates) -> Plan:
+        unknown = self.settings.unknown
+        return Plan(states, unknown=unknown, retry_failed=self.retry_failed)
+
+    def _open(self, output: Path) -> tuple[BatchFiles, Plan]:
+        files = BatchFiles(output, self.options)
+        try:
+            _check(files)
+            plan = self._plan(files.states)
+            if self.retry_failed and files.states.count(FAILED):
+                files.drop_failed()
+        except BaseException:
+            files.close()
+            raise
+        return files, plan
+
+
+def _check(files: BatchFiles) -> None:
+    if problem := files.check():
+        raise stopped(problem)

@@ -1,0 +1,109 @@
+"""Plan a restart: compare the journal with the options and the input. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from acechat.batch.rows import RawRow
+from acechat.batch.storage.journal import DONE, FAILED, SENT, UNSENT, RowStates
+from acechat.errors import JournalError
+
+__all__ = ["Plan", "Unknown", "check_options"]
+
+Unknown: TypeAlias = Literal["fail", "resend", "skip"]
+"""Treatment of rows that were sent, and whose result is not known: refuse to start, send them
+again, or report each as an error and never send a row again that may have been charged."""
+
+_LONGEST = 60
+
+
+def check_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare the options of the journal with those of this start.
+
+    Raises:
+        JournalError: They differ; the message lists the differences.
+    """
+    changed = [
+        f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise JournalError(
+            f"the options differ from those of the first start: {'; '.join(changed)}. "
+            "Use the same ones, or another output"
+        )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+class Plan:
+    """The rows that a start sends, by the states of the journal.
+
+    Args:
+        states: The states of the rows.
+        unknown: Treatment of rows whose result is unknown.
+        retry_failed: Whether failed rows are sent again.
+
+    Raises:
+        JournalError: There are unknown rows, and *unknown* is ``"fail"``.
+    """
+
+    def __init__(self, states: RowStates, *, unknown: Unknown, retry_failed: bool) -> None:
+        self.states = states
+        self.known_rows = states.rows
+        self._retry_failed = retry_failed
+        count = states.count(SENT)
+        if count and unknown == "fail":
+            rows = "1 row was" if count == 1 else f"{count:,} rows were"
+            raise JournalError(
+                f"{rows} sent without a known result, and may have been charged. Choose: "
+                "--unknown resend (unknown='resend') sends them again, --unknown skip "
+                "(unknown='skip') reports them as errors"
+            )
+
+    def runs(self, row: int) -> bool:
+        """Return True if *row* is sent, or reported as skipped, by this start."""
+        state = self.states[row]
+        return state in (UNSENT, SENT) or (state == FAILED and self._retry_failed)
+
+    def sent_before(self, row: int) -> bool:
+        """Return True if an earlier start has sent *row*, without a known result."""
+        return self.states[row] == SENT
+
+    @property
+    def pending(self) -> bool:
+        """Whether any row before the end of the journal must run."""
+        states = self.states
+        found = states.count(UNSENT) + states.count(SENT)
+        return bool(found or (self._retry_failed and states.count(FAILED)))
+
+    def check_row(self, raw: RawRow) -> None:
+        """Compare a row with the journal.
+
+        Raises:
+            JournalError: It was sent or is done, and its content has changed since.
+        """
+        known = self.states[raw.number] in (DONE, SENT)
+        if known and self.states.content(raw.number) != raw.content:
+            raise JournalError(
+                f"line {raw.line} of the input has changed since its row was sent: "
+                f"{_short(raw.data.decode(errors='replace'))}. Restore the input, or use another "
+                "output"
+            )
+
+    def check_end(self, rows: int) -> None:
+        """Compare the number of rows of the complete input with the journal.
+
+        Raises:
+            JournalError: Rows are missing.
+        """
+        if rows < self.known_rows:
+            raise JournalError(
+                f"the input has {rows:,} rows, but row {self.known_rows:,} has been sent: "
+                "restore the input, or use another output"
+            )

@@ -1,0 +1,292 @@
+"""Rows of the input: their forms, ids and faults. No I/O."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from array import array
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from acechat._hints import unknown_option
+from acechat._wire.messages import as_sendable
+from acechat.errors import ConfigurationError
+from acechat.types import ChatOptions
+
+__all__ = ["IdTable", "RawRow", "Row", "RowReader"]
+
+_ENDPOINT = "/chat/completions"
+_IDS = ("custom_id", "id")
+_OPTIONS = ChatOptions.__optional_keys__
+_NOT_OPTIONS = {"model", "messages", "stream", "prompt", "system", "extra_body", *_IDS}
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+
+
+class RawRow(Struct, frozen=True):
+    """One row as it was read."""
+
+    number: int
+    """From 0, empty lines not counted."""
+
+    line: int
+    """Line of the input, from 1."""
+
+    data: bytes
+    """JSON, as it was read or made of the columns."""
+
+    fault: str = ""
+    """Why the row could not be read; empty if it could."""
+
+    @property
+    def content(self) -> int:
+        """Checksum of *data*, by which a changed row is found."""
+        return zlib.crc32(self.data)
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One row, ready to be sent unless it has a *fault*."""
+
+    number: int
+    line: int
+    id: str
+    content: int
+    messages: list[Any] = []
+    model: str | None = None
+    options: dict[str, Any] = {}
+    extra_body: dict[str, Any] | None = None
+    fault: str = ""
+
+
+class IdTable:
+    """The ids of all rows, as 64-bit hashes with their lines: 12 bytes a slot instead of a set.
+
+    Python's own set of strings takes ten times as much for 10**8 rows.
+    """
+
+    def __init__(self) -> None:
+        self._used = 0
+        self._resize(1 << 12)
+
+    def add(self, name: str, line: int) -> int:
+        """Add *name*, and return 0; or return the line of the row that has it already."""
+        if self._used * 3 > self._mask * 2:
+            hashes, lines = self._hashes, self._lines
+            self._resize((self._mask + 1) * 2)
+            for found, at in zip(hashes, lines, strict=True):
+                if found:
+                    self._insert(found, at)
+        # -1, 0 and 1: hash() of a string is never -1, and 0 marks an empty slot
+        return self._insert((hash(name) & 0xFFFFFFFFFFFFFFFF) or 1, line)
+
+    def _insert(self, key: int, line: int) -> int:
+        hashes, mask = self._hashes, self._mask
+        slot = key & mask
+        while found := hashes[slot]:
+            if found == key:
+                return self._lines[slot]
+            slot = (slot + 1) & mask
+        hashes[slot] = key
+        self._lines[slot] = line
+        self._used += 1
+        return 0
+
+    def _resize(self, slots: int) -> None:
+        self._used = 0
+        self._mask = slots - 1
+        self._hashes: array[int] = array("Q", bytes(8 * slots))
+        self._lines: array[int] = array("I", bytes(4 * slots))
+
+
+class RowReader:
+    """Turns the rows of an input into requests, in order.
+
+    Accepted are lines of OpenAI's Batch API, bodies of requests, objects with a *prompt*, and
+    strings; with a *template*, any object.
+
+    Args:
+        template: Text of the user message with ``{name}`` for the fields of a row; None for none.
+        system: The system prompt of rows without one; None for none.
+    """
+
+    def __init__(self, template: str | None = None, system: str | None = None) -> None:
+        self._template = template
+        self._system = system
+        self._ids = IdTable()
+
+    def read_id(self, raw: RawRow) -> str:
+        """Register the id of a row that needs no request, and return it."""
+        try:
+            return self._id(raw, msgspec.json.decode(raw.data, type=_Ids).name())
+        except (_FaultError, msgspec.DecodeError, UnicodeError):
+            return self._id(raw, None)
+
+    def read(self, raw: RawRow) -> Row:
+        """Return the row of *raw*, with its *fault* if it cannot be sent."""
+        name: str | None = None
+        fields: dict[str, Any] = {}
+        fault = raw.fault
+        try:
+            if not fault:
+                value = _decode(raw.data)
+                name = _own_id(value)
+                fields = self._request(value)
+        except _FaultError as error:
+            fault = str(error)
+        try:
+            row_id = self._id(raw, name)
+        except _FaultError as error:
+            fault, row_id = str(error), self._id(raw, None)
+        row = Row(number=raw.number, line=raw.line, id=row_id, content=raw.content, fault=fault)
+        return row if fault else msgspec.structs.replace(row, **fields)
+
+    def _id(self, raw: RawRow, name: str | None) -> str:
+        """Return the id of a row: its own, or one of its content.
+
+        Raises:
+            _FaultError: Another row has the same.
+        """
+        if name is not None:
+            if before := self._ids.add(name, raw.line):
+                raise _FaultError(f"custom_id {name!r} is that of line {before}, too")
+            return name
+        name = own = blake2b(raw.data, digest_size=8).hexdigest()
+        number = 1
+        while self._ids.add(name, raw.line):
+            number += 1
+            name = f"{own}-{number}"
+        return name
+
+    def _request(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a `Row` that make its request.
+
+        Raises:
+            _FaultError: It cannot be sent.
+        """
+        if self._template is not None:
+            return {"messages": self._messages([_user(fill(self._template, value))], self._system)}
+        body = _body(value)
+        system = body.get("system", self._system)
+        if "messages" in body:
+            messages = body["messages"]
+            if not isinstance(messages, list) or not messages:
+                raise _FaultError("messages must be a list of at least one message")
+            messages = cast("list[Any]", messages)
+        elif isinstance(body.get("prompt"), str):
+            messages = [_user(body["prompt"])]
+        else:
+            raise _FaultError('no "prompt", "messages" or "body"')
+        model = body.get("model")
+        extra = body.get("extra_body")
+        if model is not None and not isinstance(model, str):
+            raise _FaultError(f"model must be text, not {model!r}")
+        if extra is not None and not isinstance(extra, dict):
+            raise _FaultError("extra_body must be an object")
+        return {
+            "messages": self._messages(messages, system),
+            "model": model,
+            "extra_body": extra,
+            "options": _options(body),
+        }
+
+    @staticmethod
+    def _messages(messages: list[Any], system: Any) -> list[Any]:
+        try:
+            sendable = [as_sendable(message) for message in messages]
+        except (ConfigurationError, TypeError) as error:
+            raise _FaultError(str(error)) from None
+        first: Any = messages[0]
+        if system is None or first.get("role") in {"system", "developer"}:
+            return sendable
+        return [{"role": "system", "content": system}, *sendable]
+
+
+class _FaultError(Exception):
+    """A row cannot be sent."""
+
+
+class _Ids(Struct):
+    custom_id: Any = None
+    id: Any = None
+
+    def name(self) -> str | None:
+        return _own_id({"custom_id": self.custom_id, "id": self.id})
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    try:
+        value: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise _FaultError(f"not JSON: {error}") from None
+    if isinstance(value, str):
+        return {"prompt": value}
+    if isinstance(value, list):
+        return {"messages": value}
+    if not isinstance(value, dict):
+        raise _FaultError(f"expected an object, got {data[:40].decode(errors='replace')}")
+    return cast("dict[str, Any]", value)
+
+
+def _own_id(value: Mapping[str, Any]) -> str | None:
+    for key in _IDS:
+        name = value.get(key)
+        if isinstance(name, int) and not isinstance(name, bool):
+            return str(name)
+        if name is not None and name != "":
+            if not isinstance(name, str):
+                raise _FaultError(f"{key} must be text, not {name!r}")
+            return name
+    return None
+
+
+def _body(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the request body of a row, without the envelope of OpenAI's Batch API."""
+    method, url = value.get("method", "POST"), value.get("url", _ENDPOINT)
+    if method != "POST":
+        raise _FaultError(f"method must be POST, not {method!r}")
+    if not isinstance(url, str) or not url.rstrip("/").endswith(_ENDPOINT):
+        raise _FaultError(f"url must be /v1{_ENDPOINT}, not {url!r}: other endpoints have no batch")
+    if "body" not in value:
+        return {name: field for name, field in value.items() if name not in {"method", "url"}}
+    body = value["body"]
+    if not isinstance(body, dict):
+        raise _FaultError("body must be an object")
+    return cast("dict[str, Any]", body)
+
+
+def _options(body: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, field in body.items():
+        if name in _OPTIONS:
+            if field is not None:
+                options[name] = field
+        elif name not in _NOT_OPTIONS:
+            raise _FaultError(unknown_option(name, _OPTIONS))
+    return options
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def fill(template: str, fields: Mapping[str, Any]) -> str:
+    """Replace each ``{name}`` of *template* by a field; ``{{`` and ``}}`` are braces.
+
+    Raises:
+        _FaultError: The row has no such field.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:
+            return match[0][0]
+        value = fields.get(name)
+        if value is None:
+            known = ", ".join(sorted(map(str, fields)))
+            raise _FaultError(f"no field {name!r} for the template; the row has {known}")
+        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+    return _PLACEHOLDER.sub(replace, template)

@@ -1,0 +1,320 @@
+"""`BatchRunner`: sends the rows, as many at a time as the service bears, and saves the results."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable
+from math import inf
+from typing import Any
+
+from acechat._credentials import strip_traceback
+from acechat.batch.delivery import Delivery
+from acechat.batch.outage import RowHistory
+from acechat.batch.pacing import Pacer
+from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
+from acechat.batch.retries import Entry, Retries
+from acechat.batch.row_stream import RowQueue
+from acechat.batch.rows import Row
+from acechat.batch.settings import RunSettings, Send
+from acechat.batch.storage.saver import Saver
+from acechat.batch.verdict import Models, incomplete, judge
+from acechat.errors import (
+    AceChatError,
+    BatchRowError,
+    BatchStoppedError,
+    BudgetExceededError,
+    OutputError,
+)
+from acechat.types import ChatCompletion
+
+__all__ = ["BatchRunner"]
+
+_MOST_WAITING = 1000
+"""Rows that may wait for another attempt before no new ones are started: memory is bounded."""
+
+
+class BatchRunner:
+    """Sends rows, and returns their results.
+
+    Args:
+        rows: The rows, many at a time.
+        send: Sends the request of a row once.
+        saver: Keeps the results.
+        settings: The settings.
+        sent_before: Returns True for a row that an earlier start sent, without a known result.
+        summary: The summary to update.
+    """
+
+    # One task, `_dispatch`, decides which row starts next; each request has a task of its own,
+    # which handles its end. All of them run in one event loop.
+    #
+    # Only this layer retries: `send` makes one attempt, so that the limiter and the detector of
+    # outages see a refusal before anything else is sent.
+
+    def __init__(
+        self,
+        rows: AsyncGenerator[list[Row]],
+        send: Send,
+        saver: Saver,
+        settings: RunSettings,
+        sent_before: Callable[[int], bool],
+        summary: BatchSummary,
+    ) -> None:
+        self.summary = summary
+        self._send, self._saver = send, saver
+        self._settings, self._sent_before = settings, sent_before
+        self._pacer = Pacer(settings.concurrency, settings.max_concurrency, settings.rate_limit)
+        self._wake = asyncio.Event()
+        self._rows = RowQueue(rows, self._wake.set)
+        pay_once = settings.unknown == "skip"
+        self._retries = Retries(settings.retries, self._pacer.outage, pay_once=pay_once)
+        self._delivery = Delivery(in_order=settings.in_order)
+        self._held: Entry | None = None  # the next row, until it may start
+        self._starting: list[Entry] = []  # their records are not written yet
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._models = Models()
+        self._draining = False
+        self._failure: Exception | None = None
+        self._started = time.monotonic()
+        self._main = asyncio.create_task(self._run())
+
+    async def receive(self) -> list[BatchResult]:
+        """Wait for results and return all that are ready; an empty list at the end.
+
+        Raises:
+            BatchStoppedError: The run stopped before its end; all results have been returned.
+            JournalError: The input does not match the journal.
+        """
+        results = await self._delivery.take()
+        self._wake.set()
+        if not results and self._failure is not None:
+            raise self._failure
+        return results
+
+    def drain(self, reason: str = "the run was interrupted") -> None:
+        """Send nothing more. The run ends when the running requests have."""
+        self._stop(BatchStoppedError(reason))
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing runs any more."""
+        return self._main.done()
+
+    async def finish(self) -> None:
+        """Send nothing more, and wait until the results of the running requests are saved."""
+        self.drain()
+        await asyncio.wait([self._main])
+
+    def cancel(self) -> None:
+        """Cancel all requests; the results of those that are running are unknown."""
+        self.drain()
+        for task in self._tasks:
+            task.cancel()
+
+    async def aclose(self) -> None:
+        """Cancel all requests, and wait for their end."""
+        self.cancel()
+        await asyncio.wait([self._main])
+
+    def progress(self) -> BatchProgress:
+        """Return the present state."""
+        now, limiter = time.monotonic(), self._pacer.limiter
+        self._note_time()
+        return BatchProgress(
+            summary=self.summary,
+            running=limiter.running,
+            waiting=len(self._retries),
+            concurrency=limiter.concurrency(now),
+            rate=limiter.rate(now),
+            paused=self._pacer.paused(now),
+        )
+
+    async def _run(self) -> None:
+        try:
+            await self._dispatch()
+        except Exception as error:  # noqa: BLE001 - also of the caller's iterable: raised by receive()
+            self._stop(error)
+        finally:
+            self._draining = True
+            self._launch()
+            await self._rows.aclose()
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+            if problem := await self._saver.finish():
+                self._failure = problem
+            self._note_time()
+            self._delivery.end()
+
+    def _note_time(self) -> None:
+        if not self._main.done():
+            self.summary.seconds = time.monotonic() - self._started
+
+    async def _dispatch(self) -> None:
+        """Start rows until none is left, or the run is stopped."""
+        while not self._draining:
+            if self._saver.problem is not None:
+                self._stop(self._saver.problem)
+                return
+            now = time.monotonic()
+            self._held = self._held or self._retries.pop(now) or self._next_row()
+            if self._held is None:
+                if self._rows.ended and not (self._retries or self._tasks or self._starting):
+                    return
+                await self._sleep(self._retries.wait(now))
+            elif wait := self._wait_before(self._held, now):
+                await self._sleep(wait)
+            else:
+                entry, self._held = self._held, None
+                self._start(entry)
+
+    def _next_row(self) -> Entry | None:
+        row = self._rows.take() if len(self._retries) < _MOST_WAITING else None
+        if row is None:
+            return None
+        sent = self._sent_before(row.number)
+        return Entry(row, RowHistory(), billed=sent, recorded=sent)
+
+    def _skips(self, entry: Entry) -> bool:
+        """Return True if a row of an earlier start is not sent again."""
+        return entry.recorded and not entry.requests and self._settings.unknown == "skip"
+
+    def _wait_before(self, entry: Entry, now: float) -> float:
+        """Return the seconds until *entry* may start; inf for "until something changes"."""
+        row = entry.row
+        if not self._delivery.has_room(row.number, self._pacer.running):
+            return inf
+        return 0.0 if row.fault or self._skips(entry) else self._pacer.wait(now)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Send the rows that have started, and wait until something changes."""
+        self._wake.clear()
+        self._launch()
+        timer = None
+        if seconds != inf:
+            timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _start(self, entry: Entry) -> None:
+        row, now = entry.row, time.monotonic()
+        if row.fault:
+            self._delivery.put(self._save(entry, None, BatchRowError("invalid_row", row.fault)))
+            return
+        if self._skips(entry):
+            error = BatchRowError("unknown", "sent by an earlier start, result unknown: skipped")
+            self._delivery.put(self._save(entry, None, error))
+            return
+        if self._settings.budget is not None:
+            try:
+                self._settings.budget.check(self.summary.usage)
+            except BudgetExceededError as caught:
+                self._stop(BatchStoppedError(str(caught), "raise the budget"), caught)
+                return
+        if not entry.recorded:
+            self._saver.sent(row)
+            entry.recorded = True
+            self.summary.unknown += 1
+        entry.requests += 1
+        self.summary.requests += 1
+        self._pacer.start(now)
+        self._starting.append(entry)
+
+    def _launch(self) -> None:
+        """Send the rows that have started, after their records are written, in one write."""
+        starting, self._starting = self._starting, []
+        if self._saver.flush():
+            for entry in starting:
+                task = asyncio.create_task(self._attempt(entry))
+                self._tasks.add(task)
+                task.add_done_callback(self._end)
+        else:  # the disk is full, or the like: the run stops
+            for entry in starting:
+                self._release(entry)
+            self._wake.set()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._pacer.end(time.monotonic())
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # of a middleware, or of this package: the row is unknown, and receive() raises it
+            self._stop(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+    async def _attempt(self, entry: Entry) -> None:
+        """Make one attempt for a row."""
+        if self._saver.waits:
+            await self._saver.secured()
+        started = time.monotonic()
+        completion: ChatCompletion[Any] | None
+        error: AceChatError | None
+        try:
+            completion = await self._send(entry.row)
+        except OutputError as caught:
+            error, completion = strip_traceback(caught), caught.completion
+            self._succeed(started, completion)
+        except AceChatError as caught:
+            error, completion = strip_traceback(caught), caught.partial
+            if self._failed(entry, error, started):
+                return
+        else:
+            self._succeed(started, completion)
+            self._models.worked(entry.row.model)
+            error = incomplete(completion, allow_truncated=self._settings.allow_truncated)
+        result = self._save(entry, completion, error)
+        if self._saver.waits:
+            await self._saver.secured()
+        self._delivery.put(result)
+
+    def _succeed(self, started: float, completion: ChatCompletion[Any] | None) -> None:
+        self._pacer.succeed(time.monotonic(), started, completion)
+        usage = completion.usage if completion is not None else None
+        self.summary.usage = self.summary.usage.plus(usage)
+
+    def _failed(self, entry: Entry, error: AceChatError, started: float) -> bool:
+        """Decide about a row after a failed attempt; return False if its error is final."""
+        now, verdict = time.monotonic(), judge(error)
+        if verdict.billed:
+            entry.billed = True
+            self.summary.may_be_billed += 1
+        self.summary.refused += verdict.cause in {"limit", "overload"}
+        self._pacer.fail(now, started, entry.row.number, entry.history, error, verdict)
+        if self._models.ends_run(entry.row.model, verdict):
+            self._release(entry)
+            self._stop(BatchStoppedError(str(error), verdict.next_step), error)
+            return True
+        others = self._pacer.running - 1 + len(self._rows) + (self._held is not None)
+        if not self._retries.again(entry, verdict, others):
+            return False
+        self._release(entry)
+        self._retries.push(entry, now, random.random())  # noqa: S311 - jitter
+        return True
+
+    def _release(self, entry: Entry) -> None:
+        """Record that the requests of a row cost nothing: killed now, it would be unsent."""
+        if entry.recorded and not entry.billed:
+            entry.recorded = False
+            self.summary.unknown -= 1
+            self._saver.released(entry.row)
+
+    def _save(
+        self, entry: Entry, completion: ChatCompletion[Any] | None, error: AceChatError | None
+    ) -> BatchResult:
+        """Save the result of a row, and count it."""
+        result = entry.result(completion, error)
+        self._saver.save(entry.row, result)
+        self.summary.add(result)
+        self.summary.unknown -= entry.recorded
+        return result
+
+    def _stop(self, error: Exception, cause: Exception | None = None) -> None:
+        """End the run with *error* when the running requests have ended."""
+        if self._failure is None and not self._main.done():
+            error.__cause__ = cause or error.__cause__
+            self._failure = error
+        self._draining = True
+        self._wake.set()

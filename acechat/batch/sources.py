@@ -1,0 +1,218 @@
+"""Inputs of a bulk run: files, standard input, and iterables. Files are read in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import sys
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
+
+import msgspec
+
+from acechat._wire.encode import encode
+from acechat._wire.messages import Content, user_message
+from acechat.batch.rows import RawRow
+from acechat.errors import ConfigurationError
+from acechat.types import MessageLike
+
+__all__ = ["BatchInput", "BatchItem", "FileSource", "ItemSource", "Source", "source_of"]
+
+BatchItem: TypeAlias = str | Mapping[str, Any] | list[MessageLike] | tuple[Content, ...]
+"""One row of an iterable: a prompt; an object as in a file of JSON Lines; a list of messages; or
+the parts of one user message."""
+
+BatchInput: TypeAlias = str | Path | Iterable[BatchItem] | AsyncIterable[BatchItem]
+"""A path, ``"-"`` for standard input, or an iterable of items."""
+
+_T = TypeVar("_T")
+
+_CHUNK = 256
+"""Rows that a thread reads at a time."""
+
+_MORE = "\0"
+"""Key of the cells beyond the last column."""
+
+_UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class FileSource:
+    """The rows of a file.
+
+    Its name decides about the format: ``.csv``, ``.tsv``, ``.parquet``, ``.txt`` (a prompt per
+    line), else JSON Lines.
+
+    Attributes:
+        replayable: Whether the rows can be read more than once.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self.replayable = str(path) != "-"
+
+    async def chunks(self, convert: Callable[[RawRow], _T]) -> AsyncGenerator[list[_T]]:
+        """Yield the rows, many at a time, converted in the thread that reads them."""
+        rows = await asyncio.to_thread(self._rows)
+        try:
+            while chunk := await asyncio.to_thread(_take, rows, convert):
+                yield chunk
+        finally:
+            await asyncio.to_thread(rows.close)
+
+    def read(self) -> Iterator[RawRow]:
+        """Iterate over the rows in the caller's thread."""
+        return self._rows()
+
+    def _rows(self) -> Generator[RawRow]:
+        """Iterate over the rows.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        if not self.replayable:
+            yield from _json_lines(sys.stdin.buffer)
+            return
+        path = Path(self._path)
+        kind = path.suffix.lower()
+        with _open(path) as file:
+            if kind == ".parquet":
+                yield from _parquet(file)
+            elif kind in {".csv", ".tsv"}:
+                yield from _table(file, "\t" if kind == ".tsv" else ",")
+            elif kind == ".txt":
+                yield from _text_lines(file)
+            else:
+                yield from _json_lines(file)
+
+
+class ItemSource:
+    """The rows of an iterable, read one at a time, when there is room for one.
+
+    Attributes:
+        replayable: Always False.
+    """
+
+    replayable = False
+
+    def __init__(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
+        self._items = items
+
+    async def chunks(self, convert: Callable[[RawRow], _T]) -> AsyncGenerator[list[_T]]:
+        """Yield the rows, one at a time."""
+        number = 0
+        if isinstance(self._items, AsyncIterable):
+            try:
+                async for item in self._items:
+                    yield [convert(_raw_item(number, item))]
+                    number += 1
+            finally:
+                if isinstance(self._items, AsyncGenerator):
+                    await self._items.aclose()
+        else:
+            for item in self._items:
+                yield [convert(_raw_item(number, item))]
+                number += 1
+
+
+Source: TypeAlias = FileSource | ItemSource
+
+
+def source_of(given: BatchInput) -> Source:
+    """Return the source of *given*.
+
+    Raises:
+        TypeError: It is neither a path nor an iterable.
+    """
+    if isinstance(given, str | Path):
+        return FileSource(given)
+    if isinstance(given, Mapping | bytes) or not isinstance(given, Iterable | AsyncIterable):
+        kind = type(cast("object", given)).__name__
+        raise TypeError(f"expected a path or an iterable of prompts, not {kind}")
+    return ItemSource(given)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        reason = error.strerror
+    raise ConfigurationError(f"cannot read {path}: {reason}")
+
+
+def _take(rows: Iterator[RawRow], convert: Callable[[RawRow], _T]) -> list[_T]:
+    return [convert(raw) for raw in islice(rows, _CHUNK)]
+
+
+def _raw_item(number: int, item: object) -> RawRow:
+    line = number + 1
+    fields: Any = item
+    if isinstance(item, str):
+        fields = {"prompt": item}
+    elif isinstance(item, list):
+        fields = {"messages": fields}
+    try:
+        if isinstance(item, tuple):
+            fields = {"messages": [user_message(cast("tuple[Content, ...]", fields))]}
+        if isinstance(fields, Mapping):
+            return RawRow(number, line, bytes(encode(cast("Mapping[str, Any]", fields))))
+        problem = "expected a prompt, a list of messages, a tuple or an object"
+    except (ConfigurationError, TypeError) as error:
+        problem = str(error)
+    return RawRow(number, line, ascii(cast("object", item)).encode(), problem)
+
+
+def _json_lines(file: BinaryIO) -> Iterator[RawRow]:
+    number = 0
+    for line, data in enumerate(file, 1):
+        stripped = (data.removeprefix(_UTF8_BOM) if line == 1 else data).strip()
+        if stripped:
+            yield RawRow(number, line, stripped)
+            number += 1
+
+
+def _text_lines(file: BinaryIO) -> Iterator[RawRow]:
+    for raw in _json_lines(file):
+        text = raw.data.decode(errors="replace")
+        yield RawRow(raw.number, raw.line, msgspec.json.encode(text))
+
+
+def _table(file: BinaryIO, delimiter: str) -> Iterator[RawRow]:
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    reader = csv.DictReader(text, delimiter=delimiter, restkey=_MORE, restval=None)
+    number = 0
+    try:
+        for number, fields in enumerate(reader):
+            more = fields.pop(_MORE, None)
+            missing = [name for name, cell in fields.items() if cell is None]
+            fault = f"the row has {len(more)} more cells than columns" if more else ""
+            if missing:
+                fault = f"the row has no cell for {', '.join(map(str, missing))}"
+            yield RawRow(number, reader.line_num, msgspec.json.encode(fields), fault)
+    except csv.Error as error:
+        yield RawRow(number + 1, reader.line_num, b"null", f"not CSV: {error}")
+
+
+def _parquet(file: BinaryIO) -> Iterator[RawRow]:
+    try:
+        parquet: Any = import_module("pyarrow.parquet")
+    except ImportError:
+        parquet = None
+    if parquet is None:
+        raise ConfigurationError("Parquet needs pyarrow: python -m pip install 'acechat[batch]'")
+    number = 0
+    for batch in parquet.ParquetFile(file).iter_batches(batch_size=_CHUNK):
+        for fields in batch.to_pylist():
+            yield RawRow(number, number + 1, msgspec.json.encode(fields))
+            number += 1

@@ -1,0 +1,193 @@
+"""Read the state of a bulk run from its files: `check_rows`, `read_status` and `export`."""
+
+from __future__ import annotations
+
+import csv
+import os
+from array import array
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+import msgspec
+
+from acechat.batch.results import BatchSummary
+from acechat.batch.rows import Row, RowReader
+from acechat.batch.sources import FileSource
+from acechat.batch.storage.files import read_states
+from acechat.batch.storage.journal import DONE, FAILED, SENT
+from acechat.batch.storage.lines import decode_line, journal_of, output_lines
+from acechat.errors import ConfigurationError, JournalError
+from acechat.types import Usage
+
+__all__ = ["ExportFormat", "check_rows", "export", "read_status"]
+
+ExportFormat: TypeAlias = Literal["csv", "parquet", "text"]
+
+_COLUMNS: tuple[str, ...] = (
+    "custom_id",
+    "text",
+    "output",
+    "finish_reason",
+    "model",
+    "prompt_tokens",
+    "completion_tokens",
+    "error_code",
+    "error_message",
+    "trace_id",
+)
+_CHUNK = 1000
+
+
+def check_rows(path: str | Path, template: str | None = None) -> Iterator[Row]:
+    """Read all rows of a file without sending any; those that cannot be sent have a *fault*.
+
+    Args:
+        path: The input, or ``"-"`` for standard input.
+        template: As in `acechat.AsyncClient.batch`.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    reader = RowReader(template)
+    for raw in FileSource(path).read():
+        yield reader.read(raw)
+
+
+def read_status(output: str | Path) -> BatchSummary:
+    """Return the figures of a run by its files; also while it is running.
+
+    Args:
+        output: Path of its output.
+
+    Raises:
+        JournalError: There is no journal, or it is damaged.
+        ConfigurationError: A file cannot be read.
+    """
+    path = Path(os.path.realpath(output))
+    journal = journal_of(path)
+    summary = BatchSummary()
+    if not journal.exists():
+        raise JournalError(f"no journal {journal}: is {path.name} the output of a batch?")
+    with journal.open("rb", buffering=0) as records, path.open("rb", buffering=0) as lines:
+        states, _ = read_states(records, path.stat().st_size)
+        for _, data in output_lines(lines, 0):
+            line = decode_line(data)
+            if line.row < 0:
+                continue
+            if states[line.row] not in (DONE, FAILED):  # its record is not written yet
+                states.set(line.row, DONE if line.error is None else FAILED, 0)
+            if line.error is not None:
+                summary.add_error(line.error.code, line.error.message, line.error.trace_id)
+            if line.response is not None and line.response.body is not None:
+                summary.usage = summary.usage.plus(_usage(line.response.body.usage))
+    summary.done, summary.failed = states.count(DONE), states.count(FAILED)
+    summary.unknown = states.count(SENT)
+    return summary
+
+
+def _usage(fields: Any) -> Usage | None:
+    try:
+        return msgspec.convert(fields, Usage)
+    except msgspec.ValidationError:
+        return None
+
+
+def export(output: str | Path, format: ExportFormat) -> Path:  # noqa: A002 - the command's word
+    """Convert an output to a table in the order of the input, beside it.
+
+    ``"text"`` writes the text of each row on one line, with escaped line ends, and an empty line
+    for a row that failed.
+
+    Returns:
+        The path of the table: *output* with the suffix of the format.
+
+    Raises:
+        ConfigurationError: The output has that suffix itself, or pyarrow is not installed.
+    """
+    path = Path(output)
+    target = path.with_suffix({"csv": ".csv", "parquet": ".parquet", "text": ".txt"}[format])
+    if target == path:
+        raise ConfigurationError(
+            f"the output is JSON Lines: name it {path.stem}.jsonl; --format {format} writes "
+            f"{target.name} beside it"
+        )
+    temporary = target.with_name(f"{target.name}.new")
+    if format == "parquet":
+        _write_parquet(temporary, _rows(path))
+    else:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            if format == "csv":
+                writer = csv.DictWriter(file, _COLUMNS)
+                writer.writeheader()
+                writer.writerows(_rows(path))
+            else:
+                for row in _rows(path):
+                    file.write(f"{_escaped(row['text'] or '')}\n")
+    temporary.replace(target)
+    return target
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an output in the order of the input."""
+    offsets: array[int] = array("Q")  # offset + 1 by row
+    with path.open("rb", buffering=0) as file:
+        for offset, data in output_lines(file, 0):
+            row = decode_line(data).row
+            if row >= len(offsets):
+                offsets.frombytes(bytes(8 * (row + 1 - len(offsets))))
+            if row >= 0:
+                offsets[row] = offset + 1
+    with path.open("rb") as file:
+        for offset in offsets:
+            if offset:
+                file.seek(offset - 1)
+                yield _columns(msgspec.json.decode(file.readline()))
+
+
+def _columns(line: dict[str, Any]) -> dict[str, Any]:
+    body = _field(_field(line, "response"), "body")
+    choices = body.get("choices")
+    choice = cast("dict[str, Any]", choices[0]) if choices else {}
+    usage, error = _field(body, "usage"), _field(line, "error")
+    value = line.get("output")
+    return {
+        "custom_id": line.get("custom_id"),
+        "text": _field(choice, "message").get("content"),
+        "output": None if value is None else msgspec.json.encode(value).decode(),
+        "finish_reason": choice.get("finish_reason"),
+        "model": body.get("model"),
+        "prompt_tokens": usage.get("prompt_tokens"),
+        "completion_tokens": usage.get("completion_tokens"),
+        "error_code": error.get("code"),
+        "error_message": error.get("message"),
+        "trace_id": error.get("trace_id") or _field(line, "response").get("request_id"),
+    }
+
+
+def _field(value: dict[str, Any], name: str) -> dict[str, Any]:
+    found = value.get(name)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    try:
+        arrow: Any = import_module("pyarrow")
+        parquet: Any = import_module("pyarrow.parquet")
+    except ImportError:
+        arrow = parquet = None
+    if arrow is None:
+        raise ConfigurationError("Parquet needs pyarrow: python -m pip install 'acechat[batch]'")
+    numbers = {"prompt_tokens", "completion_tokens"}
+    schema = arrow.schema(
+        [(name, arrow.int64() if name in numbers else arrow.string()) for name in _COLUMNS]
+    )
+    with parquet.ParquetWriter(path, schema) as writer:
+        while chunk := list(islice(rows, _CHUNK)):
+            writer.write_table(arrow.Table.from_pylist(chunk, schema))

@@ -1,0 +1,1 @@
+"""The files of a bulk run: the output, and the journal beside it."""

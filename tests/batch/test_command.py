@@ -1,0 +1,325 @@
+"""``acechat batch``, as a process."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from acechat import ConfigurationError
+from acechat.batch.status import read_status
+from acechat.cli.json_schema import type_of
+
+COMMAND = [sys.executable, "-m", "acechat", "batch"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch, service):
+    monkeypatch.setenv("ACECHAT_CONFIG", str(tmp_path / "home" / "config.toml"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "t-1")
+    monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", service.url)
+
+
+@pytest.fixture
+def batch(files):
+    def running(*arguments, stdin="", source=None, output=True):
+        given = [str(source or files.input), *(["-o", str(files.output)] if output else [])]
+        return subprocess.run(
+            [*COMMAND, *given, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return running
+
+
+def test_a_run_and_its_status(batch, files, service):
+    files.prompts(20)
+    done = batch()
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("rows: 20 done, 0 failed, 0 unknown, 0 not sent\ntokens: 100\n")
+    assert len(files.by_id) == 20
+    status = batch("--json", source="status", output=False)
+    assert status.returncode == 2  # a word alone is an input
+    status = subprocess.run(
+        [*COMMAND, "status", str(files.output), "--json"], capture_output=True, check=True
+    )
+    found = json.loads(status.stdout)
+    assert (found["done"], found["failed"], found["usage"]["total_tokens"]) == (20, 0, 100)
+
+
+def test_a_stop_exits_with_75_and_the_same_command_continues(batch, files, service, wire):
+    files.prompts(100)
+    service.latency = 0.01
+    service.handler = lambda prompt, _: (
+        wire.refusal("403 No", "used_up", "no credit") if service.received.total() > 40 else None
+    )
+    stopped = batch()
+
+    assert stopped.returncode == 75
+    (line,) = [each for each in stopped.stderr.splitlines() if each.startswith("acechat: ")]
+    assert "no credit" in line
+    assert "top up" in line
+    assert "the same command" in line
+    service.handler = None
+    assert batch().returncode == 0
+    assert len(files.by_id) == 100
+
+
+def test_failed_rows_exit_with_1_and_are_run_again_on_request(batch, files, service, wire):
+    files.prompts(10)
+    service.handler = lambda prompt, _: (
+        wire.refusal("400 No", "bad_request", "no\x1b[31m") if prompt == "p3" else None
+    )
+    done = batch()
+    assert done.returncode == 1
+    assert "error bad_request: 1 rows" in done.stdout
+    assert "trace t-1" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "--retry-failed" in done.stderr
+    service.handler = None
+
+    assert batch("--retry-failed").returncode == 0
+    assert len(files.by_id) == 10
+
+
+def test_check_reports_every_fault_and_sends_nothing(batch, files, service):
+    files.input.write_text(
+        '"ok"\n{}\n\n{"custom_id":"a","prompt":"x"}\n{"custom_id":"a","prompt":1}\n{'
+    )
+    done = batch("--check", output=False)
+
+    assert done.returncode == 2
+    assert [line.split(":")[1] for line in done.stdout.splitlines()] == ["2", "5", "6"]
+    assert "5 rows, 3 with a fault" in done.stderr
+    files.prompts(3)
+    assert batch("--check", output=False).returncode == 0
+    assert service.received.total() == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "txt", "stdin"])
+def test_inputs(batch, files, service, tmp_path, form):
+    rows = [{"id": "a", "text": "one, 1"}, {"id": "b", "text": 'tw"o'}]
+    template = ["--prompt", "Say {text}"]
+    source, stdin = tmp_path / f"in.{form}", ""
+    if form in {"csv", "tsv"}:
+        with source.open("w", newline="", encoding="utf-8-sig") as file:
+            writer = csv.DictWriter(file, ["id", "text"], delimiter="\t" if form == "tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    elif form == "parquet":
+        arrow = pytest.importorskip("pyarrow", reason="an extra")
+        parquet = pytest.importorskip("pyarrow.parquet", reason="an extra")
+        parquet.write_table(arrow.Table.from_pylist(rows), source)
+    elif form == "txt":
+        source.write_text('Say one, 1\n\nSay tw"o\r\n')
+        template = []
+    else:
+        source, stdin = "-", "".join(json.dumps(row) + "\n" for row in rows)
+    done = batch(*template, source=source, stdin=stdin)
+
+    assert done.returncode == 0, done.stderr
+    assert service.received == {"Say one, 1": 1, 'Say tw"o': 1}
+    if form != "txt":
+        assert files.by_id.keys() == {"a", "b"}
+
+
+def test_faulty_lines_of_a_table(batch, files, service, tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text('id,text\na,x\nb\nc,y,z\n"d","multi\nline"\n')
+    done = batch("--prompt", "{text}", source=source)
+
+    assert done.returncode == 1
+    assert files.by_id["d"]["error"] is None
+    faults = [line["error"]["message"] for line in files.lines if line["error"]]
+    assert sorted(faults) == [
+        "the row has 1 more cells than columns",
+        "the row has no cell for text",
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "text"])
+def test_tables_are_written_in_the_order_of_the_input(batch, files, service, wire, form):
+    files.prompts(30)
+
+    def handler(prompt, _):
+        return wire.reply(wire.completion(f"{prompt}\nline")) if prompt != "p7" else None
+
+    service.handler = handler
+    done = batch("--format", form)
+
+    assert done.returncode == 0, done.stderr
+    texts = [f"p{n}\nline" if n != 7 else "p7" for n in range(30)]
+    if form == "csv":
+        with files.output.with_suffix(".csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    elif form == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet", reason="an extra")
+        rows = parquet.read_table(files.output.with_suffix(".parquet")).to_pylist()
+    else:
+        lines = files.output.with_suffix(".txt").read_text().splitlines()
+        rows = [{"text": line.replace("\\n", "\n")} for line in lines]
+    assert [row["text"] for row in rows] == texts
+
+
+def test_a_table_does_not_replace_the_output(batch, files):
+    files.prompts(1)
+    files.output = files.output.with_suffix(".csv")
+    done = batch("--format", "csv")
+
+    assert done.returncode == 2
+    assert "name it out.jsonl" in done.stderr
+
+
+def test_progress_for_machines(batch, files, service):
+    files.prompts(40)
+    service.latency = 0.1
+    done = batch("--progress", "json", "--concurrency", "2")
+    shown = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+
+    assert len(shown) >= 2
+    assert shown[-1]["summary"]["done"] == 40
+    assert shown[0]["total"] == 40
+    assert shown[0]["running"] == 2
+    assert shown[0]["concurrency"] == 2
+    assert {"rows_per_second", "tokens_per_second", "seconds_left", "paused"} <= shown[0].keys()
+
+
+def test_schema(batch, files, service, wire, tmp_path):
+    files.prompts(1)
+    schema = tmp_path / "schema.json"
+    schema.write_text(
+        json.dumps(
+            {"type": "object", "properties": {"days": {"type": "integer"}}, "required": ["days"]}
+        )
+    )
+
+    def handler(prompt, _):
+        call = {"id": "t", "type": "function"}
+        call["function"] = {"name": "answer", "arguments": '{"days": 3}'}
+        body = wire.completion("")
+        body["choices"][0]["message"] |= {"content": None, "tool_calls": [call]}
+        return wire.reply(body)
+
+    service.handler = handler
+    done = batch("--schema", str(schema))
+
+    assert done.returncode == 0, done.stderr
+    assert files.by_id["id-0"]["output"] == {"days": 3}
+
+
+WRONG = [
+    (["--schema", "missing.json"], "cannot read the schema"),
+    (["--option", "max_token=1"], "did you mean"),
+    (["--budget", "0"], "Budget.credits"),
+    (["extra"], "one INPUT"),
+    (["--concurrency", "0"], "x>=1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
+def test_wrong_usage_is_one_line(batch, files, arguments, message):
+    files.prompts(1)
+    done = batch(*arguments)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("twice", [False, True])
+def test_signals(files, service, number, twice):
+    files.prompts(500)
+    service.latency = 1.0
+    process = subprocess.Popen(
+        [*COMMAND, str(files.input), "-o", str(files.output)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 20
+    while service.running < 8 and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(number)
+    if twice:
+        time.sleep(0.2)
+        process.send_signal(number)
+    _, stderr = process.communicate(timeout=20)
+
+    assert process.returncode == 128 + number, stderr
+    assert "Traceback" not in stderr
+    status = read_status(files.output)
+    if twice:
+        assert status.unknown >= 8
+    else:
+        assert status.unknown == 0
+        assert status.done == service.received.total() >= 8
+        assert "waiting for the running requests" in stderr
+
+
+def test_status_needs_a_journal(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, "status", str(tmp_path / "x.jsonl")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "no journal" in done.stderr
+
+
+SCHEMAS = [
+    ({"type": "string", "minLength": 2}, "ab", "a"),
+    ({"type": "integer", "minimum": 1, "maximum": 5}, 5, 6),
+    ({"type": ["integer", "null"]}, None, "x"),
+    ({"enum": ["a", "b"]}, "a", "c"),
+    ({"const": 3}, 3, 4),
+    ({"type": "array", "items": {"type": "number"}, "minItems": 1}, [1.5], []),
+    ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, 3, None),
+    ({"$ref": "#/$defs/x", "$defs": {"x": {"type": "boolean"}}}, True, 3),
+    ({"type": "object"}, {"a": 1}, 3),
+    ({"properties": {"a-b": {"type": "integer"}}}, {"a-b": 1}, {"a-b": "x"}),
+    ({"properties": {"a": {}}, "required": ["a"]}, {"a": []}, {}),
+    ({"properties": {"a": {}}, "additionalProperties": False}, {}, {"b": 1}),
+]
+
+
+@pytest.mark.parametrize(("schema", "fits", "other"), SCHEMAS)
+def test_a_type_permits_what_its_schema_does(schema, fits, other):
+    import msgspec
+
+    kind = type_of(schema)
+    assert msgspec.to_builtins(msgspec.convert(fits, kind)) == fits
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(other, kind)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"type": "object", "patternProperties": {}}, "patternProperties"),
+        ({"$ref": "#/$defs/x", "$defs": {"x": {"$ref": "#/$defs/x"}}}, "refers to itself"),
+        ({"type": "set"}, "unknown type"),
+        ({"items": 3, "type": "array"}, "where an object must be"),
+    ],
+)
+def test_a_schema_that_is_not_supported(schema, message):
+    with pytest.raises(ConfigurationError, match=message):
+        type_of(schema)
+
+
+def test_an_unprivileged_folder(batch, files):
+    files.prompts(1)
+    if os.geteuid() == 0:
+        pytest.skip("root may write everything")
+    files.output.parent.chmod(0o500)
+    assert batch().returncode == 1

@@ -1,0 +1,265 @@
+"""The detector of outages and the rules for retries, with the time as an argument."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from acechat import (
+    APIError,
+    Attempt,
+    AuthenticationError,
+    BadRequestError,
+    ConnectError,
+    ContentModerationError,
+    GatewayTimeoutError,
+    InsufficientBalanceError,
+    NotFoundError,
+    OutputError,
+    OverloadedError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeoutError,
+    RetryPolicy,
+    ServerError,
+    TransportError,
+)
+from acechat.batch.outage import OutageDetector, RowHistory
+from acechat.batch.retries import Entry, Retries
+from acechat.batch.rows import Row
+from acechat.batch.verdict import Models, Verdict, judge
+
+SERVICE = Verdict("service", billed=False)
+
+
+def fail(detector, now, rows, *, overload=False):
+    histories = {row: RowHistory() for row in rows}
+    for row, history in histories.items():
+        detector.fail(now, now - 0.1, row, history, overload=overload)
+    return histories
+
+
+def test_failures_of_many_rows_are_an_outage_and_do_not_count():
+    detector = OutageDetector()
+    detector.succeed(0.0)
+    histories = fail(detector, 1.0, range(5))
+
+    assert detector.down_since == 1.0
+    assert all(history.counted == 0 for history in histories.values())
+    assert detector.wait(1.0) == 1.0
+
+
+def test_few_failures_or_few_rows_are_none():
+    detector = OutageDetector()
+    fail(detector, 1.0, range(4))
+    assert detector.down_since is None
+
+    detector = OutageDetector()
+    history = RowHistory()
+    for now in range(20):
+        detector.fail(now, now, 1, history, overload=False)
+    assert detector.down_since is None
+    assert history.counted == 20
+
+
+def test_rows_that_failed_before_a_success_are_suspected_themselves():
+    detector = OutageDetector()
+    histories = fail(detector, 1.0, range(4))
+    detector.succeed(2.0)
+    for now in (3.0, 4.0, 5.0):
+        for row, history in histories.items():
+            detector.fail(now, now - 0.1, row, history, overload=False)
+
+    assert detector.down_since is None
+    assert all(detector.suspects(history) for history in histories.values())
+
+
+def test_overload_is_an_outage_only_after_a_while():
+    detector = OutageDetector()
+    detector.succeed(0.0)
+    fail(detector, 1.0, range(20), overload=True)
+    assert detector.down_since is None
+    fail(detector, 5.0, range(20, 30), overload=True)
+    assert detector.down_since == 1.0
+
+
+def test_probes_find_the_end_of_an_outage_of_a_minute_within_five_seconds():
+    for length in range(1, 90):
+        detector, now = OutageDetector(), 0.0
+        fail(detector, now, range(5))
+        probes = 0
+        while detector.down_since is not None:
+            now += detector.wait(now)
+            detector.probe()
+            assert detector.wait(now) == inf
+            probes += 1
+            if now >= length:
+                assert detector.succeed(now)
+            else:
+                fail(detector, now, [probes])
+        assert now - length <= 1 + 5 * max(length, 14) / 60
+        assert probes <= 50
+
+
+def test_a_long_outage_costs_a_request_a_minute():
+    detector, now, probes = OutageDetector(), 0.0, 0
+    fail(detector, now, range(5))
+    while now < 9000:
+        now += detector.wait(now)
+        detector.probe()
+        fail(detector, now, [1])
+        probes += 1
+
+    assert probes <= 9000 / 60 + 60
+
+
+def test_a_probe_without_a_result_is_repeated():
+    detector = OutageDetector()
+    fail(detector, 0.0, range(5))
+    detector.probe()
+    detector.give_up(3.0)
+
+    assert 0 < detector.wait(3.0) <= 2
+
+
+def entry(number=0):
+    return Entry(Row(number=number, line=1, id="a", content=0), RowHistory())
+
+
+def retries(detector=None, *, attempts=3, pay_once=False):
+    policy = RetryPolicy(max_attempts=attempts)
+    return Retries(policy, detector or OutageDetector(), pay_once=pay_once)
+
+
+def test_a_row_that_fails_while_others_succeed_is_given_up():
+    detector = OutageDetector()
+    rules, row = retries(detector), entry()
+    outcomes = []
+    for now in range(3):
+        detector.fail(now, now, 0, row.history, overload=False)
+        outcomes.append(rules.again(row, SERVICE, others=5))
+        detector.succeed(now + 0.5)
+
+    assert outcomes == [True, True, False]
+
+
+def test_a_row_waits_for_the_outcome_of_others_before_it_is_given_up():
+    detector = OutageDetector()
+    rules, row = retries(detector), entry()
+    for now in range(5):
+        detector.fail(now, now, 0, row.history, overload=False)
+        assert rules.again(row, SERVICE, others=5)
+        rules.push(row, now, 0.5)
+        assert rules.pop(now + 99.0) is row
+    detector.succeed(5.5)
+    detector.fail(6.0, 6.0, 0, row.history, overload=False)
+
+    assert not rules.again(row, SERVICE, others=5)
+
+
+def test_the_last_row_is_given_up_after_its_attempts():
+    detector = OutageDetector()
+    rules, row = retries(detector), entry()
+    outcomes = []
+    for now in range(3):
+        detector.fail(now, now, 0, row.history, overload=False)
+        outcomes.append(rules.again(row, SERVICE, others=0))
+
+    assert outcomes == [True, True, False]
+
+
+def test_two_exhausted_rows_do_not_wait_for_each_other():
+    detector = OutageDetector()
+    rules, one, two = retries(detector), entry(1), entry(2)
+    for row in (one, two):
+        row.history.counted, row.history.failed_at = 3, 0.0
+    assert rules.again(one, SERVICE, others=1)
+    rules.push(one, 0.0, 0.5)
+
+    assert not rules.again(two, SERVICE, others=0)
+
+
+@pytest.mark.parametrize("pay_once", [False, True])
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_row_that_may_be_billed_is_sent_again_unless_that_is_excluded(attempts, pay_once):
+    rules = retries(attempts=attempts, pay_once=pay_once)
+
+    again = rules.again(entry(), Verdict("service", billed=True), others=0)
+    assert again == (attempts > 1 and not pay_once)
+
+
+def test_a_limit_is_no_attempt():
+    rules, row = retries(attempts=1), entry()
+    row.history.counted = 99
+
+    assert rules.again(row, Verdict("limit", billed=False), others=0)
+
+
+def test_rows_wait_in_order_of_their_time():
+    rules, one, two = retries(), entry(1), entry(2)
+    one.requests = 4
+    rules.push(one, 0.0, 1.0)
+    rules.push(two, 0.0, 0.0)
+
+    assert len(rules) == 2
+    assert rules.pop(0.0) is None
+    assert 0 < rules.wait(0.0) < 1
+    assert rules.pop(1.0) is two
+    assert rules.pop(1.0) is None
+    assert rules.pop(9.0) is one
+    assert rules.wait(9.0) == inf
+
+
+def api(kind, status, code=None, message="no"):
+    return kind(status, code, message)
+
+
+CAUSES = [
+    (api(RateLimitError, 429), "limit"),
+    (api(OverloadedError, 503, "busy"), "overload"),
+    (api(ServerError, 500, "api_error"), "overload"),
+    (api(ServerError, 502), "service"),
+    (api(GatewayTimeoutError, 504), "service"),
+    (ConnectError("refused"), "service"),
+    (RequestTimeoutError("connect", 10), "service"),
+    (RequestTimeoutError("first_token", 10), "row"),
+    (TransportError("broke"), "service"),
+    (ConnectError("certificate", final=True), "run"),
+    (api(AuthenticationError, 401), "run"),
+    (api(InsufficientBalanceError, 403, "used_up"), "run"),
+    (api(PermissionDeniedError, 403), "model"),
+    (api(ContentModerationError, 403, "forbidden"), "row"),
+    (api(BadRequestError, 400, message="model is invalid."), "model"),
+    (api(NotFoundError, 404, message="The model 'x' does not exist"), "model"),
+    (api(NotFoundError, 404), "row"),
+    (api(BadRequestError, 400, message="max_tokens is invalid"), "row"),
+    (APIError(409, None, "conflict", should_retry=True), "temporary"),
+    (OutputError("mismatch"), "row"),
+]
+
+
+@pytest.mark.parametrize(("error", "cause"), CAUSES, ids=lambda value: str(value)[:40])
+def test_causes_of_failures(error, cause):
+    assert judge(error).cause == cause
+
+
+def test_a_failure_may_be_billed_if_any_of_its_attempts_may():
+    error = TransportError("broke")
+    error.attempts = (
+        Attempt(number=1, started=0, elapsed=1, failure="lost", error="", may_be_billed=True),
+    )
+
+    assert judge(error).billed
+    assert not judge(api(RateLimitError, 429)).billed
+
+
+def test_a_model_that_is_gone_ends_the_run_and_a_misspelt_one_does_not():
+    gone, models = Verdict("model", billed=False), Models()
+    assert models.ends_run("a", gone)
+    models.worked("a")
+
+    assert models.ends_run("a", gone)
+    assert not models.ends_run("b", gone)
+    assert models.ends_run("b", Verdict("run", billed=False))
+    assert not models.ends_run("a", SERVICE)
