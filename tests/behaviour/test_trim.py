@@ -228,6 +228,13 @@ def test_an_estimate_is_near_the_number_of_tokens(content, least, most):
     assert least <= estimate_tokens([json_content]) <= most
 
 
+def test_an_estimate_reads_any_json():
+    odd = {"role": "user", "content": [{"text": "word " * 100, "odd": [1, None, 2.5, True]}]}
+
+    assert 100 <= estimate_tokens([odd]) <= 200
+    assert estimate_tokens([]) == 0
+
+
 def test_before_turn_can_trim_a_long_run(acechat_service):
     def look() -> str:
         """Look."""

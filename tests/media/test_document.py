@@ -42,6 +42,14 @@ class Upload:
     async def read(self): ...
 
 
+class SanicUpload:
+    """The form of Sanic's ``File``."""
+
+    def __init__(self, data):
+        self.body = data
+        self.name = "report.pdf"
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -52,9 +60,10 @@ class Upload:
         lambda _: memoryview(PDF),
         lambda _: io.BytesIO(PDF),
         lambda _: Upload(PDF),
+        lambda _: SanicUpload(PDF),
         lambda _: URL,
     ],
-    ids=["Path", "str", "bytes", "bytearray", "memoryview", "file", "upload", "data URL"],
+    ids=["Path", "str", "bytes", "bytearray", "memoryview", "file", "upload", "body", "data URL"],
 )
 def test_a_pdf_is_sent_as_a_data_url(make, pdf_path):
     part = document(make(pdf_path))
