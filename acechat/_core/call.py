@@ -28,7 +28,7 @@ from acechat.types import ChatCompletion
 if TYPE_CHECKING:
     from acechat._core.rate_gate import RateGate
     from acechat._http.transport import Transport
-    from acechat._tools.partial_output import PartialOutput
+    from acechat._tools.find_output import PartialOutput
 
 __all__ = ["Call", "Collect", "running_loop"]
 
@@ -163,7 +163,7 @@ class Call(CallState):
 
     def partial_output(self) -> PartialOutput:
         """Return a parser for the JSON of a response that is still arriving."""
-        from acechat._tools.partial_output import PartialOutput
+        from acechat._tools.find_output import PartialOutput
 
         return PartialOutput()
 
