@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from msgspec.structs import replace
 
-from acechat import AsyncClient
+from acechat import AsyncClient, ResponseCache
 from acechat.cli.settings import Settings
 
 __all__ = ["client_for", "connect", "service_options", "target"]
@@ -38,22 +38,26 @@ def target(settings: Settings, *, emulator: bool) -> Generator[Settings]:
         yield replace(settings, token=service.token, base_url=service.url, proxy="")
 
 
-def client_for(settings: Settings) -> AsyncClient:
+def client_for(settings: Settings, *, cache: ResponseCache | None = None) -> AsyncClient:
     """Return a client with *settings*.
 
     Raises:
         ConfigurationError: There is no token, or a setting is invalid.
     """
-    return AsyncClient(settings.needed_token(), base_url=settings.base_url, proxy=settings.proxy)
+    return AsyncClient(
+        settings.needed_token(), base_url=settings.base_url, proxy=settings.proxy, cache=cache
+    )
 
 
 @asynccontextmanager
-async def connect(settings: Settings, *, emulator: bool) -> AsyncGenerator[AsyncClient]:
+async def connect(
+    settings: Settings, *, emulator: bool, cache: ResponseCache | None = None
+) -> AsyncGenerator[AsyncClient]:
     """Yield a client for `target`; close both at the end of the block.
 
     Raises:
         ConfigurationError: There is no token, or a setting is invalid.
     """
     with target(settings, emulator=emulator) as resolved:
-        async with client_for(resolved) as client:
+        async with client_for(resolved, cache=cache) as client:
             yield client

@@ -93,7 +93,7 @@ async def take_turn(
         if options.json and pending is not None and pending.choices:
             show_json(pending.to_dict(), sys.stdout)
         raise
-    usage = UsageSummary.of(completion.usage, watch)
+    usage = UsageSummary.of(completion.usage, watch, cached=completion.cached)
     for text in notes_on(completion):
         note(text)
     if options.usage:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import Struct
 
-from acechat import AsyncConversation, ConfigurationError, ImagePart, image
+from acechat import AsyncConversation, ConfigurationError, ImagePart, ResponseCache, image
 from acechat.cli.options import complete_model, complete_option, read_options
 from acechat.cli.service import connect, service_options
-from acechat.cli.settings import Settings, expanded, read
+from acechat.cli.settings import Settings, expanded, in_home, read
 from acechat.cli.signals import graceful_exit
 from acechat.cli.terminal.text import on_terminal
 from acechat.cli.terminal.writer import note
@@ -39,6 +39,19 @@ class _Task(Struct, frozen=True, kw_only=True):
     load: str | None
     resume: bool
     save: str | None
+    cached: bool
+
+    def cache(self) -> ResponseCache | None:
+        """Return the cache in the user's cache folder; None without ``--cache``.
+
+        Raises:
+            FileNotFoundError: The home folder is not known.
+        """
+        if not self.cached:
+            return None
+        from platformdirs import user_cache_path
+
+        return ResponseCache(in_home(user_cache_path, "XDG_CACHE_HOME") / "responses")
 
     def start(self, client: AsyncClient) -> AsyncConversation:
         """Return the conversation: new, loaded or continued.
@@ -129,6 +142,9 @@ Examples:
     help="Print the completion as JSON; after a failure, the partial one.",
 )
 @click.option("--no-stream", is_flag=True, help="Show the response when it is complete.")
+@click.option(
+    "--cache", is_flag=True, help="Repeat the stored response to a request that was sent before."
+)
 @click.option("--timeout", type=float, metavar="SECONDS", help="Limit for the complete response.")
 @service_options
 def chat(prompt: tuple[str, ...], **flags: Any) -> None:
@@ -158,6 +174,7 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> None:
         load=flags["load"],
         resume=flags["resume"],
         save=flags["save"],
+        cached=flags["cache"],
     )
     has_text = any(isinstance(part, str) for part in task.content)
     if has_text or _STDIN in prompt or not _is_interactive():
@@ -217,7 +234,7 @@ def _load(conversation: AsyncConversation, path: Path) -> None:
 
 
 async def _run_once(task: _Task) -> None:
-    async with connect(task.settings, emulator=task.emulator) as client:
+    async with connect(task.settings, emulator=task.emulator, cache=task.cache()) as client:
         conversation = task.start(client)
         pop_open_prompt(conversation)  # else the model would respond to that prompt, too
         file = task.history_file()
@@ -247,7 +264,7 @@ def _run_conversation(task: _Task) -> None:
     # The runner closes first: callbacks of the line editor that it still runs restore the terminal.
     with graceful_exit() as signalled, quiet_keys(), asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        connecting = connect(task.settings, emulator=task.emulator)
+        connecting = connect(task.settings, emulator=task.emulator, cache=task.cache())
         client = runner.run(stack.enter_async_context(connecting))
         try:
             file = task.history_file()
