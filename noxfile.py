@@ -76,6 +76,12 @@ INTEGRATIONS = [
 ]
 """Libraries that the tests of acechat/integrations/ use, beside those of the extras."""
 
+FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
+"""Frameworks with a recipe in docs/howto/frameworks.md."""
+
+APART = "llama-index-llms-openai-like"
+"""A framework whose newest version the others do not allow."""
+
 nox.options.sessions = ["tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"  # a missing Python is not tested
@@ -221,7 +227,7 @@ def interop(session: nox.Session) -> None:
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
     install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
-    session.install("--upgrade", *INTEGRATIONS)
+    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS)
     modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
     session.run("mypy", *modules)
     session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin), *modules)
@@ -234,6 +240,8 @@ def integrations(session: nox.Session) -> None:
     if not session.posargs:
         session.run("pytest", "-q", "tests/docs/test_docs.py", "-k", "telemetry or lang or llm")
         session.run("python", "-m", "benchmarks.overhead")
+        session.install("--upgrade", APART)
+        session.run("pytest", "-q", "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
 
 
 @nox.session

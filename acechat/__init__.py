@@ -117,7 +117,7 @@ if TYPE_CHECKING:
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
     from acechat._core.observers import Observer, add_global_observer
     from acechat._core.response_cache import ResponseCache
-    from acechat._image import image
+    from acechat._media.image import image
     from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
@@ -279,7 +279,7 @@ _LAZY = {
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
     "add_global_observer": "_core.observers",
-    "image": "_image",
+    "image": "_media.image",
     "tool": "_tools.tool",
 }
 

@@ -77,6 +77,13 @@ class BulkBase(BaseClient):
             if value not in known:
                 raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {value!r}")
         retries = as_retries(request.retries, self._config.retries)
+        if (most := self._config.max_concurrency) is not None:  # others would wait for a slot
+            fixed = settings["concurrency"]
+            settings = {
+                **settings,
+                "concurrency": fixed if fixed == "auto" else min(fixed, most),
+                "max_concurrency": min(settings["max_concurrency"], most),
+            }
         sender = _Sender(self._template, self._ask, request)
         return BatchJob(
             source=source_of(prompts),
@@ -112,6 +119,8 @@ class _Sender:
         """All options that change the requests, as JSON."""
         common, output_type = self._common, self._request.output_type
         fields = {"model": common.model} | common.fields
+        for name in ("stream", "stream_options"):  # they do not change the completion
+            fields.pop(name, None)
         if output_type is not None:
             from acechat._tools.output import OutputSpec
 

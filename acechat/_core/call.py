@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from acechat._config import Config
-from acechat._core.body import read_body, read_error_body
+from acechat._core.body import read_body, read_error_body, receive_events
 from acechat._core.call_state import CallState, SharedState
 from acechat._core.middleware import BufferedResponse, send_through
 from acechat._core.reporter import CallReporter
@@ -303,7 +303,7 @@ class Call(CallState):
         self.content = False  # an error in a 2xx body is retried like one with an error status
         if is_event_stream(body, response.headers.get("content-type", "")):
             protocol = self.stream_protocol(response)
-            protocol.receive_data(body)
+            await receive_events(protocol, body)
             if protocol.content:
                 self.content = True
             protocol.receive_eof()

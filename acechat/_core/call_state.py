@@ -224,9 +224,8 @@ class CallState:
         evidence = completion.evidence
         if evidence.matches is not False:
             return
-        error = ModelMismatchError(
-            evidence.requested or "", evidence.named or "", completion=completion
-        )
+        named = self.redacting_token().redact_text(evidence.named or "")
+        error = ModelMismatchError(evidence.requested or "", named, completion=completion)
         if self.config.on_model_mismatch == "raise":
             self.content = False  # the response was complete: the failure is not a partial one
             raise error

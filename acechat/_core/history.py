@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from acechat._core.meter import Meter
 from acechat._files import decode_text, file_error, version_error, write
-from acechat._wire.messages import Content, user_message
+from acechat._wire.messages import Content, holds_tool_images, user_message
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletion, ChatOptions, Message, MessageLike
 
@@ -77,11 +77,14 @@ class History:
         self._turn: _Turn | None = None
 
     def undo(self) -> list[MessageLike]:
-        """Remove the last turn; return its messages, an empty list if there is no turn."""
-        start = len(self.messages)
-        while start and _role(self.messages[start - 1]) != "user":
+        """Remove the last turn; return its messages, an empty list if there is no turn.
+
+        A turn begins with a user message and includes all tool calls, their results, and the images
+        that the tools returned.
+        """
+        start = max(len(self.messages) - 1, 0)
+        while start and not begins_turn(self.messages, start):
             start -= 1
-        start = max(start - 1, 0)
         undone = self.messages[start:]
         del self.messages[start:]
         self.pending = None
@@ -179,6 +182,14 @@ def _decode(data: bytes, path: str | os.PathLike[str]) -> _Saved:
     except (ValueError, RecursionError) as error:
         failure = file_error("a saved conversation", path, data, error)
     raise failure
+
+
+def begins_turn(messages: Sequence[MessageLike], index: int) -> bool:
+    """Return True if the message at *index* is of the user, and not of a tool's images."""
+    message = messages[index]
+    if _role(message) != "user":
+        return False
+    return index == 0 or _role(messages[index - 1]) != "tool" or not holds_tool_images(message)
 
 
 def _role(message: MessageLike) -> object:

@@ -95,6 +95,7 @@ class ResponseCache:
             _log.info("a response is too large for the cache %s", self.path)
             return
         self._pending[key] = Cassette((msgspec.structs.replace(exchanges[-1], end=None),))
+        # The thread of a blocking client's loop is a daemon; one that it starts would be, too.
         threading.Thread(
             target=self._write, args=(key,), name="acechat cache", daemon=False
         ).start()

@@ -21,6 +21,10 @@ from acechat.errors import AceChatError, TransportError
 
 __all__ = ["AiohttpResponse", "ResponseState"]
 
+_MAX_READ = 64 * 1024
+"""Bytes that one read returns: decoding them takes at most 50 ms, then other tasks run. aiohttp
+may hold 400 KB."""
+
 _GRACE = 0.1
 """Seconds to wait for the end of a body after ``[DONE]``, to reuse the connection."""
 
@@ -148,6 +152,10 @@ class AiohttpResponse:
                 self._may_have_data = True  # the end can be read again
             elif not data:
                 return None
+            if len(data) > _MAX_READ and self._handler is not None:
+                data, self.unread = data[:_MAX_READ], data[_MAX_READ:]
+                self._may_have_data = False
+                self._loop.call_soon(self.data_ready)
             if self.recorder is not None:
                 self.recorder.add(data, self._loop.time())
             return data

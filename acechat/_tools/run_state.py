@@ -10,7 +10,7 @@ import msgspec
 
 from acechat._policy.values import RunLimits
 from acechat._tools.executor import ToolExecutor, ToolResults
-from acechat._wire.messages import Content, as_sendable, gather_messages
+from acechat._wire.messages import Content, as_sendable, gather_messages, tool_images_message
 from acechat._wire.request import RequestTemplate
 from acechat.errors import AceChatError, MaxTurnsError
 from acechat.types import (
@@ -18,10 +18,8 @@ from acechat.types import (
     ImagePart,
     MessageLike,
     RunResult,
-    TextPart,
     ToolCall,
     Turn,
-    UserMessage,
 )
 from acechat.types.completion import note_origin
 from acechat.types.usage import TotalUsage
@@ -109,8 +107,7 @@ class RunState:
             self._append(result.message)
             images += result.images
         if images:
-            heading = TextPart("The images that the tools returned:")
-            self._append(UserMessage(content=[heading, *images]))
+            self._append(tool_images_message(images))
         # The required call has been made. Required again, the run would never end.
         if self._call_required:
             self._template = self._template.with_field("tool_choice", "auto")

@@ -6,8 +6,16 @@ from typing import Any, cast
 
 import msgspec
 
-from acechat._wire.chunks import decode_head, is_odd, merge_usage, merge_usage_fields
-from acechat._wire.decode import SILENT_ENDS, decode_json, to_fields
+from acechat._wire.chunks import (
+    add_missing,
+    decode_head,
+    is_odd,
+    merge_logprobs,
+    merge_usage,
+    merge_usage_fields,
+)
+from acechat._wire.decode import MAX_CALLS, MAX_CHOICES, SILENT_ENDS, decode_json, to_fields
+from acechat._wire.odd_json import unwrap
 from acechat.errors import ProtocolError
 from acechat.types import (
     AssistantMessage,
@@ -121,7 +129,7 @@ class _Choice:
                 tool_calls=[call.build() for call in self.calls] or None,
             ),
             finish_reason=self.finish_reason,
-            logprobs=_merged(self.logprobs),
+            logprobs=merge_logprobs(self.logprobs),
         )
 
 
@@ -133,7 +141,16 @@ class ChatCompletionAccumulator:
             the tokens with it.
     """
 
-    __slots__ = ("_choices", "_first", "_first_seen", "_kept", "_one_choice", "_texts", "usage")
+    __slots__ = (
+        "_calls",
+        "_choices",
+        "_first",
+        "_first_seen",
+        "_kept",
+        "_one_choice",
+        "_texts",
+        "usage",
+    )
 
     def __init__(self, *, one_choice: bool = False) -> None:
         self.usage: Usage | None = None
@@ -142,6 +159,7 @@ class ChatCompletionAccumulator:
         self._first_seen = False
         self._choices: dict[int, _Choice] = {}
         self._texts = self._first.content
+        self._calls = 0  # tool calls of all choices
         self._kept: list[bytes] = []  # the first event, and those with a finish reason or usage
 
     @property
@@ -201,7 +219,7 @@ class ChatCompletionAccumulator:
                 self._texts.append(content)
                 deltas.append(delta)
                 return False
-        if not checked and is_odd(chunk, event):
+        if not checked and (self._too_many(choices) or is_odd(chunk, event)):
             return True
         ends = chunk.usage is not None or any(choice.finish_reason for choice in choices)
         if ends or not self._kept:
@@ -213,6 +231,23 @@ class ChatCompletionAccumulator:
         for choice in choices:
             self._add_choice(choice, 0 if self._one_choice else choice.index, deltas)
         return False
+
+    def _too_many(self, choices: list[ChunkChoice]) -> bool:
+        """Return True if *choices* may exceed the limits; counts all as new."""
+        calls = sum([len(choice.delta.tool_calls or ()) for choice in choices])
+        most = len(choices) + len(self._choices)
+        return calls + self._calls > MAX_CALLS or most > MAX_CHOICES
+
+    def check(self, chunk: ChatCompletionChunk | None) -> ChatCompletionChunk | None:
+        """Return *chunk*, which is not added yet; raise ProtocolError if it exceeds the limits."""
+        if chunk is None or not self._too_many(chunk.choices):
+            return chunk
+        if len({choice.index for choice in chunk.choices} | self._choices.keys()) > MAX_CHOICES:
+            raise ProtocolError(f"the response has more than {MAX_CHOICES:,} choices")
+        calls = sum(len(choice.delta.tool_calls or ()) for choice in chunk.choices)
+        if calls + self._calls > MAX_CALLS:
+            raise ProtocolError(f"the response has more than {MAX_CALLS:,} tool calls")
+        return chunk
 
     def _add_choice(self, update: ChunkChoice, index: int, deltas: list[Delta]) -> None:
         choice = self._choices.get(index)
@@ -229,8 +264,11 @@ class ChatCompletionAccumulator:
             choice.reasoning.append(reasoning)
         if delta.refusal:
             choice.refusal.append(delta.refusal)
-        for call in delta.tool_calls or ():
-            choice.add_call(call)
+        if delta.tool_calls:
+            before = len(choice.calls)
+            for call in delta.tool_calls:
+                choice.add_call(call)
+            self._calls += len(choice.calls) - before
         if update.logprobs is not None:
             choice.logprobs.append(update.logprobs)
         choice.finish_reason = update.finish_reason or choice.finish_reason
@@ -263,45 +301,17 @@ class ChatCompletionAccumulator:
         received: dict[str, Any] = {}
         for event in self._kept:
             try:
-                fields = cast("dict[str, Any]", decode_json(event))
+                fields = cast("dict[str, Any]", unwrap(decode_json(event)))
             except ProtocolError:  # too deep in a field that the typed decoder skips
                 continue
             for choice in fields.pop("choices", None) or ():
                 index = 0 if self._one_choice else choice.get("index", 0)
                 known = by_index.get(index) if isinstance(index, int | float) else None
                 if known is not None:
-                    _add_missing(known, choice, skip="delta")
+                    add_missing(known, choice, skip="delta")
             if isinstance(usage := fields.pop("usage", None), dict):
                 received = merge_usage_fields(received, cast("dict[str, Any]", usage))
-            _add_missing(completion, fields)
+            add_missing(completion, fields)
         if received:
             completion["usage"] = received
         return completion
-
-
-def _add_missing(known: dict[str, Any], fields: dict[str, Any], skip: str = "") -> None:
-    """Add the *fields* missing in *known*, in time proportional to *fields* alone.
-
-    ``fields.keys() - known.keys()`` would iterate over *known* for each event.
-    """
-    for key, value in fields.items():
-        if key != skip and key not in known:
-            known[key] = value
-
-
-def _merged(parts: list[Any]) -> Any:
-    """Join the log probabilities of all chunks: ``{"content": [one entry per token]}`` each."""
-    if not parts:
-        return None
-    merged: dict[str, Any] = {}
-    for part in parts:
-        fields = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
-        for key, value in fields.items():
-            known = merged.get(key)
-            if isinstance(value, list):
-                if not isinstance(known, list):
-                    known = merged[key] = []
-                cast("list[Any]", known).extend(cast("list[Any]", value))
-            elif known is None:
-                merged[key] = value
-    return merged or parts[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any, cast
 
@@ -28,6 +28,13 @@ _SHORT = 2**16
 """Bytes up to which searching the JSON for "null" is faster than walking the body."""
 
 
+_MAX_BODY = 32 * 2**20
+"""Bytes of a request that the service's proxies accept (docs/api.md#transport)."""
+
+_SHOWN = 5
+"""Parts that the error message names."""
+
+
 def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     """Encode the body of a request.
 
@@ -37,7 +44,7 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
 
     Raises:
         ConfigurationError: The body contains NaN, infinity or a lone surrogate, is nested too
-            deeply, or contains itself.
+            deeply, contains itself, or is larger than the service accepts.
         TypeError: The body contains an object that JSON cannot represent.
     """
     try:
@@ -49,6 +56,7 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
             _encoder.encode_into(body, buffer)
         # msgspec writes NaN and infinity as null. Searching large images for it takes too long.
         if len(encoded) > _SHORT or b"null" in encoded:
+            _check_size(body, len(encoded))
             _check_numbers(body)
     except RecursionError:
         raise ConfigurationError("request is nested too deeply or contains itself") from None
@@ -83,3 +91,49 @@ def _size_of_images(messages: list[object] | None) -> int:
                     if isinstance(part, ImagePart):
                         size += len(part.image_url.url)
     return size
+
+
+def _check_size(body: Mapping[str, Any], size: int) -> None:
+    """Raise ConfigurationError with the largest parts of *body* if *size* exceeds the limit."""
+    if size <= _MAX_BODY:
+        return
+    parts = sorted(_parts(body), key=lambda part: part[1], reverse=True)
+    shown = [f"{name} {_mib(part)}" for name, part in parts[:_SHOWN]]
+    rest = size - sum(part for _, part in parts[:_SHOWN])
+    if len(parts) > _SHOWN:
+        shown.append(f"the rest {_mib(rest)}")
+    raise ConfigurationError(
+        f"the request has {_mib(size)}, more than the {_mib(_MAX_BODY)} that the service accepts: "
+        + ", ".join(shown)
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def _parts(body: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the name and the size of each field, message and content part."""
+    for field, value in body.items():
+        if field != "messages" or not isinstance(value, list):
+            yield field, _length(value)
+            continue
+        messages = cast("list[Any]", value)
+        for at, message in enumerate(messages):
+            name = f"messages[{at}]"
+            content = _content(message)
+            if isinstance(content, list):
+                parts = cast("list[Any]", content)
+                yield from ((f"{name}.content[{n}]", _length(part)) for n, part in enumerate(parts))
+            else:
+                yield name, _length(message)
+
+
+def _content(message: Any) -> Any:
+    if isinstance(message, Mapping):
+        return cast("Mapping[str, Any]", message).get("content")
+    return getattr(message, "content", None)
+
+
+def _length(value: object) -> int:
+    return len(msgspec.json.encode(value))

@@ -24,7 +24,15 @@ from acechat.types import (
     UserMessage,
 )
 
-__all__ = ["Content", "as_sendable", "function_of", "gather_messages"]
+__all__ = [
+    "Content",
+    "as_sendable",
+    "function_of",
+    "gather_messages",
+    "holds_tool_images",
+    "tool_images_message",
+    "user_message",
+]
 
 Content: TypeAlias = str | ContentPart | Mapping[str, Any]
 """Content of the user message: text, an `image`, or a content part as the API's JSON."""
@@ -71,6 +79,29 @@ def user_message(content: Sequence[Content]) -> UserMessage:
     if len(content) == 1 and isinstance(content[0], str):
         return UserMessage(content=content[0])
     return UserMessage(content=[_as_part(item) for item in content])
+
+
+_TOOL_IMAGES = "The images that the tools returned:"
+
+
+def tool_images_message(images: Sequence[ImagePart]) -> UserMessage:
+    """Return the message with the images of tools, which a tool message cannot hold."""
+    return UserMessage(content=[TextPart(_TOOL_IMAGES), *images])
+
+
+def holds_tool_images(message: MessageLike) -> bool:
+    """Return True for a message that `tool_images_message` has made, as a struct or as JSON."""
+    content = _member(message, "content")
+    if not isinstance(content, list) or not content:
+        return False
+    return _member(cast("list[object]", content)[0], "text") == _TOOL_IMAGES
+
+
+def _member(item: object, name: str) -> object:
+    """Return a member of a struct or of JSON; None if it has none."""
+    if isinstance(item, Mapping):
+        return cast("Mapping[str, object]", item).get(name)
+    return getattr(item, name, None)
 
 
 def _as_part(item: object) -> ContentPart:

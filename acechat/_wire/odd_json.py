@@ -18,6 +18,7 @@ __all__ = [
     "Halves",
     "decode_repaired",
     "error_of_choice",
+    "has_too_many_values",
     "is_empty_error",
     "is_event_stream",
     "normalize_choices",
@@ -35,6 +36,7 @@ _MAX_DIGITS = 400
 _EVENT_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 _BYTES = re.compile("[\udc80-\udcff]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HALF = re.compile(
     "(?:[\ud800-\udbff]|[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?"
     "|[\udcf0-\udcf4][\udc80-\udcbf]{0,2})\\Z"
@@ -55,8 +57,25 @@ class Halves(dict[tuple[int, str, int], str]):
         self.one_choice = one_choice
 
 
+_MAX_VALUES = 300_000
+_LARGE = 2**18
+"""Larger data of an unusual form must have at most `_MAX_VALUES` values: their repair is slow."""
+
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
+
+
+def has_too_many_values(data: bytes) -> bool:
+    """Return True if *data* is too large for the last tiers of decoding, whose cost is per value.
+
+    16 MB of text in a few values pass; lists of millions of values would take seconds.
+    """
+    count = 0
+    for at in range(0, len(data) if len(data) > _LARGE else 0, _LARGE):
+        count += sum(data.count(mark, at, at + _LARGE) for mark in (b",", b"[", b"{"))
+        if count > _MAX_VALUES:
+            return True
+    return False
 
 
 def decode_repaired(data: bytes, halves: Halves | None = None) -> Any:
@@ -140,8 +159,10 @@ def _characters(text: str) -> str:
 
 
 def _paired(text: str) -> str:
-    """Join surrogates that form a pair."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    """Join surrogates that form a pair; codecs take quadratic time for many that do not."""
+    return _PAIR.sub(
+        lambda found: found[0].encode("utf-16", "surrogatepass").decode("utf-16"), text
+    )
 
 
 def _join_halves(fields: dict[str, Any], halves: Halves) -> None:

@@ -19,7 +19,7 @@ from acechat._wire.chunks import (
 from acechat._wire.decode import DECODE_ERRORS, decode_completion
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.error_response import find_trace_id
-from acechat._wire.odd_json import BEFORE_JSON, Halves, is_event_stream
+from acechat._wire.odd_json import BEFORE_JSON, Halves
 from acechat._wire.sse import SSEDecoder
 from acechat.errors import AceChatError, ProtocolError, StreamTruncatedError
 from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, Usage
@@ -27,6 +27,7 @@ from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, Usage
 __all__ = ["ChatStreamProtocol"]
 
 _DONE = b"[DONE]"
+_MAX_SILENT = 100_000  # events, which take more memory than their bytes
 
 
 class ChatStreamProtocol:
@@ -117,10 +118,8 @@ class ChatStreamProtocol:
             events = self._events.feed(data)
         except ProtocolError as error:
             events, too_long = self._events.completed, error
-        if self._events.stray:
-            events = self._add_around_strays(events, deltas)
-        else:
-            events = self._add(events, deltas)
+        add = self._add_around_strays if self._events.stray else self._add
+        events = add(events, deltas)
         if too_long is not None and not self.done:
             self.failure = self.failure or too_long
         self.chunks += len(events)
@@ -139,6 +138,9 @@ class ChatStreamProtocol:
         if self._silent_size > self._max_event_bytes:
             text = "consecutive events without content are"
             self.failure = self.failure or _too_long(text, self._max_event_bytes, "max_event_bytes")
+        elif len(self.silent) > _MAX_SILENT:
+            reason = f"more than {_MAX_SILENT:,} consecutive events without content"
+            self.failure = self.failure or ProtocolError(reason)
 
     def _take_silent(self) -> list[bytes]:
         silent, self.silent, self._silent_size = self.silent, [], 0
@@ -205,7 +207,7 @@ class ChatStreamProtocol:
         """Fail if the first *count* stray lines are a complete JSON error (docs/api.md#streams)."""
         self._strays = count
         lines = self._events.stray[:count]
-        if not lines[-1].rstrip().endswith((b"}", b"]")):
+        if not self._events.stray_ends[count - 1]:
             return
         try:
             decode_chunk(b"\n".join(lines), self._headers)
@@ -216,7 +218,8 @@ class ChatStreamProtocol:
 
     def _decode_odd(self, event: bytes, deltas: list[Delta]) -> ChatCompletionChunk | None:
         try:
-            return decode_chunk(event, self._headers, self._halves)
+            chunk = decode_chunk(event, self._headers, self._halves)
+            return self._accumulator.check(chunk)
         except AceChatError as error:
             self.failure = error
         if (decoded := decode_beside_error(event)) is not None:
@@ -234,12 +237,8 @@ class ChatStreamProtocol:
         return DeltaBatch(deltas, [event])
 
     def receive_body(self, body: bytes, kind: str, status: int) -> DeltaBatch:
-        """Accept a complete body of another content type, *kind*; raise if it is no completion."""
-        if is_event_stream(body, kind):
-            batch = self.receive_data(body)
-            rest = self.receive_eof()
-            return DeltaBatch(batch.deltas + rest.deltas, batch.events + rest.events)
-        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] != b"{":
+        """Accept a complete body that has no events; raise if it is no completion."""
+        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] not in {b"{", b"["}:
             raise ProtocolError(f"expected text/event-stream, got {kind}", body=body)
         completion, _ = decode_completion(body, self._headers, status=status)
         return self.receive_completion(completion)

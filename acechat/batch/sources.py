@@ -113,9 +113,13 @@ class ItemSource:
         """Yield the rows, one at a time."""
         number = 0
         if isinstance(self._items, AsyncIterable):
-            async for item in self._items:
-                yield [convert(_raw_item(number, item))]
-                number += 1
+            try:
+                async for item in self._items:
+                    yield [convert(_raw_item(number, item))]
+                    number += 1
+            finally:
+                if isinstance(self._items, AsyncGenerator):
+                    await self._items.aclose()
         else:
             for item in self._items:
                 yield [convert(_raw_item(number, item))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -39,25 +40,43 @@ def target(settings: Settings, *, emulator: bool) -> Generator[Settings]:
 
 
 def client_for(settings: Settings, *, cache: ResponseCache | None = None) -> AsyncClient:
-    """Return a client with *settings*.
+    """Return a client with *settings*, which announces its retries.
 
     Raises:
         ConfigurationError: There is no token, or a setting is invalid.
     """
+    from acechat.cli.calls.retries import announce_retry
+
     return AsyncClient(
-        settings.needed_token(), base_url=settings.base_url, proxy=settings.proxy, cache=cache
+        settings.needed_token(),
+        base_url=settings.base_url,
+        proxy=settings.proxy,
+        observers=[announce_retry],
+        cache=cache,
     )
 
 
 @asynccontextmanager
 async def connect(
-    settings: Settings, *, emulator: bool, cache: ResponseCache | None = None
+    settings: Settings,
+    *,
+    emulator: bool,
+    offline: bool = False,
+    cache: ResponseCache | None = None,
 ) -> AsyncGenerator[AsyncClient]:
     """Yield a client for `target`; close both at the end of the block.
+
+    Args:
+        settings: Settings of the command.
+        emulator: Run an emulator in this process.
+        offline: Nothing will be sent: no token and no emulator are needed.
+        cache: The cache of the client; None for none.
 
     Raises:
         ConfigurationError: There is no token, or a setting is invalid.
     """
-    with target(settings, emulator=emulator) as resolved:
+    if offline:
+        settings = replace(settings, token=settings.token or f"none-{os.urandom(16).hex()}")
+    with target(settings, emulator=emulator and not offline) as resolved:
         async with client_for(resolved, cache=cache) as client:
             yield client

@@ -16,23 +16,18 @@ from acechat import (
     AsyncConversation,
     ConfigurationError,
     ImagePart,
+    TextPart,
     UserMessage,
     image,
 )
 from acechat._files import write
+from acechat.cli.display import DisplayOptions, UserInput
 from acechat.cli.errors import explain
-from acechat.cli.history import HistoryFile
+from acechat.cli.history import Log
 from acechat.cli.settings import expanded
 from acechat.cli.terminal.text import clean, one_line
 from acechat.cli.terminal.writer import note
-from acechat.cli.turn import (
-    DisplayOptions,
-    UserInput,
-    as_message,
-    content_of,
-    pop_open_prompt,
-    take_turn,
-)
+from acechat.cli.turn import as_message, content_of, pop_open_prompt, take_turn
 from acechat.cli.usage import UsageSummary
 
 __all__ = ["COMMANDS", "NO_RESPONSE", "Session", "save"]
@@ -52,7 +47,7 @@ class Session:
         runner: Runs one turn at a time; Ctrl-C cancels that turn only.
         conversation: New, or loaded from a file.
         options: Request fields and display.
-        history_file: The conversation is saved there; None: not saved.
+        log: The conversation is saved there; None: not saved.
         images: Sent with the first prompt.
     """
 
@@ -61,13 +56,13 @@ class Session:
         runner: Runner,
         conversation: AsyncConversation,
         options: DisplayOptions,
-        history_file: HistoryFile | None,
-        images: Sequence[ImagePart] = (),
+        log: Log | None,
+        images: Sequence[TextPart | ImagePart] = (),
     ) -> None:
         self._runner = runner
         self.conversation: AsyncConversation = conversation
         self._options = options
-        self._history_file = history_file
+        self._log = log
         self._images = list(images)  # for the next prompt
         self._usage = UsageSummary()
         self.ended: bool = False
@@ -85,7 +80,7 @@ class Session:
         elif line or self._images:
             if line.startswith("//") and _is_command(line[1:]):
                 line = line[1:]
-            content: list[str | ImagePart] = [line] if line else []
+            content: list[str | TextPart | ImagePart] = [line] if line else []
             content += self._images
             self._images = []
             self.send(content)
@@ -103,7 +98,7 @@ class Session:
         failure = ""
         try:
             turn = take_turn(self.conversation, content, self._options, self._autosave)
-            self._usage += self._runner.run(turn)
+            self._usage += self._runner.run(turn).usage
         except KeyboardInterrupt:
             failure = "stopped"
         except (AceChatError, TypeError) as error:
@@ -123,7 +118,7 @@ class Session:
 
     def _autosave(self, conversation: AsyncConversation | None = None) -> None:
         """Save *conversation*; None: the current one with its open prompt."""
-        if self._history_file is None:
+        if self._log is None:
             return
         if conversation is None:
             conversation = self.conversation
@@ -131,9 +126,9 @@ class Session:
                 conversation = conversation.fork()
                 conversation.messages.append(as_message(self._open_prompt))
         try:
-            self._history_file.save(conversation)
+            self._log.save(conversation)
         except OSError as error:
-            self._history_file = None
+            self._log = None
             note(f"(cannot save this conversation for --continue: {error})")
 
     def _run_command(self, line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -51,6 +52,10 @@ class Service(RawServer):
     @property
     def url(self):
         return f"http://127.0.0.1:{self.port}/v1"
+
+    def stop(self):
+        time.sleep(0.05)  # connections that the client has just opened are attended to
+        super().stop()
 
     async def respond(self, request, reader, writer):
         body = request.json

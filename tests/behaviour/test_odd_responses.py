@@ -425,6 +425,24 @@ def test_usage_in_several_events_is_merged(ask, server, wire, first, last):
     assert completion.to_dict()["usage"] == USAGE
 
 
+PRICE = "0.12345678901234567890123"
+
+
+@pytest.mark.parametrize(
+    "odd", ['"created": "x"', '"model": 1', '"error": {}', '"service_tier": []'], ids=str
+)
+def test_a_cost_in_odd_json_keeps_its_digits(ask, server, wire, odd):
+    cost = f'{{"amount": {PRICE}, "currency": "USD"}}'
+    usage = f'"usage": {{"total_tokens": 3, "cost": {cost}}}'
+    body = json.dumps(MESSAGE)[:-1] + f", {odd}, {usage}}}"
+    server.reply(wire.http(body.encode()))
+    assert str(ask.chat().usage.cost.amount) == PRICE
+
+    server.reply(wire.sse(f"data: {body}\n\n".encode() + END))
+    usage = ask.stream().completion.usage
+    assert (str(usage.cost.amount), usage.cost.currency, usage.total_tokens) == (PRICE, "USD", 3)
+
+
 HALVES = {
     "surrogates": (rb"Hi \ud83d", rb"\ude00!"),
     "bytes": (b"Hi \xf0\x9f", b"\x98\x80!"),

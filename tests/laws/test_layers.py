@@ -17,7 +17,7 @@ LAYERS = [
     {"types"},
     {"errors"},
     {"_files", "_redaction"},
-    {"_policy", "_credentials", "_image", "_rotating_token"},
+    {"_policy", "_credentials", "_media", "_rotating_token"},
     {"_config"},
     {"_wire", "_record"},
     {"_tools", "_http"},

@@ -38,7 +38,8 @@ def test_one_action_has_one_version(root):
 def test_workflows_may_only_read_the_repository(root):
     for path in workflows(root):
         text = path.read_text(encoding="utf-8")
-        assert re.search(r"^permissions:\n  contents: read$", text, re.MULTILINE), path
+        assert re.search(r"^permissions:( \{\}|\n  contents: read)$", text, re.MULTILINE), path
+        assert "contents: write" not in text, path
         assert text.count("persist-credentials: false") == text.count("actions/checkout@"), path
         assert "pull_request_target" not in text
 

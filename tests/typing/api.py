@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal, TypedDict, assert_type
 
 import msgspec
 import pydantic
+from aiohttp import web
+from fastapi import UploadFile
+from werkzeug.datastructures import FileStorage
 
 from acechat import (
     AsyncChatStream,
@@ -350,3 +353,11 @@ def errors(error: StreamTruncatedError) -> None:
     assert_type(error.trace_id, str | None)
     assert_type(MaxTurnsError(3).run, RunResult | None)
     assert_type(image("cat.jpg"), ImagePart)
+    assert_type(image(Path("cat.jpg"), detail="low", max_pixels=1_000_000), ImagePart)
+
+
+def uploads(
+    flask: FileStorage, fast: UploadFile, server: web.FileField, bytes_: memoryview
+) -> None:
+    parts = [image(flask), image(fast), image(server), image(bytes_)]
+    assert_type(parts, list[ImagePart])

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acechat._image import image
+from acechat._media.image import image
 from acechat._wire.chunks import decode_chunk
 from acechat._wire.decode import (
     decode_completion,

@@ -166,7 +166,7 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
     output, status = flags["output"], None
     if words[0] == _STATUS and output is None and len(words) > 1:
         status, words = words[1], words[1:]
-    if len(words) > 1:
+    if len(words) != 1:
         raise click.UsageError("give one INPUT, or status OUTPUT")
     if status is not None:
         _show(read_status(status), as_json=flags["json_"])

@@ -24,7 +24,7 @@ KINDS = {
 
 
 class SavableImage:
-    """The method of Pillow's images that `image` calls."""
+    """An image that can be saved as those of Pillow, of another library."""
 
     def __init__(self, data=PNG):
         self.data = data
@@ -64,11 +64,23 @@ def image_path(tmp_path):
         lambda path: OtherPath(os.fsencode(path)),
         lambda _: PNG,
         lambda _: bytearray(PNG),
+        lambda _: memoryview(PNG),
         lambda _: io.BytesIO(PNG),
         lambda _: SavableImage(),
         lambda _: data_url(),
     ],
-    ids=["path", "str", "PathLike", "bytes path", "bytes", "bytearray", "file", "pillow", "data"],
+    ids=[
+        "path",
+        "str",
+        "PathLike",
+        "bytes path",
+        "bytes",
+        "bytearray",
+        "memoryview",
+        "file",
+        "savable",
+        "data",
+    ],
 )
 def test_an_image_is_read_from_each_kind_of_source(source, image_path):
     part = image(source(image_path))
@@ -99,11 +111,41 @@ def test_gif87a_is_supported():
         "HTTPS://HOST/CAT",
         "data:image/png;base64,iVBORw0KGgo=",
         "DATA:image/png;BASE64,iVBORw0KGgo=",
+        "data:IMAGE/PNG;charset=utf-8;base64,iVBORw0KGgo=",
         "data:application/pdf;base64,JVBERi0=",
+        "data:image/png;base64,AAAA",
     ],
 )
 def test_a_url_is_sent_unchanged(url):
     assert image(url) == ImagePart(ImageURL(url))
+
+
+@pytest.mark.parametrize(
+    ("declared", "data", "kind"),
+    [
+        ("image/jpg", KINDS["image/jpeg"], "image/jpeg"),
+        ("image/JPG", KINDS["image/jpeg"], "image/jpeg"),
+        ("image/pjpeg", KINDS["image/jpeg"], "image/jpeg"),
+        ("image/jpg;charset=utf-8", KINDS["image/jpeg"], "image/jpeg"),
+        ("image/jpg", b"unknown bytes", "image/jpeg"),
+        ("image/png", KINDS["image/jpeg"], "image/jpeg"),
+        ("image/jpeg", KINDS["image/webp"], "image/webp"),
+        ("application/octet-stream", PNG, "image/png"),
+        ("", PNG, "image/png"),
+        ("image/svg+xml", PNG, "image/png"),
+    ],
+)
+def test_the_media_type_of_a_data_url_is_that_of_its_bytes(declared, data, kind):
+    assert image(data_url(data, declared)).image_url.url == data_url(data, kind)
+
+
+@pytest.mark.parametrize("make", [str, Path], ids=["str", "Path"])
+def test_a_tilde_is_the_home_directory(image_path, monkeypatch, make):
+    monkeypatch.setenv("HOME", str(image_path.parent))
+
+    assert image(make("~/cat.txt")) == ImagePart(ImageURL(data_url()))
+    with pytest.raises(ConfigurationError, match=r"cannot read the image '~nobody\.png'"):
+        image(make("~nobody.png"))
 
 
 @pytest.mark.parametrize("detail", ["auto", "low", "high", None])
@@ -187,6 +229,8 @@ def test_a_loop_of_symlinks_is_an_error(tmp_path):
         ("data:image/png;base64,", "must look like"),
         ("data:image/png,abc", "must look like"),
         ("data:image/png;base64", "must look like"),
+        ("data:image/svg+xml;base64,PHN2Zz4=", "image/svg[+]xml has no supported format"),
+        ("data:image/bmp;base64,Qk0AAA==", "image/bmp has no supported format"),
     ],
 )
 def test_data_that_is_not_an_image_is_an_error(source, reason):
@@ -203,7 +247,7 @@ def test_a_file_opened_as_text_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("source", [None, 5, ["cat.png"], {"url": "x"}, object(), str])
 def test_another_type_is_a_type_error(source):
-    with pytest.raises(TypeError, match="accepts a path, bytes, a binary file, a Pillow image or"):
+    with pytest.raises(TypeError, match="accepts a path, bytes, a binary file, an upload, a Pil"):
         image(source)
 
 
