@@ -241,11 +241,10 @@ class StreamReader:
         self._state = _COMPLETE
         if response.open:
             response.finish()
-        completion = self.partial
         self._report_first_token()
         size = self._protocol.received if self._protocol else 0
         try:
-            self._completion = self._call.finish_stream(completion, size)
+            self._completion = self._call.finish_stream(self.partial, size)
         except (OutputError, ModelMismatchError) as mismatch:  # raised after the last batch
             self._failure = strip_traceback(mismatch)
         self._run_callback(whole=self._failure is None)
