@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
     from acechat._core.observers import Observer, add_global_observer
+    from acechat._core.response_cache import ResponseCache
     from acechat._media.cache import text
     from acechat._media.document import document
     from acechat._media.image import image
@@ -215,6 +216,7 @@ __all__ = [
     "RequestSent",
     "RequestTimeoutError",
     "RequestTooLargeError",
+    "ResponseCache",
     "ResponseInfo",
     "RetryPolicy",
     "RunResult",
@@ -280,6 +282,7 @@ _LAZY = {
     "Output": "_tools.output",
     "PreparedRequest": "_sync.prepared",
     "SSERelay": "_sync.sse_relay",
+    "ResponseCache": "_core.response_cache",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
     "add_global_observer": "_core.observers",

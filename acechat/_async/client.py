@@ -67,6 +67,8 @@ class AsyncClient(AsyncBulkClient):
             none.
         middleware: Async functions that are awaited once per attempt, the first one outermost, see
             `Middleware`; default none.
+        cache: A `ResponseCache`, for development: a request that was sent before gets the stored
+            response; default none.
         max_event_bytes: The maximum size of one event of a stream, in bytes, 1 or more; default 16
             MiB.
         max_response_bytes: The maximum size of a response that is not streamed, in bytes after

@@ -47,6 +47,7 @@ from acechat import (
     OutputError,
     PreparedRequest,
     RateLimit,
+    ResponseCache,
     RetryPolicy,
     RunResult,
     RunStream,
@@ -312,6 +313,15 @@ async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
     assert_type(response, HTTPResponse)
     assert_type(await response.read(), bytes)
     return response
+
+
+async def cached(client: AsyncClient) -> None:
+    cache = ResponseCache(Path("cache"))
+    AsyncClient(cache=cache)
+    assert_type(Client(cache=ResponseCache("cache")).chat("Hello").cached, bool)
+    assert_type((await client.chat("Hello")).cached, bool)
+    assert_type(cache.clear(), None)
+    Client(cache="cache")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def evidence(client: Client, reply: ChatCompletion) -> None:

@@ -96,6 +96,7 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
         log=flags["log"],
         save=flags["save"],
         dry_run=flags["dry_run"],
+        cached=flags["cache"],
     )
     has_text = any(not hasattr(part, "image_url") for part in task.content)
     if has_text or _STDIN in prompt or not interactive or flags["dry_run"]:
