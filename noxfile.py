@@ -230,18 +230,17 @@ def integrations(session: nox.Session) -> None:
     session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS)
     modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
     session.run("mypy", *modules)
-    session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin), *modules)
-    session.run(
-        "pytest",
-        *IN_PARALLEL,
-        "--override-ini=asyncio_default_fixture_loop_scope=function",  # of pytest-asyncio
-        *(session.posargs or ["tests/integrations", "tests/docs/test_examples.py"]),
-    )
+    python = shutil.which("python", path=session.bin) or "python"
+    session.run("pyright", "--pythonpath", python, *modules)
+    pytest = ["pytest", "-q", "--override-ini=asyncio_default_fixture_loop_scope=function"]
+    wanted = session.posargs or ["tests/integrations", "tests/docs/test_examples.py"]
+    session.run(*pytest, *IN_PARALLEL, *wanted)
     if not session.posargs:
-        session.run("pytest", "-q", "tests/docs/test_docs.py", "-k", "telemetry or lang or llm")
+        pages = "telemetry or lang or llm or pydantic or fragment"
+        session.run(*pytest, "tests/docs/test_docs.py", "-k", pages)
         session.run("python", "-m", "benchmarks.overhead")
         session.install("--upgrade", APART)
-        session.run("pytest", "-q", "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
+        session.run(*pytest, "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
 
 
 @nox.session
