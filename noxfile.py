@@ -79,6 +79,9 @@ INTEGRATIONS = [
 FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
 """Frameworks with a recipe in docs/howto/frameworks.md."""
 
+WEB = ["django", "flask", "flask-compress", "litestar", "waitress"]
+"""Web frameworks and servers that relay a stream."""
+
 APART = "llama-index-llms-openai-like"
 """A framework whose newest version the others do not allow."""
 
@@ -227,7 +230,7 @@ def interop(session: nox.Session) -> None:
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
     install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
-    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS)
+    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
     modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
     session.run("mypy", *modules)
     python = shutil.which("python", path=session.bin) or "python"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import importlib.util
 import socket
@@ -24,9 +25,6 @@ NEEDS = {
     "flask": ["flask", "flask_compress", "waitress"],
 }
 """The libraries of each framework in web_service.py."""
-
-EARLY = [name for name in NEEDS if name not in {"django_wsgi", "flask"}]
-"""Those that notice a disconnect before they write."""
 
 
 @pytest.fixture(params=NEEDS)
@@ -53,6 +51,16 @@ def page(request, environment, serving, monkeypatch):
         process.communicate(timeout=20)
 
 
+def unzipped(data):
+    """Return the text in *data*, which may end anywhere; Django sends one member per chunk."""
+    text = b""
+    while data:
+        member = zlib.decompressobj(31)
+        text += member.decompress(data)
+        data = member.unused_data
+    return text
+
+
 def closed_within(service, seconds):
     until = time.monotonic() + seconds
     while service.connections and time.monotonic() < until:
@@ -68,7 +76,7 @@ def test_a_page_receives_the_stream_and_done(page, environment, encoding):
     body = response.read()
 
     if response.headers.get("Content-Encoding") == "gzip":
-        body = zlib.decompress(body, 31)
+        body = gzip.decompress(body)
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("text/event-stream")
     assert "no-transform" in response.headers["Cache-Control"]
@@ -84,10 +92,9 @@ def test_the_first_events_are_not_held_back(page, environment, encoding):
     connection, response = page(**{"Accept-Encoding": encoding})
     began = time.monotonic()
     received = b""
-    decoder = zlib.decompressobj(31) if response.headers.get("Content-Encoding") else None
-    while b"one" not in received:
-        data = response.read1(65536)
-        received += decoder.decompress(data) if decoder else data
+    compressed = response.headers.get("Content-Encoding") == "gzip"
+    while b"one" not in (unzipped(received) if compressed else received):
+        received += response.read1(65536)
 
     assert time.monotonic() - began < 10  # the rest comes after 30 s
     connection.close()

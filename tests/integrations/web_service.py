@@ -61,6 +61,7 @@ def fastapi():
 
 
 def litestar():
+    global Stream  # noqa: PLW0603 - Litestar reads the annotations of the handler
     from litestar import Litestar, get
     from litestar.config.compression import CompressionConfig
     from litestar.response import Stream
@@ -127,7 +128,9 @@ def django_wsgi():
 
     def chat(request):
         relay = client.stream("Hello").sse(keep_alive=1)
-        return StreamingHttpResponse(relay, headers=relay.headers)
+        # Django's GZipMiddleware holds events back under WSGI, unless there is an encoding.
+        headers = {**relay.headers, "Content-Encoding": "identity"}
+        return StreamingHttpResponse(relay, headers=headers)
 
     _django(chat)
     run_wsgi(get_wsgi_application())
