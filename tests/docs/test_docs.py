@@ -94,6 +94,7 @@ class Question(BaseModel):
     prompt: str
 
 app, client = FastAPI(), AsyncClient()
+token = "token"
 web.run_app = lambda app, **options: None
 """
 """What is around the fragments of the examples that a page shows."""
@@ -132,7 +133,8 @@ def test_the_cells_of_a_notebook_run(page, environment):
 
 
 @pytest.mark.parametrize("code", FRAGMENTS)
-def test_a_fragment_fits_into_its_surroundings(code, environment):
+def test_a_fragment_fits_into_its_surroundings(code, environment, skip_without_imports):
+    skip_without_imports(code)
     run(SURROUNDINGS + code)
 
 
