@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import msgspec
 
-from acechat import AssistantMessage, AsyncConversation, ConfigurationError, Delta, UserMessage
+from acechat import (
+    AssistantMessage,
+    AsyncConversation,
+    ConfigurationError,
+    Delta,
+    Message,
+    UserMessage,
+)
 from acechat.cli.settings import in_home
+from acechat.types import MessageLike
 
 if TYPE_CHECKING:  # SQLite is imported when a conversation is saved
     from acechat.cli.library.store import Entry, Store
@@ -22,6 +30,7 @@ __all__ = [
     "Autosave",
     "Log",
     "SaveCallback",
+    "adopt",
     "find",
     "folder",
     "number_of",
@@ -91,6 +100,20 @@ def find(name: str) -> Entry:
     if found is None:
         raise ConfigurationError(f"there is no conversation {name!r}. Next: acechat history")
     return found
+
+
+def adopt(conversation: AsyncConversation, entry: Entry) -> None:
+    """Replace messages, model and system prompt by those of *entry*."""
+    conversation.messages[:] = [_as_struct(message) for message in entry.messages]
+    conversation.model, conversation.system = entry.model, entry.system
+
+
+def _as_struct(message: dict[str, Any]) -> MessageLike:
+    try:
+        struct: Message = msgspec.convert(message, Message)
+    except msgspec.ValidationError:  # of a service that adds to the format
+        return message
+    return struct
 
 
 class Log:

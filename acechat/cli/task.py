@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,12 +73,10 @@ class Task(Struct, frozen=True, kw_only=True):
         """
         conversation, entry = client.conversation(), None
         if self.resume is not None:
-            from acechat.cli.history import find
+            from acechat.cli.history import adopt, find
 
             entry = find(self.resume)
-            conversation = client.conversation(
-                messages=entry.messages, system=entry.system, model=entry.model
-            )
+            adopt(conversation, entry)
         elif self.load:
             _load(conversation, expanded(self.load))
         # Precedence of model and system prompt: configuration < saved conversation < command line.
@@ -153,7 +151,7 @@ async def _run_once(task: Task) -> Outcome | None:
             if conversation.messages:
                 autosave(conversation)
                 if task.save:
-                    from acechat.cli.session import NO_RESPONSE, save
+                    from acechat.cli.library.export import NO_RESPONSE, save
 
                     if not save(conversation, task.save):
                         note(NO_RESPONSE)
@@ -161,8 +159,9 @@ async def _run_once(task: Task) -> Outcome | None:
 
 def run_conversation(task: Task) -> None:
     """Read prompts from the terminal until the user ends the conversation."""
+    from acechat.cli.conversation.commands import COMMANDS, save_to
+    from acechat.cli.conversation.session import Session
     from acechat.cli.history import prompts_file
-    from acechat.cli.session import COMMANDS, Session
     from acechat.cli.terminal.prompt import Interrupted, make_prompt, quiet_keys
 
     # The runner closes first: callbacks of the line editor that it still runs restore the terminal.
@@ -174,8 +173,12 @@ def run_conversation(task: Task) -> None:
             options = runner.run(stack.enter_async_context(task.opened(client)))
             conversation, log = task.start(client)
             images = [part for part in task.content if not isinstance(part, str)]
-            session = Session(runner, conversation, options, log, images)
-            prompt = make_prompt(COMMANDS, prompts_file() if log else None)
+            session = Session(
+                runner, conversation, options, log, images, COMMANDS, task.settings.base_url
+            )
+            prompt = make_prompt(
+                COMMANDS, prompts_file() if log else None, _completions(task.settings.base_url)
+            )
             click.echo("/help lists the commands; Ctrl-D ends the conversation.", err=True)
             while not (session.ended or signalled()):
                 try:
@@ -185,6 +188,28 @@ def run_conversation(task: Task) -> None:
                 except EOFError:
                     break
             if task.save:
-                session.save(task.save)
+                save_to(session, task.save, agreed=True)  # asked before the conversation
         finally:
             runner.run(stack.aclose())
+
+
+def _completions(base_url: str | None) -> dict[str, Callable[[], Iterable[str]]]:
+    """Return the words that follow a command, by its name; read when they are needed."""
+    from acechat.cli.history import store
+    from acechat.cli.library.aliases import aliases
+    from acechat.cli.library.models import known_models
+    from acechat.cli.options import complete_model
+
+    def conversations() -> list[str]:
+        try:
+            return [entry.name for entry in store().latest(20)]
+        except OSError:
+            return []
+
+    return {
+        "/model": lambda: dict.fromkeys(
+            [*aliases(), *(known_models(base_url) or complete_model(None, None, ""))]
+        ),
+        "/load": conversations,
+        "/copy": lambda: ["code"],
+    }

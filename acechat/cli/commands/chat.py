@@ -13,9 +13,9 @@ from acechat.cli.commands.chat_options import chat_options
 from acechat.cli.content.stdin import decoded, read_stdin
 from acechat.cli.display import DisplayOptions, UserInput
 from acechat.cli.options import read_options
-from acechat.cli.settings import read
+from acechat.cli.settings import expanded, read
 from acechat.cli.task import Task, run_conversation, run_once
-from acechat.cli.terminal.text import on_terminal
+from acechat.cli.terminal.text import on_terminal, one_line
 
 if TYPE_CHECKING:
     from acechat.cli.calls.functions import ToolNames
@@ -73,6 +73,10 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
     prompt = _apply_template(prompt, flags)
     _resolve_model(flags)
     settings = read({name: flags[name] for name in _SETTINGS}, emulator=flags["emulator"])
+    if flags["model"] and not (flags["any_model"] or flags["emulator"]):
+        from acechat.cli.library.models import check_model
+
+        check_model(flags["model"], settings.base_url)
     tools = _tool_names(flags)
     interactive = on_terminal(sys.stdin) and on_terminal(sys.stdout)
     task = Task(
@@ -98,6 +102,7 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
         dry_run=flags["dry_run"],
         cached=flags["cache"],
     )
+    _confirm_save(flags)
     has_text = any(not hasattr(part, "image_url") for part in task.content)
     if has_text or _STDIN in prompt or not interactive or flags["dry_run"]:
         if not has_text and (_STDIN in prompt or not task.content):
@@ -105,6 +110,19 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
         return run_once(task)
     run_conversation(task)
     return None
+
+
+def _confirm_save(flags: dict[str, Any]) -> None:
+    """Ask before a file is replaced, and before the call is paid for.
+
+    Without a terminal the file is replaced, as by the redirection of a shell.
+    """
+    name = flags["save"]
+    if not name or flags["yes"] or not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
+        return
+    path = expanded(name)
+    if path.exists() and (not flags["load"] or path != expanded(flags["load"])):
+        click.confirm(f"replace {one_line(str(path))}?", abort=True, err=True)
 
 
 def _content(words: tuple[str, ...], flags: dict[str, Any]) -> UserInput:

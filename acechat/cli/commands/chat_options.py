@@ -31,6 +31,7 @@ _OPTIONS = [
         shell_complete=complete_model,
         help="Name or alias of the model; acechat models lists them.",
     ),
+    click.option("--any-model", is_flag=True, help="Send the name of the model unchecked."),
     click.option("-s", "--system", metavar="TEXT", help="System prompt of the conversation."),
     click.option(
         "-f",

@@ -13,8 +13,15 @@ import click
 import msgspec
 from msgspec import Struct
 
-from acechat import AceChatError, AsyncClient, CatalogModel, ConfigurationError, Model
-from acechat.cli.errors import explain
+from acechat import (
+    DEFAULT_MODEL,
+    AceChatError,
+    AsyncClient,
+    CatalogModel,
+    ConfigurationError,
+    Model,
+)
+from acechat.cli.errors import PLATFORM, explain
 from acechat.cli.options import limits_of
 from acechat.cli.service import connect, service_options
 from acechat.cli.settings import Settings, read
@@ -36,6 +43,9 @@ _LEGENDS = {
     1: "",
 }
 """Possible numbers of columns -> legend; prices are never shown without their unit."""
+
+
+_CREDITS = f"credits are bought at {PLATFORM}; chat --usage shows those of a call"
 
 
 class _Offer(Struct, frozen=True):
@@ -110,19 +120,23 @@ def models(context: click.Context, *, json: bool, base_url: str | None, emulator
     settings = read({"base_url": base_url}, emulator=emulator)
     table = on_terminal(sys.stdout)
     words: list[str] = context.meta.get(_FILTER, [])
-    offers = [
-        offer
-        for offer in asyncio.run(_list(settings, emulator=emulator, priced=json or table))
-        if all(word in offer.model.id.lower() for word in words)
-    ]
+    offers = asyncio.run(_list(settings, emulator=emulator, priced=json or table))
+    if not emulator:
+        from acechat.cli.library.models import remember
+
+        remember((offer.model.id for offer in offers), settings.base_url)
+    default = settings.model or DEFAULT_MODEL
+    offers = [offer for offer in offers if all(word in offer.model.id.lower() for word in words)]
     if not offers and words:
         raise ConfigurationError(f"no model contains {' and '.join(map(repr, words))}")
     if json:
         from acechat.cli.terminal.json import show_json
 
-        show_json([offer.fields for offer in offers], sys.stdout)
+        show_json(
+            [offer.fields | {"default": offer.model.id == default} for offer in offers], sys.stdout
+        )
     elif table:
-        _show([offer.row for offer in offers], shutil.get_terminal_size().columns)
+        _show([_marked(offer.row, default) for offer in offers], shutil.get_terminal_size().columns)
     else:
         for offer in offers:
             click.echo(one_line(offer.model.id))
@@ -146,6 +160,10 @@ def alias(name: str | None, model: str | None, *, remove: bool) -> None:
         raise click.UsageError("expected NAME and MODEL, or NAME --remove")
     store(name, model)
     click.echo(f"{name} is short for {model}" if model else f"removed {name}")
+
+
+def _marked(row: tuple[str, ...], default: str) -> tuple[str, ...]:
+    return (f"{row[0]} *", *row[1:]) if row[0] == default else row
 
 
 async def _list(settings: Settings, *, emulator: bool, priced: bool) -> list[_Offer]:
@@ -179,8 +197,11 @@ def _show(rows: Sequence[tuple[str, ...]], columns: int) -> None:
     click.echo(f"{dim}{head}{undim}")
     for line in lines:
         click.echo(line)
-    if legend := _LEGENDS[shown]:
+    legends = [_LEGENDS[shown], "* default model" if any(row[0][-1] == "*" for row in rows) else ""]
+    if legend := "; ".join(filter(None, legends)):
         click.echo(f"{dim}{legend}{undim}")
+    if shown == len(_HEAD):
+        click.echo(f"{dim}{_CREDITS}{undim}")
 
 
 def _aligned(cells: tuple[str, ...], widths: Sequence[int]) -> list[str]:
