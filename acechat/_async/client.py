@@ -310,9 +310,6 @@ class AsyncClient(AsyncBulkClient):
             system: The system prompt; default none.
             model: A model name; default None, the client's model.
             **options: Fields of each of its requests, see `ChatOptions`.
-
-        Example:
-            >>> (await client.conversation(system="Be brief.").send("Hello")).text
         """
         from acechat._async.conversation import AsyncConversation
 

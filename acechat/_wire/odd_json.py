@@ -61,8 +61,6 @@ class Halves(dict[tuple[int, str, int], str]):
 _LARGE = 2**18
 """Bytes of JSON whose values are counted before they are decoded."""
 
-_MAX_INDEX_DIGITS = 30
-
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
 

@@ -70,6 +70,7 @@ COMPUTES = {
     "calendar",
     "collections",
     "contextlib",
+    "copy",
     "decimal",
     "difflib",
     "email",
