@@ -281,11 +281,7 @@ class AsyncClient(AsyncBulkClient):
         """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
-        Parameters are those of `chat`.
-
-        Raises:
-            ConfigurationError: An argument cannot be sent; nothing was sent.
-            TypeError: An option is unknown.
+        Parameters, `ConfigurationError` and `TypeError` are those of `chat`.
 
         Example:
             >>> print(client.prepare("Hello", max_tokens=100).curl())
