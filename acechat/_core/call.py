@@ -18,7 +18,7 @@ from acechat._core.response import Response
 from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.decode import decode_completion, decode_fields
-from acechat._wire.error_response import parse_error
+from acechat._wire.errors.response import parse_error
 from acechat._wire.odd_json import is_event_stream
 from acechat._wire.request import HTTPRequest
 from acechat._wire.stream import ChatStreamProtocol

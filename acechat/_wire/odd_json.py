@@ -58,8 +58,8 @@ class Halves(dict[tuple[int, str, int], str]):
         self.one_choice = one_choice
 
 
-_LARGE = 2**18
-"""Bytes of JSON whose values are counted before they are decoded."""
+_MAX_INDEX_DIGITS, _LARGE = 30, 2**18
+"""Digits of an index that is text; bytes of JSON whose values are counted before decoding."""
 
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""

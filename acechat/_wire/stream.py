@@ -18,7 +18,7 @@ from acechat._wire.chunks import (
 )
 from acechat._wire.decode import DECODE_ERRORS, decode_completion
 from acechat._wire.deltas import DeltaBatch
-from acechat._wire.error_response import find_trace_id
+from acechat._wire.errors.response import find_trace_id
 from acechat._wire.odd_json import BEFORE_JSON, Halves, has_too_many_values
 from acechat._wire.sse import SSEDecoder, too_long
 from acechat.errors import AceChatError, ProtocolError, StreamTruncatedError

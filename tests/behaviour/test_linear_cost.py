@@ -20,7 +20,7 @@ import pytest
 from acechat import AsyncClient, ProtocolError
 from acechat._credentials import Token
 from acechat._wire.decode import MAX_CALLS, MAX_CHOICES, decode_completion
-from acechat._wire.error_response import parse_error
+from acechat._wire.errors.response import parse_error
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import AceChatError
 

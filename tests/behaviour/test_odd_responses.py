@@ -14,7 +14,7 @@ from acechat import (
     ProtocolError,
     ServerError,
 )
-from acechat._wire.error_response import parse_error
+from acechat._wire.errors.response import parse_error
 
 BOM = b"\xef\xbb\xbf"
 END = b"data: [DONE]\n\n"

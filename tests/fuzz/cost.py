@@ -16,7 +16,7 @@ from acechat._record.cassette import read_lines
 from acechat._tools.partial_json import PartialJSON, find_json
 from acechat._wire.decode import decode_completion
 from acechat._wire.endpoints import decode_count, decode_models
-from acechat._wire.error_response import parse_error
+from acechat._wire.errors.response import parse_error
 from acechat._wire.sse import SSEDecoder
 from acechat._wire.stream import ChatStreamProtocol
 

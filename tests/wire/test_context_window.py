@@ -19,7 +19,7 @@ from acechat import (
     RequestTooLargeError,
     ServerError,
 )
-from acechat._wire.error_response import parse_error
+from acechat._wire.errors.response import parse_error
 from acechat.emulator import fail
 
 ANTHROPIC = "prompt is too long: 210000 tokens > 200000 maximum"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, cast
 
-from acechat._wire.error_body import (
+from acechat._wire.errors.body import (
     decode_error_body,
     describe,
     detail_of,
