@@ -79,6 +79,9 @@ INTEGRATIONS = [
 FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
 """Frameworks with a recipe in docs/howto/frameworks.md."""
 
+WEB = ["django", "flask", "flask-compress", "litestar", "waitress"]
+"""Web frameworks and servers that relay a stream."""
+
 APART = "llama-index-llms-openai-like"
 """A framework whose newest version the others do not allow."""
 
@@ -227,21 +230,20 @@ def interop(session: nox.Session) -> None:
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
     install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
-    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS)
+    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
     modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
     session.run("mypy", *modules)
-    session.run("pyright", "--pythonpath", shutil.which("python", path=session.bin), *modules)
-    session.run(
-        "pytest",
-        *IN_PARALLEL,
-        "--override-ini=asyncio_default_fixture_loop_scope=function",  # of pytest-asyncio
-        *(session.posargs or ["tests/integrations", "tests/docs/test_examples.py"]),
-    )
+    python = shutil.which("python", path=session.bin) or "python"
+    session.run("pyright", "--pythonpath", python, *modules)
+    pytest = ["pytest", "-q", "--override-ini=asyncio_default_fixture_loop_scope=function"]
+    wanted = session.posargs or ["tests/integrations", "tests/docs/test_examples.py"]
+    session.run(*pytest, *IN_PARALLEL, *wanted)
     if not session.posargs:
-        session.run("pytest", "-q", "tests/docs/test_docs.py", "-k", "telemetry or lang or llm")
+        pages = "telemetry or lang or llm or pydantic or fragment"
+        session.run(*pytest, "tests/docs/test_docs.py", "-k", pages)
         session.run("python", "-m", "benchmarks.overhead")
         session.install("--upgrade", APART)
-        session.run("pytest", "-q", "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
+        session.run(*pytest, "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
 
 
 @nox.session

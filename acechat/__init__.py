@@ -36,6 +36,7 @@ from acechat.errors import (
     ConfigurationError,
     ConnectError,
     ContentModerationError,
+    ContextWindowExceededError,
     GatewayTimeoutError,
     InsufficientBalanceError,
     JournalError,
@@ -116,6 +117,9 @@ if TYPE_CHECKING:
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
     from acechat._core.observers import Observer, add_global_observer
+    from acechat._core.response_cache import ResponseCache
+    from acechat._media.cache import text
+    from acechat._media.document import document
     from acechat._media.image import image
     from acechat._sync.batch import Batch
     from acechat._sync.client import Client
@@ -124,8 +128,9 @@ if TYPE_CHECKING:
     from acechat._sync.run_stream import RunStream
     from acechat._sync.sse_relay import SSERelay
     from acechat._sync.stream import ChatStream
+    from acechat._tools.decorator import tool
     from acechat._tools.output import Output
-    from acechat._tools.tool import Tool, tool
+    from acechat._tools.tool import Tool
     from acechat._wire.request import HTTPRequest
     from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
@@ -173,6 +178,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectError",
     "ContentModerationError",
+    "ContextWindowExceededError",
     "Conversation",
     "Cost",
     "Delta",
@@ -210,6 +216,7 @@ __all__ = [
     "RequestSent",
     "RequestTimeoutError",
     "RequestTooLargeError",
+    "ResponseCache",
     "ResponseInfo",
     "RetryPolicy",
     "RunResult",
@@ -239,8 +246,10 @@ __all__ = [
     "UserMessage",
     "__version__",
     "add_global_observer",
+    "document",
     "errors",
     "image",
+    "text",
     "tool",
     "types",
 ]
@@ -273,11 +282,14 @@ _LAZY = {
     "Output": "_tools.output",
     "PreparedRequest": "_sync.prepared",
     "SSERelay": "_sync.sse_relay",
+    "ResponseCache": "_core.response_cache",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
     "add_global_observer": "_core.observers",
+    "document": "_media.document",
     "image": "_media.image",
-    "tool": "_tools.tool",
+    "text": "_media.cache",
+    "tool": "_tools.decorator",
 }
 
 

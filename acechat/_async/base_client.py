@@ -30,8 +30,10 @@ if TYPE_CHECKING:  # imported when they are used
     from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
+    from acechat._tools.approval import Approve
     from acechat._tools.executor import ToolExecutor
     from acechat._tools.output import OutputT, OutputType
+    from acechat._tools.run_state import BeforeTurn
 
 __all__ = ["AsyncBaseClient", "BaseClient"]
 
@@ -66,11 +68,12 @@ class BaseClient(ClientSettings):
         template: RequestTemplate,
         executor: ToolExecutor,
         limits: RunLimits,
+        before_turn: BeforeTurn | None,
     ) -> AsyncRun:
         from acechat._async.run import AsyncRun
         from acechat._tools.run_state import RunState
 
-        state = RunState(content, messages, system, template, executor, limits)
+        state = RunState(content, messages, system, template, executor, limits, before_turn)
         return AsyncRun(self._ask, state)
 
     def _run_stream(
@@ -81,14 +84,17 @@ class BaseClient(ClientSettings):
         template: RequestTemplate,
         executor: ToolExecutor,
         limits: RunLimits,
+        before_turn: BeforeTurn | None,
     ) -> AsyncRunStream:
         from acechat._async.run_stream import AsyncRunStream
         from acechat._tools.run_state import RunState
 
-        state = RunState(content, messages, system, template, executor, limits)
+        state = RunState(content, messages, system, template, executor, limits, before_turn)
         return AsyncRunStream(self._open, state)
 
-    def _executor(self, options: ChatOptions, limits: RunLimits) -> ToolExecutor:
+    def _executor(
+        self, options: ChatOptions, limits: RunLimits, approve: Approve | None
+    ) -> ToolExecutor:
         """Return the tools of a run, and replace those in *options* by their JSON."""
         from acechat._tools.executor import ToolExecutor
 
@@ -96,7 +102,7 @@ class BaseClient(ClientSettings):
         observers = self._state.observers
         observe = observers.tool_started if observers.instruments else None
         tools = fields.get("tools") or ()
-        executor = ToolExecutor(tools, limits, self._config.token, observe)
+        executor = ToolExecutor(tools, limits, self._config.token, observe, approve)
         fields["tools"] = executor.definitions
         return executor
 

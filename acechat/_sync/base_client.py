@@ -20,6 +20,7 @@ from acechat._wire.request import RequestTemplate
 from acechat.types import KnownModel, MessageLike
 
 if TYPE_CHECKING:  # imported when they are used
+    from acechat._core.response_cache import ResponseCache
     from acechat._sync.prepared import PreparedRequest
     from acechat._tools.output import OutputType
 
@@ -50,6 +51,7 @@ class SyncBaseClient(BaseClient):
         rate_limit: RateLimit | None = None,
         observers: Iterable[Observer] = (),
         middleware: Iterable[Middleware] = (),
+        cache: ResponseCache | None = None,
         max_event_bytes: int = 16 * 2**20,
         max_response_bytes: int = 64 * 2**20,
         max_record_bytes: int = 256 * 2**10,
@@ -71,6 +73,7 @@ class SyncBaseClient(BaseClient):
             rate_limit=rate_limit,
             observers=observers,
             middleware=middleware,
+            cache=cache,
             max_event_bytes=max_event_bytes,
             max_response_bytes=max_response_bytes,
             max_record_bytes=max_record_bytes,

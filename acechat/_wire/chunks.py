@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from acechat._wire.decode import DECODE_ERRORS, decode_json
-from acechat._wire.error_response import error_from_value, is_error
+from acechat._wire.errors.response import error_from_value, is_error
 from acechat._wire.lenient import convert
 from acechat._wire.odd_json import (
     Halves,

@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from acechat._wire.error_response import error_from_value, find_trace_id, is_error
+from acechat._wire.errors.response import error_from_value, find_trace_id, is_error
 from acechat._wire.lenient import convert
 from acechat._wire.odd_json import (
     Halves,

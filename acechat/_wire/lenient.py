@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from decimal import Decimal
+from functools import lru_cache
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
@@ -112,9 +113,13 @@ def _fit(value: Any, kind: Any) -> Any:
     raise _UnfitError
 
 
+_fields = lru_cache(maxsize=64)(msgspec.structs.fields)
+"""Looking them up anew takes most of the time of a conversion (measured)."""
+
+
 def _fit_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
     kept: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
+    for field in _fields(kind):
         found = value.get(field.encode_name)
         if found is None or (found in ("", {}, False) and field.encode_name == "tool_calls"):
             continue

@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 _BOM = b"\xef\xbb\xbf"
-
 BEFORE_JSON = _BOM + b" \t\r\n"
 """Bytes that may precede JSON."""
 
@@ -44,6 +43,8 @@ _HALF = re.compile(
 """The first half of a character at the end of a text: a high surrogate, or an incomplete sequence
 of UTF-8, whose bytes ``surrogateescape`` represents as U+DC80 to U+DCFF."""
 
+_MAX_HALF = 3
+
 
 class Halves(dict[tuple[int, str, int], str]):
     """First halves of characters, by choice, field, and tool call (0 for a text).
@@ -57,23 +58,23 @@ class Halves(dict[tuple[int, str, int], str]):
         self.one_choice = one_choice
 
 
-_MAX_VALUES = 300_000
-_LARGE = 2**18
-"""Larger data of an unusual form must have at most `_MAX_VALUES` values: their repair is slow."""
+_MAX_INDEX_DIGITS, _LARGE = 30, 2**18
+"""Digits of an index that is text; bytes of JSON whose values are counted before decoding."""
 
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
 
 
-def has_too_many_values(data: bytes) -> bool:
-    """Return True if *data* is too large for the last tiers of decoding, whose cost is per value.
+def has_too_many_values(data: bytes, most: int = 100_000) -> bool:
+    """Return True if *data* has more than *most* values, and more than 256 KB.
 
-    16 MB of text in a few values pass; lists of millions of values would take seconds.
+    Decoding them to Python's objects, one by one, would occupy the event loop for long. The marks
+    between values are counted, within texts, too: one text of 5 MB has 100,000.
     """
     count = 0
     for at in range(0, len(data) if len(data) > _LARGE else 0, _LARGE):
         count += sum(data.count(mark, at, at + _LARGE) for mark in (b",", b"[", b"{"))
-        if count > _MAX_VALUES:
+        if count > most:
             return True
     return False
 
@@ -196,10 +197,10 @@ def _join(
         return
     if position in halves:
         text = _paired(halves.pop(position) + text)
-    half = _HALF.search(text)
+    half = _HALF.search(text[-_MAX_HALF:])
     if half is not None:
         halves[position] = half[0]
-        text = text[: half.start()]
+        text = text[: len(text) - len(half[0])]
     fields[name] = text
 
 
@@ -254,6 +255,13 @@ def normalize_choices(fields: dict[str, Any], *, wanted: str) -> None:
             message = choice[wanted] = {"content": choice["text"]}
         if isinstance(message, dict):
             _normalize_message(cast("dict[str, Any]", message))
+        index = choice.get("index")
+        if isinstance(index, str) and index.isdecimal() and len(index) <= _MAX_INDEX_DIGITS:
+            choice["index"] = int(index)
+        elif not isinstance(index, int | float):
+            choice.pop("index", None)
+        if is_empty_error(choice.get("error")):
+            choice.pop("error", None)
 
 
 def _normalize_message(message: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from io import BytesIO
 
 from acechat.errors import ProtocolError
 
-__all__ = ["Event", "SSEDecoder"]
+__all__ = ["Event", "SSEDecoder", "too_long"]
 
 _BOM = b"\xef\xbb\xbf"
 _PREFIX = b"data: "
@@ -268,7 +268,7 @@ class SSEDecoder:
 
     def _check(self, size: int) -> None:
         if size > self._max:
-            raise ProtocolError(f"stream event is longer than {self._max} bytes (max_event_bytes)")
+            raise too_long("stream event is", self._max, "max_event_bytes")
 
 
 def _may_begin(data: bytes) -> bool:
@@ -281,3 +281,8 @@ def _may_begin(data: bytes) -> bool:
 
 def _is_one_line(data: bytes) -> bool:
     return data.find(b"\n") in (-1, len(data) - 1)
+
+
+def too_long(subject: str, limit: int, setting: str) -> ProtocolError:
+    """Return the error for data that exceeds the limit of a *setting*."""
+    return ProtocolError(f"{subject} longer than {limit} bytes ({setting})")

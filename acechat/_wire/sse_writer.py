@@ -31,7 +31,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
+    "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",  # otherwise nginx buffers events until a page is full
 }
 

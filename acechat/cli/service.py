@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from msgspec.structs import replace
 
-from acechat import AsyncClient
+from acechat import AsyncClient, ResponseCache
 from acechat.cli.settings import Settings
 
 __all__ = ["client_for", "connect", "service_options", "target"]
@@ -39,7 +39,7 @@ def target(settings: Settings, *, emulator: bool) -> Generator[Settings]:
         yield replace(settings, token=service.token, base_url=service.url, proxy="")
 
 
-def client_for(settings: Settings) -> AsyncClient:
+def client_for(settings: Settings, *, cache: ResponseCache | None = None) -> AsyncClient:
     """Return a client with *settings*, which announces its retries.
 
     Raises:
@@ -52,12 +52,17 @@ def client_for(settings: Settings) -> AsyncClient:
         base_url=settings.base_url,
         proxy=settings.proxy,
         observers=[announce_retry],
+        cache=cache,
     )
 
 
 @asynccontextmanager
 async def connect(
-    settings: Settings, *, emulator: bool, offline: bool = False
+    settings: Settings,
+    *,
+    emulator: bool,
+    offline: bool = False,
+    cache: ResponseCache | None = None,
 ) -> AsyncGenerator[AsyncClient]:
     """Yield a client for `target`; close both at the end of the block.
 
@@ -65,6 +70,7 @@ async def connect(
         settings: Settings of the command.
         emulator: Run an emulator in this process.
         offline: Nothing will be sent: no token and no emulator are needed.
+        cache: The cache of the client; None for none.
 
     Raises:
         ConfigurationError: There is no token, or a setting is invalid.
@@ -72,5 +78,5 @@ async def connect(
     if offline:
         settings = replace(settings, token=settings.token or f"none-{os.urandom(16).hex()}")
     with target(settings, emulator=emulator and not offline) as resolved:
-        async with client_for(resolved) as client:
+        async with client_for(resolved, cache=cache) as client:
             yield client

@@ -13,11 +13,11 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from acechat import AsyncConversation, ConfigurationError
+from acechat import AsyncConversation, ConfigurationError, ResponseCache
 from acechat.cli.display import DisplayOptions, Tools, UserInput
 from acechat.cli.errors import TRUNCATED
 from acechat.cli.service import connect
-from acechat.cli.settings import Settings, expanded
+from acechat.cli.settings import Settings, expanded, in_home
 from acechat.cli.signals import graceful_exit
 from acechat.cli.terminal.text import on_terminal
 from acechat.cli.terminal.writer import note
@@ -50,6 +50,20 @@ class Task(Struct, frozen=True, kw_only=True):
     """Keep the conversation in the history."""
     save: str | None = None
     dry_run: bool = False
+    cached: bool = False
+    """Repeat the stored response to a request that was sent before."""
+
+    def cache(self) -> ResponseCache | None:
+        """Return the cache in the user's cache folder; None without ``--cache``.
+
+        Raises:
+            FileNotFoundError: The home folder is not known.
+        """
+        if not self.cached:
+            return None
+        from platformdirs import user_cache_path
+
+        return ResponseCache(in_home(user_cache_path, "XDG_CACHE_HOME") / "responses")
 
     def start(self, client: AsyncClient) -> tuple[AsyncConversation, Log | None]:
         """Return the conversation, new, loaded or continued, and where it is kept.
@@ -108,7 +122,9 @@ def run_once(task: Task) -> int:
 
 async def _run_once(task: Task) -> Outcome | None:
     async with (
-        connect(task.settings, emulator=task.emulator, offline=task.dry_run) as client,
+        connect(
+            task.settings, emulator=task.emulator, offline=task.dry_run, cache=task.cache()
+        ) as client,
         task.opened(client) as options,
     ):
         conversation, log = task.start(client)
@@ -151,7 +167,7 @@ def run_conversation(task: Task) -> None:
     # The runner closes first: callbacks of the line editor that it still runs restore the terminal.
     with graceful_exit() as signalled, quiet_keys(), asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        connecting = connect(task.settings, emulator=task.emulator)
+        connecting = connect(task.settings, emulator=task.emulator, cache=task.cache())
         client = runner.run(stack.enter_async_context(connecting))
         try:
             options = runner.run(stack.enter_async_context(task.opened(client)))

@@ -90,7 +90,11 @@ async def take_turn(
         if options.json and pending is not None and pending.choices:
             show_json(pending.to_dict(), sys.stdout)
         raise
-    usage = UsageSummary.of(used if options.tools else completion.usage, watch)
+    usage = UsageSummary.of(
+        used if options.tools else completion.usage,
+        watch,
+        cached=completion.cached and not options.tools,
+    )
     for text in notes_on(completion):
         note(text)
     if options.usage:

@@ -17,6 +17,7 @@ from acechat.types.completion import ChatCompletion, Choice, FinishReason, Model
 from acechat.types.evidence import ModelEvidence
 from acechat.types.messages import (
     AssistantMessage,
+    CacheControl,
     ContentPart,
     FunctionCall,
     ImagePart,
@@ -62,6 +63,7 @@ from acechat.types.usage import (
 __all__ = [
     "AssistantMessage",
     "AudioOptions",
+    "CacheControl",
     "CatalogModel",
     "ChatCompletion",
     "ChatCompletionChunk",

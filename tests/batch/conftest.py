@@ -60,6 +60,8 @@ class Service(RawServer):
     async def respond(self, request, reader, writer):
         body = request.json
         prompt = body["messages"][-1]["content"]
+        if isinstance(prompt, list):
+            prompt = prompt[0]["text"]
         self.received[prompt] += 1
         self.bodies.append(body)
         self.running += 1

@@ -119,6 +119,7 @@ def test_options_and_rows_make_the_request(service, connect, files, run):
     first, second = sorted(service.bodies, key=lambda body: body["messages"][-1]["content"])
 
     system = {"role": "system", "content": "S"}
+    assert first.pop("stream") is False
     assert first == {
         "model": "mine",
         "messages": [system, {"role": "user", "content": "a"}],

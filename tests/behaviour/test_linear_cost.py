@@ -5,15 +5,22 @@ client's code by the event loop: one network read. Python's garbage collector is
 measured: its pauses are those of the program's objects.
 """
 
+# ruff: noqa: E501 - a table is read by its rows
+
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import json
 import time
 
 import pytest
 
-from acechat import ProtocolError
+from acechat import AsyncClient, ProtocolError
+from acechat._credentials import Token
+from acechat._wire.decode import MAX_CALLS, MAX_CHOICES, decode_completion
+from acechat._wire.errors.response import parse_error
 from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import AceChatError
 
@@ -83,7 +90,7 @@ STREAMS = {
     "tool calls": numbered(lambda n: delta(tool_calls=[call(n)]), 130),
     "tool calls without index": numbered(lambda n: delta(tool_calls=[{"id": f"c{n}", "function": {"name": "f"}}]), 100),
     "fragments of a tool call": lambda size: delta(tool_calls=[call(0)]) + repeated(delta(tool_calls=[{"index": 0, "function": {"arguments": "x"}}]))(size),
-    "fragments of a name": lambda size: repeated(delta(tool_calls=[{"index": 0, "function": {"name": "f"}}]))(size),
+    "fragments of a name": repeated(delta(tool_calls=[{"index": 0, "function": {"name": "f"}}])),
     "fragments in one event": one_event(CALLS, b'{"index":0,"function":{"arguments":"x"}},', b"{}]}}]}"),
     "usage": repeated(event(choices=[], usage={"prompt_tokens": 1, "completion_tokens": 2})),
     "usage that grows": numbered(lambda n: event(choices=[], usage={"completion_tokens": n}), 50),
@@ -111,7 +118,6 @@ STREAMS = {
     "no line": repeated(b"x"),
 }  # fmt: skip
 
-
 FLOOR = 0.002
 """Seconds below which a cost is that of memory, in pages."""
 
@@ -133,10 +139,8 @@ def receive(data, read=READ):
         error.partial  # noqa: B018 - built
     longest = max(longest, time.process_time() - began)
     protocol.completion()
-    try:
+    with contextlib.suppress(ProtocolError):  # a partial completion may be nested too deeply
         protocol.to_dict()
-    except ProtocolError:  # a partial completion may be nested too deeply
-        pass
     return longest
 
 
@@ -171,10 +175,150 @@ def test_a_stream_costs_linear_time(kind):
     assert ratio_of(STREAMS[kind], receive, MB // 2) <= 2.3
 
 
-BYTEWISE = ["content", "content with ids", "a long id", "lines of an event", "stray lines", "no line",
-            "one text", "comments", "a long type"]  # fmt: skip
+BYTEWISE = ["content", "content with ids", "a long id", "lines of an event", "stray lines",
+            "no line", "one text", "comments", "a long type"]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", BYTEWISE)
 def test_a_stream_byte_by_byte_costs_linear_time(kind):
     assert ratio_of(STREAMS[kind], lambda data: receive(data, 1), 40_000) <= 2.3
+
+
+DECODED_AT_ONCE = {"spaces", "one text", "escapes", "digits", "decimals", "an exponent", "nesting",
+                   "an unknown list", "not-a-number", "broken UTF-8", "lines of an event",
+                   "an odd list"}  # fmt: skip
+"""One event, whose JSON takes more than 50 ms in C if it has 16 MB (docs/reliability.md)."""
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_no_step_takes_50_ms(kind):
+    """It is 1 to 30 ms for a network read; the whole of a larger event is decoded at its end."""
+    data = STREAMS[kind](MB if kind in DECODED_AT_ONCE else 2 * MB)
+    receive(data[:READ])
+
+    for _ in range(4):  # load on the machine can only increase it
+        longest = receive(data)
+        if longest < STEP:
+            return
+    pytest.fail(f"a step took {longest * 1000:.0f} ms")
+
+
+# ---- limits
+
+
+def failure_of(data):
+    protocol = ChatStreamProtocol({}, 16 * MB)
+    protocol.receive_data(data)
+    with pytest.raises(ProtocolError) as caught:
+        protocol.receive_eof()
+    return caught.value
+
+
+def choices(numbers):
+    return [{"index": number, "delta": {"content": "x"}} for number in numbers]
+
+
+def test_a_stream_may_have_1_024_choices():
+    most = event(choices=choices(range(MAX_CHOICES)))
+    error = failure_of(most * 2 + event(choices=choices([MAX_CHOICES - 1, MAX_CHOICES])))
+
+    assert "more than 1,024 choices" in str(error)
+    assert len(error.partial.choices) == MAX_CHOICES
+    assert {choice.message.content for choice in error.partial.choices} == {"xx"}
+
+
+def test_a_stream_may_have_32_768_tool_calls():
+    most = delta(tool_calls=[call(number) for number in range(MAX_CALLS)])
+    error = failure_of(most + delta(tool_calls=[call(MAX_CALLS)]))
+
+    assert "more than 32,768 tool calls" in str(error)
+    assert len(error.partial.tool_calls) == MAX_CALLS
+
+
+def test_a_body_has_the_same_limits():
+    message = {"content": None, "tool_calls": [call(number) for number in range(MAX_CALLS + 1)]}
+
+    with pytest.raises(ProtocolError, match="32,768 tool calls"):
+        decode_completion(json.dumps({"choices": [{"message": message}]}).encode(), {})
+    with pytest.raises(ProtocolError, match="1,024 choices"):
+        decode_completion(json.dumps({"choices": [{}] * (MAX_CHOICES + 1)}).encode(), {})
+    body = b'{"choices":[{"text":"x"}],"x":[' + b"[]," * 400_000 + b"1]}"
+    with pytest.raises(ProtocolError, match="too many values"):
+        decode_completion(body, {})
+
+
+def test_a_long_text_with_commas_and_brackets_is_repaired():
+    text = "a, b [c] {d} " * 20_000
+
+    body = b'{"choices":[{"message":{"content":"\xff' + text.encode() + b'"}}]}'
+    completion, _ = decode_completion(body, {})
+    assert completion.text == "\ufffd" + text
+
+
+def test_a_stream_may_have_100_000_consecutive_events_without_content():
+    error = failure_of(b"data: {}\n\n" * 100_001)
+
+    assert "more than 100,000 consecutive events" in str(error)
+
+
+# ---- other tasks run meanwhile
+
+MODES = {
+    "stream": "text/event-stream",
+    "stream as JSON": "application/json",
+    "chat": "text/event-stream",
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_other_tasks_run_while_a_long_response_is_decoded(server, wire, mode):
+    """The gap is that of processor time: what other processes take does not count."""
+    data = delta(content="x") * 60_000 + event(choices=[{"delta": {}, "finish_reason": "stop"}])
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {MODES[mode]}\r\nContent-Length: {len(data)}\r\n\r\n"
+    server.reply(head.encode() + data)
+
+    async def watch(gaps):
+        while True:
+            began = time.process_time()
+            await asyncio.sleep(0)
+            gaps.append(time.process_time() - began)
+
+    async def ask():
+        gaps = []
+        async with AsyncClient(wire.token, base_url=server.url) as client:
+            watcher = asyncio.create_task(watch(gaps))
+            if mode == "chat":
+                text = (await client.chat("Hello")).text
+            else:
+                text = (await client.stream("Hello").collect()).text
+            watcher.cancel()
+        assert len(text) == 60_000
+        return max(gaps)
+
+    assert min(asyncio.run(ask()) for _ in range(3)) < STEP
+
+
+# ---- redaction and error bodies
+
+SECRET = Token("sk-SECRET-token-0123456789abcdef")
+ECHOES = [b"sk-SECRET-token-0123456789abcdef", b"sk-SECRET-token-0123456789abcde", b"sk-", b"%73",
+          b"\\u0073", b"\\", b"c2st"]  # fmt: skip
+BODIES = [b"<html>", b"<title", b"<title>", b"[", b'{"a":', b"\xff", b"\\u", b'"', b" "]
+
+
+@pytest.mark.parametrize("unit", ECHOES)
+@pytest.mark.parametrize("method", ["redact", "mask", "redact_text"])
+def test_redaction_costs_linear_time(unit, method):
+    def make(size):
+        data = unit * (size // len(unit))
+        return data.decode() if method == "redact_text" else data
+
+    assert ratio_of(make, getattr(SECRET, method), 100_000) <= 2.3
+
+
+@pytest.mark.parametrize("unit", BODIES)
+def test_an_error_body_costs_linear_time(unit):
+    def read(body):
+        return parse_error(500, {"content-type": "text/html"}, body, now=0.0)
+
+    assert ratio_of(repeated(unit), read, 200_000) <= 2.3

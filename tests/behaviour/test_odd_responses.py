@@ -14,7 +14,7 @@ from acechat import (
     ProtocolError,
     ServerError,
 )
-from acechat._wire.error_response import parse_error
+from acechat._wire.errors.response import parse_error
 
 BOM = b"\xef\xbb\xbf"
 END = b"data: [DONE]\n\n"
@@ -233,8 +233,9 @@ def numbered(*indexes):
         ("0", "0", "0", "0"),
         ("0", "1", "2", "3"),
         (0, "a", None, 1.5),
-        (0, ..., 1, ...),
-        (2**70, 2**70, 0, 1),
+        (2**70, 2**70, 2**70 + 1, 2**70 + 2),
+        (0, 1, 2, 0),
+        (0, 0, 1, 2),
     ],
     ids=str,
 )
@@ -260,6 +261,40 @@ def test_tool_calls_of_the_only_choice_are_joined(ask, server, wire):
     (call,) = ask.stream().completion.tool_calls
 
     assert (call.function.name, call.function.arguments) == ("f", "{}")
+
+
+@pytest.mark.parametrize("options", [{}, {"n": 2}], ids=str)
+@pytest.mark.parametrize(
+    ("fragments", "expected"),
+    [
+        ([(1, "B"), (0, "A"), (1, "b"), (0, "a")], ["Aa", "Bb"]),
+        ([(0, "A"), (1, "B"), (0, "a"), (1, "b")], ["Aa", "Bb"]),
+        ([(0, ""), (1, ""), (0, "A"), (1, "B"), (0, "a"), (1, "b")], ["Aa", "Bb"]),
+        ([(0, "A"), (0, "a"), (0, None), (1, "B"), (1, "b"), (1, None)], ["Aa", "Bb"]),
+        ([(0, "A"), (1, "B"), (2, "C"), (0, "a"), (1, "b")], ["Aa", "Bb", "C"]),
+    ],
+)
+def test_fragments_that_return_to_an_index_are_several_choices(
+    ask, server, wire, options, fragments, expected
+):
+    events = [
+        {
+            "index": index,
+            "delta": {"content": text or ""},
+            "finish_reason": None if text else "stop",
+        }
+        if text != ""
+        else {"index": index, "delta": {"role": "assistant", "content": ""}}
+        for index, text in fragments
+    ]
+    server.reply(wire.sse(b"".join(event(choices=[each]) for each in events) + END))
+
+    got = ask.stream(**options)
+
+    assert [each.message.content for each in got.completion.choices] == expected
+    assert [each["index"] for each in got.completion.to_dict()["choices"]] == list(
+        range(len(expected))
+    )
 
 
 def test_several_choices_are_kept_apart(ask, server, wire):

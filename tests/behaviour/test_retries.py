@@ -28,7 +28,7 @@ from acechat import (
     Timeout,
     TransportError,
 )
-from acechat._wire.error_response import _BY_CODE
+from acechat._wire.errors.response import _BY_CODE
 from acechat.emulator import fail
 
 BOTH = pytest.mark.parametrize("method", ["chat", "stream"])

@@ -553,3 +553,25 @@ def test_an_error_response_shows_the_next_step(run, environment, step, todo):
     assert todo in done.stderr.partition("Next: ")[2]
     assert done.stderr.count("\n") == 1
     assert "(trace " in done.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--no-stream",), ("--json",)])
+def test_cache_repeats_the_stored_response(run, environment, tmp_path, more):
+    env = {"XDG_CACHE_HOME": str(tmp_path / "caches")}
+
+    first = run("chat", "Hello", "--cache", "--usage", *more, env=env)
+    second = run("chat", "Hello", "--cache", "--usage", *more, env=env)
+
+    assert first.returncode == second.returncode == 0
+    assert len(environment.requests) == 1
+    assert second.stdout == first.stdout
+    assert "cached" not in first.stderr
+    assert second.stderr.startswith("cached | ")
+    if sys.platform == "linux":
+        assert len(list((tmp_path / "caches" / "acechat" / "responses").iterdir())) == 1
+
+
+def test_without_cache_nothing_is_stored(run, environment, tmp_path):
+    run("chat", "Hello", env={"XDG_CACHE_HOME": str(tmp_path / "caches")})
+
+    assert not (tmp_path / "caches").exists()

@@ -94,6 +94,7 @@ class Question(BaseModel):
     prompt: str
 
 app, client = FastAPI(), AsyncClient()
+token = "token"
 web.run_app = lambda app, **options: None
 """
 """What is around the fragments of the examples that a page shows."""
@@ -132,7 +133,8 @@ def test_the_cells_of_a_notebook_run(page, environment):
 
 
 @pytest.mark.parametrize("code", FRAGMENTS)
-def test_a_fragment_fits_into_its_surroundings(code, environment):
+def test_a_fragment_fits_into_its_surroundings(code, environment, skip_without_imports):
+    skip_without_imports(code)
     run(SURROUNDINGS + code)
 
 
@@ -175,6 +177,7 @@ def test_a_command_works(command, environment, tmp_path, monkeypatch):
     (tmp_path / "report.txt").write_text("All is well.")
     monkeypatch.setenv("ACECHAT_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("ACECHAT_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)

@@ -20,7 +20,7 @@ from acechat._record.cassette import FIRST_LINE, as_lines, read_lines
 from acechat._tools.partial_json import PartialJSON, find_json
 from acechat._wire.decode import decode_completion, decode_fields
 from acechat._wire.endpoints import decode_count, decode_models
-from acechat._wire.error_response import parse_error
+from acechat._wire.errors.response import parse_error
 from acechat._wire.odd_json import is_event_stream
 from acechat._wire.sse import SSEDecoder
 from acechat._wire.stream import ChatStreamProtocol

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from acechat._policy.retry import classify, delay_before_next, may_be_billed
 from acechat._policy.values import RetryPolicy
-from acechat._wire.error_response import parse_error
+from acechat._wire.errors.response import parse_error
 from acechat.errors import (
     BadRequestError,
     BudgetExceededError,

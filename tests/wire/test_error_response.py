@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from acechat import RetryPolicy
 from acechat._policy.retry import classify, delay_before_next, is_overload
-from acechat._wire.error_response import (
+from acechat._wire.errors.response import (
     _BY_CODE,
     error_from_value,
     find_trace_id,

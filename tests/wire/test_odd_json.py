@@ -10,7 +10,7 @@ import pytest
 
 from acechat._wire.chunks import decode_chunk, merge_usage, merge_usage_fields
 from acechat._wire.decode import decode_completion
-from acechat._wire.error_response import is_error, parse_error
+from acechat._wire.errors.response import is_error, parse_error
 from acechat._wire.odd_json import (
     decode_repaired,
     error_of_choice,

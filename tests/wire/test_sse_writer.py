@@ -21,7 +21,7 @@ from acechat import (
 )
 from acechat._credentials import Token
 from acechat._wire.decode import decode_completion
-from acechat._wire.error_response import _BY_CODE
+from acechat._wire.errors.response import _BY_CODE
 from acechat._wire.sse import SSEDecoder
 from acechat._wire.sse_writer import DONE, encode_error, encode_events, headers_of
 from acechat._wire.stream import ChatStreamProtocol

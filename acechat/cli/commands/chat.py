@@ -100,6 +100,7 @@ def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
         log=flags["log"],
         save=flags["save"],
         dry_run=flags["dry_run"],
+        cached=flags["cache"],
     )
     _confirm_save(flags)
     has_text = any(not hasattr(part, "image_url") for part in task.content)

@@ -126,6 +126,11 @@ _OPTIONS = [
         help="Save prompt and options as a template; send nothing.",
     ),
     click.option(
+        "--cache",
+        is_flag=True,
+        help="Repeat the stored response to a request that was sent before.",
+    ),
+    click.option(
         "-r", "--reasoning/--no-reasoning", default=None, help="Show the model's reasoning."
     ),
     click.option(

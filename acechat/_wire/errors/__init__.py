@@ -1,0 +1,1 @@
+"""Error responses: their bodies, and the exceptions made of them."""
