@@ -36,6 +36,7 @@ from acechat.errors import (
     ConfigurationError,
     ConnectError,
     ContentModerationError,
+    ContextWindowExceededError,
     GatewayTimeoutError,
     InsufficientBalanceError,
     JournalError,
@@ -68,6 +69,7 @@ from acechat.types import (
     CompletionTokensDetails,
     Cost,
     Delta,
+    Estimate,
     Finished,
     ImagePart,
     KnownModel,
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
     from acechat._async.batch import AsyncBatch
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
@@ -114,16 +117,20 @@ if TYPE_CHECKING:
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
     from acechat._core.observers import Observer, add_global_observer
+    from acechat._core.response_cache import ResponseCache
+    from acechat._media.cache import text
+    from acechat._media.document import document
     from acechat._media.image import image
     from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
     from acechat._sync.sse_relay import SSERelay
     from acechat._sync.stream import ChatStream
+    from acechat._tools.decorator import tool
     from acechat._tools.output import Output
-    from acechat._tools.tool import Tool, tool
-    from acechat._wire.prepared import PreparedRequest
+    from acechat._tools.tool import Tool
     from acechat._wire.request import HTTPRequest
     from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 
@@ -138,6 +145,7 @@ __all__ = [
     "AsyncChatStream",
     "AsyncClient",
     "AsyncConversation",
+    "AsyncPreparedRequest",
     "AsyncRun",
     "AsyncRunStream",
     "AsyncSSERelay",
@@ -170,9 +178,11 @@ __all__ = [
     "ConfigurationError",
     "ConnectError",
     "ContentModerationError",
+    "ContextWindowExceededError",
     "Conversation",
     "Cost",
     "Delta",
+    "Estimate",
     "Finished",
     "FirstToken",
     "GatewayTimeoutError",
@@ -206,6 +216,7 @@ __all__ = [
     "RequestSent",
     "RequestTimeoutError",
     "RequestTooLargeError",
+    "ResponseCache",
     "ResponseInfo",
     "RetryPolicy",
     "RunResult",
@@ -235,8 +246,10 @@ __all__ = [
     "UserMessage",
     "__version__",
     "add_global_observer",
+    "document",
     "errors",
     "image",
+    "text",
     "tool",
     "types",
 ]
@@ -253,6 +266,7 @@ _LAZY = {
     "AsyncClient": "_async.client",
     "AsyncConversation": "_async.conversation",
     "AsyncSSERelay": "_async.sse_relay",
+    "AsyncPreparedRequest": "_async.prepared",
     "AsyncRun": "_async.run",
     "AsyncRunStream": "_async.run_stream",
     "CallNext": "_core.middleware",
@@ -266,13 +280,16 @@ _LAZY = {
     "Middleware": "_core.middleware",
     "Observer": "_core.observers",
     "Output": "_tools.output",
-    "PreparedRequest": "_wire.prepared",
+    "PreparedRequest": "_sync.prepared",
     "SSERelay": "_sync.sse_relay",
+    "ResponseCache": "_core.response_cache",
     "RunStream": "_sync.run_stream",
     "Tool": "_tools.tool",
     "add_global_observer": "_core.observers",
+    "document": "_media.document",
     "image": "_media.image",
-    "tool": "_tools.tool",
+    "text": "_media.cache",
+    "tool": "_tools.decorator",
 }
 
 

@@ -16,14 +16,24 @@ from acechat._policy.values import RetryPolicy, RunLimits, Timeout
 from acechat._wire.endpoints import decode_models
 from acechat._wire.messages import Content, gather_messages
 from acechat._wire.request import HTTPRequest, RequestTemplate, build_template
-from acechat.types import CatalogModel, ChatCompletion, ChatOptions, KnownModel, MessageLike, Model
+from acechat.types import (
+    CatalogModel,
+    ChatCompletion,
+    ChatOptions,
+    Estimate,
+    KnownModel,
+    MessageLike,
+    Model,
+)
 
 if TYPE_CHECKING:  # imported when they are used
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
+    from acechat._tools.approval import Approve
     from acechat._tools.executor import ToolExecutor
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
+    from acechat._tools.run_state import BeforeTurn
 
 __all__ = ["AsyncBaseClient", "BaseClient"]
 
@@ -58,11 +68,12 @@ class BaseClient(ClientSettings):
         template: RequestTemplate,
         executor: ToolExecutor,
         limits: RunLimits,
+        before_turn: BeforeTurn | None,
     ) -> AsyncRun:
         from acechat._async.run import AsyncRun
         from acechat._tools.run_state import RunState
 
-        state = RunState(content, messages, system, template, executor, limits)
+        state = RunState(content, messages, system, template, executor, limits, before_turn)
         return AsyncRun(self._ask, state)
 
     def _run_stream(
@@ -73,14 +84,17 @@ class BaseClient(ClientSettings):
         template: RequestTemplate,
         executor: ToolExecutor,
         limits: RunLimits,
+        before_turn: BeforeTurn | None,
     ) -> AsyncRunStream:
         from acechat._async.run_stream import AsyncRunStream
         from acechat._tools.run_state import RunState
 
-        state = RunState(content, messages, system, template, executor, limits)
+        state = RunState(content, messages, system, template, executor, limits, before_turn)
         return AsyncRunStream(self._open, state)
 
-    def _executor(self, options: ChatOptions, limits: RunLimits) -> ToolExecutor:
+    def _executor(
+        self, options: ChatOptions, limits: RunLimits, approve: Approve | None
+    ) -> ToolExecutor:
         """Return the tools of a run, and replace those in *options* by their JSON."""
         from acechat._tools.executor import ToolExecutor
 
@@ -88,21 +102,20 @@ class BaseClient(ClientSettings):
         observers = self._state.observers
         observe = observers.tool_started if observers.instruments else None
         tools = fields.get("tools") or ()
-        executor = ToolExecutor(tools, limits, self._config.token, observe)
+        executor = ToolExecutor(tools, limits, self._config.token, observe, approve)
         fields["tools"] = executor.definitions
         return executor
 
-    def _prepare(
-        self,
-        template: RequestTemplate,
-        messages: Sequence[MessageLike],
-        output_type: OutputType[Any] | None,
-    ) -> PreparedRequest:
-        from acechat._wire.prepared import PreparedRequest
+    async def _estimate(self, request: HTTPRequest) -> Estimate:
+        """Count the prompt tokens of a chat request, and compute the range of its cost."""
+        from acechat._policy.estimate import estimate_of
+        from acechat._wire.endpoints import build_count, decode_count
 
-        config = self._config
-        request = self._call_for(template, messages, output_type).request
-        return PreparedRequest(request, config.api_root, config.token)
+        body = request.json()
+        count = build_count(body["messages"], model=body["model"], tools=body.get("tools"))
+        call = self._free_call(count)
+        tokens = await call.run(partial(call.attempt_body, decode_count))
+        return estimate_of(body, tokens, await self._catalog())
 
     def _template(
         self,
@@ -208,6 +221,18 @@ class BaseClient(ClientSettings):
 
 class AsyncBaseClient(BaseClient):
     """The lifetime of `AsyncClient` and its calls that are free of charge."""
+
+    def _prepare(
+        self,
+        template: RequestTemplate,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[Any] | None,
+    ) -> AsyncPreparedRequest:
+        from acechat._async.prepared import AsyncPreparedRequest
+
+        config = self._config
+        request = self._call_for(template, messages, output_type).request
+        return AsyncPreparedRequest(request, config.api_root, config.token, self._estimate)
 
     async def __aenter__(self) -> Self:
         return self

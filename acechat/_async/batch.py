@@ -101,11 +101,13 @@ class AsyncBatch:
 
     def drain(self) -> None:
         """Send nothing more. `receive` returns the results of the running requests, then raises."""
+        self._read = True
         if self._runner is not None:
             self._runner.drain()
 
     def cancel(self) -> None:
         """Cancel the running requests; their results are unknown. `receive` then raises."""
+        self._read = True
         if self._runner is not None:
             self._runner.cancel()
 

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from acechat._async.base_client import AsyncBaseClient, BaseClient
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout, as_retries, check_number
-from acechat._wire.encode import encode
-from acechat._wire.request import RequestTemplate
 from acechat.errors import ConfigurationError
-from acechat.types import ChatCompletion, ChatOptions
+from acechat.types import ChatOptions
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.batch import AsyncBatch
     from acechat._tools.output import OutputType
     from acechat.batch.job import BatchJob
     from acechat.batch.plan import Unknown
-    from acechat.batch.rows import Row
+    from acechat.batch.sender import RequestOptions
     from acechat.batch.sources import BatchInput, BatchItem
     from acechat.batch.storage.saver import Fsync
 
-__all__ = ["AsyncBulkClient", "BulkBase", "RequestOptions"]
-
-
-class RequestOptions(msgspec.Struct, frozen=True):
-    """The arguments of `batch` and `map` that are those of `chat`."""
-
-    model: str | None
-    system: str | None
-    output_type: Any
-    timeout: Timeout | float | None
-    retries: RetryPolicy | int | None
-    extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
-    options: ChatOptions
+__all__ = ["AsyncBulkClient", "BulkBase"]
 
 
 class BulkBase(BaseClient):
@@ -53,6 +36,7 @@ class BulkBase(BaseClient):
         *,
         output: Path | None = None,
         template: str | None = None,
+        image_field: str | None = None,
         fsync: Fsync = "group",
         retry_failed: bool = False,
     ) -> BatchJob:
@@ -64,6 +48,7 @@ class BulkBase(BaseClient):
         """
         from acechat.batch.job import BatchJob
         from acechat.batch.rows import RowReader
+        from acechat.batch.sender import RowSender
         from acechat.batch.settings import RunSettings
         from acechat.batch.sources import source_of
 
@@ -77,77 +62,26 @@ class BulkBase(BaseClient):
             if value not in known:
                 raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {value!r}")
         retries = as_retries(request.retries, self._config.retries)
-        sender = _Sender(self._template, self._ask, request)
+        if (most := self._config.max_concurrency) is not None:  # others would wait for a slot
+            fixed = settings["concurrency"]
+            settings = {
+                **settings,
+                "concurrency": fixed if fixed == "auto" else min(fixed, most),
+                "max_concurrency": min(settings["max_concurrency"], most),
+            }
+        source = source_of(prompts)
+        sender = RowSender(self._template, self._ask, request, source.folder)
+        inputs = {"template": template, "system": request.system, "image_field": image_field}
         return BatchJob(
-            source=source_of(prompts),
-            reader=partial(RowReader, template, request.system),
+            source=source,
+            reader=partial(RowReader, **inputs),
             send=sender.send,
             settings=RunSettings(retries=retries, **settings),
-            options=sender.fingerprint | {"template": template, "system": request.system},
+            options=sender.fingerprint | inputs,
             output=output,
             fsync=fsync,
             retry_failed=retry_failed,
         )
-
-
-class _Sender:
-    """Sends the requests of rows, each once.
-
-    The options of a row replace those of the run.
-    """
-
-    def __init__(
-        self,
-        build: Callable[..., RequestTemplate],
-        ask: Callable[..., Awaitable[ChatCompletion[Any]]],
-        request: RequestOptions,
-    ) -> None:
-        self._build = build
-        self._ask = ask
-        self._request = request
-        self._common = self._template(None, {}, None)
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """All options that change the requests, as JSON."""
-        common, output_type = self._common, self._request.output_type
-        fields = {"model": common.model} | common.fields
-        if output_type is not None:
-            from acechat._tools.output import OutputSpec
-
-            fields["output_schema"] = OutputSpec(output_type).schema
-        return cast("dict[str, Any]", msgspec.json.decode(encode(fields)))
-
-    def _template(
-        self, model: str | None, options: dict[str, Any], extra_body: dict[str, Any] | None
-    ) -> RequestTemplate:
-        request = self._request
-        return self._build(
-            model or request.model,
-            request.timeout,
-            1,
-            {**(request.extra_body or {}), **(extra_body or {})},
-            request.extra_headers,
-            cast("ChatOptions", {**request.options, **options}),
-        )
-
-    async def send(self, row: Row) -> ChatCompletion[Any]:
-        """Send the request of *row*, once.
-
-        Raises:
-            AceChatError: It failed.
-        """
-        template = self._common
-        if row.options or row.extra_body or (row.model or template.model) != template.model:
-            try:
-                template = self._template(row.model, row.options, row.extra_body)
-            except TypeError as error:
-                problem = str(error)
-            else:
-                problem = ""
-            if problem:
-                raise ConfigurationError(problem)
-        return await self._ask(template, row.messages, self._request.output_type)
 
 
 class AsyncBulkClient(BulkBase, AsyncBaseClient):
@@ -159,6 +93,7 @@ class AsyncBulkClient(BulkBase, AsyncBaseClient):
         *,
         output: str | PathLike[str],
         template: str | None = None,
+        image_field: str | None = None,
         system: str | None = None,
         model: str | None = None,
         output_type: OutputType[Any] | None = None,
@@ -190,6 +125,8 @@ class AsyncBulkClient(BulkBase, AsyncBaseClient):
             output: Path of the output, JSON Lines. The journal stands beside it.
             template: The user message of each row, with ``{name}`` for a field or column of the
                 row; default none.
+            image_field: The field or column that holds the image of a row, or a list of images, as
+                URLs or as paths from the folder of the input; default none.
             system: The system prompt of rows without one; default none.
             model: The model of rows without one; default None, the client's.
             output_type: As in `chat`.
@@ -227,6 +164,7 @@ class AsyncBulkClient(BulkBase, AsyncBaseClient):
             >>> batch.summary
         """
         from acechat._async.batch import AsyncBatch
+        from acechat.batch.sender import RequestOptions
 
         request = RequestOptions(
             model, system, output_type, timeout, retries, extra_body, extra_headers, options
@@ -245,6 +183,7 @@ class AsyncBulkClient(BulkBase, AsyncBaseClient):
             settings,
             output=Path(output),
             template=template,
+            image_field=image_field,
             fsync=fsync,
             retry_failed=retry_failed,
         )
@@ -296,6 +235,7 @@ class AsyncBulkClient(BulkBase, AsyncBaseClient):
             ...     print(result.error or result.text)
         """
         from acechat._async.batch import AsyncBatch
+        from acechat.batch.sender import RequestOptions
 
         request = RequestOptions(
             model, system, output_type, timeout, retries, extra_body, extra_headers, options

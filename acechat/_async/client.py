@@ -14,10 +14,12 @@ from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:  # imported when they are used
     from acechat._async.conversation import AsyncConversation
+    from acechat._async.prepared import AsyncPreparedRequest
     from acechat._async.run import AsyncRun
     from acechat._async.run_stream import AsyncRunStream
+    from acechat._tools.approval import Approve
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
+    from acechat._tools.run_state import BeforeTurn
 
 __all__ = ["AsyncClient"]
 
@@ -65,6 +67,8 @@ class AsyncClient(AsyncBulkClient):
             none.
         middleware: Async functions that are awaited once per attempt, the first one outermost, see
             `Middleware`; default none.
+        cache: A `ResponseCache`, for development: a request that was sent before gets the stored
+            response; default none.
         max_event_bytes: The maximum size of one event of a stream, in bytes, 1 or more; default 16
             MiB.
         max_response_bytes: The maximum size of a response that is not streamed, in bytes after
@@ -154,9 +158,8 @@ class AsyncClient(AsyncBulkClient):
         """Return the response as a stream of deltas, an `AsyncChatStream`.
 
         Nothing is sent before the stream is read or entered; errors of the request are raised then.
-        A completion that does not match *output_type* is not requested again.
-
-        Parameters and exceptions are those of `chat`.
+        A completion that does not match *output_type* is not requested again. Parameters and
+        exceptions are those of `chat`.
 
         Example:
             >>> async for delta in client.stream("Hello"):
@@ -178,6 +181,8 @@ class AsyncClient(AsyncBulkClient):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        approve: Approve | None = None,
+        before_turn: BeforeTurn | None = None,
         budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -187,18 +192,19 @@ class AsyncClient(AsyncBulkClient):
     ) -> AsyncRun:
         """Send a request, run the tools that the model calls, and repeat until it stops.
 
-        Await the `AsyncRun` for its result, or iterate over its turns as they end; nothing is sent
-        before that. Each turn is one call like `chat`, at its price.
+        Await the `AsyncRun`, which sends nothing before, or iterate over its turns as they end.
+        Each turn is one call like `chat`, at its price. Exceptions of tools go to the model.
 
         Args:
             max_turns: The maximum number of requests, 1 or more; default 8.
             max_parallel: The maximum number of tools that run at a time, 1 or more; default 8.
             tool_timeout: Limit of one tool call, in seconds, positive; default None, no limit.
-            raise_tool_errors: If true, an exception in a tool ends the run; default False, the name
-                and text of the exception are sent to the model.
-            budget: The maximum that this run may spend, in addition to the client's budget; default
-                None, no limit. It is compared before each turn with the usage of the earlier turns,
-                so the run exceeds it by one turn at most.
+            raise_tool_errors: Whether an exception of a tool ends the run; default False.
+            approve: An (async) function of the name and arguments of a tool call: True allows it, a
+                dict allows it with these arguments, False or a reason (str) refuses it.
+            before_turn: An (async) function of a request's messages; returns others, or None.
+            budget: The maximum that this run may spend, besides the client's budget; default None,
+                no limit. Checked before each turn: the run exceeds it by one turn at most.
             *content: As in `chat`.
             messages: As in `chat`.
             system: As in `chat`.
@@ -207,26 +213,24 @@ class AsyncClient(AsyncBulkClient):
             retries: As in `chat`, for the request of each turn.
             extra_body: As in `chat`.
             extra_headers: As in `chat`.
-            **options: As in `chat`. *tools* are functions (`acechat.tool` overrides their signature
-                and docstring) or `Tool` objects; functions that are not async run in threads. A
-                *tool_choice* that requires a call holds for the first turn only.
+            **options: As in `chat`. *tools* are functions (see `acechat.tool`) or `Tool` objects;
+                functions that are not async run in threads. A *tool_choice* that requires a call
+                holds for the first turn only.
 
         Raises:
             ConfigurationError: A tool or an argument cannot be used; nothing was sent.
-            MaxTurnsError: The model still requested tools after *max_turns*; *run* has the
-                completed turns.
+            MaxTurnsError: *max_turns* did not suffice; *run* has the completed turns.
             BudgetExceededError: *budget*, or the client's, is used up; *run* as above.
             ToolError: A tool failed, and *raise_tool_errors* is true.
             AceChatError: Any error of `chat`; *run* as above.
 
         Example:
-            >>> async def weather(city: str) -> str: ...
             >>> (await client.run("Umbrella in Paris?", tools=[weather])).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        executor = self._executor(options, limits)
+        executor = self._executor(options, limits, approve)
         template = self._template(model, timeout, retries, extra_body, extra_headers, options)
-        return self._run(content, messages, system, template, executor, limits)
+        return self._run(content, messages, system, template, executor, limits, before_turn)
 
     def run_stream(
         self,
@@ -238,6 +242,8 @@ class AsyncClient(AsyncBulkClient):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        approve: Approve | None = None,
+        before_turn: BeforeTurn | None = None,
         budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -247,18 +253,17 @@ class AsyncClient(AsyncBulkClient):
     ) -> AsyncRunStream:
         """Run tools like `run`, and return an `AsyncRunStream` of text, tool calls and turns.
 
-        Parameters and exceptions are those of `run`. Errors are raised when the stream is read.
+        Parameters and exceptions are those of `run`; it raises when it is read.
 
         Example:
-            >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text():
-            ...     print(text, end="")
+            >>> async for text in client.run_stream("Umbrella?", tools=[weather]).text(): ...
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        executor = self._executor(options, limits)
+        executor = self._executor(options, limits, approve)
         template = self._template(
             model, timeout, retries, extra_body, extra_headers, options, stream=True
         )
-        return self._run_stream(content, messages, system, template, executor, limits)
+        return self._run_stream(content, messages, system, template, executor, limits, before_turn)
 
     def prepare(
         self,
@@ -272,8 +277,8 @@ class AsyncClient(AsyncBulkClient):
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         **options: Unpack[ChatOptions],
-    ) -> PreparedRequest:
-        """Return the request of `chat` as a `PreparedRequest`, without sending it.
+    ) -> AsyncPreparedRequest:
+        """Return the request of `chat` as an `AsyncPreparedRequest`, without sending it.
 
         It requests a stream where `chat` would; a client with ``streaming="never"`` never does.
         Parameters are those of `chat`.
@@ -307,8 +312,7 @@ class AsyncClient(AsyncBulkClient):
             **options: Fields of each of its requests, see `ChatOptions`.
 
         Example:
-            >>> conversation = client.conversation(system="Be brief.")
-            >>> (await conversation.send("Hello")).text
+            >>> (await client.conversation(system="Be brief.").send("Hello")).text
         """
         from acechat._async.conversation import AsyncConversation
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack
 
 from acechat._core.history import History
 from acechat._core.meter import Meter
 from acechat._hints import not_awaitable
 from acechat._policy.values import RetryPolicy, Timeout
 from acechat._wire.messages import Content
+from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletion, ChatOptions, KnownModel, MessageLike
 
 if TYPE_CHECKING:
@@ -36,6 +37,15 @@ class _AsyncClientCalls(Protocol):
         extra_headers: Mapping[str, str] | None,
         **options: Unpack[ChatOptions],
     ) -> Awaitable[ChatCompletion[OutputT]]: ...
+
+    def count_tokens(
+        self,
+        *,
+        messages: Iterable[MessageLike],
+        system: str | None,
+        model: str | None,
+        tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None,
+    ) -> Awaitable[int]: ...
 
     def stream(
         self,
@@ -144,6 +154,56 @@ class AsyncConversation(History):
             )
         stream.add_done_callback(partial(self._end, turn))
         return stream
+
+    async def trim(
+        self,
+        max_tokens: int,
+        *,
+        keep: int = 1,
+        count: Literal["service", "estimate"] = "service",
+    ) -> list[MessageLike]:
+        """Remove the oldest turns until the history has at most *max_tokens* prompt tokens.
+
+        A turn is removed as a whole: a tool call is never separated from its result. The history
+        may still be larger if the turns to keep are.
+
+        Args:
+            max_tokens: Maximum of tokens of the system prompt, the messages and the tools.
+            keep: Number of the latest turns that are kept in any case, 0 or more; default 1.
+            count: ``"service"``, the default, asks the service for the number, which is free and
+                takes a few requests; ``"estimate"`` estimates it from the length, and sends
+                nothing.
+
+        Returns:
+            The messages that were removed, oldest first; for a summary, for example.
+
+        Raises:
+            ConfigurationError: An argument is invalid.
+            RuntimeError: The previous turn has not ended.
+            AceChatError: The service could not count; nothing was removed.
+
+        Example:
+            >>> await conversation.trim(100_000, keep=3)
+        """
+        if count not in ("service", "estimate"):
+            raise ConfigurationError(f'count must be "service" or "estimate", not {count!r}')
+        trimming = self._trimming(max_tokens, keep)
+        try:
+            messages = next(trimming)
+            while True:
+                if count == "estimate":
+                    tokens = self._estimate(messages)
+                else:
+                    tokens = await self._client.count_tokens(
+                        messages=messages,
+                        system=self.system,
+                        model=self.model,
+                        tools=self._options.get("tools"),
+                    )
+                messages = trimming.send(tokens)
+        except StopIteration as end:
+            removed: list[MessageLike] = end.value
+        return removed
 
     def fork(self) -> AsyncConversation:
         """Return an independent copy, with a meter that begins at zero."""

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Self, TypeAlias
 
+from acechat._tools.executor import call_hook
 from acechat._tools.run_state import RunState
 from acechat._wire.request import RequestTemplate
 from acechat.errors import AceChatError
@@ -63,7 +64,14 @@ class AsyncRun:
         self._begun = True
         state = self._state
         try:
-            completion = state.completion or state.take(await self._request(*state.next_request()))
+            completion = state.completion
+            if completion is None:
+                template, messages = state.next_request()
+                if state.before_turn is not None:
+                    messages = state.replace_messages(
+                        await call_hook(state.before_turn, [*state.messages])
+                    )
+                completion = state.take(await self._request(template, messages))
             if completion.tool_calls:
                 await state.executor.call_all(completion, state.results)
         except AceChatError as error:

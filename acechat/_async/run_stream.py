@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from acechat._async.stream import AsyncChatStream
 from acechat._hints import not_awaitable
+from acechat._tools.executor import call_hook
 from acechat._tools.run_state import RunState
 from acechat._wire.deltas import END, events_of
 from acechat._wire.request import RequestTemplate
@@ -181,7 +182,13 @@ class AsyncRunStream:
                 return events
             return self._end_turn()
         if self._stream is None:
-            self._stream = self._request(*self._state.next_request())
+            state = self._state
+            template, messages = state.next_request()
+            if state.before_turn is not None:
+                messages = state.replace_messages(
+                    await call_hook(state.before_turn, [*state.messages])
+                )
+            self._stream = self._request(template, messages)
         while (batch := await self._stream.receive_batch()) is not END:
             if events := list[RunEvent](events_of(batch)):
                 return events

@@ -18,7 +18,7 @@ from acechat.types.completion import OutputT_co
 
 if TYPE_CHECKING:
     from acechat._async.sse_relay import AsyncSSERelay
-    from acechat._tools.partial_output import PartialOutput
+    from acechat._tools.find_output import PartialOutput
 
 __all__ = ["AsyncChatStream"]
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from acechat._core.response import Response
+from acechat._wire.deltas import DeltaBatch
+from acechat._wire.odd_json import is_event_stream
+from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import ProtocolError, TransportError
 
-__all__ = ["read_body", "read_error_body"]
+__all__ = ["read_body", "read_error_body", "receive_body", "receive_events"]
 
 _MAX_ERROR_BODY = 64 * 1024
 """Bytes of an error body that are read; the rest explains nothing."""
+
+
+_SLICE = 64 * 1024
+"""Bytes of events that are decoded without a break for other tasks."""
 
 
 class _Owner(Protocol):
@@ -82,3 +90,30 @@ async def _read(response: Response, phase: str, at: float | None) -> bytes:
     while (data := response.read_nowait()) is None:
         await response.readable(phase, at)
     return data
+
+
+async def receive_events(protocol: ChatStreamProtocol, body: bytes) -> DeltaBatch:
+    """Give a complete *body* of events to *protocol*; other tasks run in between."""
+    batch = DeltaBatch([], [])
+    for at in range(0, len(body), _SLICE):
+        if at:
+            await asyncio.sleep(0)
+        received = protocol.receive_data(body[at : at + _SLICE])
+        batch.deltas.extend(received.deltas)
+        batch.events.extend(received.events)
+    return batch
+
+
+async def receive_body(
+    protocol: ChatStreamProtocol, body: bytes, kind: str, status: int
+) -> DeltaBatch:
+    """Accept a complete body whose content type, *kind*, is not that of a stream.
+
+    Raises:
+        AceChatError: The body contains an error or no complete completion.
+    """
+    if not is_event_stream(body, kind):
+        return protocol.receive_body(body, kind, status)
+    batch = await receive_events(protocol, body)
+    rest = protocol.receive_eof()
+    return DeltaBatch(batch.deltas + rest.deltas, batch.events + rest.events)

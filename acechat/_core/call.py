@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from acechat._config import Config
-from acechat._core.body import read_body, read_error_body
+from acechat._core.body import read_body, read_error_body, receive_events
 from acechat._core.call_state import CallState, SharedState
 from acechat._core.middleware import BufferedResponse, send_through
 from acechat._core.reporter import CallReporter
@@ -28,7 +28,7 @@ from acechat.types import ChatCompletion
 if TYPE_CHECKING:
     from acechat._core.rate_gate import RateGate
     from acechat._http.transport import Transport
-    from acechat._tools.partial_output import PartialOutput
+    from acechat._tools.find_output import PartialOutput
 
 __all__ = ["Call", "Collect", "running_loop"]
 
@@ -163,7 +163,7 @@ class Call(CallState):
 
     def partial_output(self) -> PartialOutput:
         """Return a parser for the JSON of a response that is still arriving."""
-        from acechat._tools.partial_output import PartialOutput
+        from acechat._tools.find_output import PartialOutput
 
         return PartialOutput()
 
@@ -174,21 +174,31 @@ class Call(CallState):
             APIError: The status is not 2xx.
             TransportError: No response arrived.
         """
+        send = self._send if self._state.cache is None else self._send_cached
         if self._state.middleware:
             self._counted = False
             response = await send_through(
-                self._state.middleware, self.request, self._send, self._read_for_middleware
+                self._state.middleware, self.request, send, self._read_for_middleware
             )
             if not isinstance(response, BufferedResponse):  # no middleware has read the completion
                 self._counted = False
         else:
-            response = await self._send(self.request)
+            response = await send(self.request)
         if response.status in _SUCCESS:
             return response
         # redacted before the body is truncated further: half a token is a secret, too
         body = await read_error_body(response, self)
         body = self.redacting_token().redact(body, truncated=True)
         raise parse_error(response.status, response.headers, body, now=time.time())
+
+    async def _send_cached(self, request: HTTPRequest) -> Response:
+        """Return the stored response to *request*; send it if there is none."""
+        cache, stored = self._state.cache, None
+        if cache is not None and self._paid:
+            key = cache.key(self.config.api_root, request)
+            stored = await cache.find(key)
+            self._cached, self._cache_key = stored is not None, None if stored else key
+        return stored or await self._send(request)
 
     def _send(self, request: HTTPRequest) -> Awaitable[Response]:
         self._sent = request
@@ -260,6 +270,8 @@ class Call(CallState):
         The slot of the request is free now, while the middleware may wait, discard the response or
         send again: the call that gets the slot must find the budget spent.
         """
+        if self._cached:
+            return
         usage, complete = None, False
         with suppress(AceChatError):  # raised later, unless the middleware returns something else
             if not is_event_stream(body, response.headers.get("content-type", "")):
@@ -291,7 +303,7 @@ class Call(CallState):
         self.content = False  # an error in a 2xx body is retried like one with an error status
         if is_event_stream(body, response.headers.get("content-type", "")):
             protocol = self.stream_protocol(response)
-            protocol.receive_data(body)
+            await receive_events(protocol, body)
             if protocol.content:
                 self.content = True
             protocol.receive_eof()

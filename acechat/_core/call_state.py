@@ -29,6 +29,7 @@ from acechat.types.completion import note_origin
 
 if TYPE_CHECKING:
     from acechat._core.rate_gate import RateGate
+    from acechat._core.response_cache import ResponseCache
 
 __all__ = ["CallState", "SharedState"]
 
@@ -46,6 +47,9 @@ class SharedState(Struct, frozen=True, kw_only=True):
 
     gate: RateGate | None
     """None if the client has no rate limit."""
+
+    cache: ResponseCache | None = None
+    """Responses on disk; None for a client without ``cache=``."""
 
     conversation_meter: Meter | None = None
     """A second meter, of the conversation that makes the calls; None for other calls."""
@@ -72,6 +76,12 @@ class CallState:
 
     _renewed: bool = False
     """Whether another token was requested after a 401."""
+
+    _cached: bool = False
+    """Whether the response of the current attempt is that of the cache."""
+
+    _cache_key: str | None = None
+    """The name under which the response of the current attempt will be stored; None: it is not."""
 
     def __init__(
         self,
@@ -190,8 +200,10 @@ class CallState:
         """
         usage = completion.usage if completion else None
         self._leave_gate(usage)
-        if completion is not None and not self._counted:
+        if completion is not None and not self._counted and not self._cached:
             self._state.count(usage)
+        if self._cache_key is not None:
+            self._store()
         if self._reporter is not None:
             self._reporter.finished(
                 completion,
@@ -202,13 +214,18 @@ class CallState:
         if completion is not None and self.config.on_model_mismatch != "ignore":
             self._check_model(completion)
 
+    def _store(self) -> None:
+        """Store the response of this attempt in the cache."""
+        key, self._cache_key = self._cache_key, None
+        if self._state.cache is not None and key is not None and self._recording is not None:
+            self._state.cache.store(key, self._recording.exchanges())
+
     def _check_model(self, completion: ChatCompletion) -> None:
         evidence = completion.evidence
         if evidence.matches is not False:
             return
-        error = ModelMismatchError(
-            evidence.requested or "", evidence.named or "", completion=completion
-        )
+        named = self.redacting_token().redact_text(evidence.named or "")
+        error = ModelMismatchError(evidence.requested or "", named, completion=completion)
         if self.config.on_model_mismatch == "raise":
             self.content = False  # the response was complete: the failure is not a partial one
             raise error
@@ -265,6 +282,7 @@ class CallState:
             trace_id=trace_id,
             elapsed=self.elapsed(),
             requested_model=self._retry_state.model or None,
+            cached=self._cached,
             attempts=self._retry_state.failed,
         )
         return note_origin(completion, info, source)

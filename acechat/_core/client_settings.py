@@ -38,9 +38,14 @@ if TYPE_CHECKING:  # aiohttp takes 0.15 s to import; a client imports it when it
     import aiohttp
 
     from acechat._core.rate_gate import RateGate
+    from acechat._core.response_cache import ResponseCache
     from acechat._http.transport import Transport
 
 __all__ = ["ClientSettings"]
+
+
+_MAX_CACHED = 16 * 2**20
+"""Bytes of the largest exchange that a `ResponseCache` stores."""
 
 
 class ClientSettings:
@@ -73,6 +78,7 @@ class ClientSettings:
         rate_limit: RateLimit | None = None,
         observers: Iterable[Observer] = (),
         middleware: Iterable[Middleware] = (),
+        cache: ResponseCache | None = None,
         max_event_bytes: int = 16 * 2**20,
         max_response_bytes: int = 64 * 2**20,
         max_record_bytes: int = 256 * 2**10,
@@ -98,7 +104,10 @@ class ClientSettings:
             max_response_bytes=max_response_bytes,
             max_record_bytes=max_record_bytes,
         )
-        self._set_up(config, observers, middleware, ssl=ssl, session=session)
+        if cache is not None:  # it stores what is recorded
+            most = max(config.max_record_bytes, _MAX_CACHED)
+            config = msgspec.structs.replace(config, max_record_bytes=most)
+        self._set_up(config, observers, middleware, cache, ssl=ssl, session=session)
 
     @classmethod
     def _from_config(cls, config: Config) -> Self:
@@ -111,6 +120,7 @@ class ClientSettings:
         config: Config,
         observers: Iterable[Observer] = (),
         middleware: Iterable[Middleware] = (),
+        cache: ResponseCache | None = None,
         *,
         ssl: _ssl.SSLContext | None = None,
         session: aiohttp.ClientSession | None = None,
@@ -124,11 +134,12 @@ class ClientSettings:
             middleware=check_middleware(middleware),
             meter=Meter(),
             gate=_gate(config.rate_limit) if config.rate_limit else None,
+            cache=cache,
         )
         self._transport: Transport = Transport(config, ssl=ssl, session=session)
         rotating = isinstance(config.token, RotatingToken)
         live = ssl is not None or session is not None or state.observers or state.middleware
-        self._portable = not (live or rotating)
+        self._portable = not (live or rotating or cache)
 
     @property
     def meter(self) -> Meter:
@@ -211,7 +222,7 @@ class ClientSettings:
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._portable:
             raise TypeError(
-                "a client with session=, ssl=, observers=, middleware= or a function as "
+                "a client with session=, ssl=, observers=, middleware=, cache= or a function as "
                 "api_token= cannot be pickled"
             )
         return type(self)._from_config, (self._config,)

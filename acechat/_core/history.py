@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Self
 
 import msgspec
@@ -12,9 +13,11 @@ from msgspec import Struct
 
 from acechat._core.meter import Meter
 from acechat._files import decode_text, file_error, version_error, write
+from acechat._policy.token_estimate import estimate_tokens
+from acechat._policy.values import check_number
 from acechat._wire.messages import Content, holds_tool_images, user_message
 from acechat.errors import ConfigurationError
-from acechat.types import ChatCompletion, ChatOptions, Message, MessageLike
+from acechat.types import ChatCompletion, ChatOptions, Message, MessageLike, SystemMessage
 
 __all__ = ["History"]
 
@@ -89,6 +92,46 @@ class History:
         del self.messages[start:]
         self.pending = None
         return undone
+
+    def _trimming(
+        self, max_tokens: int, keep: int
+    ) -> Generator[list[MessageLike], int, list[MessageLike]]:
+        """Remove the oldest turns; yield messages to be counted, return those that were removed.
+
+        A turn is removed only if the remaining tokens are still too many by an estimate of its
+        part, so that no more are removed than necessary.
+        """
+        check_number("max_tokens", max_tokens, int, optional=False)
+        if type(keep) is not int or keep < 0:
+            raise ConfigurationError(f"keep must be an integer of 0 or more, not {keep!r}")
+        if self._turn is not None:
+            raise RuntimeError(_IN_A_TURN)
+        messages = self.messages
+        starts = [at for at in range(len(messages)) if at == 0 or begins_turn(messages, at)]
+        removable = max(len(starts) - keep, 0)
+        starts.append(len(messages))
+        sizes = [estimate_tokens(messages[a:b]) for a, b in pairwise(starts)]
+        removed = 0
+        while removed < removable:
+            tokens = yield messages[starts[removed] :]
+            excess = float(tokens - max_tokens)
+            if excess <= 0:
+                break
+            scale = tokens / max(sum(sizes[removed:]), 1)
+            excess -= sizes[removed] * scale
+            removed += 1
+            while removed < removable and excess >= sizes[removed] * scale:
+                excess -= sizes[removed] * scale
+                removed += 1
+        if removed:
+            self.pending = None
+        old = messages[: starts[removed]]
+        del messages[: starts[removed]]
+        return old
+
+    def _estimate(self, messages: list[MessageLike]) -> int:
+        system = [] if self.system is None else [SystemMessage(content=self.system)]
+        return estimate_tokens([*system, *messages])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the conversation to a file, as JSON, atomically.

@@ -142,7 +142,7 @@ class CallReporter:
                 status=response.status if response else None,
                 trace_id=response.trace_id if response else None,
                 finish_reason=completion.finish_reason if completion else None,
-                usage=completion.usage if completion else None,
+                usage=completion.usage if completion and not completion.cached else None,
                 response_bytes=response_bytes,
             )
         )

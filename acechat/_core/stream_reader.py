@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from acechat._core.body import receive_body
 from acechat._core.call import Call, running_loop
 from acechat._core.stream_state import StreamState
 from acechat._credentials import strip_traceback
@@ -144,7 +145,7 @@ class StreamReader:
         body = await self._call.read_body(response)
         self._call.content = False
         try:
-            batch = protocol.receive_body(body, kind, response.status)
+            batch = await receive_body(protocol, body, kind, response.status)
         except AceChatError as error:
             failure = error
         else:
@@ -240,11 +241,10 @@ class StreamReader:
         self._state = _COMPLETE
         if response.open:
             response.finish()
-        completion = self.partial
         self._report_first_token()
         size = self._protocol.received if self._protocol else 0
         try:
-            self._completion = self._call.finish_stream(completion, size)
+            self._completion = self._call.finish_stream(self.partial, size)
         except (OutputError, ModelMismatchError) as mismatch:  # raised after the last batch
             self._failure = strip_traceback(mismatch)
         self._run_callback(whole=self._failure is None)

@@ -10,8 +10,8 @@ from acechat._core.call import Call, Collect
 from acechat._core.call_state import SharedState
 from acechat._credentials import strip_traceback
 from acechat._policy.values import RetryPolicy, Timeout
+from acechat._tools.find_output import PartialOutput
 from acechat._tools.output import OutputSpec
-from acechat._tools.partial_output import PartialOutput
 from acechat._wire.request import HTTPRequest
 from acechat.errors import BadRequestError, OutputError
 from acechat.types import ChatCompletion

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 from acechat._http.exceptions import undecodable
 from acechat.errors import ProtocolError, TransportError
@@ -30,7 +31,7 @@ class _Inflater:
 
     def __init__(self, coding: str) -> None:
         self._gzip = coding in _GZIP
-        self._stream: zlib._Decompress | None = None
+        self._stream: Any = None  # of zlib, whose type has no public name
         self._padding = b""  # ignored between members
 
     def decode(self, data: bytes) -> bytes:

@@ -21,6 +21,10 @@ from acechat.errors import AceChatError, TransportError
 
 __all__ = ["AiohttpResponse", "ResponseState"]
 
+_MAX_READ = 64 * 1024
+"""Bytes that one read returns: decoding them takes at most 50 ms, then other tasks run. aiohttp
+may hold 400 KB."""
+
 _GRACE = 0.1
 """Seconds to wait for the end of a body after ``[DONE]``, to reuse the connection."""
 
@@ -62,9 +66,9 @@ class AiohttpResponse:
     """
 
     __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_may_have_data",
-                 "_on_data", "_phase", "_pool", "_raw", "_timer", "_timer_due", "decoder",
-                 "first_token_at", "headers", "recorder", "state", "status", "timeout", "total_at",
-                 "unread", "waiter")  # fmt: skip
+                 "_on_data", "_phase", "_pool", "_raw", "_rest", "_taking", "_timer", "_timer_due",
+                 "decoder", "first_token_at", "headers", "recorder", "state", "status", "timeout",
+                 "total_at", "unread", "waiter")  # fmt: skip
 
     def __init__(
         self,
@@ -106,6 +110,8 @@ class AiohttpResponse:
         self._failure: AceChatError | None = None
         self._on_data: Callable[[], bool] | None = None
         self._may_have_data = True
+        self._rest = b""  # decoded data above `_MAX_READ`, for the next reads
+        self._taking = False  # within `read_nowait` of aiohttp
         self._phase: str | None = None  # limit of the pending wait; None if no task is waiting
         self._due = 0.0  # deadline of that wait
         self._timer: asyncio.Handle | None = None
@@ -134,25 +140,39 @@ class AiohttpResponse:
         self._phase = None
         content = self._raw.content
         try:
-            if self.unread:
-                data, self.unread = self.unread, b""
-                self._may_have_data = True  # the error of the broken connection
+            if self._rest:
+                data, self._rest = self._rest, b""
+                self._may_have_data = True
             else:
-                data = content.read_nowait()
-            if self.decoder is not None:
-                data = self.decoder.decode(data)
+                data = self._take(content)
         except Exception as error:  # noqa: BLE001 - converts all exceptions of aiohttp
+            self._taking = False
             failure = map_exception(error, "the connection broke during the response")
         else:
+            self._taking = False
             if content.is_eof():
                 self._may_have_data = True  # the end can be read again
             elif not data:
                 return None
+            if len(data) > _MAX_READ and self._handler is not None:
+                data, self._rest = data[:_MAX_READ], data[_MAX_READ:]
+                self._may_have_data = False
+                self._loop.call_soon(self.data_ready)
             if self.recorder is not None:
                 self.recorder.add(data, self._loop.time())
             return data
         self.abort(failure)
         raise failure
+
+    def _take(self, content: aiohttp.StreamReader) -> bytes:
+        """Take decoded data out of aiohttp's *content*."""
+        if self.unread:
+            data, self.unread = self.unread, b""
+            self._may_have_data = True  # the error of the broken connection
+        else:
+            self._taking = True
+            data = content.read_nowait()
+        return data if self.decoder is None else self.decoder.decode(data)
 
     def readable(
         self, phase: str, at: float | None, on_data: Callable[[], bool] | None = None
@@ -174,6 +194,9 @@ class AiohttpResponse:
     def data_ready(self) -> None:
         """End the wait: bytes or the end of the body have arrived."""
         self._may_have_data = True
+        if self._taking:  # aiohttp, which is giving out data, has resumed and got more
+            self._loop.call_soon(self.data_ready)
+            return
         waiter = self.waiter
         if waiter is not None:
             if self._on_data is not None and self._failure is None and self._on_data():

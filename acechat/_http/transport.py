@@ -244,7 +244,7 @@ class Transport:
         """Return the direct sender for *request*; None if the session must send it."""
         if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
             return None
-        code = getattr(aiohttp.ClientSession._request, "__code__", None)
+        code = getattr(getattr(aiohttp.ClientSession, "_request", None), "__code__", None)
         if pool.traced or code is None or code.co_filename != CLIENT_SOURCE:
             return None  # a tool that traces or mocks requests must see it
         key = request.method, request.path

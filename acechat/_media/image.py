@@ -8,12 +8,13 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any, Protocol, TypeAlias
 
+from acechat._media.cache import CacheOption, cache_control
 from acechat._media.pillow import encoded, is_pillow_image, scaled
 from acechat._media.source import ReadableFile, read_bytes, read_path, readable
 from acechat.errors import ConfigurationError
 from acechat.types import ImagePart, ImageURL
 
-__all__ = ["ImageSource", "image"]
+__all__ = ["ImageSource", "as_data_url", "image"]
 
 _PNG, _JPEG, _WEBP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"WEBP"
 _GIFS = (b"GIF87a", b"GIF89a")
@@ -70,7 +71,11 @@ ImageSource: TypeAlias = (
 
 
 def image(
-    source: ImageSource, *, detail: str | None = None, max_pixels: int | None = None
+    source: ImageSource,
+    *,
+    detail: str | None = None,
+    max_pixels: int | None = None,
+    cache: CacheOption = None,
 ) -> ImagePart:
     """Convert an image to a part of a message.
 
@@ -85,11 +90,12 @@ def image(
         detail: ``"auto"``, ``"low"`` or ``"high"``; None for the service's default, ``"auto"``.
         max_pixels: Maximum of width times height; a larger image is scaled down, with Pillow (the
             extra ``images``). None sends the image as it is.
+        cache: True, ``"5m"`` or ``"1h"``, see `acechat.text`; None for no cache.
 
     Raises:
         ConfigurationError: The file cannot be read, or is not an image that the service supports
-            (PNG, JPEG, GIF, WebP); *max_pixels* is invalid, given for a URL, or Pillow is not
-            installed.
+            (PNG, JPEG, GIF, WebP); *max_pixels* or *cache* is invalid, *max_pixels* is given
+            for a URL, or Pillow is not installed.
         TypeError: *source* has another type.
 
     Example:
@@ -98,6 +104,11 @@ def image(
     """
     if max_pixels is not None and (type(max_pixels) is not int or max_pixels < 1):
         raise ConfigurationError(f"max_pixels must be an integer of 1 or more, not {max_pixels!r}")
+    control = cache_control(cache)
+    return ImagePart(ImageURL(_url_of(source, max_pixels), detail), control)
+
+
+def _url_of(source: ImageSource, max_pixels: int | None) -> str:
     if isinstance(source, str):
         scheme = source[:8].lower()
         if scheme.startswith(("https://", "http://")):
@@ -105,13 +116,13 @@ def image(
                 raise ConfigurationError(
                     "max_pixels= cannot scale the image of a URL, which the service downloads"
                 )
-            return ImagePart(ImageURL(source, detail))
+            return source
         if scheme.startswith("data:"):
             url = _checked_data_url(source)
-            if max_pixels is not None:
-                data = scaled(_data_of(url), max_pixels)
-                url = _as_data_url(_media_type(data, "the image"), data)
-            return ImagePart(ImageURL(url, detail))
+            if max_pixels is None:
+                return url
+            data = scaled(_data_of(url), max_pixels)
+            return as_data_url(_media_type(data, "the image"), data)
     if is_pillow_image(source):
         data, name = encoded(source, max_pixels), "the image"
     else:
@@ -119,10 +130,11 @@ def image(
         if max_pixels is not None:
             _media_type(data, name)  # raises for other data
             data = scaled(data, max_pixels)
-    return ImagePart(ImageURL(_as_data_url(_media_type(data, name), data), detail))
+    return as_data_url(_media_type(data, name), data)
 
 
-def _as_data_url(media_type: str, data: bytes) -> str:
+def as_data_url(media_type: str, data: bytes) -> str:
+    """Return *data* as a ``data:`` URL."""
     url = bytearray(f"data:{media_type};base64,", "ascii")
     view = memoryview(data)
     for start in range(0, len(view), _BLOCK):  # twice as fast as all at once: less new memory

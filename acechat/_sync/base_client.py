@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ssl as _ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from acechat._async.base_client import BaseClient
 from acechat._config import DEFAULT_MODEL, Config, OnModelMismatch, Streaming
@@ -16,7 +16,13 @@ from acechat._hints import check_arguments
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._rotating_token import TokenProvider
 from acechat._sync.loop_thread import LoopThread
-from acechat.types import KnownModel
+from acechat._wire.request import RequestTemplate
+from acechat.types import KnownModel, MessageLike
+
+if TYPE_CHECKING:  # imported when they are used
+    from acechat._core.response_cache import ResponseCache
+    from acechat._sync.prepared import PreparedRequest
+    from acechat._tools.output import OutputType
 
 __all__ = ["SyncBaseClient"]
 
@@ -45,6 +51,7 @@ class SyncBaseClient(BaseClient):
         rate_limit: RateLimit | None = None,
         observers: Iterable[Observer] = (),
         middleware: Iterable[Middleware] = (),
+        cache: ResponseCache | None = None,
         max_event_bytes: int = 16 * 2**20,
         max_response_bytes: int = 64 * 2**20,
         max_record_bytes: int = 256 * 2**10,
@@ -66,6 +73,7 @@ class SyncBaseClient(BaseClient):
             rate_limit=rate_limit,
             observers=observers,
             middleware=middleware,
+            cache=cache,
             max_event_bytes=max_event_bytes,
             max_response_bytes=max_response_bytes,
             max_record_bytes=max_record_bytes,
@@ -77,6 +85,19 @@ class SyncBaseClient(BaseClient):
         client = super()._from_config(config)
         client._loop = LoopThread()
         return client
+
+    def _prepare(
+        self,
+        template: RequestTemplate,
+        messages: Sequence[MessageLike],
+        output_type: OutputType[Any] | None,
+    ) -> PreparedRequest:
+        from acechat._sync.prepared import PreparedRequest
+
+        config = self._config
+        request = self._call_for(template, messages, output_type).request
+        root, token = config.api_root, config.token
+        return PreparedRequest(request, root, token, self._estimate, self._loop)
 
     def __enter__(self) -> Self:
         return self

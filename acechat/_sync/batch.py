@@ -97,6 +97,7 @@ class Batch:
         async def drain() -> None:
             self._batch.drain()
 
+        self._read = True
         self._run(drain)
 
     def cancel(self) -> None:
@@ -105,6 +106,7 @@ class Batch:
         async def cancel() -> None:
             self._batch.cancel()
 
+        self._read = True
         self._run(cancel)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from acechat._async.bulk import BulkBase, RequestOptions
+from acechat._async.bulk import BulkBase
 from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
 from acechat._sync.base_client import SyncBaseClient
 from acechat.types import ChatOptions
@@ -31,6 +31,7 @@ class BulkClient(BulkBase, SyncBaseClient):
         *,
         output: str | PathLike[str],
         template: str | None = None,
+        image_field: str | None = None,
         system: str | None = None,
         model: str | None = None,
         output_type: OutputType[Any] | None = None,
@@ -60,6 +61,7 @@ class BulkClient(BulkBase, SyncBaseClient):
             >>> batch.summary
         """
         from acechat._sync.batch import Batch
+        from acechat.batch.sender import RequestOptions
 
         request = RequestOptions(
             model, system, output_type, timeout, retries, extra_body, extra_headers, options
@@ -78,6 +80,7 @@ class BulkClient(BulkBase, SyncBaseClient):
             settings,
             output=Path(output),
             template=template,
+            image_field=image_field,
             fsync=fsync,
             retry_failed=retry_failed,
         )
@@ -109,6 +112,7 @@ class BulkClient(BulkBase, SyncBaseClient):
             ...     print(result.error or result.text)
         """
         from acechat._sync.batch import Batch
+        from acechat.batch.sender import RequestOptions
 
         request = RequestOptions(
             model, system, output_type, timeout, retries, extra_body, extra_headers, options

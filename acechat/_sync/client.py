@@ -22,9 +22,11 @@ from acechat.types import (
 
 if TYPE_CHECKING:  # modules that most programs never use are imported on first use
     from acechat._sync.conversation import Conversation
+    from acechat._sync.prepared import PreparedRequest
     from acechat._sync.run_stream import RunStream
+    from acechat._tools.approval import Approve
     from acechat._tools.output import OutputT, OutputType
-    from acechat._wire.prepared import PreparedRequest
+    from acechat._tools.run_state import BeforeTurn
 
 __all__ = ["Client"]
 
@@ -138,6 +140,8 @@ class Client(BulkClient):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        approve: Approve | None = None,
+        before_turn: BeforeTurn | None = None,
         budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -154,13 +158,13 @@ class Client(BulkClient):
             >>> client.run("Umbrella in Paris?", tools=[weather]).text
         """
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        executor = self._executor(options, limits)
+        executor = self._executor(options, limits, approve)
         template = self._template(model, timeout, retries, extra_body, extra_headers, options)
 
         async def collect() -> RunResult:
             # The run is created in the loop: if Ctrl-C comes before, there is none that could warn
             # that it was never awaited.
-            run = self._run(content, messages, system, template, executor, limits)
+            run = self._run(content, messages, system, template, executor, limits, before_turn)
             return await run.collect()
 
         return self._loop.run(collect)
@@ -175,6 +179,8 @@ class Client(BulkClient):
         max_parallel: int = 8,
         tool_timeout: float | None = None,
         raise_tool_errors: bool = False,
+        approve: Approve | None = None,
+        before_turn: BeforeTurn | None = None,
         budget: Budget | None = None,
         timeout: Timeout | float | None = None,
         retries: RetryPolicy | int | None = None,
@@ -193,11 +199,11 @@ class Client(BulkClient):
         from acechat._sync.run_stream import RunStream
 
         limits = RunLimits(max_turns, max_parallel, tool_timeout, raise_tool_errors, budget)
-        executor = self._executor(options, limits)
+        executor = self._executor(options, limits, approve)
         template = self._template(
             model, timeout, retries, extra_body, extra_headers, options, stream=True
         )
-        run = self._run_stream(content, messages, system, template, executor, limits)
+        run = self._run_stream(content, messages, system, template, executor, limits, before_turn)
         return RunStream(self._loop, run)
 
     def prepare(

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from inspect import isawaitable
-from types import coroutine
-from typing import Any, TypeAlias, TypeVar, cast
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from acechat._credentials import Token
 from acechat._policy.values import RunLimits
-from acechat._tools.tool import by_name
+from acechat._tools.approval import ApprovalFailedError, Approve, ToolRefusedError, changed_by
+from acechat._tools.execution import in_own_context, limit_time, must_end_run
+from acechat._tools.tool import KnownTool, by_name, read_object
 from acechat._tools.tool_content import ToolFailureError, content_of, reason_of
-from acechat.errors import ToolError
+from acechat.errors import ConfigurationError, ToolError
 from acechat.types import (
     ChatCompletion,
     ToolCall,
@@ -27,7 +28,14 @@ from acechat.types import (
     ToolStarted,
 )
 
-__all__ = ["EventCallback", "ToolEnded", "ToolExecutor", "ToolResults", "run_in_daemon_thread"]
+__all__ = [
+    "EventCallback",
+    "ToolEnded",
+    "ToolExecutor",
+    "ToolResults",
+    "call_hook",
+    "run_in_daemon_thread",
+]
 
 _T = TypeVar("_T")
 
@@ -87,6 +95,7 @@ class ToolExecutor:
         limits: Maximum parallel calls, time limit of a call, and handling of failed calls.
         token: The API token, redacted in results and errors.
         observe: Called before a tool, in its context; returns a callback for its end. Default none.
+        approve: Decides about the calls of tools without an own one; default none.
 
     Raises:
         ConfigurationError: A tool cannot be described, or two tools have the same name.
@@ -98,17 +107,22 @@ class ToolExecutor:
         limits: RunLimits,
         token: Token,
         observe: Callable[[ToolCall], ToolEnded] | None = None,
+        approve: Approve | None = None,
     ) -> None:
+        if approve is not None and not callable(approve):
+            raise ConfigurationError(f"approve must be a function, not {approve!r}")
         self._tools = named = by_name(tools)
         self.definitions: msgspec.Raw | None = None
         """The request field ``tools`` as JSON, the same in each request; None without tools."""
 
         if named:
-            encoded = b",".join([compiled.encoded for compiled, _ in named.values()])
+            encoded = b",".join([compiled.encoded for compiled, _, _ in named.values()])
             self.definitions = msgspec.Raw(b"[%b]" % encoded)
         self._limits = limits
         self._token = token
         self._observe = observe
+        self._approve = approve
+        self._asking = asyncio.Lock()
 
     async def call_all(
         self,
@@ -170,30 +184,37 @@ class ToolExecutor:
         clock = asyncio.get_running_loop().time
         started = clock() if started is None else started
         failure: BaseException | None = None
+        refused = False
         if on_event:
             on_event(ToolStarted(call))
         ended = self._observe(call) if self._observe is not None else _ignore
         try:
             content, images = content_of(await self._start(call, complete=complete))
         except BaseException as error:
-            if _must_end_run(error):
+            if must_end_run(error):
                 ended(None, error)
                 raise
+            if isinstance(error, ApprovalFailedError):
+                raised = error.__cause__ or error
+                ended(None, raised)
+                raise raised from None
             cancelled = isinstance(error, asyncio.CancelledError)
             reason = "the tool was cancelled" if cancelled else reason_of(error, self._token)
             failed = isinstance(error, ToolFailureError)
             failure = error.__cause__ or error if failed else error
-            if self._limits.raise_tool_errors:
+            refused = isinstance(error, ToolRefusedError)
+            if self._limits.raise_tool_errors and not refused:
                 ended(None, failure)
                 cause = error.__cause__ if failed else error
                 raise ToolError(call, reason) from cause
-            content, images = f"Error: {reason}", ()
+            content, images = reason if refused else f"Error: {reason}", ()
         result = ToolResult(
             call=call,
             # Unpaired surrogates cannot be encoded as UTF-8.
             content=content if content.isascii() else content.encode(errors="replace").decode(),
             images=images,
             failed=failure is not None,
+            refused=refused,
             elapsed=clock() - started,
         )
         ended(result, failure)
@@ -216,74 +237,62 @@ class ToolExecutor:
             )
         if not complete:
             raise ToolFailureError("the call was truncated at the token limit and not executed")
-        compiled, function = known
+        compiled, _, approve = known
         try:
             arguments = compiled.read(call.function.arguments)
         except ValueError as error:
             raise ToolFailureError(f"invalid arguments: {error}") from error
+        approve = approve or self._approve
+        if approve is not None:
+            return self._start_approved(approve, call, known, arguments)
+        return self._begin(known, arguments)
+
+    def _begin(self, known: KnownTool, arguments: dict[str, Any]) -> Awaitable[object]:
+        compiled, function, _ = known
         limit = self._limits.tool_timeout if compiled.timeout is None else compiled.timeout
         value: Awaitable[object]
         if compiled.asynchronous:
-            value = _in_own_context(function(**arguments))
+            value = in_own_context(function(**arguments))
         else:
             value = _in_thread(partial(function, **arguments))
-        return value if limit is None else _limit_time(limit, value)
+        return value if limit is None else limit_time(limit, value)
+
+    async def _start_approved(
+        self, approve: Approve, call: ToolCall, known: KnownTool, arguments: dict[str, Any]
+    ) -> object:
+        """Execute *call* if *approve* allows it; one call is decided at a time.
+
+        Raises:
+            ToolRefusedError: It does not.
+            ApprovalFailedError: It raised an exception, or returned something else.
+        """
+        name = call.function.name
+        try:
+            async with self._asking:
+                shown = read_object(call.function.arguments)
+                approval = await call_hook(approve, name, shown)
+            changed = changed_by(approval)
+            if changed is not None:
+                arguments = known[0].read(msgspec.json.encode(changed).decode())
+        except ToolRefusedError:
+            raise
+        except Exception as error:
+            raise ApprovalFailedError from error
+        return await self._begin(known, arguments)
 
 
-async def _limit_time(limit: float, value: Awaitable[object]) -> object:
-    scope = asyncio.timeout(limit)
-    try:
-        async with scope:
-            return await value
-    except TimeoutError as error:
-        if not scope.expired():
-            raise  # raised by the tool itself
-        raise ToolFailureError(f"the tool did not finish within {limit:g} s") from error
+async def call_hook(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of the program like a tool: a function that is not async in a thread."""
+    if iscoroutinefunction(function):
+        return await in_own_context(function(*arguments))
+    return await _in_thread(partial(function, *arguments))
 
 
 async def _in_thread(function: Callable[[], Any]) -> object:
     value = await run_in_daemon_thread(function)
-    return await _in_own_context(value) if isawaitable(value) else value
-
-
-@coroutine
-def _in_own_context(value: Awaitable[_T]) -> Generator[Any, Any, _T]:
-    """Await *value* in a copy of the current context, as a task would at twice the cost.
-
-    Otherwise a context variable that a tool sets would keep its value in the caller after a single
-    call, and not after several, which run in tasks.
-    """
-    if not isinstance(value, Coroutine):  # a future, which runs no code here
-        return (yield from value.__await__())
-    steps = cast("Coroutine[Any, Any, _T]", value)
-    run = copy_context().run
-    try:
-        waits_for = run(steps.send, None)
-        while True:
-            try:
-                yield waits_for
-            except BaseException as error:  # noqa: BLE001 - cancellation, handled by the tool
-                waits_for = run(steps.throw, error)
-            else:
-                waits_for = run(steps.send, None)
-    except StopIteration as end:
-        return cast("_T", end.value)
+    return await in_own_context(value) if isawaitable(value) else value
 
 
 def _store_result(results: ToolResults, number: int, task: asyncio.Task[ToolResult]) -> None:
     if not task.cancelled() and task.exception() is None:
         results[number] = task.result()
-
-
-def _must_end_run(error: BaseException) -> bool:
-    """Return True if *error* must end the run (cancellation, Ctrl-C).
-
-    Other exceptions of a tool, SystemExit included, are reported to the model.
-    """
-    if isinstance(error, BaseExceptionGroup):
-        inner: tuple[BaseException, ...] = cast("BaseExceptionGroup", error).exceptions
-        return any(map(_must_end_run, inner))
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is None or task.cancelling() > 0  # else only the tool cancelled itself
-    return isinstance(error, GeneratorExit | KeyboardInterrupt)

@@ -21,9 +21,8 @@ import msgspec
 from msgspec import Struct
 
 from acechat._tools.descriptions import described
-from acechat._tools.find_output import candidates
+from acechat._tools.find_output import KEY, PartialOutput, candidates
 from acechat._tools.partial_json import find_json
-from acechat._tools.partial_output import KEY, PartialOutput
 from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
 from acechat._tools.signature import PARAMETER_NAME
 from acechat._tools.tool_output import FINAL, NAME, total, without_tool

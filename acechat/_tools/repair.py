@@ -21,8 +21,8 @@ _MISMATCH = re.compile(r"Expected `([^`]*)`, got `(str|float)`(?: - at `\$([^`]*
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(?:\d+|\.\.\.)\]")
 
-_MAX_REPAIRS = 32
-"""Repaired paths of one value, which a type bounds; each is linear in the size of the value."""
+_MAX_REPAIRS = 256
+"""Repaired paths of one value, such as the fields of a record; each costs a decoding."""
 
 _MAX_INTEGER = 2.0**63
 """Larger floats are not exact enough to be meant as integers."""

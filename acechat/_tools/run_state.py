@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import reduce
 from operator import attrgetter
+from typing import TypeAlias
 
 import msgspec
 
@@ -24,9 +25,16 @@ from acechat.types import (
 from acechat.types.completion import note_origin
 from acechat.types.usage import TotalUsage
 
-__all__ = ["RunState"]
+__all__ = ["BeforeTurn", "RunState"]
 
 _id_of = attrgetter("id")
+
+
+BeforeTurn: TypeAlias = Callable[
+    [list[MessageLike]],
+    Iterable[MessageLike] | Awaitable[Iterable[MessageLike] | None] | None,
+]
+"""Receives the messages of the next request; returns those to send instead, or None."""
 
 
 class RunState:
@@ -39,6 +47,7 @@ class RunState:
         template: The fields of all requests, *tools* and *tool_choice* included.
         executor: The tools.
         limits: Maximum turns, budget and tool limits.
+        before_turn: Called before each request by the owner of the state; None for none.
     """
 
     def __init__(
@@ -49,8 +58,11 @@ class RunState:
         template: RequestTemplate,
         executor: ToolExecutor,
         limits: RunLimits,
+        before_turn: BeforeTurn | None = None,
     ) -> None:
         self.executor = executor
+        self.before_turn = before_turn
+        self._system = system
         self._template = template
         self._call_required = template.fields.get("tool_choice") not in (None, "none", "auto")
         self._limits = limits
@@ -80,6 +92,14 @@ class RunState:
             used = [turn.completion.usage for turn in self.turns]
             limits.budget.check(reduce(TotalUsage.plus, used, TotalUsage()))
         return self._template, self._sent
+
+    def replace_messages(self, messages: Iterable[MessageLike] | None) -> list[MessageLike]:
+        """Replace the messages so far; return those to send. None leaves them unchanged."""
+        if messages is not None:
+            sent = gather_messages((), messages=messages, system=self._system)
+            self._sent = sent
+            self.messages = sent[self._system is not None :]
+        return self._sent
 
     def take(self, completion: ChatCompletion) -> ChatCompletion:
         """Store the completion of `next_request`; return it with unique tool call ids."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from functools import partial
 from inspect import iscoroutinefunction
 from types import FunctionType
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeAlias, cast
 from weakref import ref
 
 import msgspec
 from msgspec import Struct
 
+from acechat._media.cache import CacheOption, cache_control
+from acechat._tools.approval import Approve, approve_of
 from acechat._tools.signature import (
     binding_of,
     check_parameter_name,
@@ -24,13 +24,22 @@ from acechat._tools.signature import (
 from acechat._wire.encode import encode
 from acechat.errors import ConfigurationError
 
-__all__ = ["CompiledTool", "Tool", "by_name", "compile_tool", "tool", "write_functions"]
-
-_F = TypeVar("_F", bound=Callable[..., Any])
+__all__ = [
+    "ATTRIBUTE",
+    "NO_OVERRIDES",
+    "CompiledTool",
+    "KnownTool",
+    "Tool",
+    "ToolOverrides",
+    "by_name",
+    "compile_tool",
+    "read_object",
+    "write_functions",
+]
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _UNIONS = {"allOf", "anyOf", "oneOf"}
-_ATTRIBUTE = "__acechat_tool__"  # of a function: its _ToolOverrides
+ATTRIBUTE = "__acechat_tool__"  # of a function: its ToolOverrides
 
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -62,7 +71,7 @@ To compile a tool takes longer than most tools run; a lookup in a `WeakKeyDictio
 some."""
 
 
-def _read_object(arguments: str) -> dict[str, Any]:
+def read_object(arguments: str) -> dict[str, Any]:
     """Decode arguments without a check against the schema."""
     return cast("dict[str, Any]", read_arguments(_object, arguments))
 
@@ -78,7 +87,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     only at run time: *function* then receives the model's arguments as keywords, unchecked.
 
     Raises:
-        ConfigurationError: The service would reject *name* or *parameters*.
+        ConfigurationError: The service would reject *name* or *parameters*, or *cache* is invalid.
 
     Example:
         >>> Tool(name="row", parameters={"type": "object", "properties": {}}, function=print)
@@ -99,7 +108,15 @@ class Tool(Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     """Time limit of one call in seconds; None for *tool_timeout* of `AsyncClient.run`."""
 
-    read: Callable[[str], dict[str, Any]] = _read_object
+    approve: Approve | None = None
+    """Decides about each call before it is executed, see *approve* of `AsyncClient.run`; None for
+    that of the run."""
+
+    cache: CacheOption = None
+    """True or ``"5m"``, or ``"1h"``: the service may cache the tools up to this one, and reads them
+    at a lower price from then on; None for no cache. See `acechat.text`."""
+
+    read: Callable[[str], dict[str, Any]] = read_object
     """Decodes the model's JSON to keywords of *function*; raises `ValueError` if it is invalid."""
 
     def __post_init__(self) -> None:
@@ -109,6 +126,7 @@ class Tool(Struct, frozen=True, kw_only=True):
                 "as in tool(function, name=...)"
             )
         _check_parameters(self.name, self.parameters)
+        cache_control(self.cache)
 
     def __call__(self, *args: Any, **arguments: Any) -> Any:
         """Call the function with the given arguments."""
@@ -121,7 +139,10 @@ class Tool(Struct, frozen=True, kw_only=True):
         function: dict[str, Any] = {"name": self.name, "parameters": parameters}
         if self.description:
             function["description"] = self.description
-        return {"type": "function", "function": function}
+        definition: dict[str, Any] = {"type": "function", "function": function}
+        if self.cache is not None:
+            definition["cache_control"] = cache_control(self.cache)
+        return definition
 
 
 def _check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
@@ -145,75 +166,16 @@ def _check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
         check_parameter_name(str(parameter), name)
 
 
-class _ToolOverrides(Struct, frozen=True):
-    """The values that `tool` sets for a function; None for those of the function itself."""
+class ToolOverrides(Struct, frozen=True):
+    """The values that `acechat.tool` sets for a function; None for those of the function itself."""
 
     name: str | None = None
     description: str | None = None
     timeout: float | None = None
+    cache: CacheOption = None
 
 
-_NO_OVERRIDES = _ToolOverrides()
-
-
-@overload
-def tool(function: _F, /) -> _F: ...
-@overload
-def tool(
-    *, name: str | None = None, description: str | None = None, timeout: float | None = None
-) -> Callable[[_F], _F]: ...
-@overload
-def tool(
-    function: _F,
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    timeout: float | None = None,
-) -> _F: ...
-def tool(
-    function: Any = None,
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    timeout: float | None = None,
-) -> Any:
-    """Override the name, the description or the time limit of a function as a tool.
-
-    Every annotated function is a tool without this decorator. A plain function is returned itself.
-    For a bound method, or a function that already has overrides, a wrapper is returned.
-
-    Args:
-        function: A function, another callable, or a `Tool`, of which a changed copy is returned.
-        name: The name that the model uses; None for the function's name.
-        description: Purpose and use; None for the docstring up to its first section.
-        timeout: Time limit of one call in seconds; None for *tool_timeout* of `AsyncClient.run`.
-
-    Returns:
-        The function, or a decorator if *function* is not given.
-
-    Example:
-        >>> @tool(name="weather", timeout=5)
-        ... def forecast_of(city: str) -> str: ...
-    """
-    if function is None:
-        return partial(tool, name=name, description=description, timeout=timeout)
-    given = {"name": name, "description": description, "timeout": timeout}
-    given = {key: value for key, value in given.items() if value is not None}
-    if isinstance(function, Tool):
-        return msgspec.structs.replace(function, **given)
-    known: _ToolOverrides = getattr(function, _ATTRIBUTE, _NO_OVERRIDES)
-    overrides = msgspec.structs.replace(known, **given)
-    if overrides == known:
-        return function
-    if known is _NO_OVERRIDES:
-        with suppress(AttributeError, TypeError):  # a bound method takes no attributes
-            setattr(function, _ATTRIBUTE, overrides)
-            return function
-    wrapper = partial(function)
-    setattr(wrapper, _ATTRIBUTE, overrides)
-    return wrapper
+NO_OVERRIDES = ToolOverrides()
 
 
 def compile_tool(tool: Any) -> CompiledTool:
@@ -226,7 +188,7 @@ def compile_tool(tool: Any) -> CompiledTool:
     function, binding = binding_of(tool)
     if function is None:
         return _compile(tool)
-    key = getattr(tool, "__name__", None), getattr(tool, _ATTRIBUTE, None), binding
+    key = getattr(tool, "__name__", None), getattr(tool, ATTRIBUTE, None), binding
     cached = _compiled.get(ref(function))
     if cached is None:
         cached = _compiled[ref(function, _evict)] = {}
@@ -256,7 +218,7 @@ def _compile(tool: Any) -> CompiledTool:
             )
         kind: str = type(cast("object", tool)).__name__
         raise TypeError(f"a tool must be a function or a dict with a JSON Schema, not {kind}")
-    overrides: _ToolOverrides = getattr(tool, _ATTRIBUTE, _NO_OVERRIDES)
+    overrides: ToolOverrides = getattr(tool, ATTRIBUTE, NO_OVERRIDES)
     name = overrides.name or getattr(tool, "__name__", None) or _inner_name(tool)
     signature = signature_of(tool, name)
     made = Tool(
@@ -267,6 +229,7 @@ def _compile(tool: Any) -> CompiledTool:
         else overrides.description,
         parameters=signature.schema,
         timeout=overrides.timeout,
+        cache=overrides.cache,
         read=signature.read,
     )
     return _compile(made)
@@ -291,19 +254,26 @@ def write_functions(tools: Iterable[Any]) -> list[Mapping[str, Any] | msgspec.Ra
     ]
 
 
-def by_name(tools: Iterable[Any]) -> dict[str, tuple[CompiledTool, Callable[..., Any]]]:
+KnownTool: TypeAlias = tuple[CompiledTool, Callable[..., Any], Approve | None]
+"""A tool with its function, and the callable that approves its calls."""
+
+
+def by_name(tools: Iterable[Any]) -> dict[str, KnownTool]:
     """Return the compiled forms and functions of *tools* by name.
 
     Raises:
         ConfigurationError: Two tools have the same name, or a tool has no function.
         TypeError: A tool is not callable.
     """
-    named: dict[str, tuple[CompiledTool, Callable[..., Any]]] = {}
+    named: dict[str, KnownTool] = {}
     for one in tools:
         compiled = compile_tool(one)
         if compiled.name in named:
             raise ConfigurationError(
                 f"two tools are named {compiled.name!r}: rename one with tool(function, name=...)"
             )
-        named[compiled.name] = compiled, one.function if isinstance(one, Tool) else one
+        if isinstance(one, Tool):
+            named[compiled.name] = compiled, one.function, one.approve
+        else:
+            named[compiled.name] = compiled, one, approve_of(one)
     return named

@@ -13,7 +13,13 @@ import msgspec
 from acechat._wire.decode import DECODE_ERRORS, decode_json
 from acechat._wire.error_response import error_from_value, is_error
 from acechat._wire.lenient import convert
-from acechat._wire.odd_json import Halves, error_of_choice, normalize_choices, unwrap
+from acechat._wire.odd_json import (
+    Halves,
+    error_of_choice,
+    has_too_many_values,
+    normalize_choices,
+    unwrap,
+)
 from acechat._wire.sse import Event
 from acechat.errors import ProtocolError
 from acechat.types import (
@@ -27,6 +33,7 @@ from acechat.types import (
 )
 
 __all__ = [
+    "add_missing",
     "as_chunk",
     "chunks_of_halves",
     "decode_beside_error",
@@ -34,6 +41,7 @@ __all__ = [
     "decode_head",
     "decode_plain_chunk",
     "is_odd",
+    "merge_logprobs",
     "merge_usage",
     "merge_usage_fields",
 ]
@@ -89,6 +97,12 @@ def is_odd(chunk: ChatCompletionChunk, data: bytes) -> bool:
     return False
 
 
+def _decode_value(data: bytes, halves: Halves | None) -> object:
+    if has_too_many_values(data):
+        raise ProtocolError("stream event of an unusual form has too many values", body=data)
+    return unwrap(decode_json(data, "stream event", halves=halves))
+
+
 def _decode_odd_chunk(
     data: bytes, headers: Mapping[str, str], halves: Halves | None = None
 ) -> ChatCompletionChunk | None:
@@ -96,7 +110,7 @@ def _decode_odd_chunk(
         return None
     kind = data.type if isinstance(data, Event) else "message"
     try:
-        value = unwrap(decode_json(data, "stream event", halves=halves))
+        value = _decode_value(data, halves)
     except ProtocolError:
         if kind == "message":
             raise
@@ -136,6 +150,8 @@ def decode_beside_error(data: bytes) -> tuple[ChatCompletionChunk, bytes] | None
     Returns:
         The chunk and its JSON without the error; None if there are no usable choices.
     """
+    if has_too_many_values(data):
+        return None
     with suppress(ProtocolError):
         value = unwrap(decode_json(data))
         if isinstance(value, dict):
@@ -228,3 +244,31 @@ def as_chunk(completion: ChatCompletion) -> tuple[ChatCompletionChunk, bytes]:
         usage=completion.usage,
     )
     return chunk, _encoder.encode(chunk)
+
+
+def merge_logprobs(parts: list[Any]) -> Any:
+    """Join the log probabilities of all chunks: ``{"content": [one entry per token]}`` each."""
+    if not parts:
+        return None
+    merged: dict[str, Any] = {}
+    for part in parts:
+        fields = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+        for key, value in fields.items():
+            known = merged.get(key)
+            if isinstance(value, list):
+                if not isinstance(known, list):
+                    known = merged[key] = []
+                cast("list[Any]", known).extend(cast("list[Any]", value))
+            elif known is None:
+                merged[key] = value
+    return merged or parts[-1]
+
+
+def add_missing(known: dict[str, Any], fields: dict[str, Any], skip: str = "") -> None:
+    """Add the *fields* missing in *known*, in time proportional to *fields* alone.
+
+    ``fields.keys() - known.keys()`` would iterate over *known* for each event.
+    """
+    for key, value in fields.items():
+        if key != skip and key not in known:
+            known[key] = value

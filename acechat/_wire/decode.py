@@ -15,6 +15,7 @@ from acechat._wire.odd_json import (
     Halves,
     decode_repaired,
     error_of_choice,
+    has_too_many_values,
     normalize_choices,
     unwrap,
 )
@@ -31,6 +32,8 @@ from acechat.types import (
 
 __all__ = [
     "DECODE_ERRORS",
+    "MAX_CALLS",
+    "MAX_CHOICES",
     "SILENT_ENDS",
     "decode_completion",
     "decode_fast",
@@ -41,6 +44,10 @@ __all__ = [
     "with_arguments",
     "without_arguments",
 ]
+
+
+MAX_CHOICES, MAX_CALLS = 1024, 32_768
+"""Limits of one response: several 100,000 of either would occupy the event loop for seconds."""
 
 
 class _FastMessage(Struct, frozen=True):
@@ -95,6 +102,8 @@ def decode_fast(body: bytes) -> tuple[ChatCompletion, Any] | None:
         return None
     if not decoded.choices:
         return None
+    if len(decoded.choices) > MAX_CHOICES:
+        raise ProtocolError(f"the response has more than {MAX_CHOICES:,} choices")
     choices: list[Choice] = []
     for choice in decoded.choices:
         message = choice.message
@@ -188,7 +197,9 @@ def decode_completion(
             empty = ProtocolError("the response contains no completion", body=body, status=status)
             empty.partial = completion
             raise empty
-    if any(choice.message.tool_calls for choice in completion.choices):
+    if calls := sum([len(choice.message.tool_calls or ()) for choice in completion.choices]):
+        if calls > MAX_CALLS:
+            raise ProtocolError(f"the response has more than {MAX_CALLS:,} tool calls", body=body)
         completion = _with_arguments(completion)
     return completion, find_trace_id(fields, headers)
 
@@ -220,6 +231,9 @@ def to_fields(completion: ChatCompletion) -> dict[str, Any]:
 def _decode_odd_body(body: bytes, headers: Mapping[str, str], status: int) -> dict[str, Any]:
     """Decode a *body* that the fast path rejected, and check that it is a completion."""
     kind = headers.get("content-type", "no content type")
+    if has_too_many_values(body):
+        reason = "response of an unusual form has too many values"
+        raise ProtocolError(reason, body=body, status=status)
     value = unwrap(decode_json(body, f"response ({kind})", status=status))
     if is_error(value):
         failure = error_from_value(value, headers, status=status, body=body)

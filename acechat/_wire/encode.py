@@ -35,6 +35,11 @@ _SHOWN = 5
 """Parts that the error message names."""
 
 
+_PDF = "data:application/pdf"
+_WITHOUT_PDF = ("claude-3-haiku", "claude-3-sonnet", "claude-3-opus")
+"""Prefixes of models that have images only (docs/api.md#messages)."""
+
+
 def encode(body: Mapping[str, Any]) -> bytes | bytearray:
     """Encode the body of a request.
 
@@ -48,7 +53,7 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
         TypeError: The body contains an object that JSON cannot represent.
     """
     try:
-        size = _size_of_images(body.get("messages"))
+        size = _size_of_images(body)
         if size < _LARGE:
             encoded: bytes | bytearray = _encoder.encode(body)
         else:
@@ -81,16 +86,32 @@ def _check_numbers(value: object, path: str = "") -> None:
             _check_numbers(inner, f"{path}[{number}]")
 
 
-def _size_of_images(messages: list[object] | None) -> int:
-    """Return the number of characters of the images in user messages."""
+def _size_of_images(body: Mapping[str, Any]) -> int:
+    """Return the number of characters of the images and PDFs in user messages.
+
+    Raises:
+        ConfigurationError: The model cannot read a PDF among them.
+    """
     size = 0
+    messages: list[object] | None = body.get("messages")
     if type(messages) is list:  # extra_body may make them anything
         for message in messages:
             if isinstance(message, UserMessage) and not isinstance(message.content, str):
                 for part in message.content:
                     if isinstance(part, ImagePart):
-                        size += len(part.image_url.url)
+                        url = part.image_url.url
+                        size += len(url)
+                        if url.startswith(_PDF):
+                            _check_reads_pdf(str(body.get("model")))
     return size
+
+
+def _check_reads_pdf(model: str) -> None:
+    if model.startswith(_WITHOUT_PDF):
+        raise ConfigurationError(
+            f"{model} cannot read PDFs, which Claude 3.5 and newer models can: select another "
+            "model, or send the text of the document"
+        )
 
 
 def _check_size(body: Mapping[str, Any], size: int) -> None:

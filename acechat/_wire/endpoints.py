@@ -150,13 +150,17 @@ def _blocks(content: str | list[dict[str, Any]] | None) -> list[dict[str, Any]]:
 
 
 def _image(part: dict[str, Any]) -> dict[str, Any]:
+    """Convert an image or a PDF, whose type of block is that of its data URL."""
     image = part["image_url"]
     url: str = image if isinstance(image, str) else image["url"]
+    cache = {key: part[key] for key in ("cache_control",) if key in part}
     if not url.startswith("data:"):
-        return {"type": "image", "source": {"type": "url", "url": url}}
+        return {"type": "image", "source": {"type": "url", "url": url}} | cache
     head, _, data = url.partition(",")
     kind = head.removeprefix("data:").partition(";")[0]
-    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+    block = "document" if kind == "application/pdf" else "image"
+    source = {"type": "base64", "media_type": kind, "data": data}
+    return {"type": block, "source": source} | cache
 
 
 def _tool(tool: Mapping[str, Any] | msgspec.Raw) -> dict[str, Any]:
@@ -164,4 +168,5 @@ def _tool(tool: Mapping[str, Any] | msgspec.Raw) -> dict[str, Any]:
     function = plain["function"]
     schema: Any = function.get("parameters") or {"type": "object", "properties": {}}
     named = {key: function[key] for key in ("name", "description") if key in function}
-    return named | {"input_schema": schema}
+    cache = {key: plain[key] for key in ("cache_control",) if key in plain}
+    return named | {"input_schema": schema} | cache

@@ -25,6 +25,7 @@ from acechat.errors import (
     AuthenticationError,
     BadRequestError,
     ContentModerationError,
+    ContextWindowExceededError,
     GatewayTimeoutError,
     InsufficientBalanceError,
     NotFoundError,
@@ -36,6 +37,7 @@ from acechat.errors import (
     ServerError,
     TokenMismatchError,
 )
+from acechat.errors._api import is_context_exceeded
 
 __all__ = ["error_from_value", "find_trace_id", "is_error", "parse_error"]
 
@@ -106,6 +108,7 @@ _FINAL = {401, 403}
 
 _RETRYABLE_4XX = {408, 409, 425}
 _TRACE_HEADERS = ("x-trace-id", "trace-id", "x-request-id", "x-oneapi-request-id")
+_OTHER_REASONS = (AuthenticationError, PermissionDeniedError, RateLimitError, NotFoundError)
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> APIError:
@@ -188,6 +191,8 @@ def error_from_value(
     if cls is ServerError or (cls.retryable and shown in _FINAL):
         # The code is less specific than the status, or contradicts a final one.
         cls = _BY_STATUS.get(shown or 0, cls)
+    if not issubclass(cls, _OTHER_REASONS) and is_context_exceeded(code, message):
+        cls = ContextWindowExceededError
     return cls(
         status,
         code or (kind if kind != "error" else None),

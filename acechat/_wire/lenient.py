@@ -5,7 +5,9 @@ A billed completion must not be lost because the type of ``created`` changed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
+from functools import lru_cache
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
@@ -13,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from acechat.errors import ProtocolError
+from acechat.types import Cost
 
 __all__ = ["convert"]
 
@@ -45,14 +48,42 @@ def convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | No
     Raises:
         ProtocolError: A required or essential field does not fit.
     """
+    reason = ""
     try:
-        return msgspec.convert(fields, cls)
+        converted = msgspec.convert(fields, cls)
     except msgspec.ValidationError as error:
         reason = f"response does not match the schema: {error}"
-    try:
-        return cast("_T", _fit(fields, cls))
-    except _UnfitError:
-        raise ProtocolError(reason, body=data, status=status) from None
+        try:
+            converted = cast("_T", _fit(fields, cls))
+        except _UnfitError:
+            converted = None
+    if converted is None:
+        raise ProtocolError(reason, body=data, status=status)
+    if b'"cost"' in data and hasattr(converted, "usage"):
+        return cast("_T", _with_exact_cost(converted, data))
+    return converted
+
+
+class _Charge(Struct):
+    cost: Cost | None = None
+
+
+class _Charged(Struct):
+    usage: _Charge | None = None
+
+
+_charged = msgspec.json.Decoder(_Charged)
+
+
+def _with_exact_cost(completion: Any, data: bytes) -> Any:
+    """Read the cost from the JSON text: floats would round its digits."""
+    charge = None
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        charge = _charged.decode(data).usage
+    if charge is None or charge.cost is None or completion.usage is None:
+        return completion
+    usage = msgspec.structs.replace(completion.usage, cost=charge.cost)
+    return msgspec.structs.replace(completion, usage=usage)
 
 
 def _fit(value: Any, kind: Any) -> Any:
@@ -82,9 +113,13 @@ def _fit(value: Any, kind: Any) -> Any:
     raise _UnfitError
 
 
+_fields = lru_cache(maxsize=64)(msgspec.structs.fields)
+"""Looking them up anew takes most of the time of a conversion (measured)."""
+
+
 def _fit_struct(value: dict[str, Any], kind: type[Struct]) -> Struct:
     kept: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
+    for field in _fields(kind):
         found = value.get(field.encode_name)
         if found is None or (found in ("", {}, False) and field.encode_name == "tool_calls"):
             continue

@@ -18,6 +18,7 @@ __all__ = [
     "Halves",
     "decode_repaired",
     "error_of_choice",
+    "has_too_many_values",
     "is_empty_error",
     "is_event_stream",
     "normalize_choices",
@@ -25,7 +26,6 @@ __all__ = [
 ]
 
 _BOM = b"\xef\xbb\xbf"
-
 BEFORE_JSON = _BOM + b" \t\r\n"
 """Bytes that may precede JSON."""
 
@@ -35,12 +35,15 @@ _MAX_DIGITS = 400
 _EVENT_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:data|event|id|retry)?:")
 _BYTES = re.compile("[\udc80-\udcff]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HALF = re.compile(
     "(?:[\ud800-\udbff]|[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?"
     "|[\udcf0-\udcf4][\udc80-\udcbf]{0,2})\\Z"
 )
 """The first half of a character at the end of a text: a high surrogate, or an incomplete sequence
 of UTF-8, whose bytes ``surrogateescape`` represents as U+DC80 to U+DCFF."""
+
+_MAX_HALF = 3
 
 
 class Halves(dict[tuple[int, str, int], str]):
@@ -55,8 +58,27 @@ class Halves(dict[tuple[int, str, int], str]):
         self.one_choice = one_choice
 
 
+_LARGE = 2**18
+"""Bytes of JSON whose values are counted before they are decoded."""
+
+_MAX_INDEX_DIGITS = 30
+
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
+
+
+def has_too_many_values(data: bytes, most: int = 100_000) -> bool:
+    """Return True if *data* has more than *most* values, and more than 256 KB.
+
+    Decoding them to Python's objects, one by one, would occupy the event loop for long. The marks
+    between values are counted, within texts, too: one text of 5 MB has 100,000.
+    """
+    count = 0
+    for at in range(0, len(data) if len(data) > _LARGE else 0, _LARGE):
+        count += sum(data.count(mark, at, at + _LARGE) for mark in (b",", b"[", b"{"))
+        if count > most:
+            return True
+    return False
 
 
 def decode_repaired(data: bytes, halves: Halves | None = None) -> Any:
@@ -140,8 +162,10 @@ def _characters(text: str) -> str:
 
 
 def _paired(text: str) -> str:
-    """Join surrogates that form a pair."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    """Join surrogates that form a pair; codecs take quadratic time for many that do not."""
+    return _PAIR.sub(
+        lambda found: found[0].encode("utf-16", "surrogatepass").decode("utf-16"), text
+    )
 
 
 def _join_halves(fields: dict[str, Any], halves: Halves) -> None:
@@ -175,10 +199,10 @@ def _join(
         return
     if position in halves:
         text = _paired(halves.pop(position) + text)
-    half = _HALF.search(text)
+    half = _HALF.search(text[-_MAX_HALF:])
     if half is not None:
         halves[position] = half[0]
-        text = text[: half.start()]
+        text = text[: len(text) - len(half[0])]
     fields[name] = text
 
 
@@ -233,6 +257,13 @@ def normalize_choices(fields: dict[str, Any], *, wanted: str) -> None:
             message = choice[wanted] = {"content": choice["text"]}
         if isinstance(message, dict):
             _normalize_message(cast("dict[str, Any]", message))
+        index = choice.get("index")
+        if isinstance(index, str) and index.isdecimal() and len(index) <= _MAX_INDEX_DIGITS:
+            choice["index"] = int(index)
+        elif not isinstance(index, int | float):
+            choice.pop("index", None)
+        if is_empty_error(choice.get("error")):
+            choice.pop("error", None)
 
 
 def _normalize_message(message: dict[str, Any]) -> None:

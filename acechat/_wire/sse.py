@@ -13,12 +13,13 @@ from io import BytesIO
 
 from acechat.errors import ProtocolError
 
-__all__ = ["Event", "SSEDecoder"]
+__all__ = ["Event", "SSEDecoder", "too_long"]
 
 _BOM = b"\xef\xbb\xbf"
 _PREFIX = b"data: "
 _MAX_RETRY_DIGITS = 18
 _MAX_STRAY_LINES = 200
+_MAX_STRAY_ENDS = 8
 
 
 class _State(Enum):
@@ -69,8 +70,8 @@ class SSEDecoder:
     """
 
     __slots__ = ("_after_cr", "_begun", "_data", "_id", "_max", "_new_id", "_parts", "_size",
-                 "_state", "_stray_size", "_tail", "_type", "completed", "last_event_id", "retry",
-                 "stray", "stray_after")  # fmt: skip
+                 "_state", "_stray_depth", "_stray_size", "_tail", "_type", "completed",
+                 "last_event_id", "retry", "stray", "stray_after", "stray_ends")  # fmt: skip
 
     def __init__(self, max_event_bytes: int = 16 * 2**20) -> None:
         self.last_event_id = ""
@@ -86,6 +87,10 @@ class SSEDecoder:
         self.stray_after: list[int] = []
         """For each stray line, the number of events of the same read before it."""
 
+        self.stray_ends: list[bool] = []
+        """For each stray line, whether it may be the last one of a JSON value. True for few lines,
+        as all lines are decoded then."""
+
         self.completed: list[bytes] = []
         """Events of the last read by the strict parser, those before a too long event included."""
 
@@ -95,6 +100,7 @@ class SSEDecoder:
         self._size = 0  # bytes of the unfinished event
         self._tail = 0  # bytes of its unfinished line (STRICT)
         self._stray_size = 0  # bytes of the stray lines
+        self._stray_depth = 0  # of their braces
         self._begun = False  # the first line was read: no BOM may follow
         self._after_cr = False  # a CR ended the last read: an LF now belongs to it
         self._data: list[bytes] = []
@@ -126,6 +132,9 @@ class SSEDecoder:
         if end == 1:  # not found, unless two reads share it
             end = int(data[:1] == b"\n" and bool(self._parts) and self._parts[-1][-1:] == b"\n")
             if not end:
+                if self._size + len(data) > self._max + len(_PREFIX) and self._parts:
+                    self.completed = []
+                    self._check(self._size + len(data))
                 if self._size + len(data) > self._max or not self._may_continue(data):
                     return self._go_strict(data)
                 self._size += len(data)
@@ -224,6 +233,11 @@ class SSEDecoder:
         self._check(len(line))
         size = self._stray_size + len(line)
         if len(self.stray) < _MAX_STRAY_LINES and size <= self._max:
+            opened, ended = line.count(b"{") + line.count(b"["), line.count(b"}") + line.count(b"]")
+            self._stray_depth += opened - ended
+            closed = self._stray_depth <= 0 and self.stray_ends.count(True) < _MAX_STRAY_ENDS
+            ends = line.rstrip().endswith((b"}", b"]")) and (closed or not self.stray)
+            self.stray_ends.append(ends)
             self.stray.append(line)
             self.stray_after.append(len(self.completed))
             self._stray_size = size
@@ -254,7 +268,7 @@ class SSEDecoder:
 
     def _check(self, size: int) -> None:
         if size > self._max:
-            raise ProtocolError(f"stream event is longer than {self._max} bytes (max_event_bytes)")
+            raise too_long("stream event is", self._max, "max_event_bytes")
 
 
 def _may_begin(data: bytes) -> bool:
@@ -267,3 +281,8 @@ def _may_begin(data: bytes) -> bool:
 
 def _is_one_line(data: bytes) -> bool:
     return data.find(b"\n") in (-1, len(data) - 1)
+
+
+def too_long(subject: str, limit: int, setting: str) -> ProtocolError:
+    """Return the error for data that exceeds the limit of a *setting*."""
+    return ProtocolError(f"{subject} longer than {limit} bytes ({setting})")

@@ -19,14 +19,15 @@ from acechat._wire.chunks import (
 from acechat._wire.decode import DECODE_ERRORS, decode_completion
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.error_response import find_trace_id
-from acechat._wire.odd_json import BEFORE_JSON, Halves, is_event_stream
-from acechat._wire.sse import SSEDecoder
+from acechat._wire.odd_json import BEFORE_JSON, Halves, has_too_many_values
+from acechat._wire.sse import SSEDecoder, too_long
 from acechat.errors import AceChatError, ProtocolError, StreamTruncatedError
 from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, Usage
 
 __all__ = ["ChatStreamProtocol"]
 
 _DONE = b"[DONE]"
+_MAX_SILENT = 100_000  # events, which take more memory than their bytes
 
 
 class ChatStreamProtocol:
@@ -109,20 +110,18 @@ class ChatStreamProtocol:
             return DeltaBatch([], [])
         limit = self._max_response_bytes
         if limit is not None and self.received > limit:
-            self.failure = _too_long("response is", limit, "max_response_bytes")
+            self.failure = too_long("response is", limit, "max_response_bytes")
             return DeltaBatch([], [])
         deltas: list[Delta] = []
-        too_long: ProtocolError | None = None
+        oversize: ProtocolError | None = None
         try:
             events = self._events.feed(data)
         except ProtocolError as error:
-            events, too_long = self._events.completed, error
-        if self._events.stray:
-            events = self._add_around_strays(events, deltas)
-        else:
-            events = self._add(events, deltas)
-        if too_long is not None and not self.done:
-            self.failure = self.failure or too_long
+            events, oversize = self._events.completed, error
+        add = self._add_around_strays if self._events.stray else self._add
+        events = add(events, deltas)
+        if oversize is not None and not self.done:
+            self.failure = self.failure or oversize
         self.chunks += len(events)
         if self._extra:
             events, self._extra = events + self._extra, []
@@ -138,7 +137,10 @@ class ChatStreamProtocol:
         self._silent_size += sum(map(len, events))
         if self._silent_size > self._max_event_bytes:
             text = "consecutive events without content are"
-            self.failure = self.failure or _too_long(text, self._max_event_bytes, "max_event_bytes")
+            self.failure = self.failure or too_long(text, self._max_event_bytes, "max_event_bytes")
+        elif len(self.silent) > _MAX_SILENT:
+            reason = f"more than {_MAX_SILENT:,} consecutive events without content"
+            self.failure = self.failure or ProtocolError(reason)
 
     def _take_silent(self) -> list[bytes]:
         silent, self.silent, self._silent_size = self.silent, [], 0
@@ -150,6 +152,9 @@ class ChatStreamProtocol:
         Returns:
             The events before the end or failure of the stream.
         """
+        if events and has_too_many_values(events[0], 300_000):  # only it may be large
+            self.failure = ProtocolError("stream event has too many values")
+            return []
         add = self._accumulator.add
         halves = self._halves
         for event in events:
@@ -165,7 +170,7 @@ class ChatStreamProtocol:
                 else:
                     chunk = self._decode_odd(event, deltas)
             elif add(chunk, event, deltas):
-                chunk = self._decode_odd(event, deltas)
+                chunk = self._decode_odd(event, deltas, chunk)
             else:
                 continue
             if self.done or self.failure is not None:
@@ -204,23 +209,27 @@ class ChatStreamProtocol:
     def _check_strays(self, count: int) -> None:
         """Fail if the first *count* stray lines are a complete JSON error (docs/api.md#streams)."""
         self._strays = count
-        lines = self._events.stray[:count]
-        if not lines[-1].rstrip().endswith((b"}", b"]")):
+        if not self._events.stray_ends[count - 1]:
             return
         try:
-            decode_chunk(b"\n".join(lines), self._headers)
+            decode_chunk(b"\n".join(self._events.stray[:count]), self._headers)
         except ProtocolError:
             return  # not complete yet
         except AceChatError as error:
             self.failure = error
 
-    def _decode_odd(self, event: bytes, deltas: list[Delta]) -> ChatCompletionChunk | None:
+    def _decode_odd(
+        self, event: bytes, deltas: list[Delta], chunk: ChatCompletionChunk | None = None
+    ) -> ChatCompletionChunk | None:
         try:
-            return decode_chunk(event, self._headers, self._halves)
+            self._accumulator.check(chunk)
+            chunk = decode_chunk(event, self._headers, self._halves)
+            return self._accumulator.check(chunk)
         except AceChatError as error:
             self.failure = error
-        if (decoded := decode_beside_error(event)) is not None:
-            self._accumulator.add(*decoded, deltas, checked=True)
+            decoded = None if isinstance(error, ProtocolError) else decode_beside_error(event)
+            if decoded and not self._accumulator.too_many(decoded[0].choices):
+                self._accumulator.add(*decoded, deltas, checked=True)
         return None
 
     def receive_completion(self, completion: ChatCompletion) -> DeltaBatch:
@@ -229,17 +238,12 @@ class ChatStreamProtocol:
         chunk, event = as_chunk(completion)
         self._accumulator.add(chunk, event, deltas, checked=True)
         self.chunks += 1
-        self.done = True
-        self.content = True
+        self.done = self.content = True
         return DeltaBatch(deltas, [event])
 
     def receive_body(self, body: bytes, kind: str, status: int) -> DeltaBatch:
-        """Accept a complete body of another content type, *kind*; raise if it is no completion."""
-        if is_event_stream(body, kind):
-            batch = self.receive_data(body)
-            rest = self.receive_eof()
-            return DeltaBatch(batch.deltas + rest.deltas, batch.events + rest.events)
-        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] != b"{":
+        """Accept a complete body that has no events; raise if it is no completion."""
+        if "json" not in kind and body.lstrip(BEFORE_JSON)[:1] not in {b"{", b"["}:
             raise ProtocolError(f"expected text/event-stream, got {kind}", body=body)
         completion, _ = decode_completion(body, self._headers, status=status)
         return self.receive_completion(completion)
@@ -314,7 +318,3 @@ class ChatStreamProtocol:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of the completion so far, with fields that acechat does not know."""
         return self._accumulator.to_dict()
-
-
-def _too_long(subject: str, limit: int, setting: str) -> ProtocolError:
-    return ProtocolError(f"{subject} longer than {limit} bytes ({setting})")

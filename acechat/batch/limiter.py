@@ -10,16 +10,16 @@ __all__ = ["Limiter"]
 _START = 8
 """Requests at a time before anything is known. The number doubles with each round of successes."""
 
-_CUT = 0.08
+_CUT = 0.05
 """Share by which a refusal reduces a limit."""
 
-_HEADROOM = 0.97
-"""Share of the refused value to return to: refusals become rare, for 3 % of the throughput."""
+_HEADROOM = 0.98
+"""Share of the refused value to return to: refusals become rare, for 2 % of the throughput."""
 
 _RECOVERY = 1.0
 """Seconds from a cut until the limit is back. It doubles with each cut at about the same value."""
 
-_LONGEST_RECOVERY = 32.0
+_LONGEST_RECOVERY = 16.0
 
 _GAP = 1.0
 """Least seconds between two cuts: refusals of one burst are one event."""
@@ -52,7 +52,7 @@ _SAMPLE = 20
 _DRIFT = 120.0
 """Seconds in which the lowest mean latency doubles, so that it follows a slower service."""
 
-_BURST = 0.02
+_BURST = 0.05
 """Seconds of the rate that may be sent at once, after a delay of this process."""
 
 _PACED = 0.5

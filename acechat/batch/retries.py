@@ -102,7 +102,7 @@ class Retries:
     def push(self, entry: Entry, now: float, jitter: float) -> None:
         """Let *entry* wait; *jitter* is a random number from 0 to 1."""
         self._exhausted += entry.exhausted
-        exponent = min(entry.history.counted, _LARGEST_EXPONENT)
+        exponent = min(max(entry.requests - 1, 0), _LARGEST_EXPONENT)
         longest = min(self._policy.max_delay, self._policy.base_delay * 2.0**exponent)
         heappush(self._heap, (now + longest * (1 + jitter) / 2, entry.row.number, entry))
 

@@ -58,6 +58,9 @@ class Row(Struct, frozen=True, kw_only=True):
     model: str | None = None
     options: dict[str, Any] = {}
     extra_body: dict[str, Any] | None = None
+    images: list[str] = []
+    """Paths and URLs of images that are added to the last message."""
+
     fault: str = ""
 
 
@@ -110,11 +113,18 @@ class RowReader:
     Args:
         template: Text of the user message with ``{name}`` for the fields of a row; None for none.
         system: The system prompt of rows without one; None for none.
+        image_field: The field of a row that names its image, or a list of images; None for none.
     """
 
-    def __init__(self, template: str | None = None, system: str | None = None) -> None:
+    def __init__(
+        self,
+        template: str | None = None,
+        system: str | None = None,
+        image_field: str | None = None,
+    ) -> None:
         self._template = template
         self._system = system
+        self._image_field = image_field
         self._ids = IdTable()
 
     def read_id(self, raw: RawRow) -> str:
@@ -133,7 +143,8 @@ class RowReader:
             if not fault:
                 value = _decode(raw.data)
                 name = _own_id(value)
-                fields = self._request(value)
+                images = self._images(value)
+                fields = self._request(value) | {"images": images}
         except _FaultError as error:
             fault = str(error)
         try:
@@ -191,6 +202,16 @@ class RowReader:
             "extra_body": extra,
             "options": _options(body),
         }
+
+    def _images(self, value: dict[str, Any]) -> list[str]:
+        """Remove the images from the fields of a row, and return them."""
+        if self._image_field is None:
+            return []
+        given: Any = value.pop(self._image_field, None) or []
+        images = cast("list[Any]", given if isinstance(given, list) else [given])
+        if not all(isinstance(each, str) for each in images):
+            raise _FaultError(f"{self._image_field} must be a path or URL, or a list of them")
+        return images
 
     @staticmethod
     def _messages(messages: list[Any], system: Any) -> list[Any]:

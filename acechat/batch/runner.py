@@ -31,6 +31,9 @@ from acechat.types import ChatCompletion
 
 __all__ = ["BatchRunner"]
 
+_MOST_WAITING = 1000
+"""Rows that may wait for another attempt before no new ones are started: memory is bounded."""
+
 
 class BatchRunner:
     """Sends rows, and returns their results.
@@ -167,7 +170,7 @@ class BatchRunner:
                 self._start(entry)
 
     def _next_row(self) -> Entry | None:
-        row = self._rows.take()
+        row = self._rows.take() if len(self._retries) < _MOST_WAITING else None
         if row is None:
             return None
         sent = self._sent_before(row.number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 import sys
 from collections.abc import (
     AsyncGenerator,
@@ -28,7 +29,7 @@ from acechat.batch.rows import RawRow
 from acechat.errors import ConfigurationError
 from acechat.types import MessageLike
 
-__all__ = ["BatchInput", "BatchItem", "FileSource", "ItemSource", "Source", "source_of"]
+__all__ = ["BatchInput", "BatchItem", "FileSource", "ItemSource", "Source", "locate", "source_of"]
 
 BatchItem: TypeAlias = str | Mapping[str, Any] | list[MessageLike] | tuple[Content, ...]
 """One row of an iterable: a prompt; an object as in a file of JSON Lines; a list of messages; or
@@ -41,6 +42,8 @@ _T = TypeVar("_T")
 
 _CHUNK = 256
 """Rows that a thread reads at a time."""
+
+_URL = re.compile("(https?|data):", re.IGNORECASE)
 
 _MORE = "\0"
 """Key of the cells beyond the last column."""
@@ -56,10 +59,12 @@ class FileSource:
 
     Attributes:
         replayable: Whether the rows can be read more than once.
+        folder: The folder to which paths in the rows are relative.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
+        self.folder = Path() if str(path) == "-" else Path(path).parent
         self.replayable = str(path) != "-"
 
     async def chunks(self, convert: Callable[[RawRow], _T]) -> AsyncGenerator[list[_T]]:
@@ -102,9 +107,11 @@ class ItemSource:
 
     Attributes:
         replayable: Always False.
+        folder: The current folder.
     """
 
     replayable = False
+    folder = Path()
 
     def __init__(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
         self._items = items
@@ -113,9 +120,14 @@ class ItemSource:
         """Yield the rows, one at a time."""
         number = 0
         if isinstance(self._items, AsyncIterable):
-            async for item in self._items:
-                yield [convert(_raw_item(number, item))]
-                number += 1
+            try:
+                async for item in self._items:
+                    yield [convert(_raw_item(number, item))]
+                    number += 1
+            finally:
+                close: Any = getattr(self._items, "aclose", None)  # of an async generator
+                if close is not None:
+                    await close()
         else:
             for item in self._items:
                 yield [convert(_raw_item(number, item))]
@@ -137,6 +149,11 @@ def source_of(given: BatchInput) -> Source:
         kind = type(cast("object", given)).__name__
         raise TypeError(f"expected a path or an iterable of prompts, not {kind}")
     return ItemSource(given)
+
+
+def locate(image: str, folder: Path) -> str:
+    """Return an image of a row as `acechat.image` takes it: a URL, or a path from *folder* on."""
+    return image if _URL.match(image) else str(folder / image)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -13,9 +13,10 @@ from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
+from acechat._media.image import image
 from acechat.batch.results import BatchSummary
 from acechat.batch.rows import Row, RowReader
-from acechat.batch.sources import FileSource
+from acechat.batch.sources import FileSource, locate
 from acechat.batch.storage.files import read_states
 from acechat.batch.storage.journal import DONE, FAILED, SENT
 from acechat.batch.storage.lines import decode_line, journal_of, output_lines
@@ -41,19 +42,28 @@ _COLUMNS: tuple[str, ...] = (
 _CHUNK = 1000
 
 
-def check_rows(path: str | Path, template: str | None = None) -> Iterator[Row]:
+def check_rows(
+    path: str | Path, template: str | None = None, image_field: str | None = None
+) -> Iterator[Row]:
     """Read all rows of a file without sending any; those that cannot be sent have a *fault*.
 
     Args:
         path: The input, or ``"-"`` for standard input.
         template: As in `acechat.AsyncClient.batch`.
+        image_field: As in `acechat.AsyncClient.batch`.
 
     Raises:
         ConfigurationError: The file cannot be read.
     """
-    reader = RowReader(template)
-    for raw in FileSource(path).read():
-        yield reader.read(raw)
+    reader, source = RowReader(template, image_field=image_field), FileSource(path)
+    for raw in source.read():
+        row = reader.read(raw)
+        try:
+            for each in row.images:
+                image(locate(each, source.folder))
+        except ConfigurationError as error:
+            row = msgspec.structs.replace(row, fault=str(error))
+        yield row
 
 
 def read_status(output: str | Path) -> BatchSummary:

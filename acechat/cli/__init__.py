@@ -13,7 +13,8 @@ def main() -> None:
     """Run the command line and exit.
 
     Exit codes: 0 success; 1 an error of the service, the network or the system; 2 wrong usage or
-    configuration; 130 Ctrl-C; 143 SIGTERM; 129 SIGHUP (the terminal was closed).
+    configuration; 3 a response that ended at its token limit; 130 Ctrl-C; 143 SIGTERM; 129 SIGHUP
+    (the terminal was closed).
     """
     try:
         from acechat.cli.app import run

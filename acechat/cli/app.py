@@ -21,8 +21,10 @@ _COMMANDS = {
     "chat": "Send a prompt, or start a conversation.",
     "batch": "Send the prompts of a file, and resume after an interruption.",
     "models": "List the models that the service offers.",
+    "history": "List, search, show, export and delete conversations.",
     "doctor": "Diagnose the installation, the token and the network.",
     "config": "Show and change settings.",
+    "templates": "List, show and delete templates of prompts.",
     "emulate": "Run the emulator on localhost.",
     "completion": "Print the completion script of a shell.",
 }

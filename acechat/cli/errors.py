@@ -28,10 +28,20 @@ from acechat import (
 )
 from acechat.cli.terminal.text import one_line
 
-__all__ = ["INTERRUPTED", "PLATFORM", "REFUSED", "WRONG", "advice", "explain", "explain_usage"]
+__all__ = [
+    "INTERRUPTED",
+    "PLATFORM",
+    "REFUSED",
+    "TRUNCATED",
+    "WRONG",
+    "advice",
+    "explain",
+    "explain_usage",
+]
 
-REFUSED, WRONG, INTERRUPTED = 1, 2, 130
-"""Exit codes: a failed call; wrong usage or configuration; Ctrl-C."""
+REFUSED, WRONG, TRUNCATED, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes: a failed call; wrong usage or configuration; a response that ended at its token
+limit; Ctrl-C."""
 
 PLATFORM = "https://platform.acedata.cloud"
 
@@ -61,6 +71,9 @@ def explain(error: Exception) -> str:
     trace_id = getattr(error, "trace_id", None)
     if trace_id and not isinstance(error, APIError):  # str() of an APIError includes it
         message += f" (trace {one_line(trace_id)})"
+    attempts = len(getattr(error, "attempts", ()))
+    if attempts > 1:
+        message = f"{message.rstrip('.')} ({attempts} attempts)"
     step = advice(error)
     return (
         f"acechat: {message}{'' if message[-1] in '.!?' else '.'} Next: {step}"
@@ -73,6 +86,8 @@ def explain_usage(error: click.ClickException) -> str:
     """Return one line to print for wrong usage: message and the command whose help to read."""
     message = one_line(error.format_message()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
+    if " Next: " in message:
+        return f"acechat: {message}"
     step = f" Next: {context.command_path} --help" if context else ""
     if isinstance(error, click.NoSuchOption) and context and context.info_name == "chat":
         step += "; a prompt that begins with a dash goes after --"

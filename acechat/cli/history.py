@@ -1,24 +1,42 @@
-"""Conversations on disk: the latest ones, and autosave during a response."""
+"""The history of conversations, and autosave during a response."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import time
+import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from acechat import AssistantMessage, AsyncConversation, ConfigurationError, Delta, UserMessage
-from acechat._files import make_folder
+import msgspec
+
+from acechat import (
+    AssistantMessage,
+    AsyncConversation,
+    ConfigurationError,
+    Delta,
+    Message,
+    UserMessage,
+)
 from acechat.cli.settings import in_home
+from acechat.types import MessageLike
 
-__all__ = ["Autosave", "HistoryFile", "SaveCallback", "folder", "prompts_file", "resume"]
+if TYPE_CHECKING:  # SQLite is imported when a conversation is saved
+    from acechat.cli.library.store import Entry, Store
 
-_MAX_FILES = 50
-"""Number of conversations on disk; older ones are deleted."""
+__all__ = [
+    "Autosave",
+    "Log",
+    "SaveCallback",
+    "adopt",
+    "find",
+    "folder",
+    "number_of",
+    "prompts_file",
+    "store",
+]
 
 
 def folder() -> Path:
@@ -42,55 +60,94 @@ def prompts_file() -> Path | None:
         return None
 
 
-def resume(conversation: AsyncConversation) -> None:
-    """Load the most recently used conversation into *conversation*; skip unreadable files.
+def store() -> Store:
+    """Return the database of conversations.
 
     Raises:
-        ConfigurationError: No conversation can be read.
+        FileNotFoundError: The home folder is not known.
     """
-    paths: list[Path] = []
-    with suppress(OSError):  # no home folder, or an unreadable one
-        paths = _files()
-    for path in reversed(paths):
-        with suppress(ConfigurationError, OSError):
-            conversation.load(path)
-            return
-    raise ConfigurationError("there is no conversation to continue. Next: start one: acechat chat")
+    from acechat.cli.library.store import Store
+
+    return Store(folder())
 
 
-def _files() -> list[Path]:
-    """Return all conversations, the most recently changed last; a name holds its start time."""
-    return sorted((folder() / "conversations").glob("*.json"), key=_modified)
+def number_of(name: str) -> int | None:
+    """Return the number in the *name* of a conversation, ``c12`` or ``12``; None if it is none."""
+    match = re.fullmatch(r"c?([0-9]{1,15})", name.strip().lower())
+    return int(match[1]) if match else None
 
 
-def _modified(path: Path) -> int:
+def find(name: str) -> Entry:
+    """Return a conversation; '' names the last one of a person at a terminal.
+
+    Raises:
+        ConfigurationError: There is no such conversation, or the database cannot be used.
+    """
+    number = number_of(name)
     try:
-        return path.stat().st_mtime_ns
-    except OSError:  # deleted by another process
-        return 0
+        if not name:
+            found = next(iter(store().latest(interactive=True)), None)
+        else:
+            found = None if number is None else store().get(number)
+    except FileNotFoundError:
+        found = None
+    except OSError as error:
+        raise ConfigurationError(str(error)) from None
+    if found is None and not name:
+        raise ConfigurationError(
+            "there is no conversation to continue. Next: start one: acechat chat"
+        )
+    if found is None:
+        raise ConfigurationError(f"there is no conversation {name!r}. Next: acechat history")
+    return found
 
 
-class HistoryFile:
-    """File of one conversation, in a folder that only its owner can read.
+def adopt(conversation: AsyncConversation, entry: Entry) -> None:
+    """Replace messages, model and system prompt by those of *entry*."""
+    conversation.messages[:] = [_as_struct(message) for message in entry.messages]
+    conversation.model, conversation.system = entry.model, entry.system
 
-    A continued conversation gets a new file, because two terminals may continue the same one.
+
+def _as_struct(message: dict[str, Any]) -> MessageLike:
+    try:
+        struct: Message = msgspec.convert(message, Message)
+    except msgspec.ValidationError:  # of a service that adds to the format
+        return message
+    return struct
+
+
+class Log:
+    """Keeps one conversation in the database.
+
+    Args:
+        interactive: A person is at the terminal; ``--continue`` then finds the conversation.
+        entry: The conversation that is continued; None for a new one.
     """
 
-    def __init__(self) -> None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        self._name = f"{stamp}-{os.getpid():07}.json"
+    def __init__(self, *, interactive: bool, entry: Entry | None = None) -> None:
+        self._interactive = interactive
+        self._known = (entry.id, entry.revision) if entry else None
 
     def save(self, conversation: AsyncConversation) -> None:
-        """Write *conversation*, then delete the oldest files.
+        """Write *conversation*, as a new one if another process has changed it meanwhile.
 
         Raises:
-            OSError: The file cannot be written.
+            OSError: The database cannot be written; its text is one line.
         """
-        conversations = folder() / "conversations"
-        make_folder(conversations)
-        conversation.save(conversations / self._name)
-        for old in _files()[:-_MAX_FILES]:
-            old.unlink(missing_ok=True)
+        from acechat.cli.library.store import Conflict
+
+        if not conversation.messages:
+            return
+        messages = msgspec.to_builtins(conversation.messages)
+        more: dict[str, Any] = {
+            "model": conversation.model,
+            "system": conversation.system,
+            "interactive": self._interactive,
+        }
+        try:
+            self._known = store().save(messages, known=self._known, **more)
+        except Conflict:
+            self._known = store().save(messages, **more)
 
 
 _INTERVAL = 1.0

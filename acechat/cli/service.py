@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from msgspec.structs import replace
 
-from acechat import AsyncClient
+from acechat import AsyncClient, ResponseCache
 from acechat.cli.settings import Settings
 
 __all__ = ["client_for", "connect", "service_options", "target"]
@@ -38,22 +39,44 @@ def target(settings: Settings, *, emulator: bool) -> Generator[Settings]:
         yield replace(settings, token=service.token, base_url=service.url, proxy="")
 
 
-def client_for(settings: Settings) -> AsyncClient:
-    """Return a client with *settings*.
+def client_for(settings: Settings, *, cache: ResponseCache | None = None) -> AsyncClient:
+    """Return a client with *settings*, which announces its retries.
 
     Raises:
         ConfigurationError: There is no token, or a setting is invalid.
     """
-    return AsyncClient(settings.needed_token(), base_url=settings.base_url, proxy=settings.proxy)
+    from acechat.cli.calls.retries import announce_retry
+
+    return AsyncClient(
+        settings.needed_token(),
+        base_url=settings.base_url,
+        proxy=settings.proxy,
+        observers=[announce_retry],
+        cache=cache,
+    )
 
 
 @asynccontextmanager
-async def connect(settings: Settings, *, emulator: bool) -> AsyncGenerator[AsyncClient]:
+async def connect(
+    settings: Settings,
+    *,
+    emulator: bool,
+    offline: bool = False,
+    cache: ResponseCache | None = None,
+) -> AsyncGenerator[AsyncClient]:
     """Yield a client for `target`; close both at the end of the block.
+
+    Args:
+        settings: Settings of the command.
+        emulator: Run an emulator in this process.
+        offline: Nothing will be sent: no token and no emulator are needed.
+        cache: The cache of the client; None for none.
 
     Raises:
         ConfigurationError: There is no token, or a setting is invalid.
     """
-    with target(settings, emulator=emulator) as resolved:
-        async with client_for(resolved) as client:
+    if offline:
+        settings = replace(settings, token=settings.token or f"none-{os.urandom(16).hex()}")
+    with target(settings, emulator=emulator and not offline) as resolved:
+        async with client_for(resolved, cache=cache) as client:
             yield client

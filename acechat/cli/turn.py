@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
@@ -12,41 +11,34 @@ from acechat import (
     AssistantMessage,
     AsyncConversation,
     ChatCompletion,
-    ChatOptions,
     Delta,
-    ImagePart,
     TextPart,
+    Usage,
     UserMessage,
 )
+from acechat.cli.display import DisplayOptions, UserInput
 from acechat.cli.history import Autosave, SaveCallback
 from acechat.cli.terminal.json import show_json
 from acechat.cli.terminal.progress import Spinner
+from acechat.cli.terminal.text import clean
 from acechat.cli.terminal.writer import SILENT, make_writer, note, notes_on
 from acechat.cli.usage import Stopwatch, UsageSummary
 
 __all__ = [
-    "DisplayOptions",
-    "UserInput",
+    "Outcome",
     "as_message",
     "content_of",
     "pop_open_prompt",
     "take_turn",
 ]
 
-UserInput: TypeAlias = Sequence[str | TextPart | ImagePart]
-"""Content parts of one user message."""
 
+class Outcome(Struct, frozen=True):
+    """A turn that succeeded."""
 
-class DisplayOptions(Struct, frozen=True, kw_only=True):
-    """Options of a turn: request fields, and how to show the response."""
-
-    stream: bool = True
-    json: bool = False
-    reasoning: bool = False
-    usage: bool = False
-    timeout: float | None = None
-    """Seconds for the complete response; None: the client's default."""
-    options: ChatOptions = {}
+    usage: UsageSummary
+    truncated: bool = False
+    """Whether the response ended at its token limit."""
 
 
 async def take_turn(
@@ -54,7 +46,7 @@ async def take_turn(
     content: UserInput,
     options: DisplayOptions,
     save: SaveCallback | None = None,
-) -> UsageSummary:
+) -> Outcome:
     """Send *content*, show the response, and return its usage.
 
     The partial text of a failed or cancelled response is added to the conversation, so that the
@@ -70,22 +62,27 @@ async def take_turn(
         AceChatError: The call failed.
     """
     watch = Stopwatch()
+    used: Usage | None = None
     try:
-        with Spinner() as spinner:
-            if options.stream:
-                with Autosave(conversation, as_message(content), save) as autosave:
-                    completion = await _show_stream(
-                        conversation, content, options, watch, spinner, autosave
-                    )
+        with Spinner() as spinner, Autosave(conversation, as_message(content), save) as autosave:
+            if options.tools is not None:
+                from acechat.cli.tool_turn import run_tools
+
+                run = await run_tools(conversation, content, options, watch, spinner, autosave)
+                completion, used = run.completion, run.usage  # of all requests
+            elif options.streams:
+                completion = await _show_stream(
+                    conversation, content, options, watch, spinner, autosave
+                )
             else:
                 completion = await conversation.send(
-                    *content, timeout=options.timeout, **options.options
+                    *content,
+                    timeout=options.timeout,
+                    output_type=options.output_type,
+                    **options.options,
                 )
             spinner.stop()
-            if options.json:
-                show_json(completion.to_dict(), sys.stdout)
-            elif not options.stream:
-                _show_complete(completion, options)
+            _show_result(completion, options)
     except BaseException:
         pending = conversation.pending
         if pending is not None and pending.text:
@@ -93,12 +90,34 @@ async def take_turn(
         if options.json and pending is not None and pending.choices:
             show_json(pending.to_dict(), sys.stdout)
         raise
-    usage = UsageSummary.of(completion.usage, watch)
+    usage = UsageSummary.of(
+        used if options.tools else completion.usage,
+        watch,
+        cached=completion.cached and not options.tools,
+    )
     for text in notes_on(completion):
         note(text)
     if options.usage:
         note(str(usage))
-    return usage
+    return Outcome(usage, truncated=completion.finish_reason == "length")
+
+
+def _show_result(completion: ChatCompletion[Any], options: DisplayOptions) -> None:
+    """Show the parts of a response that are not shown while it arrives."""
+    if options.json:
+        show_json(completion.to_dict(), sys.stdout)
+    elif options.output_type is not None:
+        show_json(completion.output, sys.stdout)
+    elif options.extract:
+        from acechat.cli.calls.extract import last_code_block
+
+        block = last_code_block(completion.text)
+        if block is None:
+            note("the response has no code block; here is all of it")
+        sys.stdout.write(clean(completion.text if block is None else block) + "\n")
+        sys.stdout.flush()
+    elif not options.streams and options.tools is None:
+        _show_complete(completion, options)
 
 
 async def _show_stream(
@@ -110,7 +129,9 @@ async def _show_stream(
     autosave: Autosave,
 ) -> ChatCompletion:
     async with conversation.stream(*content, timeout=options.timeout, **options.options) as stream:
-        writer = SILENT if options.json else make_writer(reasoning=options.reasoning)
+        writer = (
+            SILENT if options.json or options.extract else make_writer(reasoning=options.reasoning)
+        )
         try:
             while deltas := await stream.receive():
                 watch.record_first()

@@ -53,10 +53,14 @@ class UsageSummary(Struct, frozen=True):
     """Seconds to the first token; None without a stream, or for several responses."""
     seconds: float = 0.0
     """Seconds in total."""
+    cached: int = 0
+    """Responses of the cache among them, which cost nothing."""
 
     @classmethod
-    def of(cls, usage: Usage | None, watch: Stopwatch) -> UsageSummary:
+    def of(cls, usage: Usage | None, watch: Stopwatch, *, cached: bool = False) -> UsageSummary:
         """Return the usage of one response that has just ended; *usage* is None if not reported."""
+        if cached:
+            return cls(responses=1, cached=1, seconds=watch.elapsed)
         usage = usage or Usage()
         details, cost = usage.completion_tokens_details, usage.cost
         return cls(
@@ -79,10 +83,13 @@ class UsageSummary(Struct, frozen=True):
             cost=_sum(self.cost, other.cost),
             currency=other.currency,
             seconds=self.seconds + other.seconds,
+            cached=self.cached + other.cached,
         )
 
     def __str__(self) -> str:
         parts = [f"{self.responses} responses"] if self.responses != 1 else []
+        if self.cached:
+            parts.append("cached" if self.responses == 1 else f"{self.cached} cached")
         if self.prompt is not None or self.completion is not None:
             reasoning = f" ({self.reasoning:,} of them reasoning)" if self.reasoning else ""
             parts.append(

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 
-from acechat.emulator.access import check_credentials, host_check
-from acechat.emulator.connection import close, reset, write
-from acechat.emulator.errors import RefusalError, error_plan
+from acechat.emulator.connection import close, host_check, reset, write
 from acechat.emulator.plan import (
     ChunkSize,
     Close,
@@ -26,6 +24,7 @@ from acechat.emulator.plan import (
 )
 from acechat.emulator.routes import CONTROL, respond
 from acechat.emulator.state import ReceivedRequest, ServiceState
+from acechat.emulator.wire import RefusalError, error_plan
 
 if TYPE_CHECKING:  # it imports cassettes
     from acechat.emulator.replay import Replay
@@ -38,8 +37,8 @@ OnResponse: TypeAlias = Callable[[ReceivedRequest, int, float], object]
 def create_app(
     state: ServiceState | None = None,
     replay: Replay | None = None,
-    hosts: Iterable[str] = (),
     on_response: OnResponse | None = None,
+    hosts: Iterable[str] = (),
 ) -> web.Application:
     """Return the application, to be run in an existing event loop.
 
@@ -47,10 +46,10 @@ def create_app(
         state: Holds the script and the received requests. None: a new one, so every response is
             the echo.
         replay: The cassette that responds instead of the service. None: the service responds.
-        hosts: Names that requests may have in their ``Host`` header besides ``localhost`` and
-            addresses; default none.
         on_response: Called after each response with the request, the status (0 if the connection
             broke before it) and the seconds since the request was complete. None: no call.
+        hosts: Names that requests may have in their ``Host`` header besides ``localhost`` and
+            addresses; default none.
     """
     state = state or ServiceState()
 
@@ -88,6 +87,8 @@ def create_app(
 def _replay(
     replay: Replay, received: ReceivedRequest, authorization: str | None, token: str
 ) -> Plan:
+    from acechat.emulator.replay import check_credentials
+
     try:
         check_credentials(received, authorization, token)
     except RefusalError as refusal:

@@ -1,17 +1,24 @@
-"""Raw access to the connection of a request: write, frame the body, close, reset."""
+"""The connection of a request: check its host, write, frame the body, close, reset.
+
+A web page can let its name point to this computer (DNS rebinding) and read each response of a
+server that does not look at ``Host``. Such an attack needs a name, so all addresses are accepted.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-__all__ = ["ClientGoneError", "Framing", "close", "reset", "write"]
+__all__ = ["ClientGoneError", "Framing", "close", "host_check", "reset", "write"]
 
 _FLUSH_POLL = 0.001
 """Seconds."""
@@ -90,3 +97,43 @@ class Framing:
     def end(self) -> bytes:
         """Return the end of the body."""
         return b"0\r\n\r\n" if self.chunked else b""
+
+
+def host_check(hosts: Iterable[str]) -> Middleware:
+    """Return a middleware that refuses requests for other names than ``localhost`` and *hosts*.
+
+    Args:
+        hosts: Names, without a port; ``"*"`` accepts all.
+    """
+    accepted = {"localhost", *(name.lower().strip("[]").removesuffix(".") for name in hosts)}
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Without the header, the request does not come from a browser.
+        for value in request.headers.getall("Host", ()):
+            if "*" not in accepted and not _is_accepted(value, accepted):
+                message = (
+                    "This server does not respond to the name in the Host header. "
+                    "Start it with --allow-host NAME (hosts= of Service) to permit it."
+                )
+                return web.json_response(
+                    {"error": {"code": "host_not_allowed", "message": message}},
+                    status=HTTPStatus.MISDIRECTED_REQUEST,
+                )
+        return await handler(request)
+
+    return check
+
+
+def _is_accepted(value: str, names: set[str]) -> bool:
+    try:
+        host = (urlsplit(f"//{value}").hostname or "").removesuffix(".")
+    except ValueError:
+        return False
+    if host in names:
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -18,9 +18,8 @@ from acechat._http.proxy import read_proxy
 from acechat._record.cassette import FIRST_LINE, as_lines
 from acechat._record.exchange import Exchange, Request, ending_of
 from acechat._record.recorder import ResponseRecorder
-from acechat.emulator.access import host_check
 from acechat.emulator.app import describe
-from acechat.emulator.connection import ClientGoneError, Framing, close, reset, write
+from acechat.emulator.connection import ClientGoneError, Framing, close, host_check, reset, write
 from acechat.emulator.replay import secrets_of
 from acechat.emulator.state import ServiceState
 from acechat.errors import AceChatError, ConnectError, RequestTimeoutError

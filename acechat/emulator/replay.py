@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -16,11 +17,12 @@ from acechat._record.exchange import Exchange, ExchangeEnd, Request, ResponseHea
 from acechat._redaction.private import private_values, public_url
 from acechat.emulator.connection import Framing
 from acechat.emulator.plan import Close, Plan, Reset, Until, Wait, Write
-from acechat.emulator.state import ReceivedRequest
-from acechat.emulator.wire import envelope, json_plan
+from acechat.emulator.routes import is_public
+from acechat.emulator.state import DEFAULT_TOKEN, ReceivedRequest
+from acechat.emulator.wire import RefusalError, envelope, json_plan
 from acechat.errors import ConfigurationError
 
-__all__ = ["Replay", "secrets_of"]
+__all__ = ["Replay", "check_credentials", "secrets_of"]
 
 _PAUSE_BEFORE_BREAK = 0.02
 """Seconds between the last bytes and the fault: one that arrives with them would discard them."""
@@ -107,6 +109,33 @@ def secrets_of(headers: Mapping[str, str], path: str) -> Token:
     query = dict(parse_qsl(path.partition("?")[2]))
     token = headers.get("authorization", "").rpartition(" ")[2]
     return Token(token, [*private_values(headers), *private_values(query)])
+
+
+def check_credentials(received: ReceivedRequest, authorization: str | None, token: str) -> None:
+    """Check that a request to a replay has credentials, as the recorded service requires.
+
+    A web page cannot send them without asking first (CORS), which the emulator does not permit.
+
+    Args:
+        received: The request.
+        authorization: The ``Authorization`` header, unmasked. None: no such header.
+        token: The token that is required; `DEFAULT_TOKEN` permits any credentials.
+
+    Raises:
+        RefusalError: They are missing or wrong.
+    """
+    if is_public(received):
+        return
+    query = dict(parse_qsl(received.path.partition("?")[2]))
+    # Not the cookies, which browsers send by themselves.
+    left_out = {"authorization", "cookie"}
+    headers = {name: value for name, value in received.headers.items() if name not in left_out}
+    headers["authorization"] = (authorization or "").strip().partition(" ")[2]
+    given = {text for text in (*private_values(headers), *private_values(query)) if text}
+    if not given:
+        raise RefusalError(HTTPStatus.BAD_REQUEST, "no_token")
+    if token not in {DEFAULT_TOKEN, *given}:
+        raise RefusalError(HTTPStatus.UNAUTHORIZED)
 
 
 def _mismatch(message: str, received: ReceivedRequest) -> Plan:

@@ -12,10 +12,9 @@ import msgspec
 
 from acechat.emulator.catalog import CATALOG
 from acechat.emulator.completion import ChatRequest, count_prompt
-from acechat.emulator.errors import RefusalError, error_plan
 from acechat.emulator.plan import Plan, Wait
 from acechat.emulator.state import ReceivedRequest, ServiceState
-from acechat.emulator.wire import json_plan
+from acechat.emulator.wire import RefusalError, error_plan, json_plan
 from acechat.errors import ConfigurationError
 from acechat.types import ChatCompletionRequest
 

@@ -261,7 +261,7 @@ class Service:
             from acechat.emulator.recording_proxy import create_recording_proxy
 
             return create_recording_proxy(self._state, self._upstream, self._record, self._hosts)
-        return create_app(self._state, self._replay, self._hosts, self._on_response)
+        return create_app(self._state, self._replay, self._on_response, self._hosts)
 
     async def _break_all(self) -> None:
         server = self._runner and self._runner.server

@@ -21,9 +21,8 @@ from acechat.emulator.completion import (
     count_usage,
     split_words,
 )
-from acechat.emulator.errors import error_plan
 from acechat.emulator.plan import Plan, response_plan
-from acechat.emulator.wire import JSON_TYPE, plain_plan, stream_plan
+from acechat.emulator.wire import JSON_TYPE, error_plan, plain_plan, stream_plan
 from acechat.types import FunctionCall, ToolCall
 
 __all__ = ["ECHO", "Step", "call", "fail", "ok", "raw"]

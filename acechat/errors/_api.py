@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from acechat.errors._base import AceChatError
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "ContentModerationError",
+    "ContextWindowExceededError",
     "GatewayTimeoutError",
     "InsufficientBalanceError",
     "NotFoundError",
@@ -22,6 +25,24 @@ __all__ = [
     "ServerError",
     "TokenMismatchError",
 ]
+
+_DIGITS = r"\d[\d,]{0,11}"
+_COMPARED = re.compile(
+    rf"({_DIGITS}(?: tokens)?(?:\s*\+\s*{_DIGITS})?)(?: tokens)?\s*>\s*({_DIGITS})"
+)
+"""Anthropic: "210000 tokens > 200000 maximum", "context limit: 190000 + 20000 > 200000"."""
+
+_LIMIT = re.compile(rf"(?:context length is|number of tokens allowed \(?) ?({_DIGITS})")
+_USED = re.compile(rf"(?:requested|resulted in|token count \() ?(?:about )?({_DIGITS})")
+"""OpenAI and Gemini."""
+
+_CONTEXT_EXCEEDED = re.compile(
+    r"prompt is too long|input is too long|exceeds? (?:the )?(?:model's )?(?:maximum )?context"
+    r"|maximum context length|context window|exceeds the maximum number of tokens allowed",
+    re.IGNORECASE,
+)
+"""Messages of Anthropic, Bedrock, OpenAI and Gemini, which have no code of their own for it."""
+
 
 _FINAL = (401, 403)
 """Statuses of a token that is not accepted: the same request cannot succeed later."""
@@ -82,6 +103,36 @@ class APINotImplementedError(BadRequestError):
 
 class RequestTooLargeError(BadRequestError):
     """The request body is too large (413)."""
+
+
+class ContextWindowExceededError(BadRequestError):
+    """The messages, with *max_tokens*, have more tokens than the model's context window."""
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of the request; None if the message does not contain them."""
+        return self._numbers()[0]
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens of the context window; None if the message does not contain them."""
+        return self._numbers()[1]
+
+    def _numbers(self) -> tuple[int | None, int | None]:
+        compared = _COMPARED.search(self.message)
+        if compared:
+            return sum(map(_number, compared[1].split("+"))), _number(compared[2])
+        limit, used = _LIMIT.search(self.message), _USED.search(self.message)
+        return used and _number(used[1]), limit and _number(limit[1])
+
+
+def is_context_exceeded(code: str | None, message: str) -> bool:
+    """Return True for the code or the message of `ContextWindowExceededError`."""
+    return code == "context_length_exceeded" or _CONTEXT_EXCEEDED.search(message) is not None
+
+
+def _number(digits: str) -> int:
+    return int(re.sub(r"\D", "", digits))
 
 
 class AuthenticationError(APIError):

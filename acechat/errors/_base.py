@@ -169,7 +169,7 @@ class ModelMismatchError(AceChatError):
     """
 
     def __init__(
-        self, requested: str, named: str, *, completion: ChatCompletion | None = None
+        self, requested: str, named: str = "", *, completion: ChatCompletion | None = None
     ) -> None:
         super().__init__(f"requested {requested!r}, but the response is of {named!r}")
         self.requested = requested

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from acechat._hints import import_or_attribute_error
-from acechat.types.catalog import CatalogModel, Pricing
+from acechat.types.catalog import CatalogModel, Estimate, Pricing
 from acechat.types.chunk import (
     ChatCompletionChunk,
     ChunkChoice,
@@ -17,6 +17,7 @@ from acechat.types.completion import ChatCompletion, Choice, FinishReason, Model
 from acechat.types.evidence import ModelEvidence
 from acechat.types.messages import (
     AssistantMessage,
+    CacheControl,
     ContentPart,
     FunctionCall,
     ImagePart,
@@ -62,6 +63,7 @@ from acechat.types.usage import (
 __all__ = [
     "AssistantMessage",
     "AudioOptions",
+    "CacheControl",
     "CatalogModel",
     "ChatCompletion",
     "ChatCompletionChunk",
@@ -73,6 +75,7 @@ __all__ = [
     "ContentPart",
     "Cost",
     "Delta",
+    "Estimate",
     "FinishReason",
     "Finished",
     "FunctionCall",

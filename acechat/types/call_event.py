@@ -101,7 +101,7 @@ class CallFinished(Struct, frozen=True, kw_only=True):
     trace_id: str | None
     finish_reason: FinishReason | None
     usage: Usage | None
-    """Tokens used; None if not reported."""
+    """Tokens used; None if not reported, and for a response of the cache."""
 
     response_bytes: int
     """Size of the response body, in bytes."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from acechat.types.usage import drop_odd_amounts
 
-__all__ = ["CatalogModel", "Pricing"]
+__all__ = ["CatalogModel", "Estimate", "Pricing"]
 
 
 class Pricing(Struct, frozen=True, kw_only=True):
@@ -49,3 +49,25 @@ class CatalogModel(Struct, frozen=True, kw_only=True):
     """Capabilities, in the service's own JSON."""
 
     pricing: Pricing | None = None
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """Tokens and cost of a request that was not sent.
+
+    The amounts are list prices of the catalogue, in credits: discounts and cached prompts cost
+    less, and a completion that is requested again (*output_type*) or a run costs more.
+    """
+
+    model: str
+
+    prompt_tokens: int
+    """As counted by the service."""
+
+    max_completion_tokens: int
+    """*max_tokens* of the request; without one the service's default, 8192 for Claude."""
+
+    min_cost: Decimal | None = None
+    """Cost of the prompt; None if the catalogue has no price for the model."""
+
+    max_cost: Decimal | None = None
+    """Cost of the prompt and of *max_completion_tokens*; None as above."""

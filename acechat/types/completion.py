@@ -64,6 +64,9 @@ class ResponseInfo(Struct, frozen=True, kw_only=True):
     requested_model: str | None = None
     """The model of the request, a fallback model included; None if not known."""
 
+    cached: bool = False
+    """Whether it is a stored response (`ResponseCache`): nothing was sent."""
+
     attempts: tuple[Attempt, ...] = ()
     """The attempts that failed before this response; empty if the first one succeeded."""
 
@@ -120,6 +123,11 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
     def trace_id(self) -> str | None:
         """The service's id of the request, for its support; None if not reported."""
         return self.response.trace_id
+
+    @property
+    def cached(self) -> bool:
+        """Whether it was read from a `ResponseCache`; *usage* is then that of the first request."""
+        return self.response.cached
 
     @property
     def evidence(self) -> ModelEvidence:

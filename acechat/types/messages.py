@@ -13,6 +13,7 @@ from msgspec import Struct
 
 __all__ = [
     "AssistantMessage",
+    "CacheControl",
     "ContentPart",
     "FunctionCall",
     "ImagePart",
@@ -30,10 +31,18 @@ _SHOWN = 64
 """Characters of a URL shown in a repr: a data URL has millions."""
 
 
-class TextPart(Struct, frozen=True, tag_field="type", tag="text"):
-    """Text beside images in one message."""
+class CacheControl(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="ephemeral"):
+    """Marks the end of a prefix that the service may cache."""
+
+    ttl: str | None = None
+    """Lifetime of the entry, ``"5m"`` or ``"1h"``; None for the service's default, 5 minutes."""
+
+
+class TextPart(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="text"):
+    """Text beside images in one message. `acechat.text` makes one that the service may cache."""
 
     text: str
+    cache_control: CacheControl | None = None
 
 
 class ImageURL(Struct, frozen=True, omit_defaults=True):
@@ -50,10 +59,11 @@ class ImageURL(Struct, frozen=True, omit_defaults=True):
         return f"ImageURL({shown!r}, {len(self.url)} characters, detail={self.detail!r})"
 
 
-class ImagePart(Struct, frozen=True, tag_field="type", tag="image_url"):
+class ImagePart(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="image_url"):
     """An image in a message. `acechat.image` makes one from a file, bytes or a URL."""
 
     image_url: ImageURL
+    cache_control: CacheControl | None = None
 
 
 ContentPart: TypeAlias = TextPart | ImagePart

@@ -36,7 +36,10 @@ class ToolResult(Struct, frozen=True, kw_only=True):
     """Images that the tool returned; they are sent to the model in a user message."""
 
     failed: bool = False
-    """Whether the tool failed, and *content* describes the error."""
+    """Whether the tool failed or was refused, and *content* describes the error."""
+
+    refused: bool = False
+    """Whether *approve* refused the call, which was not executed."""
 
     elapsed: float = 0.0
     """Duration of the call in seconds, the wait for a free slot included."""

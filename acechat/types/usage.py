@@ -127,9 +127,32 @@ class Usage(Struct, frozen=True, kw_only=True):
     cost: Cost | None = None
     """The charge for the call; None if not reported."""
 
+    @property
+    def cache_read_tokens(self) -> int | None:
+        """Tokens of the prompt that were read from the prompt cache; None if not reported."""
+        details = (self.prompt_tokens_details, self.input_tokens_details)
+        reads = [one.cached_tokens for one in details if one is not None]
+        return _largest(*reads, self.prompt_cache_hit_tokens)
+
+    @property
+    def cache_write_tokens(self) -> int | None:
+        """Tokens of the prompt that were written to the prompt cache; None if not reported."""
+        writes: list[int | None] = []
+        for details in (self.prompt_tokens_details, self.input_tokens_details):
+            if details is not None:
+                writes += [details.cached_creation_tokens, details.cache_write_tokens]
+        by_lifetime = (self.claude_cache_creation_5_m_tokens, self.claude_cache_creation_1_h_tokens)
+        known = [tokens for tokens in by_lifetime if tokens is not None]
+        return _largest(*writes, sum(known) if known else None)
+
     def __add__(self, other: Usage) -> Usage:
         """Return the sum; fields that are None in either are None."""
         return Usage(**_sums(self, other))
+
+
+def _largest(*tokens: int | None) -> int | None:
+    """Return the largest number: channels report one value in several fields, 0 in the others."""
+    return max((number for number in tokens if number is not None), default=None)
 
 
 def _sums(one: Struct, other: Struct) -> dict[str, Any]:

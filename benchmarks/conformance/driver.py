@@ -43,6 +43,14 @@ class Case(NamedTuple):
     timeout: float
     """Seconds, given to the client as its ordinary ``timeout=``."""
 
+    choices: int = 1
+    """Sent as ``n`` if there are several."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Additional fields of the request."""
+        return {"n": self.choices} if self.choices > 1 else {}
+
 
 Driver: TypeAlias = Callable[[Case], AbstractContextManager[Callable[[], Texts]]]
 """Creates one client for a case, and yields a function that makes one call."""
@@ -74,7 +82,7 @@ def acechat_async(case: Case) -> Generator[Callable[[], Texts]]:
         if not case.stream:
             return _complete(await client.chat("Hello"))
         texts: Texts = {}
-        async for delta in client.stream("Hello"):
+        async for delta in client.stream("Hello", **case.options):
             texts[delta.index] = texts.get(delta.index, "") + (delta.content or "")
         return texts
 
@@ -93,7 +101,7 @@ def acechat_blocking(case: Case) -> Generator[Callable[[], Texts]]:
         if not case.stream:
             return _complete(client.chat("Hello"))
         texts: Texts = {}
-        for delta in client.stream("Hello"):
+        for delta in client.stream("Hello", **case.options):
             texts[delta.index] = texts.get(delta.index, "") + (delta.content or "")
         return texts
 
@@ -113,7 +121,7 @@ def _as_openai(module: str, name: str, path: str) -> Driver:
     def drive(case: Case) -> Generator[Callable[[], Texts]]:
         def call() -> Texts:
             made = client.chat.completions.create(
-                model=MODEL, messages=MESSAGES, stream=case.stream
+                model=MODEL, messages=MESSAGES, stream=case.stream, **case.options
             )
             return _joined(made) if case.stream else _complete(made)
 
@@ -162,7 +170,7 @@ def acedatacloud(case: Case) -> Generator[Callable[[], Texts]]:
 
     def call() -> Texts:
         made = client.openai.chat.completions.create(
-            model=MODEL, messages=MESSAGES, stream=case.stream
+            model=MODEL, messages=MESSAGES, stream=case.stream, **case.options
         )
         if not case.stream:
             return {one["index"]: one["message"]["content"] for one in made["choices"]}
@@ -190,6 +198,7 @@ def litellm(case: Case) -> Generator[Callable[[], Texts]]:
             api_base=f"{case.root}/v1",
             timeout=case.timeout,
             max_retries=2 if case.retries else 0,
+            **case.options,
         )
         return _joined(made) if case.stream else _complete(made)
 
@@ -207,7 +216,10 @@ def mistralai(case: Case) -> Generator[Callable[[], Texts]]:
     def call() -> Texts:
         if not case.stream:
             return _complete(client.chat.complete(model=MODEL, messages=MESSAGES))
-        return _joined(event.data for event in client.chat.stream(model=MODEL, messages=MESSAGES))
+        return _joined(
+            event.data
+            for event in client.chat.stream(model=MODEL, messages=MESSAGES, **case.options)
+        )
 
     with module.Mistral(
         api_key=TOKEN,
@@ -223,7 +235,7 @@ def httpx(case: Case) -> Generator[Callable[[], Texts]]:
     """`httpx.Client` and a hand-written loop; it has no retries."""
 
     def call() -> Texts:
-        body = {"model": MODEL, "messages": MESSAGES, "stream": case.stream}
+        body = {"model": MODEL, "messages": MESSAGES, "stream": case.stream, **case.options}
         path = "/v1/chat/completions"
         if not case.stream:
             completion = client.post(path, json=body).raise_for_status().json()

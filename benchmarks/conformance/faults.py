@@ -7,6 +7,7 @@ gateways.
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TypeAlias
@@ -63,6 +64,9 @@ class Fault(Struct, frozen=True, kw_only=True):
     calls: int = 1
     """The number of calls of one client object; the last one counts."""
 
+    choices: int = 1
+    """The number of choices that the client requests."""
+
     retries: bool = False
     """Whether the client may retry; three attempts at most."""
 
@@ -115,6 +119,40 @@ def _two_choices(wire: OpenAIWire) -> bytes:
     events = [(1, "B"), (0, "A"), (1, "2"), (0, "1")]
     deltas = b"".join(wire.choice({"content": text}, index) for index, text in events)
     return deltas + b"".join(wire.choice({}, index, "stop") for index in (0, 1)) + wire.done
+
+
+def _counted(wire: OpenAIWire) -> bytes:
+    deltas = b"".join(wire.choice({"content": text}, at) for at, text in enumerate(_TEXTS))
+    return deltas + wire.choice({}, len(_TEXTS), "stop") + wire.done
+
+
+def _other_form(**fields: str) -> Callable[[Wire], bytes]:
+    """Return a stream whose choices have other fields than a delta; ``@`` stands for the text."""
+
+    def make(wire: OpenAIWire) -> bytes:
+        forms = [
+            {"index": 0, "finish_reason": None}
+            | {name: json.loads(form.replace("@", text)) for name, form in fields.items()}
+            for text in _TEXTS
+        ]
+        return b"".join(wire.event([form]) for form in forms) + wire.finish + wire.done
+
+    return _openai(make)
+
+
+def _halves(wire: OpenAIWire) -> bytes:
+    character = json.dumps("\U0001f30d")[1:-1].encode()
+    one, two = (wire.delta("@").replace(b"@", half) for half in (character[:6], character[6:]))
+    return b"".join(map(wire.delta, (*_TEXTS[:2], " 世界 "))) + one + two + wire.finish + wire.done
+
+
+def _failed_choice(wire: OpenAIWire) -> bytes:
+    choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
+    return wire.event([choice | {"error": {"code": 502, "message": "it broke"}}]) + wire.done
+
+
+def _refused_choice(wire: OpenAIWire) -> bytes:
+    return wire.event([]) + wire.event([{"index": 0, "delta": {}, "finish_reason": "stop"}])
 
 
 def _replaced(old: bytes, new: bytes) -> Script:
@@ -184,8 +222,38 @@ _STREAM_FAULTS = (
           script=_replaced(b'"created": 1', b'"created": "now"')),
     Fault(name="odd-reason", title="an unknown finish reason and an unknown field", expected=_FULL,
           script=_replaced(b'"stop"', b'"pause_turn", "new": {"a": [1]}'), messages=False),
-    Fault(name="two-choices", title="`n=2`, and the second choice comes first", messages=False,
+    Fault(name="two-choices", title="`n=2`, and the second choice comes first", choices=2,
+          messages=False,
           script=_streams(_openai(_two_choices)), expected={0: "A1", 1: "B2"}),
+    # -- responses of unusual form
+    Fault(name="odd-message", title="`message` in place of `delta`", expected=_FULL,
+          messages=False, script=_streams(_other_form(message='{"content": "@"}'))),
+    Fault(name="odd-text", title="`text` in place of `delta`", expected=_FULL, messages=False,
+          script=_streams(_other_form(text='"@"'))),
+    Fault(name="odd-parts", title="content as a list of parts", expected=_FULL, messages=False,
+          script=_streams(_other_form(delta='{"content": [{"type": "text", "text": "@"}]}'))),
+    Fault(name="odd-index", title="the index of the choice counts tokens", expected=_FULL,
+          messages=False, script=_streams(_openai(_counted))),
+    Fault(name="odd-halves", title="a character split over two events", expected=_FULL,
+          messages=False, script=_streams(_openai(_halves))),
+    Fault(name="odd-error", title="an empty `error` beside the content", expected=_FULL,
+          messages=False,
+          script=_replaced(b'"model": "m"', b'"model": "m", "error": {"message": ""}')),
+    Fault(name="odd-nan", title="NaN in an unknown field", expected=_FULL, messages=False,
+          script=_replaced(b'"model": "m"', b'"model": "m", "x": NaN')),
+    Fault(name="odd-ping", title="`event: ping` whose data is a date", expected=_FULL,
+          script=_streams(lambda wire: b"event: ping\ndata: 2020-12-22 15:33\n\n" + _full(wire))),
+    Fault(name="odd-kind", title="a stream labelled `application/json`", expected=_FULL,
+          script=lambda wire: [[sse(_full(wire), kind="application/json")]]),
+    Fault(name="odd-event", title="a complete plain response as the only event", expected=_FULL,
+          error_allowed=True, messages=False,
+          script=_streams(lambda wire: b"data: " + wire.plain(_TEXT) + b"\n\n" + wire.done)),
+    Fault(name="failed-choice", title="an error inside of a choice, then `[DONE]`",
+          messages=False,
+          script=_streams(_openai(lambda wire: _begin(wire) + _failed_choice(wire)))),
+    Fault(name="no-content", title="finish reason and `[DONE]` without any content",
+          messages=False,
+          script=_streams(_openai(lambda wire: _refused_choice(wire) + wire.done))),
     # -- forms of server-sent events
     Fault(name="sse-ping", title="`id:` line, then a comment as keep-alive", expected=_FULL,
           script=_streams(lambda wire: b"id: 1\n: ping\n\n" + _full(wire))),
@@ -214,6 +282,12 @@ _STREAM_FAULTS = (
           script=lambda wire: [
               [head(Content_Encoding="gzip") + chunk(gzip.compress(_full(wire))) + chunk(b"")]
           ]),
+    Fault(name="x-gzip", title="a stream in `x-gzip`", expected=_FULL,
+          script=lambda wire: [
+              [head(Content_Encoding="x-gzip") + chunk(gzip.compress(_full(wire))) + chunk(b"")]
+          ]),
+    Fault(name="long-header", title="a response header of 60 KB", expected=_FULL,
+          script=lambda wire: [[sse(_full(wire), X_Long="x" * 60_000)]]),
     # -- silence, with the same time-out for all
     Fault(name="stall", title="the stream stops", script=_truncated(_begin, HOLD)),
     Fault(name="stall-head", title="no response head", script=_sends(HOLD)),
@@ -244,6 +318,13 @@ _PLAIN_FAULTS = (
     Fault(name="plain-utf8", title="bytes that are not UTF-8", stream=False,
           expected={0: "\ufffd"}, error_allowed=True,
           script=lambda wire: [[http(wire.plain("@").replace(b"@", b"\xff"))]]),
+    Fault(name="plain-delta", title="`delta` in place of `message`", stream=False,
+          expected=_FULL, messages=False,
+          script=lambda wire: [[http(wire.plain(_TEXT).replace(b'"message"', b'"delta"'))]]),
+    Fault(name="plain-bom", title="UTF-8 BOM", stream=False, expected=_FULL,
+          script=lambda wire: [[http(b"\xef\xbb\xbf" + wire.plain(_TEXT))]]),
+    Fault(name="plain-no-content", title="a choice without content", stream=False,
+          messages=False, script=_plain(b'{"id": "c-1", "choices": [{"index": 0}]}')),
     Fault(name="plain-204", title="204 No Content", stream=False,
           script=_sends(b"HTTP/1.1 204 No Content\r\n\r\n")),
     Fault(name="plain-401", title="401 in AceData's error format", stream=False,

@@ -107,7 +107,7 @@ async def _drive(
 
     def case_of(fault: Fault) -> Case:
         root = server.url(fault.name, uuid4().hex)
-        return Case(root, fault.stream, fault.calls, fault.retries, timeout)
+        return Case(root, fault.stream, fault.calls, fault.retries, timeout, fault.choices)
 
     try:
         for fault in faults:

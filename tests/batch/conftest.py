@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -52,9 +53,15 @@ class Service(RawServer):
     def url(self):
         return f"http://127.0.0.1:{self.port}/v1"
 
+    def stop(self):
+        time.sleep(0.05)  # connections that the client has just opened are attended to
+        super().stop()
+
     async def respond(self, request, reader, writer):
         body = request.json
         prompt = body["messages"][-1]["content"]
+        if isinstance(prompt, list):
+            prompt = prompt[0]["text"]
         self.received[prompt] += 1
         self.bodies.append(body)
         self.running += 1

@@ -325,6 +325,46 @@ def test_a_fixed_number_of_requests_runs_at_a_time(service, connect, files, run)
     assert service.most == 7
 
 
+@pytest.mark.parametrize("concurrency", ["auto", 50])
+def test_the_maximum_of_the_client_holds(service, connect, files, run, concurrency):
+    files.prompts(60)
+    service.latency = 0.01
+
+    async def running():
+        async with connect(max_concurrency=3) as client:
+            batch = client.batch(files.input, output=files.output, concurrency=concurrency)
+            await batch.collect()
+            return batch.progress.concurrency
+
+    assert run(running) == service.most == 3
+
+
+def test_refused_rows_do_not_pile_up(service, connect, files, run, wire):
+    """With a fixed number of requests at a time, nothing else slows the run down."""
+    taken = 0
+
+    def rows():
+        nonlocal taken
+        while True:
+            yield f"p{taken}"
+            taken += 1
+
+    service.handler = lambda prompt, _: wire.refusal("429 Slow", "too_many_requests")
+    files.input = rows()
+
+    async def running():
+        async with connect(retries=RetryPolicy(base_delay=60, max_delay=60)) as client:
+            batch = client.batch(files.input, output=files.output, concurrency=20)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(5):
+                    await batch.collect()
+            batch.cancel()
+            await batch.aclose()
+
+    run(running)
+    assert taken <= 1100
+
+
 @pytest.mark.parametrize(
     ("finish", "code"), [("length", "truncated"), ("content_filter", "refused")]
 )

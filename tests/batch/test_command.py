@@ -323,3 +323,53 @@ def test_an_unprivileged_folder(batch, files):
         pytest.skip("root may write everything")
     files.output.parent.chmod(0o500)
     assert batch().returncode == 1
+
+
+def test_images(batch, files, service, root):
+    (files.input.parent / "dot.png").write_bytes((root / "examples" / "dot.png").read_bytes())
+    files.write(
+        {"id": "a", "prompt": "x", "picture": "dot.png"},
+        {"id": "b", "prompt": "y", "picture": ["https://example.com/a.png", "dot.png"]},
+        {"id": "c", "prompt": "z", "picture": "missing.png"},
+        {"id": "d", "prompt": "w"},
+        {"id": "e", "prompt": "v", "picture": 3},
+    )
+    checked = batch("--check", "--image", "picture", output=False)
+    assert [line.split(":")[1] for line in checked.stdout.splitlines()] == ["3", "5"]
+    service.handler = lambda prompt, _: None
+    done = batch("--image", "picture", "--concurrency", "1")
+
+    assert done.returncode == 1, done.stderr
+    assert {key for key, line in files.by_id.items() if line["error"]} == {"c", "e"}
+    contents = [body["messages"][0]["content"] for body in service.bodies]
+    assert [part["type"] for part in contents[0]] == ["text", "image_url"]
+    assert contents[0][1]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert [part["type"] for part in contents[1]] == ["text", "image_url", "image_url"]
+    assert contents[1][1]["image_url"]["url"] == "https://example.com/a.png"
+    assert contents[2] == "w"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_progress_on_a_terminal(files, service):
+    import pty
+
+    files.prompts(60)
+    service.latency = 0.3
+    ours, its = pty.openpty()
+    command = [*COMMAND, str(files.input), "-o", str(files.output), "--concurrency", "10"]
+    with subprocess.Popen(
+        command, stdout=its, stderr=its, env=os.environ | {"TERM": "xterm"}
+    ) as run:
+        os.close(its)
+        shown = b""
+        try:
+            while data := os.read(ours, 4096):
+                shown += data
+        except OSError:  # the end of a pseudo-terminal
+            pass
+        os.close(ours)
+
+    assert run.returncode == 0
+    assert b"of 60 done" in shown
+    assert b"10 running (limit 10)" in shown
+    assert b"rows: 60 done" in shown

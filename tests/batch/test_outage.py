@@ -198,7 +198,7 @@ def test_a_limit_is_no_attempt():
 
 def test_rows_wait_in_order_of_their_time():
     rules, one, two = retries(), entry(1), entry(2)
-    one.history.counted = 3
+    one.requests = 4
     rules.push(one, 0.0, 1.0)
     rules.push(two, 0.0, 0.0)
 

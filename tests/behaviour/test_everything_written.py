@@ -15,6 +15,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from dataclasses import dataclass, field
@@ -128,6 +129,18 @@ def cassettes(happened):
 
 
 @writes
+def response_cache(happened):
+    if happened.error.cassette is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            cache = acechat.ResponseCache(folder)
+            cache.store("0" * 32, happened.error.cassette.exchanges)
+            while cache._pending:
+                time.sleep(0.001)
+            for path in Path(folder).iterdir():
+                yield path.read_text(encoding="utf-8")
+
+
+@writes
 def logs(happened):
     yield happened.logged
 
@@ -228,8 +241,15 @@ def fall() -> str:
 echoing = sent(lambda wire: wire.ok(X_Echo=f"Bearer {wire.token}"))
 fails(errors.BudgetExceededError, echoing, budget=Budget(tokens=1), after=1)
 fails(errors.OutputError, echoing, output_type=int)
+fails(errors.ModelMismatchError,
+      sent(lambda wire: wire.http(wire.answer(model=f"model-{wire.token}"))),
+      on_model_mismatch="raise", streaming="never", methods=("chat",))  # fmt: skip
 fails(errors.MaxTurnsError, sent(calls_a_tool), methods=("run",), tools=[fall], max_turns=1)
 fails(errors.ToolError, sent(calls_a_tool), methods=("run",), tools=[fall], raise_tool_errors=True)
+
+
+CLIENT = ("base_url", "budget", "on_model_mismatch", "streaming")
+"""Options that are arguments of the client."""
 
 
 @pytest.fixture
@@ -257,7 +277,7 @@ def happen(ask, server, wire, all_logs):
         set_up(server, wire)
         options = dict(options)
         settings = ask.options({"retries": RetryPolicy(max_attempts=2, base_delay=0)})
-        settings |= {key: options.pop(key) for key in ("base_url", "budget") if key in options}
+        settings |= {key: options.pop(key) for key in CLIENT if key in options}
         close_first = options.pop("close_first", False)
         calls = options.pop("after", 0) + 1
         client = (AsyncClient if ask.mode == "async" else Client)(**settings)

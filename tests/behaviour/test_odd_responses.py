@@ -233,8 +233,9 @@ def numbered(*indexes):
         ("0", "0", "0", "0"),
         ("0", "1", "2", "3"),
         (0, "a", None, 1.5),
-        (0, ..., 1, ...),
-        (2**70, 2**70, 0, 1),
+        (2**70, 2**70, 2**70 + 1, 2**70 + 2),
+        (0, 1, 2, 0),
+        (0, 0, 1, 2),
     ],
     ids=str,
 )
@@ -260,6 +261,40 @@ def test_tool_calls_of_the_only_choice_are_joined(ask, server, wire):
     (call,) = ask.stream().completion.tool_calls
 
     assert (call.function.name, call.function.arguments) == ("f", "{}")
+
+
+@pytest.mark.parametrize("options", [{}, {"n": 2}], ids=str)
+@pytest.mark.parametrize(
+    ("fragments", "expected"),
+    [
+        ([(1, "B"), (0, "A"), (1, "b"), (0, "a")], ["Aa", "Bb"]),
+        ([(0, "A"), (1, "B"), (0, "a"), (1, "b")], ["Aa", "Bb"]),
+        ([(0, ""), (1, ""), (0, "A"), (1, "B"), (0, "a"), (1, "b")], ["Aa", "Bb"]),
+        ([(0, "A"), (0, "a"), (0, None), (1, "B"), (1, "b"), (1, None)], ["Aa", "Bb"]),
+        ([(0, "A"), (1, "B"), (2, "C"), (0, "a"), (1, "b")], ["Aa", "Bb", "C"]),
+    ],
+)
+def test_fragments_that_return_to_an_index_are_several_choices(
+    ask, server, wire, options, fragments, expected
+):
+    events = [
+        {
+            "index": index,
+            "delta": {"content": text or ""},
+            "finish_reason": None if text else "stop",
+        }
+        if text != ""
+        else {"index": index, "delta": {"role": "assistant", "content": ""}}
+        for index, text in fragments
+    ]
+    server.reply(wire.sse(b"".join(event(choices=[each]) for each in events) + END))
+
+    got = ask.stream(**options)
+
+    assert [each.message.content for each in got.completion.choices] == expected
+    assert [each["index"] for each in got.completion.to_dict()["choices"]] == list(
+        range(len(expected))
+    )
 
 
 def test_several_choices_are_kept_apart(ask, server, wire):
@@ -423,6 +458,24 @@ def test_usage_in_several_events_is_merged(ask, server, wire, first, last):
     usage = completion.usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (100, 20, 120)
     assert completion.to_dict()["usage"] == USAGE
+
+
+PRICE = "0.12345678901234567890123"
+
+
+@pytest.mark.parametrize(
+    "odd", ['"created": "x"', '"model": 1', '"error": {}', '"service_tier": []'], ids=str
+)
+def test_a_cost_in_odd_json_keeps_its_digits(ask, server, wire, odd):
+    cost = f'{{"amount": {PRICE}, "currency": "USD"}}'
+    usage = f'"usage": {{"total_tokens": 3, "cost": {cost}}}'
+    body = json.dumps(MESSAGE)[:-1] + f", {odd}, {usage}}}"
+    server.reply(wire.http(body.encode()))
+    assert str(ask.chat().usage.cost.amount) == PRICE
+
+    server.reply(wire.sse(f"data: {body}\n\n".encode() + END))
+    usage = ask.stream().completion.usage
+    assert (str(usage.cost.amount), usage.cost.currency, usage.total_tokens) == (PRICE, "USD", 3)
 
 
 HALVES = {

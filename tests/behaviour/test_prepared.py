@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
@@ -138,3 +139,52 @@ def test_prepare_accepts_timeout_and_retries(client):
     prepared = client.prepare("Hello", timeout=Timeout(total=3), retries=1)
 
     assert prepared.json()["messages"]
+
+
+@pytest.fixture(params=["async", "sync"])
+def estimate(request, acechat_service):
+    """Return the estimate of a request, by an async or a blocking client."""
+
+    def of(*content, **options):
+        arguments = acechat_service.token, acechat_service.url
+        if request.param == "sync":
+            with Client(arguments[0], base_url=arguments[1]) as client:
+                return client.prepare(*content, **options).estimate()
+
+        async def main():
+            async with AsyncClient(arguments[0], base_url=arguments[1]) as client:
+                return await client.prepare(*content, **options).estimate()
+
+        return asyncio.run(main())
+
+    return of
+
+
+def test_an_estimate_counts_the_tokens_and_reads_the_prices(estimate, acechat_service):
+    found = estimate("Hello", system="Be brief.", max_tokens=100, tools=[print_city])
+
+    assert found.model == "claude-sonnet-4-20250514"
+    assert found.prompt_tokens > 2
+    assert found.max_completion_tokens == 100
+    assert 0 < found.min_cost < found.max_cost < 1
+    paths = [request.path for request in acechat_service.requests]
+    assert len(paths) == 2
+    assert paths[0].endswith("/messages/count_tokens")
+    assert "/models/catalog/" in paths[1]
+    assert "tools" in json.loads(acechat_service.requests[0].body)
+
+
+def test_an_estimate_of_a_model_without_a_price(estimate):
+    found = estimate("Hello", model="claude-next")
+
+    assert (found.min_cost, found.max_cost) == (None, None)
+    assert found.prompt_tokens > 0
+
+
+def print_city(city: str) -> str:
+    """Print a city."""
+    return city
+
+
+def test_an_estimate_with_an_output_type_counts_its_tool(estimate):
+    assert estimate("Hi", output_type=list[int]).prompt_tokens > estimate("Hi").prompt_tokens

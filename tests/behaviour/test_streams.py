@@ -57,7 +57,7 @@ CUTS = {
 @pytest.mark.parametrize("make", CUTS.values(), ids=CUTS)
 def test_a_stream_that_ends_early_raises_an_error(ask, server, wire, make):
     server.reply(make(wire))
-    got = ask.stream(n=2)
+    got = ask.stream()
     assert type(got.error) is StreamTruncatedError
     assert got.error.partial.text == got.text == "Hello"
     assert got.error.chunks >= 1
@@ -392,11 +392,12 @@ def test_a_slightly_late_last_chunk_keeps_the_connection(server, wire, make_ask)
     assert {request.connection for request in server.requests} == {1}
 
 
-def test_choices_are_separated_by_index(ask, server, wire):
+@pytest.mark.parametrize("options", [{}, {"n": 2}], ids=str)
+def test_choices_are_separated_by_index(ask, server, wire, options):
     body = wire.delta("a", index=0) + wire.delta("b", index=1) + wire.delta("A", index=0)
     body += wire.delta(finish="stop", index=1) + wire.delta(finish="length", index=0)
     server.reply(wire.sse(body))
-    got = ask.stream(n=2)
+    got = ask.stream(**options)
     assert got.error is None
     assert [choice.message.content for choice in got.completion.choices] == ["aA", "b"]
 

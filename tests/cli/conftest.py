@@ -21,6 +21,7 @@ def home(tmp_path, monkeypatch):
     """Keep the tests away from the settings and conversations of the user."""
     monkeypatch.setenv("ACECHAT_CONFIG", str(tmp_path / "home" / "config.toml"))
     monkeypatch.setenv("ACECHAT_STATE", str(tmp_path / "home" / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "caches"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     return tmp_path / "home"
 

@@ -152,8 +152,11 @@ def test_a_connection_error_is_one_line_and_exit_code_1(run):
     done = run("chat", "Hello", env=env)
 
     assert done.returncode == 1
-    assert done.stderr == (
-        "acechat: cannot connect to 127.0.0.1:9: Connection refused. Next: acechat doctor\n"
+    assert re.sub(r"in [\d.]+ s", "in N s", done.stderr) == (
+        "no connection: attempt 2 of 3, in N s\n"
+        "no connection: attempt 3 of 3, in N s\n"
+        "acechat: cannot connect to 127.0.0.1:9: Connection refused (3 attempts). "
+        "Next: acechat doctor\n"
     )
 
 
@@ -310,9 +313,7 @@ def test_truncation_at_the_token_limit_is_reported(run, environment):
     done = run("chat", "Hello", "-o", "max_tokens=2")
 
     assert done.stdout == "You said:\n"
-    assert done.stderr == (
-        "the response was truncated at its token limit. Next: --option max_tokens=N\n"
-    )
+    assert done.stderr == ("the response was truncated at its token limit. Next: --max-tokens N\n")
 
 
 def test_all_choices_are_shown(run, environment):
@@ -552,3 +553,25 @@ def test_an_error_response_shows_the_next_step(run, environment, step, todo):
     assert todo in done.stderr.partition("Next: ")[2]
     assert done.stderr.count("\n") == 1
     assert "(trace " in done.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--no-stream",), ("--json",)])
+def test_cache_repeats_the_stored_response(run, environment, tmp_path, more):
+    env = {"XDG_CACHE_HOME": str(tmp_path / "caches")}
+
+    first = run("chat", "Hello", "--cache", "--usage", *more, env=env)
+    second = run("chat", "Hello", "--cache", "--usage", *more, env=env)
+
+    assert first.returncode == second.returncode == 0
+    assert len(environment.requests) == 1
+    assert second.stdout == first.stdout
+    assert "cached" not in first.stderr
+    assert second.stderr.startswith("cached | ")
+    if sys.platform == "linux":
+        assert len(list((tmp_path / "caches" / "acechat" / "responses").iterdir())) == 1
+
+
+def test_without_cache_nothing_is_stored(run, environment, tmp_path):
+    run("chat", "Hello", env={"XDG_CACHE_HOME": str(tmp_path / "caches")})
+
+    assert not (tmp_path / "caches").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from acechat.cli.library.store import Store
 from acechat.emulator import fail, ok, stall
 
 
@@ -331,18 +332,6 @@ def test_a_prompt_without_a_response_is_not_sent_with_the_next_one(run, environm
     assert sent(environment) == ["Next"]
 
 
-def test_fifty_conversations_are_kept(run, environment, home):
-    for number in range(60):
-        write(home, f"202601{number:02}-000000", f"prompt {number}", age=100 - number)
-
-    run("chat", "--continue", "Next")
-
-    names = {file.name for file in (home / "state" / "conversations").iterdir()}
-    assert len(names) == 50
-    assert "20260111-000000.json" in names
-    assert "20260110-000000.json" not in names
-
-
 def write(home, name, prompt, age, response="yes"):
     """Write a conversation that was last used *age* seconds ago."""
     file = home / "state" / "conversations" / f"{name}.json"
@@ -402,9 +391,11 @@ def test_continue_resumes_a_prompt_on_a_terminal(terminal, run, environment, hom
     run("chat", "--continue", "Sure?")
 
     assert sent(environment)[::2] == ["I am Ada.", "Who am I?", "Sure?"]
-    folder = home / "state" / "conversations"
-    assert folder.stat().st_mode & 0o077 == 0
-    assert len(list(folder.iterdir())) == 3
+    assert (home / "state").stat().st_mode & 0o077 == 0
+    assert [entry.title for entry in Store(home / "state").latest(9)] == [
+        "I am Ada.",
+        "I am a program.",
+    ]
 
 
 def test_nothing_is_saved_with_history_off(chat, terminal, environment, home):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from acechat.cli.library.store import Store
 from acechat.emulator import ok, pace, stall
 
 COMMAND = f"{sys.executable} -m acechat"
@@ -44,8 +44,8 @@ def saved(home, expected):
     found = []
     while found != expected and time.monotonic() < end:
         time.sleep(0.05)
-        for file in sorted((home / "state" / "conversations").glob("*.json")):
-            found = [message["content"] for message in json.loads(file.read_text())["messages"]]
+        for entry in Store(home / "state").latest():
+            found = [message["content"] for message in entry.messages]
     return found
 
 
@@ -98,8 +98,8 @@ def test_a_closed_terminal_saves_the_partial_response(chat, environment, home):
     end = time.monotonic() + 10
     while Path(f"/proc/{client}").exists() and time.monotonic() < end:
         time.sleep(0.05)
-    (file,) = (home / "state" / "conversations").glob("*.json")
-    prompt, response = json.loads(file.read_text())["messages"]
+    (entry,) = Store(home / "state").latest(2)
+    prompt, response = entry.messages
     assert prompt["content"] == "Count"
     assert response["content"].startswith("word0 word1 word2 word3 word4 word5 word6 word7 word8 ")
 

@@ -20,9 +20,10 @@ USAGE = {
     "help chat x": "acechat: No such command 'chat x'. Next: acechat chat --help\n",
     "chat -5": "acechat: No such option '-5'. Next: acechat chat --help; a prompt that begins with "
     "a dash goes after --\n",
-    "chat - -i -": "acechat: standard input can be the prompt (-) or an image (--image -). "
-    "Next: acechat chat --help\n",
-    "models x": "acechat: Got unexpected extra argument (x). Next: acechat models --help\n",
+    "chat - -i -": "acechat: standard input can be the prompt (-) or an image (--image -, "
+    "--attach -). Next: acechat chat --help\n",
+    "models alias x": "acechat: expected NAME and MODEL, or NAME --remove. "
+    "Next: acechat models alias --help\n",
     "emulate --record x": "acechat: --record FILE needs --upstream URL and excludes --replay. "
     "Next: acechat emulate --help\n",
 }

@@ -177,6 +177,7 @@ def test_a_command_works(command, environment, tmp_path, monkeypatch):
     (tmp_path / "report.txt").write_text("All is well.")
     monkeypatch.setenv("ACECHAT_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("ACECHAT_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)

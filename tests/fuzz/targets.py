@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import mutations
+import odd
 
 from acechat import AceChatError
 from acechat._policy.retry import classify
@@ -20,6 +21,7 @@ from acechat._tools.partial_json import PartialJSON, find_json
 from acechat._wire.decode import decode_completion, decode_fields
 from acechat._wire.endpoints import decode_count, decode_models
 from acechat._wire.error_response import parse_error
+from acechat._wire.odd_json import is_event_stream
 from acechat._wire.sse import SSEDecoder
 from acechat._wire.stream import ChatStreamProtocol
 
@@ -36,6 +38,7 @@ class Case:
     cuts: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
+    expected: dict = field(default_factory=dict)
 
     def to_json(self):
         return json.dumps({**vars(self), "data": self.data.decode("latin-1")}, indent=1)
@@ -210,6 +213,73 @@ def check_completion(case):
     _same(len(protocol.completion().choices), len({c.index for c in completion.choices}), "choices")
 
 
+# Responses of unusual form: exactly the content, or an error
+
+
+_SSE = {"text/event-stream", "text/plain", ""}
+
+
+def check_odd(case):
+    """Check the ways in which `stream` and `chat` read *case*."""
+    kind = case.headers["content-type"].partition(";")[0]
+    reads = [[case.data], case.reads] if kind in _SSE else [[case.data]]
+    for each in reads:
+        _check_odd(case, lambda each=each: _streamed(case, each, kind))
+    _check_odd(case, lambda: _complete(case))
+
+
+def _streamed(case, reads, kind):
+    protocol = ChatStreamProtocol(case.headers, _LIMIT, one_choice=True)
+    batches = []
+    if kind in _SSE:
+        for data in reads:
+            batches.append(protocol.receive_data(data))
+            if protocol.failure is not None:
+                break
+        batches.append(protocol.receive_eof())
+    else:
+        batches.append(protocol.receive_body(case.data, kind, 200))
+    deltas = [delta for batch in batches for delta in batch.deltas]
+    _same("".join(map(str, deltas)), protocol.completion().text, "deltas do not add up")
+    json.dumps(protocol.to_dict())
+    return protocol.completion()
+
+
+def _complete(case):
+    if is_event_stream(case.data, case.headers["content-type"]):
+        return _streamed(case, [case.data], "text/event-stream")
+    return decode_completion(case.data, case.headers)[0]
+
+
+def _check_odd(case, read):
+    expected = case.expected
+    try:
+        completion = read()
+    except AceChatError as error:
+        failure = error
+    else:
+        _check_complete(completion, expected)
+        return
+    _check_error(failure)
+    assert expected["how"] != "complete", f"a complete response is lost: {failure!r}"
+    text = failure.partial.text if failure.partial else ""
+    assert expected["text"].startswith(text.rstrip("\ufffd")), f"partial: {text!r}"
+
+
+def _check_complete(completion, expected):
+    _same(expected["how"], "complete", "a response that is not complete succeeds")
+    _same(completion.text, expected["text"], "text")
+    _same(completion.reasoning, expected["reasoning"], "reasoning")
+    calls = [
+        [call.function.name, json.loads(call.function.arguments)] for call in completion.tool_calls
+    ]
+    _same(calls, [[name, json.loads(text)] for name, text in expected["calls"]], "tool calls")
+    if expected["usage"]:
+        usage = completion.usage
+        counts = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+        _same(counts, tuple(expected["usage"].values()), "usage")
+
+
 def check_error(case):
     _check_error(parse_error(case.status, case.headers, case.data, now=1.7e9))
 
@@ -266,17 +336,24 @@ _CHECKS = {
     "count": check_count,
     "cassette": check_cassette,
     "partial_json": check_partial_json,
+    "odd_stream": check_odd,
+    "odd_completion": check_odd,
 }
 TARGETS = list(_CHECKS)
 
 # The most complex targets several times.
 _ORDER = ["stream", "sse", "stream", "completion", "error", "stream", "partial_json", "sse"]
 _ORDER += ["stream", "completion", "error", "cassette", "models", "count"]
+_ORDER += ["odd_stream"] * 4 + ["odd_completion"] * 2
 
 
 def make(dice):
     """Make an input for one of the targets."""
     match target := dice.choice(_ORDER):
+        case "odd_stream" | "odd_completion":
+            make_odd = odd.stream if target == "odd_stream" else odd.completion
+            data, headers, expected = make_odd(dice)
+            return Case(target, data, mutations.cuts(dice, len(data)), headers, 200, expected)
         case "sse" | "stream":
             data = mutations.stream(dice)
         case "cassette":

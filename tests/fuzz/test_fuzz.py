@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,30 @@ def test_nothing_is_found_in_a_few_seconds(fuzz):
 
     assert set(report.per_target) == set(targets.TARGETS)
     assert not report.findings, str(report)
+
+
+def test_a_large_input_costs_little_more_than_others(fuzz):
+    import cost
+
+    costs = cost.measure(random.Random(20261129), 40, 200_000)
+
+    assert costs.inputs == 40
+    assert not costs.slow, str(costs)
+
+
+def test_an_input_of_high_cost_is_found(fuzz, monkeypatch):
+    import cost
+
+    def slow(case):
+        until = time.process_time() + (0.2 if len(case.cuts) == 1 else 0)
+        while time.process_time() < until:
+            pass
+
+    monkeypatch.setitem(cost._WORK, "stream", slow)
+
+    found = cost.measure(random.Random(1), 40, 10_000).slow
+
+    assert {(case.target, len(case.cuts)) for _, case in found} == {("stream", 1)}
 
 
 def test_the_same_seed_makes_the_same_inputs(fuzz, monkeypatch):

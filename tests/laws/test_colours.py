@@ -11,12 +11,14 @@ from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
     AsyncRunStream,
     AsyncSSERelay,
     Batch,
     ChatStream,
     Client,
     Conversation,
+    PreparedRequest,
     RunStream,
     SSERelay,
 )
@@ -26,6 +28,7 @@ PAIRS = [
     (AsyncClient, Client),
     (AsyncChatStream, ChatStream),
     (AsyncConversation, Conversation),
+    (AsyncPreparedRequest, PreparedRequest),
     (AsyncSSERelay, SSERelay),
     (AsyncRunStream, RunStream),
 ]
@@ -50,7 +53,7 @@ def blocking_type(annotation):
     if text == "AsyncRun":  # is awaited for what the blocking call returns
         return "RunResult"
     nouns = ("Batch", "RunStream", "Client", "ChatStream", "Conversation", "SSERelay")
-    for name in (*nouns, "Iterator", "Iterable"):
+    for name in (*nouns, "PreparedRequest", "Iterator", "Iterable"):
         text = text.replace(f"Async{name}", name)
     return text
 

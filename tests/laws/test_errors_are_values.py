@@ -18,6 +18,7 @@ from acechat.errors import (
     ClientClosedError,
     ConnectError,
     MaxTurnsError,
+    ModelMismatchError,
     OutputError,
     ProtocolError,
     RequestTimeoutError,
@@ -61,7 +62,7 @@ def subclasses(cls):
 EVERY = sorted({AceChatError, *subclasses(AceChatError)}, key=lambda cls: cls.__name__)
 
 
-def make(cls):
+def make(cls):  # noqa: C901 - one line for each class
     """Make an error of *cls*, as a caller would meet it."""
     if issubclass(cls, APIError):
         return cls(
@@ -89,6 +90,8 @@ def make(cls):
         return cls("invalid_row", "it has no prompt")
     if issubclass(cls, BatchStoppedError):
         return cls("the disk is full", "make room")
+    if issubclass(cls, ModelMismatchError):
+        return cls("claude-opus-5", "claude-haiku")
     if issubclass(cls, MaxTurnsError):
         return cls(8)
     if issubclass(cls, OutputError):

@@ -48,6 +48,7 @@ PURE = {
 }
 IMPURE = {
     "acechat._record.cassette": {"os", "pathlib"},  # it reads files
+    "acechat._tools.execution": {"asyncio", "contextvars"},  # it awaits functions
     "acechat._tools.executor": {"asyncio", "threading", "contextvars"},  # it runs functions
     "acechat._credentials": {"os"},  # the environment, once
     "acechat._config": {"os"},  # as above

@@ -16,8 +16,8 @@ import pytest
 from acechat import ConfigurationError, Output, OutputError
 from acechat._config import Config
 from acechat._credentials import Token
+from acechat._tools.find_output import PartialOutput
 from acechat._tools.output import OutputSpec
-from acechat._tools.partial_output import PartialOutput
 from acechat._tools.tool_output import FINAL
 from acechat._wire.deltas import DeltaBatch
 from acechat._wire.messages import gather_messages

@@ -9,6 +9,7 @@ import time
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import jsonschema
+import msgspec
 import pydantic
 import pytest
 from msgspec import Meta, Struct
@@ -191,3 +192,34 @@ def test_the_message_is_that_of_the_last_mismatch():
         read(Hours, '{"hours": 1.0, "names": [1]}')
     with pytest.raises(SchemaMismatchError, match="names: Input should be a valid array"):
         read(Model, '{"hours": 1, "names": "[1"}')
+
+
+def test_many_fields_of_a_record_are_repaired():
+    names = [f"x{number}" for number in range(300)]
+    text = json.dumps(dict.fromkeys(names[:200], 1.0))
+    kind = msgspec.defstruct("Many", [(name, int) for name in names[:200]])
+
+    assert read(kind, text) == kind(*[1] * 200)
+
+
+def test_the_number_of_repairs_is_bounded():
+    names = [f"x{number}" for number in range(300)]
+    kind = msgspec.defstruct("Many", [(name, int) for name in names])
+
+    with pytest.raises(SchemaMismatchError, match="Expected `int`, got `float`"):
+        read(kind, json.dumps(dict.fromkeys(names, 1.0)))
+
+    value = {"hours": 1}
+    for _ in range(6):
+        value = {"hours": 1, "inner": [json.dumps(value)]}
+    with pytest.raises(SchemaMismatchError, match="inner"):
+        read(Model, json.dumps(value))
+
+
+@pytest.mark.parametrize("name", ["a[b", "a.b", "a]"])
+def test_a_field_with_another_name_is_not_repaired(name):
+    kind = msgspec.defstruct("Odd", [("x", int)], rename={"x": name})
+
+    assert read(kind, json.dumps({name: 1})) == kind(1)
+    with pytest.raises(SchemaMismatchError, match="Expected `int`, got `float`"):
+        read(kind, json.dumps({name: 1.0}))

@@ -61,7 +61,7 @@ class Shop:
 
 def as_tools(*functions):
     """Yield a `Tool` with the definition that `run` sends for each function."""
-    for compiled, function in by_name(functions).values():
+    for compiled, function, _ in by_name(functions).values():
         definition = msgspec.json.decode(compiled.encoded)["function"]
         yield Tool(function=function, timeout=compiled.timeout, read=compiled.read, **definition)
 

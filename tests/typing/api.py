@@ -18,6 +18,7 @@ from acechat import (
     AsyncChatStream,
     AsyncClient,
     AsyncConversation,
+    AsyncPreparedRequest,
     AsyncRun,
     AsyncRunStream,
     AsyncSSERelay,
@@ -30,9 +31,11 @@ from acechat import (
     ChatCompletionChunk,
     ChatStream,
     Client,
+    ContextWindowExceededError,
     Conversation,
     Cost,
     Delta,
+    Estimate,
     HTTPRequest,
     HTTPResponse,
     ImagePart,
@@ -44,11 +47,13 @@ from acechat import (
     OutputError,
     PreparedRequest,
     RateLimit,
+    ResponseCache,
     RetryPolicy,
     RunResult,
     RunStream,
     SSERelay,
     StreamTruncatedError,
+    TextPart,
     Timeout,
     Tool,
     ToolCall,
@@ -58,8 +63,10 @@ from acechat import (
     Turn,
     Usage,
     UserMessage,
+    document,
     image,
     mcp,
+    text,
     tool,
 )
 from acechat.types import MessageLike, RunEvent, StreamEvent
@@ -155,7 +162,9 @@ async def asynchronous(client: AsyncClient) -> None:
     assert_type(client.meter.snapshot(), TotalUsage)
     assert_type(await client.catalog(), list[CatalogModel])
     prepared = client.prepare("Hello", max_tokens=5)
-    assert_type(prepared, PreparedRequest)
+    assert_type(prepared, AsyncPreparedRequest)
+    assert_type(await prepared.estimate(), Estimate)
+    assert_type((await prepared.estimate()).max_cost, Decimal | None)
     assert_type(prepared.json(), dict[str, Any])
     assert_type(prepared.curl(), str)
 
@@ -197,6 +206,7 @@ def blocking(client: Client) -> None:
     assert_type(client.meter.reset(), TotalUsage)
     assert_type(client.catalog(), list[CatalogModel])
     assert_type(client.prepare("Hello"), PreparedRequest)
+    assert_type(client.prepare("Hello").estimate(), Estimate)
 
     client.chat("Hello", max_token=5)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
@@ -305,6 +315,15 @@ async def tag(request: HTTPRequest, call_next: CallNext) -> HTTPResponse:
     return response
 
 
+async def cached(client: AsyncClient) -> None:
+    cache = ResponseCache(Path("cache"))
+    AsyncClient(cache=cache)
+    assert_type(Client(cache=ResponseCache("cache")).chat("Hello").cached, bool)
+    assert_type((await client.chat("Hello")).cached, bool)
+    assert_type(cache.clear(), None)
+    Client(cache="cache")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
 def evidence(client: Client, reply: ChatCompletion) -> None:
     assert_type(reply.evidence, ModelEvidence)
     assert_type(reply.evidence.matches, bool | None)
@@ -339,6 +358,49 @@ def errors(error: StreamTruncatedError) -> None:
     assert_type(MaxTurnsError(3).run, RunResult | None)
     assert_type(image("cat.jpg"), ImagePart)
     assert_type(image(Path("cat.jpg"), detail="low", max_pixels=1_000_000), ImagePart)
+
+
+def allow(name: str, arguments: dict[str, Any]) -> bool:
+    return bool(name and arguments)
+
+
+async def change(name: str, arguments: dict[str, Any]) -> bool | str | dict[str, Any]:
+    return {**arguments, "name": name} if arguments else "no arguments"
+
+
+def shorten(messages: list[MessageLike]) -> list[MessageLike]:
+    return messages[-3:]
+
+
+async def shorten_later(messages: list[MessageLike]) -> list[MessageLike] | None:
+    return messages[-3:] or None
+
+
+async def parts(client: AsyncClient, blocking: Client, error: ContextWindowExceededError) -> None:
+    assert_type(document("a.pdf", cache=True), TextPart | ImagePart)
+    assert_type(text("Hello", cache="1h"), TextPart)
+    assert_type(image(b"", cache="5m"), ImagePart)
+    await client.chat("x", document(b""), text("x"))
+    text("x", cache="2h")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    usage = Usage()
+    assert_type(usage.cache_read_tokens, int | None)
+    assert_type(usage.cache_write_tokens, int | None)
+    removed = await client.conversation().trim(1000, keep=3, count="estimate")
+    assert_type(removed, list[MessageLike])
+    assert_type(blocking.conversation().trim(max_tokens=1000), list[MessageLike])
+    assert_type(error.limit, int | None)
+
+
+async def approved(client: AsyncClient, blocking: Client) -> None:
+    run = await client.run("x", tools=[tool(print, approve=allow)], approve=change)
+    assert_type(run, RunResult)
+    await client.run("x", approve=allow, before_turn=shorten)
+    result = blocking.run("x", approve=allow, before_turn=shorten_later)
+    assert_type(result, RunResult)
+    assert_type(result.turns[0].results[0].refused, bool)
+    Tool(name="x", function=print, approve=change)
+    blocking.run_stream("x", approve=change, before_turn=shorten)
+    blocking.run_stream("x", approve=1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def uploads(

@@ -84,6 +84,12 @@ signal: the first one waits for the running requests, the second does not.
     help="User message with {column} for the columns of a row.",
 )
 @click.option(
+    "--image",
+    "image_field",
+    metavar="COLUMN",
+    help="Column with the image of a row: a path or URL.",
+)
+@click.option(
     "--option",
     "options",
     multiple=True,
@@ -163,21 +169,20 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
     prompt per line, or - for standard input. A run that was stopped or killed is continued by the
     same command.
     """
-    output, status = flags["output"], None
-    if words[0] == _STATUS and output is None and len(words) > 1:
-        status, words = words[1], words[1:]
-    if len(words) > 1:
-        raise click.UsageError("give one INPUT, or status OUTPUT")
-    if status is not None:
-        _show(read_status(status), as_json=flags["json_"])
+    output = flags["output"]
+    source, *others = words
+    if source == _STATUS and output is None and len(others) == 1:
+        _show(read_status(others[0]), as_json=flags["json_"])
         return 0
+    if others:
+        raise click.UsageError("give one INPUT, or status OUTPUT")
     if flags["check"]:
-        return _check(words[0], flags["template"])
+        return _check(source, flags["template"], flags["image_field"])
     if output is None:
         raise click.UsageError("the output is missing: -o results.jsonl")
     names = ("model", "system", "timeout", "base_url")
     settings = read({name: flags[name] for name in names}, emulator=flags["emulator"])
-    job = _Job(words[0], _arguments(flags, settings), flags["progress"], flags["format_"])
+    job = _Job(source, _arguments(flags, settings), flags["progress"], flags["format_"])
     return asyncio.run(_run(job, settings, emulator=flags["emulator"], as_json=flags["json_"]))
 
 
@@ -185,10 +190,18 @@ def _arguments(flags: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """Return the arguments of `AsyncClient.batch`."""
     rpm, tpm = flags["rpm"], flags["tpm"]
     limit = RateLimit(requests_per_minute=rpm, tokens_per_minute=tpm) if rpm or tpm else None
-    names = ("output", "template", "max_concurrency", "unknown", "retry_failed", "allow_truncated")
+    names = (
+        "output",
+        "template",
+        "image_field",
+        "max_concurrency",
+        "unknown",
+        "retry_failed",
+        "allow_truncated",
+    )
     return {
         **read_options(flags["options"]),
-        **{name: flags[name] for name in (*names, "fsync")},
+        **{name: flags[name] for name in (*names, "allow_truncated", "fsync")},
         "system": settings.system,
         "model": settings.model,
         "timeout": settings.timeout,
@@ -209,9 +222,9 @@ def _schema(path: str) -> Any:
     raise ConfigurationError(f"cannot read the schema {path}: {reason}")
 
 
-def _check(path: str, template: str | None) -> int:
+def _check(path: str, template: str | None, image_field: str | None) -> int:
     rows = faults = 0
-    for row in check_rows(path, template):
+    for row in check_rows(path, template, image_field):
         rows += 1
         if row.fault:
             faults += 1

@@ -2,75 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
+import re
 import sys
-from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct
 
-from acechat import AsyncConversation, ConfigurationError, ImagePart, image
-from acechat.cli.options import complete_model, complete_option, read_options
-from acechat.cli.service import connect, service_options
-from acechat.cli.settings import Settings, expanded, read
-from acechat.cli.signals import graceful_exit
-from acechat.cli.terminal.text import on_terminal
-from acechat.cli.terminal.writer import note
-from acechat.cli.turn import DisplayOptions, UserInput, pop_open_prompt, take_turn
+from acechat import ConfigurationError, image
+from acechat.cli.commands.chat_options import chat_options
+from acechat.cli.content.stdin import decoded, read_stdin
+from acechat.cli.display import DisplayOptions, UserInput
+from acechat.cli.options import read_options
+from acechat.cli.settings import expanded, read
+from acechat.cli.task import Task, run_conversation, run_once
+from acechat.cli.terminal.text import on_terminal, one_line
 
 if TYPE_CHECKING:
-    from acechat import AsyncClient
-    from acechat.cli.history import HistoryFile
+    from acechat.cli.calls.functions import ToolNames
 
 __all__ = ["chat"]
 
 _STDIN = "-"
+_SETTINGS = ("model", "system", "reasoning", "usage", "timeout", "base_url")
 
 
-class _Task(Struct, frozen=True, kw_only=True):
-    """Arguments of the command."""
+class _Command(click.Command):
+    """The word after ``--continue`` is an id only if it has the form of one, else a prompt."""
 
-    content: UserInput
-    settings: Settings
-    options: DisplayOptions
-    emulator: bool
-    load: str | None
-    resume: bool
-    save: str | None
-
-    def start(self, client: AsyncClient) -> AsyncConversation:
-        """Return the conversation: new, loaded or continued.
-
-        Raises:
-            ConfigurationError: There is no conversation to load or to continue.
-        """
-        conversation = client.conversation()
-        if self.resume:
-            from acechat.cli.history import resume
-
-            resume(conversation)
-        elif self.load:
-            _load(conversation, expanded(self.load))
-        # Precedence of model and system prompt: configuration < saved conversation < command line.
-        for name in ("model", "system"):
-            value = getattr(self.settings, name)
-            flag = self.settings.sources.get(name) == "command line"
-            if value and (flag or not conversation.messages):
-                setattr(conversation, name, value)
-        return conversation
-
-    def history_file(self) -> HistoryFile | None:
-        """Return the file to save to; None for the output of a pipe that does not continue one."""
-        if not self.settings.history or not (self.resume or on_terminal(sys.stdout)):
-            return None
-        from acechat.cli.history import HistoryFile
-
-        return HistoryFile()
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for at, word in enumerate(args):
+            if word == "--":
+                break
+            if word in {"-c", "--continue"}:
+                named = at + 1 < len(args) and re.fullmatch(r"c[0-9]+", args[at + 1]) is not None
+                args[at : at + 1 + named] = [f"--continue={args[at + 1] if named else ''}"]
+        return super().parse_args(ctx, args)
 
 
 @click.command(
+    cls=_Command,
     epilog="""\b
 Examples:
   acechat chat                                    a conversation; /help lists its commands
@@ -79,190 +49,206 @@ Examples:
   acechat chat - < prompt.txt
   acechat chat -- "-1 + 1?"                       a prompt that begins with a dash
   acechat chat "What is this?" --image cat.jpg
+  acechat chat "Find the bug" -f "src/*.py"       text files as context
   acechat chat "2 + 2?" -m claude-sonnet-4-20250514-thinking --reasoning
   acechat chat "Name three colors" -o max_tokens=50 -o temperature=0 --usage
+  acechat chat "Invent a dog" --schema "name, age int, bio: one line"
+  acechat chat "A shell loop over *.txt" -x       only the code
+  acechat chat "Umbrella in Paris?" --tool mytools:weather
   acechat chat --continue "And three more"
-"""
+  acechat chat --continue c12 "And that one"      an id of acechat history
+  acechat chat -s "Translate into $language" --save-template translate
+  acechat chat -t translate -p language=French "Good morning"
+""",
 )
-@click.argument("prompt", nargs=-1)
-@click.option(
-    "-m",
-    "--model",
-    metavar="NAME",
-    shell_complete=complete_model,
-    help="Name of the model; acechat models lists them.",
-)
-@click.option("-s", "--system", metavar="TEXT", help="System prompt of the conversation.")
-@click.option(
-    "-i",
-    "--image",
-    "images",
-    multiple=True,
-    type=click.Path(allow_dash=True),
-    metavar="FILE|URL",
-    help="Send an image; - reads standard input. Repeatable.",
-)
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    shell_complete=complete_option,
-    help="Set a request field: max_tokens=100, stop=END. Repeatable.",
-)
-@click.option("-r", "--reasoning/--no-reasoning", default=None, help="Show the model's reasoning.")
-@click.option(
-    "-u", "--usage/--no-usage", default=None, help="Show tokens, cost and time of the response."
-)
-@click.option("-c", "--continue", "resume", is_flag=True, help="Continue the last conversation.")
-@click.option("--load", type=click.Path(), metavar="FILE", help="Continue a saved conversation.")
-@click.option(
-    "--save",
-    type=click.Path(),
-    metavar="FILE",
-    help="Save the conversation (FILE.json) or the response (FILE.md, ...).",
-)
-@click.option(
-    "--json",
-    is_flag=True,
-    help="Print the completion as JSON; after a failure, the partial one.",
-)
-@click.option("--no-stream", is_flag=True, help="Show the response when it is complete.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Limit for the complete response.")
-@service_options
-def chat(prompt: tuple[str, ...], **flags: Any) -> None:
+@chat_options
+def chat(prompt: tuple[str, ...], **flags: Any) -> int | None:
     """Send PROMPT, or standard input (-), or both; without either, start a conversation.
 
     The response is shown as it arrives: as Markdown on a terminal, unchanged in a pipe.
     """
-    settings = read(
-        {
-            name: flags[name]
-            for name in ("model", "system", "reasoning", "usage", "timeout", "base_url")
-        },
-        emulator=flags["emulator"],
-    )
-    task = _Task(
-        content=_content(prompt, flags["images"]),
+    if flags["save_template"]:
+        _save_template(prompt, flags)
+        return None
+    prompt = _apply_template(prompt, flags)
+    _resolve_model(flags)
+    settings = read({name: flags[name] for name in _SETTINGS}, emulator=flags["emulator"])
+    if flags["model"] and not (flags["any_model"] or flags["emulator"]):
+        from acechat.cli.library.models import check_model
+
+        check_model(flags["model"], settings.base_url)
+    tools = _tool_names(flags)
+    interactive = on_terminal(sys.stdin) and on_terminal(sys.stdout)
+    task = Task(
+        content=_content(prompt, flags),
         settings=settings,
         options=DisplayOptions(
             stream=not flags["no_stream"],
             json=flags["json"],
             reasoning=settings.reasoning,
             usage=settings.usage,
+            extract=flags["extract"],
             timeout=settings.timeout,
-            options=read_options(flags["options"]),
+            output_type=_output_type(flags),
+            options=_request_fields(flags),
         ),
         emulator=flags["emulator"],
+        tools=tools,
+        approval=_approval(flags) if tools and not flags["dry_run"] else None,
         load=flags["load"],
         resume=flags["resume"],
+        log=flags["log"],
         save=flags["save"],
+        dry_run=flags["dry_run"],
+        cached=flags["cache"],
     )
-    has_text = any(isinstance(part, str) for part in task.content)
-    if has_text or _STDIN in prompt or not _is_interactive():
+    _confirm_save(flags)
+    has_text = any(not hasattr(part, "image_url") for part in task.content)
+    if has_text or _STDIN in prompt or not interactive or flags["dry_run"]:
         if not has_text and (_STDIN in prompt or not task.content):
             raise click.UsageError('the prompt is empty: acechat chat "Hello"')
-        with graceful_exit():
-            asyncio.run(_run_once(task))
-    else:
-        _run_conversation(task)
+        return run_once(task)
+    run_conversation(task)
+    return None
 
 
-def _is_interactive() -> bool:
-    return on_terminal(sys.stdin) and on_terminal(sys.stdout)
+def _confirm_save(flags: dict[str, Any]) -> None:
+    """Ask before a file is replaced, and before the call is paid for.
+
+    Without a terminal the file is replaced, as by the redirection of a shell.
+    """
+    name = flags["save"]
+    if not name or flags["yes"] or not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
+        return
+    path = expanded(name)
+    if path.exists() and (not flags["load"] or path != expanded(flags["load"])):
+        click.confirm(f"replace {one_line(str(path))}?", abort=True, err=True)
 
 
-def _content(words: tuple[str, ...], images: tuple[str, ...]) -> UserInput:
-    """Return the content parts: prompt, standard input and images.
+def _content(words: tuple[str, ...], flags: dict[str, Any]) -> UserInput:
+    """Return the content parts: text files, prompt, standard input and attachments.
 
     Standard input is read if it is not a terminal, or if the first or the last word is ``-``; it
     precedes the prompt if the first one is. In the middle, as in ``5 - 3``, a dash is text.
     """
+    images, attached = flags["images"], flags["attachments"]
     first, last = words[:1] == (_STDIN,), words[-1:] == (_STDIN,)
-    if (first or last) and _STDIN in images:
-        raise click.UsageError("standard input can be the prompt (-) or an image (--image -)")
-    piped = _read_stdin(explicit=first or last)
-    image_parts = [image(piped if source == _STDIN else source) for source in images]
+    as_attachment = _STDIN in images or _STDIN in attached
+    if (first or last) and as_attachment:
+        raise click.UsageError(
+            "standard input can be the prompt (-) or an image (--image -, --attach -)"
+        )
+    piped = read_stdin(explicit=first or last)
+    parts: list[Any] = [image(piped if source == _STDIN else source) for source in images]
+    files: list[Any] = []
+    if attached or flags["files"]:
+        from acechat.cli.content.files import attachments, text_files
+
+        files = text_files(flags["files"])
+        parts += attachments(attached, piped)
     prompt = " ".join(words[first : len(words) - last])
-    texts = [prompt, None if _STDIN in images else _decoded(piped)]
+    texts = [prompt, None if as_attachment else decoded(piped)]
     if first:
         texts.reverse()
-    return [*[text for text in texts if text and text.strip()], *image_parts]
+    return [*files, *[text for text in texts if text and text.strip()], *parts]
 
 
-def _read_stdin(*, explicit: bool) -> bytes:
-    if sys.stdin is None:  # closed by the parent process
-        return b""
-    if on_terminal(sys.stdin):
-        if not explicit:
-            return b""
-        note("reading standard input; Ctrl-D ends it")
-    return sys.stdin.buffer.read()
+def _request_fields(flags: dict[str, Any]) -> Any:
+    fields: dict[str, Any] = {**flags["template_options"], **read_options(flags["options"])}
+    for name, flag in (("n", "choices"), ("max_tokens", "max_tokens")):
+        if flags[flag] is not None:
+            fields[name] = flags[flag]
+    return fields
 
 
-def _decoded(piped: bytes) -> str:
-    for encoding in ("utf-8-sig", sys.stdin.encoding if sys.stdin else "utf-8"):
-        with suppress(UnicodeDecodeError, LookupError):
-            if "\0" not in (text := piped.decode(encoding)):
-                return text.strip()
-    raise click.UsageError("standard input is not text. Next: send an image with --image -")
+def _output_type(flags: dict[str, Any]) -> Any:
+    if not flags["schema"]:
+        return None
+    if flags["extract"] or flags["functions"] or flags["tools"] or flags["mcp"]:
+        raise click.UsageError("--schema cannot be combined with --extract or tools")
+    from acechat.cli.calls.schema import output_type, read_schema
+
+    return output_type(read_schema(flags["schema"]))
 
 
-def _load(conversation: AsyncConversation, path: Path) -> None:
-    try:
-        conversation.load(path)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {str(path)!r}: {error.strerror}") from None
+def _tool_names(flags: dict[str, Any]) -> ToolNames | None:
+    if not (flags["tools"] or flags["functions"] or flags["mcp"]):
+        return None
+    from acechat.cli.calls.functions import ToolNames
+
+    return ToolNames(functions=flags["tools"], files=flags["functions"], servers=flags["mcp"])
 
 
-async def _run_once(task: _Task) -> None:
-    async with connect(task.settings, emulator=task.emulator) as client:
-        conversation = task.start(client)
-        pop_open_prompt(conversation)  # else the model would respond to that prompt, too
-        file = task.history_file()
+def _approval(flags: dict[str, Any]) -> Any:
+    from acechat.cli.calls.approval import Approval
 
-        def autosave(conversation: AsyncConversation) -> None:
-            if file:
-                with suppress(OSError):  # the response was shown; the command has succeeded
-                    file.save(conversation)
-
-        try:
-            await take_turn(conversation, task.content, task.options, autosave)
-        finally:
-            if conversation.messages:
-                autosave(conversation)
-                if task.save:
-                    from acechat.cli.session import NO_RESPONSE, save
-
-                    if not save(conversation, task.save):
-                        note(NO_RESPONSE)
+    return Approval(granted=flags["yes"])
 
 
-def _run_conversation(task: _Task) -> None:
-    from acechat.cli.history import prompts_file
-    from acechat.cli.session import COMMANDS, Session
-    from acechat.cli.terminal.prompt import Interrupted, make_prompt, quiet_keys
+def _resolve_model(flags: dict[str, Any]) -> None:
+    if flags["model"]:
+        from acechat.cli.library.aliases import resolved
 
-    # The runner closes first: callbacks of the line editor that it still runs restore the terminal.
-    with graceful_exit() as signalled, quiet_keys(), asyncio.Runner() as runner:
-        stack = AsyncExitStack()
-        connecting = connect(task.settings, emulator=task.emulator)
-        client = runner.run(stack.enter_async_context(connecting))
-        try:
-            file = task.history_file()
-            images = [part for part in task.content if isinstance(part, ImagePart)]
-            session = Session(runner, task.start(client), task.options, file, images)
-            prompt = make_prompt(COMMANDS, prompts_file() if file else None)
-            click.echo("/help lists the commands; Ctrl-D ends the conversation.", err=True)
-            while not (session.ended or signalled()):
-                try:
-                    session.receive(runner.run(prompt.prompt_async()))
-                except Interrupted:
-                    continue
-                except EOFError:
-                    break
-            if task.save:
-                session.save(task.save)
-        finally:
-            runner.run(stack.aclose())
+        flags["model"] = resolved(flags["model"], own=not flags["emulator"])
+
+
+_LISTS = {
+    "files": "files",
+    "attachments": "attachments",
+    "tools": "tools",
+    "functions": "functions",
+    "mcp": "mcp",
+}
+"""Flags with several values -> fields of a template."""
+
+
+def _apply_template(words: tuple[str, ...], flags: dict[str, Any]) -> tuple[str, ...]:
+    """Set the flags that a template sets and the command line does not; return the prompt."""
+    flags["template_options"] = {}
+    if not flags["template"]:
+        if flags["params"]:
+            raise click.UsageError("--param sets a variable of a template: add -t NAME")
+        return words
+    from acechat.cli.library.templates import filled, read_variables
+    from acechat.cli.library.templates import read as read_template
+
+    template = read_template(flags["template"])
+    dashes = [word for word in (words[:1], words[-1:]) if word == (_STDIN,)]
+    text = " ".join(word for word in words if word != _STDIN or not dashes)
+    if "$input" in (template.prompt or "") + (template.system or ""):
+        piped = decoded(read_stdin(explicit=bool(dashes)))
+        text, dashes = "\n\n".join(filter(None, [text, piped])), []
+    prompt, system = filled(template, text, read_variables(flags["params"]))
+    flags["system"] = flags["system"] or system
+    for name in ("model", "schema", "reasoning", "timeout"):
+        if flags[name] is None:
+            flags[name] = getattr(template, name)
+    flags["extract"] = flags["extract"] or template.extract
+    for name, field in _LISTS.items():
+        flags[name] = (*getattr(template, field), *flags[name])
+    flags["template_options"] = template.options
+    return (prompt, *([_STDIN] if dashes else [])) if prompt or dashes else ()
+
+
+def _save_template(words: tuple[str, ...], flags: dict[str, Any]) -> None:
+    from acechat.cli.library.templates import Template, read_variables, save
+
+    if flags["images"]:
+        raise click.UsageError("a template keeps images given with --attach, not with --image")
+    given: dict[str, Any] = {field: list(flags[name]) for name, field in _LISTS.items()}
+    for name in ("system", "model", "schema", "reasoning", "timeout"):
+        given[name] = flags[name]
+    template = Template(
+        prompt=" ".join(words) or None,
+        options=_request_fields({**flags, "template_options": {}}),
+        defaults=read_variables(flags["params"]),
+        extract=flags["extract"],
+        **given,
+    )
+    if template == Template():
+        raise ConfigurationError(
+            "there is nothing to save: add a prompt or options. "
+            "Next: acechat chat --save-template NAME 'Translate into $language: $input'"
+        )
+    path = save(flags["save_template"], template)
+    click.echo(f"saved {path}", err=True)

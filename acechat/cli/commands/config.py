@@ -69,7 +69,8 @@ def _shown(value: object) -> str:
 @config.command(name="set")
 @click.argument("name", type=_NAME)
 @click.argument("value", required=False)
-def set_(name: str, value: str | None) -> None:
+@click.option("--any-model", is_flag=True, help="Store the name of a model unchecked.")
+def set_(name: str, value: str | None, *, any_model: bool) -> None:
     """Store a setting; without VALUE, prompt for it.
 
     The token is stored in the system's keyring if the package keyring is installed, else in the
@@ -80,6 +81,12 @@ def set_(name: str, value: str | None) -> None:
     checked = parse(name, value.strip())
     if name in _ARGUMENTS:
         check(**{_ARGUMENTS[name]: checked})
+    if name == "model" and not any_model:
+        from acechat.cli.library.aliases import resolved
+        from acechat.cli.library.models import check_model
+
+        checked = resolved(checked)
+        check_model(checked, read().base_url)
     path = file_path()
     if name == "token" and to_keyring(checked):
         remove(path, name)

@@ -20,6 +20,7 @@ from acechat import (
     NotFoundError,
     __version__,
 )
+from acechat.cli.calls.status_page import service_status, status_url
 from acechat.cli.errors import PLATFORM, REFUSED, advice
 from acechat.cli.probe import Finding, certificates, probe, proxy_for, without_password
 from acechat.cli.service import client_for, service_options, target
@@ -36,6 +37,7 @@ _NO_TOKEN = f"copy a token from {PLATFORM}, then: acechat config set token"
 _NO_PROXY = (
     "set HTTPS_PROXY, HTTP_PROXY or ALL_PROXY to a URL that begins with http://, or unset it"
 )
+_OUTAGE = "wait: the service reports a fault at https://status.acedata.cloud"
 _NO_API = f"there is no API at this base URL: correct its path (the default is {DEFAULT_URL})"
 
 
@@ -62,6 +64,10 @@ def doctor(*, live: bool, base_url: str | None, emulator: bool) -> int:
         url = resolved.base_url or DEFAULT_URL
         if route and probe(url, report.add, proxy=_proxy(resolved)) and token:
             asyncio.run(_call_service(resolved, report, live=live))
+        page = None if emulator else status_url(url)
+        if page and (status := service_status(page)):
+            good, message = status
+            report.add(Finding("status page", good=good, message=one_line(message), todo=_OUTAGE))
     click.echo(f"\n{report.verdict}")
     return REFUSED if report.failed else 0
 

@@ -13,8 +13,15 @@ import click
 import msgspec
 from msgspec import Struct
 
-from acechat import AceChatError, AsyncClient, CatalogModel, Model
-from acechat.cli.errors import explain
+from acechat import (
+    DEFAULT_MODEL,
+    AceChatError,
+    AsyncClient,
+    CatalogModel,
+    ConfigurationError,
+    Model,
+)
+from acechat.cli.errors import PLATFORM, explain
 from acechat.cli.options import limits_of
 from acechat.cli.service import connect, service_options
 from acechat.cli.settings import Settings, read
@@ -26,6 +33,9 @@ __all__ = ["models"]
 _CATALOG_TIMEOUT = 10
 """Seconds for the prices; without them the list is still useful."""
 
+_FILTER = "acechat.models.filter"
+"""Key in the meta data of the context."""
+
 _HEAD = ("model", "context", "output", "in", "out", "per")
 _LEGENDS = {
     len(_HEAD): "context and output: maximum tokens; in and out: credits",
@@ -33,6 +43,9 @@ _LEGENDS = {
     1: "",
 }
 """Possible numbers of columns -> legend; prices are never shown without their unit."""
+
+
+_CREDITS = f"credits are bought at {PLATFORM}; chat --usage shows those of a call"
 
 
 class _Offer(Struct, frozen=True):
@@ -68,34 +81,89 @@ class _Offer(Struct, frozen=True):
         )
 
 
-@click.command(
+class _Group(click.Group):
+    """A group whose arguments are words to filter by, unless the first names a command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_interspersed_args = not any(word in self.commands for word in args)
+        if ctx.allow_interspersed_args:
+            _, words, _ = self.make_parser(ctx).parse_args(list(args))
+            ctx.meta[_FILTER] = [word.lower() for word in words]
+            for word in reversed(words):  # the value of an option precedes an equal word
+                del args[len(args) - 1 - args[::-1].index(word)]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    invoke_without_command=True,
+    cls=_Group,
+    subcommand_metavar="[WORD]... | alias [NAME] [MODEL]",
     epilog="""\b
 Examples:
   acechat models
-  acechat models | grep opus
+  acechat models opus              those that contain all words
   acechat models --json
+  acechat models alias best claude-opus-4-20250514
   acechat config set model claude-opus-4-20250514
-"""
+""",
 )
 @click.option("--json", is_flag=True, help="Print all fields as JSON.")
 @service_options
-def models(*, json: bool, base_url: str | None, emulator: bool) -> None:
+@click.pass_context
+def models(context: click.Context, *, json: bool, base_url: str | None, emulator: bool) -> None:
     """List the models that the service offers, with their token limits and prices.
 
-    In a pipe or a file: only the names, one per line.
+    WORDs filter the list. In a pipe or a file: only the names, one per line.
     """
+    if context.invoked_subcommand is not None:
+        return
     settings = read({"base_url": base_url}, emulator=emulator)
     table = on_terminal(sys.stdout)
+    words: list[str] = context.meta.get(_FILTER, [])
     offers = asyncio.run(_list(settings, emulator=emulator, priced=json or table))
+    if not emulator:
+        from acechat.cli.library.models import remember
+
+        remember((offer.model.id for offer in offers), settings.base_url)
+    default = settings.model or DEFAULT_MODEL
+    offers = [offer for offer in offers if all(word in offer.model.id.lower() for word in words)]
+    if not offers and words:
+        raise ConfigurationError(f"no model contains {' and '.join(map(repr, words))}")
     if json:
         from acechat.cli.terminal.json import show_json
 
-        show_json([offer.fields for offer in offers], sys.stdout)
+        show_json(
+            [offer.fields | {"default": offer.model.id == default} for offer in offers], sys.stdout
+        )
     elif table:
-        _show([offer.row for offer in offers], shutil.get_terminal_size().columns)
+        _show([_marked(offer.row, default) for offer in offers], shutil.get_terminal_size().columns)
     else:
         for offer in offers:
             click.echo(one_line(offer.model.id))
+
+
+@models.command()
+@click.argument("name", required=False)
+@click.argument("model", required=False)
+@click.option("--remove", is_flag=True, help="Remove the alias.")
+def alias(name: str | None, model: str | None, *, remove: bool) -> None:
+    """List the short names of models; store MODEL under NAME, for --model NAME."""
+    from acechat.cli.library.aliases import aliases, store
+
+    if name is None:
+        known = aliases()
+        width = max(map(len, known))
+        for each, full in sorted(known.items()):
+            click.echo(one_line(f"{each:<{width}}") + "  " + one_line(full))
+        return
+    if remove == (model is not None):
+        raise click.UsageError("expected NAME and MODEL, or NAME --remove")
+    store(name, model)
+    click.echo(f"{name} is short for {model}" if model else f"removed {name}")
+
+
+def _marked(row: tuple[str, ...], default: str) -> tuple[str, ...]:
+    return (f"{row[0]} *", *row[1:]) if row[0] == default else row
 
 
 async def _list(settings: Settings, *, emulator: bool, priced: bool) -> list[_Offer]:
@@ -129,8 +197,11 @@ def _show(rows: Sequence[tuple[str, ...]], columns: int) -> None:
     click.echo(f"{dim}{head}{undim}")
     for line in lines:
         click.echo(line)
-    if legend := _LEGENDS[shown]:
+    legends = [_LEGENDS[shown], "* default model" if any(row[0][-1] == "*" for row in rows) else ""]
+    if legend := "; ".join(filter(None, legends)):
         click.echo(f"{dim}{legend}{undim}")
+    if shown == len(_HEAD):
+        click.echo(f"{dim}{_CREDITS}{undim}")
 
 
 def _aligned(cells: tuple[str, ...], widths: Sequence[int]) -> list[str]:

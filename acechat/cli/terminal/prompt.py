@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -34,14 +34,21 @@ class Interrupted(Exception):  # noqa: N818 - Ctrl-C is not an error
 class _Commands(Completer):
     """Completes commands and file names; WordCompleter does not treat ``/`` as a part of a word."""
 
-    def __init__(self, commands: Iterable[str]) -> None:
+    def __init__(
+        self, commands: Iterable[str], words: Mapping[str, Callable[[], Iterable[str]]]
+    ) -> None:
         self._commands = list(commands)
+        self._words = words
         self._files = PathCompleter(expanduser=True)
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
         name, space, rest = document.text_before_cursor.partition(" ")
+        if name in self._words and space:
+            for word in self._words[name]():
+                if word.startswith(rest) and word != rest:
+                    yield Completion(word, start_position=-len(rest))
         if name in _WITH_PATHS and space:
             yield from self._files.get_completions(Document(rest), complete_event)
         elif name and not space:
@@ -50,12 +57,17 @@ class _Commands(Completer):
                     yield Completion(command, start_position=-len(name))
 
 
-def make_prompt(commands: Iterable[str], history: Path | None) -> PromptSession[str]:
+def make_prompt(
+    commands: Iterable[str],
+    history: Path | None,
+    words: Mapping[str, Callable[[], Iterable[str]]] | None = None,
+) -> PromptSession[str]:
     """Return the input line for prompts and commands.
 
     Args:
         commands: Names to complete, each with its ``/``.
         history: File for the input history; None keeps it in memory.
+        words: Words to complete after a command, by its name.
     """
     return PromptSession(
         message="> ",
@@ -63,7 +75,7 @@ def make_prompt(commands: Iterable[str], history: Path | None) -> PromptSession[
         prompt_continuation="  ",
         key_bindings=_keys(),
         history=_history(history),
-        completer=_Commands(commands),
+        completer=_Commands(commands, words or {}),
         complete_while_typing=Condition(lambda: get_app().current_buffer.text.startswith("/")),
         interrupt_exception=Interrupted,
         enable_suspend=True,

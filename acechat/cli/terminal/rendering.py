@@ -11,10 +11,12 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Heading, ListElement, Markdown, TableElement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from acechat.cli.terminal.bounded import Bounded, DrawingStoppedError
+from acechat.cli.terminal.math import keep_math
 from acechat.cli.terminal.visible import visible
 
 __all__ = ["Renderer", "plain_lines"]
@@ -45,6 +47,9 @@ _PARSER.disable(
 )  # a definition would hide its URL, and change lines that are already drawn
 
 
+keep_math(_PARSER)
+
+
 class _Heading(Heading):
     """A left-aligned heading; rich centers it and draws a box around h1."""
 
@@ -56,7 +61,19 @@ class _Heading(Heading):
 
 
 class _List(ListElement):
-    """An ordered list with a fixed indent; rich indents all items anew with the tenth one."""
+    """An ordered list with a fixed indent, whose numbers keep their dot or parenthesis.
+
+    Rich indents all items anew with the tenth one, and shows bare numbers.
+    """
+
+    mark = "."
+
+    @classmethod
+    def create(cls, markdown: Markdown, token: Token) -> _List:  # noqa: ARG003 - given by rich
+        """Create the list that *token* opens."""
+        created = cls(token.type, int(token.attrs.get("start", 1)))
+        created.mark = token.markup or "."
+        return created
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.list_type != "ordered_list_open":
@@ -65,7 +82,14 @@ class _List(ListElement):
         for number, item in enumerate(
             self.items, 1 if self.list_start is None else self.list_start
         ):
-            yield from item.render_number(console, options, number, max(number, 10))
+            numeral = f"{number}{self.mark} "
+            for segment in item.render_number(console, options, number, max(number, 10)):
+                # The number stands in a segment of its own, aligned right, with a space after it.
+                if isinstance(segment, Segment) and segment.text.strip() == str(number) and numeral:
+                    yield Segment(numeral.rjust(len(segment.text)), segment.style)
+                    numeral = ""
+                else:
+                    yield segment
 
 
 class _Table(TableElement):

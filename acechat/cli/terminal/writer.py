@@ -56,7 +56,7 @@ def notes_on(completion: ChatCompletion) -> list[str]:
     """Return notices about truncation, filtered content and tool calls."""
     notes: list[str] = []
     if completion.finish_reason == "length":
-        notes.append("the response was truncated at its token limit. Next: --option max_tokens=N")
+        notes.append("the response was truncated at its token limit. Next: --max-tokens N")
     if completion.finish_reason == "content_filter":
         notes.append("the service's content filter removed a part of the response")
     notes += [

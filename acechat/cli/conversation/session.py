@@ -4,45 +4,48 @@ from __future__ import annotations
 
 import re
 from asyncio import Runner
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
+from msgspec import Struct
 
 from acechat import (
-    DEFAULT_MODEL,
     AceChatError,
     AsyncConversation,
-    ConfigurationError,
     ImagePart,
+    TextPart,
     UserMessage,
-    image,
 )
-from acechat._files import write
+from acechat.cli.content.paths import dropped_path
+from acechat.cli.display import DisplayOptions, UserInput
 from acechat.cli.errors import explain
-from acechat.cli.history import HistoryFile
-from acechat.cli.settings import expanded
-from acechat.cli.terminal.text import clean, one_line
+from acechat.cli.history import Log
+from acechat.cli.terminal.question import confirm
+from acechat.cli.terminal.text import one_line
 from acechat.cli.terminal.writer import note
-from acechat.cli.turn import (
-    DisplayOptions,
-    UserInput,
-    as_message,
-    content_of,
-    pop_open_prompt,
-    take_turn,
-)
+from acechat.cli.turn import as_message, content_of, pop_open_prompt, take_turn
 from acechat.cli.usage import UsageSummary
 
-__all__ = ["COMMANDS", "NO_RESPONSE", "Session", "save"]
+if TYPE_CHECKING:
+    from acechat.cli.library.store import Entry
 
-NO_RESPONSE = "there is no response to save yet"
+__all__ = ["Command", "Session"]
 
 _MAX_QUOTE = 60
 """Characters of a prompt that are quoted in a notice."""
 
-Command: TypeAlias = "Callable[[Session, str], None]"
+_WORDS = {"exit": "/exit", "quit": "/exit", "help": "/help"}
+"""Lines that are commands, because people type them in every program."""
+
+
+class Command(Struct, frozen=True):
+    """A command of a conversation."""
+
+    argument: str
+    """For the list of commands: ``FILE``."""
+    description: str
+    run: Callable[[Session, str], None]
 
 
 class Session:
@@ -52,8 +55,10 @@ class Session:
         runner: Runs one turn at a time; Ctrl-C cancels that turn only.
         conversation: New, or loaded from a file.
         options: Request fields and display.
-        history_file: The conversation is saved there; None: not saved.
+        log: The conversation is saved there; None: not saved.
         images: Sent with the first prompt.
+        commands: Commands by name, each with its ``/``.
+        base_url: Base URL of the service, for the check of model names; None for the default.
     """
 
     def __init__(
@@ -61,14 +66,18 @@ class Session:
         runner: Runner,
         conversation: AsyncConversation,
         options: DisplayOptions,
-        history_file: HistoryFile | None,
-        images: Sequence[ImagePart] = (),
+        log: Log | None,
+        images: Sequence[TextPart | ImagePart] = (),
+        commands: Mapping[str, Command] | None = None,
+        base_url: str | None = None,
     ) -> None:
         self._runner = runner
         self.conversation: AsyncConversation = conversation
         self._options = options
-        self._history_file = history_file
+        self._log = log
         self._images = list(images)  # for the next prompt
+        self.commands: Mapping[str, Command] = commands or {}
+        self.base_url: str | None = base_url
         self._usage = UsageSummary()
         self.ended: bool = False
         # The last prompt if it has no response; it is not in the conversation.
@@ -79,13 +88,16 @@ class Session:
         """Run the command in *line*, or send it as a prompt."""
         # The line editor decodes invalid UTF-8 to lone surrogates, which cannot be encoded.
         line = line.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
+        line = _WORDS.get(line.lower(), line)
         # A pasted path or comment may begin with a slash, too.
-        if _is_command(line):
+        if _is_command(line, self.commands):
             self._run_command(line)
+        elif line and (path := dropped_path(line)) is not None:
+            self._run_command(f"/image {path}")
         elif line or self._images:
-            if line.startswith("//") and _is_command(line[1:]):
+            if line.startswith("//") and _is_command(line[1:], self.commands):
                 line = line[1:]
-            content: list[str | ImagePart] = [line] if line else []
+            content: list[str | TextPart | ImagePart] = [line] if line else []
             content += self._images
             self._images = []
             self.send(content)
@@ -103,7 +115,7 @@ class Session:
         failure = ""
         try:
             turn = take_turn(self.conversation, content, self._options, self._autosave)
-            self._usage += self._runner.run(turn)
+            self._usage += self._runner.run(turn).usage
         except KeyboardInterrupt:
             failure = "stopped"
         except (AceChatError, TypeError) as error:
@@ -123,7 +135,7 @@ class Session:
 
     def _autosave(self, conversation: AsyncConversation | None = None) -> None:
         """Save *conversation*; None: the current one with its open prompt."""
-        if self._history_file is None:
+        if self._log is None:
             return
         if conversation is None:
             conversation = self.conversation
@@ -131,41 +143,34 @@ class Session:
                 conversation = conversation.fork()
                 conversation.messages.append(as_message(self._open_prompt))
         try:
-            self._history_file.save(conversation)
+            self._log.save(conversation)
         except OSError as error:
-            self._history_file = None
+            self._log = None
             note(f"(cannot save this conversation for --continue: {error})")
 
     def _run_command(self, line: str) -> None:
         name, *rest = line.split(maxsplit=1)
-        if name not in COMMANDS:
+        if name not in self.commands:
             from difflib import get_close_matches
 
-            close = get_close_matches(name, COMMANDS, 1)
+            close = get_close_matches(name, self.commands, 1)
             hint = f"did you mean {close[0]}?" if close else "see /help"
             note(f"unknown command {name}: {hint}")
             return
         try:
-            COMMANDS[name][2](self, rest[0].strip("\"'") if rest else "")
+            self.commands[name].run(self, rest[0] if rest else "")
+        except click.ClickException as error:
+            note(error.format_message())
         except (AceChatError, OSError) as error:
             click.echo(explain(error), err=True)
 
-    def help(self, _: str) -> None:
-        """List the commands and keys."""
-        for name, (argument, text, _run) in COMMANDS.items():
-            click.echo(f"{f'{name} {argument}':<16} {text}")
-        click.echo(
-            "Enter sends; Alt-Enter or \\ before Enter begins a new line; //help sends /help."
-        )
-        click.echo("Ctrl-C stops a response; Ctrl-D ends the conversation.")
-
-    def undo(self, _: str) -> None:
+    def undo(self) -> None:
         """Remove the last prompt and its response."""
         undone = [each for each in self.conversation.undo() if isinstance(each, UserMessage)]
         self._autosave()
         note(f"removed: {_quote(content_of(undone[0]))}" if undone else "there is nothing to undo")
 
-    def retry(self, _: str) -> None:
+    def retry(self) -> None:
         """Send the last prompt again."""
         if self._open_prompt:
             self.send(self._open_prompt)
@@ -178,50 +183,36 @@ class Session:
             self.conversation = before
             note("there is no prompt to send again")
 
-    def save(self, path: str) -> None:
-        """Save the conversation, or the last response, to a file."""
-        if not path:
-            note("missing FILE: /save talk.json saves the conversation, /save text.md the response")
-            return
-        note(f"saved {path}" if save(self.conversation, path) else NO_RESPONSE)
+    def replace(self, conversation: AsyncConversation, entry: Entry | None = None) -> None:
+        """Go on with another conversation.
 
-    def load(self, path: str) -> None:
-        """Continue the conversation of a file."""
-        if not path:
-            note("missing FILE: /load talk.json")
-            return
-        self.conversation.load(expanded(path))
-        self._open_prompt = pop_open_prompt(self.conversation)
-        self._autosave()
+        Args:
+            conversation: The conversation.
+            entry: Its entry in the history; None for a new one.
+        """
+        self.conversation = conversation
+        self._open_prompt = pop_open_prompt(conversation)
+        if self._log is not None:
+            self._log = Log(interactive=True, entry=entry)
+            if conversation.messages and entry is None:
+                self._autosave()
         self._show_position()
 
-    def model(self, name: str) -> None:
-        """Show or change the model."""
-        self.conversation.model = name or self.conversation.model
-        note(f"model: {self.conversation.model or DEFAULT_MODEL}")
+    def attach(self, part: TextPart | ImagePart) -> None:
+        """Send *part* with the next prompt."""
+        self._images.append(part)
+        count = sum(isinstance(part, ImagePart) for part in self._images)
+        others = len(self._images) - count
+        note(f"images of the next prompt: {count}{f'; files: {others}' if others else ''}")
 
-    def system(self, text: str) -> None:
-        """Show, change or remove the system prompt."""
-        if text:
-            self.conversation.system = None if text == "-" else text
-        note(f"system: {self.conversation.system or 'none'}")
+    def ask(self, question: str) -> bool:
+        """Ask on the terminal; return True for yes."""
+        return self._runner.run(confirm(question))
 
-    def image(self, path: str) -> None:
-        """Send an image with the next prompt."""
-        if not path:
-            note("missing FILE or URL: /image cat.jpg")
-            return
-        web = path.startswith(("http://", "https://", "data:"))
-        self._images.append(image(path if web else expanded(path)))
-        note(f"images of the next prompt: {len(self._images)}")
-
-    def usage(self, _: str) -> None:
-        """Show the usage of this session."""
-        note(str(self._usage))
-
-    def exit(self, _: str) -> None:
-        """End the session."""
-        self.ended = True
+    @property
+    def usage(self) -> UsageSummary:
+        """The usage of this session."""
+        return self._usage
 
     def _show_position(self) -> None:
         messages = self.conversation.messages
@@ -232,36 +223,9 @@ class Session:
             note(f"no response yet (/retry sends again): {_quote(self._open_prompt)}")
 
 
-def save(conversation: AsyncConversation, path: str) -> bool:
-    """Write *conversation* to a ``.json`` file; to any other file, the text of its last response.
-
-    Returns:
-        True if the file was written; False, with the file unchanged, if there is no response.
-
-    Raises:
-        ConfigurationError: The file cannot be written.
-    """
-    target = expanded(path)
-    messages = [msgspec.to_builtins(message) for message in conversation.messages]
-    texts = [each.get("content") for each in messages if each.get("role") == "assistant"]
-    try:
-        if target.suffix.lower() == ".json":
-            conversation.save(target)
-        elif not texts or not texts[-1]:
-            return False
-        else:
-            write(target, f"{clean(texts[-1])}\n".encode())
-    except OSError as error:  # its filename may be that of a temporary file
-        reason = error.strerror or error
-        raise ConfigurationError(
-            f"cannot write {path!r}: {reason}. Next: choose another file"
-        ) from None
-    return True
-
-
-def _is_command(line: str) -> bool:
+def _is_command(line: str, commands: Container[str]) -> bool:
     word = re.match(r"/[a-z]+(?!\S)", line)
-    return word is not None and (word[0] in COMMANDS or "\n" not in line)
+    return word is not None and (word[0] in commands or "\n" not in line)
 
 
 def _quote(content: UserInput) -> str:
@@ -271,21 +235,3 @@ def _quote(content: UserInput) -> str:
     ]
     text = one_line(" ".join(texts))
     return text if len(text) <= _MAX_QUOTE else f"{text[: _MAX_QUOTE - 3]}..."
-
-
-COMMANDS: dict[str, tuple[str, str, Command]] = {
-    "/help": ("", "list the commands", Session.help),
-    "/undo": ("", "remove the last prompt and its response", Session.undo),
-    "/retry": ("", "send the last prompt again", Session.retry),
-    "/save": (
-        "FILE",
-        "save the conversation (.json) or the last response (.md, ...)",
-        Session.save,
-    ),
-    "/load": ("FILE", "continue a saved conversation", Session.load),
-    "/model": ("[NAME]", "show or change the model", Session.model),
-    "/system": ("[TEXT]", "show or change the system prompt; - removes it", Session.system),
-    "/image": ("FILE|URL", "send an image with the next prompt", Session.image),
-    "/usage": ("", "show the usage of this session", Session.usage),
-    "/exit": ("", "end the session", Session.exit),
-}

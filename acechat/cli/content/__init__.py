@@ -1,0 +1,1 @@
+"""The content of a prompt: words, standard input, text files, images and documents."""

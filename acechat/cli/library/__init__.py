@@ -1,0 +1,1 @@
+"""Things that are kept between commands: conversations, templates, model aliases."""
