@@ -21,7 +21,6 @@ from acechat import OutputError
 __all__ = [
     "Schema",
     "parser_of",
-    "reasons_by_default",
     "require_call",
     "response_format_of",
     "tool_choice_of",
@@ -43,11 +42,6 @@ def parser_of(schema: Schema, method: str) -> Runnable[Any, Any]:
         return PydanticToolsParser(tools=[cast("Any", schema)], first_tool_only=True)
     name = convert_to_openai_tool(schema)["function"]["name"]
     return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
-
-
-def reasons_by_default(model: str) -> bool:
-    """Return whether *model* reasons without being asked, as docs/api.md has it."""
-    return model.endswith("-thinking") or model.startswith(("claude-fable-5", "claude-opus-5"))
 
 
 def require_call() -> Runnable[AIMessage, AIMessage]:

@@ -26,13 +26,12 @@ from acechat.integrations._langchain_messages import (
 from acechat.integrations._langchain_structured import (
     Schema,
     parser_of,
-    reasons_by_default,
     require_call,
     response_format_of,
     tool_choice_of,
     with_raw,
 )
-from acechat.integrations._tool_calls import ToolCallNumbers
+from acechat.integrations._tool_calls import ToolCallNumbers, reasons_by_default
 
 __all__ = ["ChatAceData"]
 
