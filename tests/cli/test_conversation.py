@@ -266,7 +266,7 @@ def test_commands_report_a_missing_argument(chat, environment, tmp_path):
     terminal = chat(width=150)
 
     terminal.enter("/load")
-    terminal.wait_for("missing FILE: /load talk.json")
+    terminal.wait_for("missing FILE or ID: /load talk.json, /load c12")
     terminal.enter("/model")
     terminal.wait_for("model: claude-sonnet-4-20250514")
     terminal.enter(f"/save {tmp_path}/notes.md")
