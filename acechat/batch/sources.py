@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import re
-import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -16,6 +15,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from contextlib import aclosing
 from importlib import import_module
 from itertools import count, islice
 from pathlib import Path
@@ -25,6 +25,7 @@ import msgspec
 
 from acechat._wire.encode import encode
 from acechat._wire.messages import Content, user_message
+from acechat.batch.piped import piped_lines, standard_input
 from acechat.batch.rows import RawRow
 from acechat.errors import ConfigurationError
 from acechat.types import MessageLike
@@ -73,13 +74,24 @@ class FileSource:
         self.replayable = str(path) != "-"
 
     async def chunks(self, convert: Callable[[RawRow], _T]) -> AsyncGenerator[list[_T]]:
-        """Yield the rows, many at a time, converted in the thread that reads them."""
-        rows = await asyncio.to_thread(self._rows)
+        """Yield the rows of a file, many at a time, converted in the thread that reads them.
+
+        Those of standard input are yielded as they arrive: the next ones may take hours.
+        """
+        if not self.replayable:
+            number = line = 0
+            async with aclosing(piped_lines()) as pieces:
+                async for lines in pieces:
+                    rows = list(_json_lines(lines, number, line))
+                    number, line = number + len(rows), line + len(lines)
+                    yield [convert(raw) for raw in rows]
+            return
+        raws = await asyncio.to_thread(self._rows)
         try:
-            while chunk := await asyncio.to_thread(_take, rows, convert):
+            while chunk := await asyncio.to_thread(_take, raws, convert):
                 yield chunk
         finally:
-            await asyncio.to_thread(rows.close)
+            await asyncio.to_thread(raws.close)
 
     def read(self) -> Iterator[RawRow]:
         """Iterate over the rows in the caller's thread."""
@@ -92,7 +104,7 @@ class FileSource:
             ConfigurationError: The file cannot be read.
         """
         if not self.replayable:
-            yield from _json_lines(sys.stdin.buffer)
+            yield from _json_lines(standard_input())
             return
         path = Path(self._path)
         kind = path.suffix.lower()
@@ -191,9 +203,8 @@ def _raw_item(number: int, item: object) -> RawRow:
     return RawRow(number, line, ascii(cast("object", item)).encode(), problem)
 
 
-def _json_lines(file: BinaryIO) -> Iterator[RawRow]:
-    number = 0
-    for line, data in enumerate(file, 1):
+def _json_lines(file: Iterable[bytes], number: int = 0, before: int = 0) -> Iterator[RawRow]:
+    for line, data in enumerate(file, before + 1):
         stripped = (data.removeprefix(_UTF8_BOM) if line == 1 else data).strip()
         if stripped:
             yield RawRow(number, line, stripped)

@@ -421,3 +421,22 @@ def test_the_status_without_the_output(batch, files):
 
     assert done.returncode == 2
     assert "is missing, but its journal exists" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_producer_that_is_still_running_delays_neither_rows_nor_an_interrupt(
+    files, service, number
+):
+    command = [*COMMAND, "-", "-o", str(files.output)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdin.write(b'{"prompt": "a"}\n{"pro')
+        process.stdin.flush()
+        until = time.monotonic() + 20
+        while not (files.output.exists() and files.output.stat().st_size):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number
+        assert b"Traceback" not in process.stderr.read()
+    assert len(files.lines) == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
+import sys
 
 import pytest
 
@@ -78,3 +81,24 @@ def test_a_parquet_row_that_json_cannot_hold_is_a_fault(tmp_path):
         {"a": None},
     ]
     assert [json.loads(raw.data) for raw in read(tmp_path / "map.parquet")] == [{"a": [[1, 2]]}]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\n"])
+def test_standard_input_has_the_rows_of_a_file(tmp_path, monkeypatch, end):
+    """Its blocks end anywhere; one line is longer than a block."""
+    lines = [f'{{"prompt": "{n}"}}' if n % 3 else "" for n in range(9000)]
+    lines[4000] = json.dumps("a" * 200_000)
+    data = b"\xef\xbb\xbf" + "\n".join(lines).encode() + end.encode()
+    (tmp_path / "in.jsonl").write_bytes(data)
+
+    async def reading():
+        return [raw async for chunk in FileSource("-").chunks(lambda raw: raw) for raw in chunk]
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert asyncio.run(reading()) == read(tmp_path / "in.jsonl")
+
+
+def test_standard_input_that_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigurationError, match="standard input is closed"):
+        list(FileSource("-").read())
