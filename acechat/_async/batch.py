@@ -43,7 +43,7 @@ class AsyncBatch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = asyncio.Lock()
         self._ready: deque[BatchResult] = deque()
-        self._read = self._ended = False
+        self._read = self._ended = self._drained = False
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -101,13 +101,13 @@ class AsyncBatch:
 
     def drain(self) -> None:
         """Send nothing more. `receive` returns the results of the running requests, then raises."""
-        self._read = True
+        self._read = self._drained = True
         if self._runner is not None:
             self._runner.drain()
 
     def cancel(self) -> None:
         """Cancel the running requests; their results are unknown. `receive` then raises."""
-        self._read = True
+        self._read = self._drained = True
         if self._runner is not None:
             self._runner.cancel()
 
@@ -116,7 +116,7 @@ class AsyncBatch:
 
         If it is cancelled, the requests are, and their results are unknown.
         """
-        self._ended = True
+        self._ended = self._drained = True
         if self._runner is not None:
             try:
                 await self._runner.finish()
@@ -138,6 +138,8 @@ class AsyncBatch:
             if self._runner is None:
                 self._loop = asyncio.get_running_loop()
                 self._runner = await self._job.start(self.summary)
+                if self._drained:  # while the files were read
+                    self._runner.drain()
             return self._runner
 
     def __del__(self) -> None:

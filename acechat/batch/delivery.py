@@ -30,9 +30,11 @@ class Delivery:
 
     def has_room(self, row: int, running: int) -> bool:
         """Return True if *row* may start: memory is bounded, whatever the caller does."""
-        if len(self._ready) + len(self._early) + running >= _MOST + running // 2:
-            return False
-        return not self._in_order or row < self._next + _MOST
+        # In order, a row that has room once keeps it until it starts. One that lost it would wait
+        # for earlier rows, and they for it, when they are due for another attempt.
+        if self._in_order:
+            return len(self._ready) + row - self._next < _MOST
+        return len(self._ready) + running < _MOST + running // 2
 
     def put(self, result: BatchResult) -> None:
         """Add a result."""

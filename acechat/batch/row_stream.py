@@ -115,8 +115,8 @@ class RowQueue:
         self._read: deque[Row] = deque()
         self._reading: asyncio.Task[list[Row]] | None = None
 
-    def take(self) -> Row | None:
-        """Return the next row; None if none has been read yet, or at the end.
+    def peek(self) -> Row | None:
+        """Return the next row, which stays; None if none has been read yet, or at the end.
 
         Raises:
             Exception: The input failed.
@@ -129,7 +129,11 @@ class RowQueue:
                 rows, self._reading = self._reading.result(), None
                 self._read.extend(rows)
                 self.ended = not rows
-        return self._read.popleft() if self._read else None
+        return self._read[0] if self._read else None
+
+    def take(self) -> None:
+        """Remove the row that `peek` returned."""
+        self._read.popleft()
 
     def __len__(self) -> int:
         """The rows that have been read; 1 more if the input has not ended."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from array import array
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, cast
 
@@ -14,10 +14,11 @@ from msgspec import Struct
 
 from acechat._hints import unknown_option
 from acechat._wire.messages import as_sendable
+from acechat.batch.ids import IdTable
 from acechat.errors import ConfigurationError
 from acechat.types import ChatOptions
 
-__all__ = ["IdTable", "RawRow", "Row", "RowReader"]
+__all__ = ["RawRow", "Row", "RowReader"]
 
 _ENDPOINT = "/chat/completions"
 _IDS = ("custom_id", "id")
@@ -64,46 +65,6 @@ class Row(Struct, frozen=True, kw_only=True):
     fault: str = ""
 
 
-class IdTable:
-    """The ids of all rows, as 64-bit hashes with their lines: 12 bytes a slot instead of a set.
-
-    Python's own set of strings takes ten times as much for 10**8 rows.
-    """
-
-    def __init__(self) -> None:
-        self._used = 0
-        self._resize(1 << 12)
-
-    def add(self, name: str, line: int) -> int:
-        """Add *name*, and return 0; or return the line of the row that has it already."""
-        if self._used * 3 > self._mask * 2:
-            hashes, lines = self._hashes, self._lines
-            self._resize((self._mask + 1) * 2)
-            for found, at in zip(hashes, lines, strict=True):
-                if found:
-                    self._insert(found, at)
-        # -1, 0 and 1: hash() of a string is never -1, and 0 marks an empty slot
-        return self._insert((hash(name) & 0xFFFFFFFFFFFFFFFF) or 1, line)
-
-    def _insert(self, key: int, line: int) -> int:
-        hashes, mask = self._hashes, self._mask
-        slot = key & mask
-        while found := hashes[slot]:
-            if found == key:
-                return self._lines[slot]
-            slot = (slot + 1) & mask
-        hashes[slot] = key
-        self._lines[slot] = line
-        self._used += 1
-        return 0
-
-    def _resize(self, slots: int) -> None:
-        self._used = 0
-        self._mask = slots - 1
-        self._hashes: array[int] = array("Q", bytes(8 * slots))
-        self._lines: array[int] = array("I", bytes(4 * slots))
-
-
 class RowReader:
     """Turns the rows of an input into requests, in order.
 
@@ -129,9 +90,12 @@ class RowReader:
 
     def read_id(self, raw: RawRow) -> str:
         """Register the id of a row that needs no request, and return it."""
+        name: str | None = None
+        with suppress(_FaultError, msgspec.DecodeError, UnicodeError, RecursionError):
+            name = None if raw.fault else msgspec.json.decode(raw.data, type=_Ids).name()
         try:
-            return self._id(raw, msgspec.json.decode(raw.data, type=_Ids).name())
-        except (_FaultError, msgspec.DecodeError, UnicodeError):
+            return self._id(raw, name)
+        except _FaultError:
             return self._id(raw, None)
 
     def read(self, raw: RawRow) -> Row:
@@ -164,11 +128,10 @@ class RowReader:
             if before := self._ids.add(name, raw.line):
                 raise _FaultError(f"custom_id {name!r} is that of line {before}, too")
             return name
-        name = own = blake2b(raw.data, digest_size=8).hexdigest()
-        number = 1
-        while self._ids.add(name, raw.line):
-            number += 1
-            name = f"{own}-{number}"
+        name = blake2b(raw.data, digest_size=8).hexdigest()
+        if self._ids.add(name, raw.line):
+            name = self._ids.numbered(name)
+            self._ids.add(name, raw.line)
         return name
 
     def _request(self, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,8 @@ class BatchRunner:
     def progress(self) -> BatchProgress:
         """Return the present state."""
         now, limiter = time.monotonic(), self._pacer.limiter
-        self._note_time()
+        if not self._main.done():
+            self.summary.seconds = now - self._started
         return BatchProgress(
             summary=self.summary,
             running=limiter.running,
@@ -134,7 +135,9 @@ class BatchRunner:
     async def _run(self) -> None:
         try:
             await self._dispatch()
-        except Exception as error:  # noqa: BLE001 - also of the caller's iterable: raised by receive()
+        except BaseException as error:  # noqa: BLE001 - also of the caller's iterable; raised by receive()
+            if not isinstance(error, Exception):  # CancelledError: no normal end, either
+                error = BatchStoppedError(f"the run was ended by {type(error).__name__}")
             self._stop(error)
         finally:
             self._draining = True
@@ -144,12 +147,8 @@ class BatchRunner:
                 await asyncio.wait(self._tasks)
             if problem := await self._saver.finish():
                 self._failure = problem
-            self._note_time()
-            self._delivery.end()
-
-    def _note_time(self) -> None:
-        if not self._main.done():
             self.summary.seconds = time.monotonic() - self._started
+            self._delivery.end()
 
     async def _dispatch(self) -> None:
         """Start rows until none is left, or the run is stopped."""
@@ -170,9 +169,10 @@ class BatchRunner:
                 self._start(entry)
 
     def _next_row(self) -> Entry | None:
-        row = self._rows.take() if len(self._retries) < _MOST_WAITING else None
-        if row is None:
-            return None
+        row = self._rows.peek() if len(self._retries) < _MOST_WAITING else None
+        if row is None or not self._delivery.has_room(row.number, self._pacer.running):
+            return None  # one without room stays: those that are due for another attempt go first
+        self._rows.take()
         sent = self._sent_before(row.number)
         return Entry(row, RowHistory(), billed=sent, recorded=sent)
 
@@ -202,11 +202,10 @@ class BatchRunner:
 
     def _start(self, entry: Entry) -> None:
         row, now = entry.row, time.monotonic()
-        if row.fault:
-            self._delivery.put(self._save(entry, None, BatchRowError("invalid_row", row.fault)))
-            return
-        if self._skips(entry):
+        error = BatchRowError("invalid_row", row.fault) if row.fault else None
+        if error is None and self._skips(entry):
             error = BatchRowError("unknown", "sent by an earlier start, result unknown: skipped")
+        if error is not None:
             self._delivery.put(self._save(entry, None, error))
             return
         if self._settings.budget is not None:

@@ -107,7 +107,9 @@ class RowSender:
             ConfigurationError: An image cannot be read.
         """
         *earlier, last = messages
-        content: Any = last["content"]
+        content: Any = last.get("content")
+        if not isinstance(content, str | list):
+            raise ConfigurationError("the last message has no content to which images can be added")
         parts: list[Any] = (
             [{"type": "text", "text": content}] if isinstance(content, str) else content
         )

@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import re
-import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -16,8 +15,9 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from contextlib import aclosing
 from importlib import import_module
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
 
@@ -25,6 +25,7 @@ import msgspec
 
 from acechat._wire.encode import encode
 from acechat._wire.messages import Content, user_message
+from acechat.batch.piped import piped_lines, standard_input
 from acechat.batch.rows import RawRow
 from acechat.errors import ConfigurationError
 from acechat.types import MessageLike
@@ -44,6 +45,11 @@ _CHUNK = 256
 """Rows that a thread reads at a time."""
 
 _URL = re.compile("(https?|data):", re.IGNORECASE)
+
+_NOT_UTF8 = "the row is not UTF-8 text"
+
+_LONGEST_CELL = 2**30
+"""Characters of a cell of CSV. More is refused, so that memory is bounded."""
 
 _MORE = "\0"
 """Key of the cells beyond the last column."""
@@ -68,13 +74,24 @@ class FileSource:
         self.replayable = str(path) != "-"
 
     async def chunks(self, convert: Callable[[RawRow], _T]) -> AsyncGenerator[list[_T]]:
-        """Yield the rows, many at a time, converted in the thread that reads them."""
-        rows = await asyncio.to_thread(self._rows)
+        """Yield the rows of a file, many at a time, converted in the thread that reads them.
+
+        Those of standard input are yielded as they arrive: the next ones may take hours.
+        """
+        if not self.replayable:
+            number = line = 0
+            async with aclosing(piped_lines()) as pieces:
+                async for lines in pieces:
+                    rows = list(_json_lines(lines, number, line))
+                    number, line = number + len(rows), line + len(lines)
+                    yield [convert(raw) for raw in rows]
+            return
+        raws = await asyncio.to_thread(self._rows)
         try:
-            while chunk := await asyncio.to_thread(_take, rows, convert):
+            while chunk := await asyncio.to_thread(_take, raws, convert):
                 yield chunk
         finally:
-            await asyncio.to_thread(rows.close)
+            await asyncio.to_thread(raws.close)
 
     def read(self) -> Iterator[RawRow]:
         """Iterate over the rows in the caller's thread."""
@@ -87,7 +104,7 @@ class FileSource:
             ConfigurationError: The file cannot be read.
         """
         if not self.replayable:
-            yield from _json_lines(sys.stdin.buffer)
+            yield from _json_lines(standard_input())
             return
         path = Path(self._path)
         kind = path.suffix.lower()
@@ -186,9 +203,8 @@ def _raw_item(number: int, item: object) -> RawRow:
     return RawRow(number, line, ascii(cast("object", item)).encode(), problem)
 
 
-def _json_lines(file: BinaryIO) -> Iterator[RawRow]:
-    number = 0
-    for line, data in enumerate(file, 1):
+def _json_lines(file: Iterable[bytes], number: int = 0, before: int = 0) -> Iterator[RawRow]:
+    for line, data in enumerate(file, before + 1):
         stripped = (data.removeprefix(_UTF8_BOM) if line == 1 else data).strip()
         if stripped:
             yield RawRow(number, line, stripped)
@@ -198,23 +214,51 @@ def _json_lines(file: BinaryIO) -> Iterator[RawRow]:
 def _text_lines(file: BinaryIO) -> Iterator[RawRow]:
     for raw in _json_lines(file):
         text = raw.data.decode(errors="replace")
-        yield RawRow(raw.number, raw.line, msgspec.json.encode(text))
+        try:
+            raw.data.decode()
+        except UnicodeDecodeError:
+            fault = _NOT_UTF8
+        else:
+            fault = ""
+        yield RawRow(raw.number, raw.line, msgspec.json.encode(text), fault)
 
 
 def _table(file: BinaryIO, delimiter: str) -> Iterator[RawRow]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
-    reader = csv.DictReader(text, delimiter=delimiter, restkey=_MORE, restval=None)
-    number = 0
+    # The csv module has one limit for the process; its 128 KiB are too few for prompts.
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
+    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        # Strict: a quote that is not closed would make one cell of all rows after it.
+        reader = csv.DictReader(text, delimiter=delimiter, restkey=_MORE, strict=True)
+        for number in count():
+            try:
+                fields = next(reader, None)
+            except csv.Error as error:
+                fields, fault = {"line": reader.line_num}, f"not CSV: {error}"
+            else:
+                if fields is None:
+                    return
+                fault = _cell_fault(fields)
+            data = msgspec.json.encode(fields) if fault != _NOT_UTF8 else ascii(fields).encode()
+            yield RawRow(number, reader.line_num, data, fault)
+
+
+def _cell_fault(fields: dict[Any, Any]) -> str:
+    """Return why the row cannot be sent, without the cells beyond the last column."""
+    more = fields.pop(_MORE, None)
+    if not all(_is_utf8(text) for field in fields.items() for text in field if text is not None):
+        return _NOT_UTF8
+    missing = [name for name, cell in fields.items() if cell is None]
+    if missing:
+        return f"the row has no cell for {', '.join(map(str, missing))}"
+    return f"the row has {len(more)} more cells than columns" if more else ""
+
+
+def _is_utf8(text: str) -> bool:
     try:
-        for number, fields in enumerate(reader):
-            more = fields.pop(_MORE, None)
-            missing = [name for name, cell in fields.items() if cell is None]
-            fault = f"the row has {len(more)} more cells than columns" if more else ""
-            if missing:
-                fault = f"the row has no cell for {', '.join(map(str, missing))}"
-            yield RawRow(number, reader.line_num, msgspec.json.encode(fields), fault)
-    except csv.Error as error:
-        yield RawRow(number + 1, reader.line_num, b"null", f"not CSV: {error}")
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parquet(file: BinaryIO) -> Iterator[RawRow]:
@@ -225,7 +269,22 @@ def _parquet(file: BinaryIO) -> Iterator[RawRow]:
     if parquet is None:
         raise ConfigurationError("Parquet needs pyarrow: python -m pip install 'acechat[batch]'")
     number = 0
-    for batch in parquet.ParquetFile(file).iter_batches(batch_size=_CHUNK):
-        for fields in batch.to_pylist():
-            yield RawRow(number, number + 1, msgspec.json.encode(fields))
-            number += 1
+    arrow: Any = import_module("pyarrow")
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(batch_size=_CHUNK):
+            for fields in batch.to_pylist():
+                yield RawRow(number, number + 1, *_parquet_row(fields))
+                number += 1
+    except (arrow.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+    else:
+        return
+    raise ConfigurationError(f"cannot read {file.name} as Parquet: {reason}")
+
+
+def _parquet_row(fields: dict[str, Any]) -> tuple[bytes, str]:
+    """Return the data and the fault of a row."""
+    try:
+        return msgspec.json.encode(fields), ""
+    except (TypeError, ValueError, OverflowError) as error:
+        return ascii(fields).encode(), f"a column cannot be sent: {error}"

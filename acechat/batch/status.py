@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from array import array
 from collections.abc import Iterator
 from importlib import import_module
+from io import BufferedWriter, TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, BinaryIO, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -19,11 +21,11 @@ from acechat.batch.rows import Row, RowReader
 from acechat.batch.sources import FileSource, locate
 from acechat.batch.storage.files import read_states
 from acechat.batch.storage.journal import DONE, FAILED, SENT
-from acechat.batch.storage.lines import decode_line, journal_of, output_lines
+from acechat.batch.storage.lines import decode_line, journal_of, open_file, output_lines
 from acechat.errors import ConfigurationError, JournalError
 from acechat.types import Usage
 
-__all__ = ["ExportFormat", "check_rows", "export", "read_status"]
+__all__ = ["ExportFormat", "check_rows", "export", "read_status", "table_path"]
 
 ExportFormat: TypeAlias = Literal["csv", "parquet", "text"]
 
@@ -81,6 +83,8 @@ def read_status(output: str | Path) -> BatchSummary:
     summary = BatchSummary()
     if not journal.exists():
         raise JournalError(f"no journal {journal}: is {path.name} the output of a batch?")
+    if not path.exists():
+        raise JournalError(f"{path} is missing, but its journal exists: restore the file")
     with journal.open("rb", buffering=0) as records, path.open("rb", buffering=0) as lines:
         states, _ = read_states(records, path.stat().st_size)
         for _, data in output_lines(lines, 0):
@@ -105,17 +109,16 @@ def _usage(fields: Any) -> Usage | None:
         return None
 
 
-def export(output: str | Path, format: ExportFormat) -> Path:  # noqa: A002 - the command's word
-    """Convert an output to a table in the order of the input, beside it.
+def table_path(output: str | Path, format: ExportFormat, source: str | Path | None = None) -> Path:  # noqa: A002 - the command's word
+    """Return the path of the table of an output: *output* with the suffix of the format.
 
-    ``"text"`` writes the text of each row on one line, with escaped line ends, and an empty line
-    for a row that failed.
-
-    Returns:
-        The path of the table: *output* with the suffix of the format.
+    Args:
+        output: Path of the output.
+        format: The format of the table.
+        source: Path of the input, which must not be replaced; None if it is not known.
 
     Raises:
-        ConfigurationError: The output has that suffix itself, or pyarrow is not installed.
+        ConfigurationError: The output or the input has this path, or pyarrow is not installed.
     """
     path = Path(output)
     target = path.with_suffix({"csv": ".csv", "parquet": ".parquet", "text": ".txt"}[format])
@@ -124,20 +127,49 @@ def export(output: str | Path, format: ExportFormat) -> Path:  # noqa: A002 - th
             f"the output is JSON Lines: name it {path.stem}.jsonl; --format {format} writes "
             f"{target.name} beside it"
         )
-    temporary = target.with_name(f"{target.name}.new")
+    if source is not None and target.exists() and Path(source).exists() and target.samefile(source):
+        raise ConfigurationError(
+            f"--format {format} would replace the input {target}: give the output another name"
+        )
     if format == "parquet":
-        _write_parquet(temporary, _rows(path))
-    else:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            if format == "csv":
-                writer = csv.DictWriter(file, _COLUMNS)
-                writer.writeheader()
-                writer.writerows(_rows(path))
-            else:
-                for row in _rows(path):
-                    file.write(f"{_escaped(row['text'] or '')}\n")
-    temporary.replace(target)
+        _arrow()
     return target
+
+
+def export(output: str | Path, format: ExportFormat) -> Path:  # noqa: A002 - the command's word
+    """Convert an output to a table in the order of the input, beside it.
+
+    ``"text"`` writes the text of each row on one line, with escaped line ends, and an empty line
+    for a row that failed. A new table is readable for its owner only.
+
+    Returns:
+        The path of the table.
+
+    Raises:
+        ConfigurationError: As `table_path`.
+    """
+    path = Path(output)
+    target = table_path(path, format)
+    temporary = target.with_name(f"{target.name}.new")
+    with BufferedWriter(open_file(temporary, os.O_TRUNC)) as file:
+        if target.exists():
+            shutil.copymode(target, temporary)
+        if format == "parquet":
+            _write_parquet(file, _rows(path))
+        else:
+            _write_text(file, _rows(path), format)
+    temporary.replace(os.path.realpath(target))  # a link stays one
+    return target
+
+
+def _write_text(file: BinaryIO, rows: Iterator[dict[str, Any]], format: str) -> None:  # noqa: A002 - as above
+    with TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="") as text:
+        if format == "csv":
+            writer = csv.DictWriter(text, _COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        else:
+            text.writelines(f"{_escaped(row['text'] or '')}\n" for row in rows)
 
 
 def _escaped(text: str) -> str:
@@ -186,7 +218,12 @@ def _field(value: dict[str, Any], name: str) -> dict[str, Any]:
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
-def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+def _arrow() -> tuple[Any, Any]:
+    """Import pyarrow and its module for Parquet.
+
+    Raises:
+        ConfigurationError: It is not installed.
+    """
     try:
         arrow: Any = import_module("pyarrow")
         parquet: Any = import_module("pyarrow.parquet")
@@ -194,10 +231,15 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         arrow = parquet = None
     if arrow is None:
         raise ConfigurationError("Parquet needs pyarrow: python -m pip install 'acechat[batch]'")
+    return arrow, parquet
+
+
+def _write_parquet(file: BinaryIO, rows: Iterator[dict[str, Any]]) -> None:
+    arrow, parquet = _arrow()
     numbers = {"prompt_tokens", "completion_tokens"}
     schema = arrow.schema(
         [(name, arrow.int64() if name in numbers else arrow.string()) for name in _COLUMNS]
     )
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(file, schema) as writer:
         while chunk := list(islice(rows, _CHUNK)):
             writer.write_table(arrow.Table.from_pylist(chunk, schema))

@@ -373,3 +373,70 @@ def test_progress_on_a_terminal(files, service):
     assert b"of 60 done" in shown
     assert b"10 running (limit 10)" in shown
     assert b"rows: 60 done" in shown
+
+
+def test_a_table_does_not_replace_the_input(batch, files, service, tmp_path):
+    source = tmp_path / "rows.csv"
+    source.write_text("text\na\n")
+    files.output = tmp_path / "rows.jsonl"
+    done = batch("--prompt", "{text}", "--format", "csv", source=source)
+
+    assert done.returncode == 2
+    assert "would replace the input" in done.stderr
+    assert source.read_text() == "text\na\n"
+    assert not service.received  # refused before anything is paid
+
+
+def test_a_new_table_is_private_and_an_old_one_keeps_its_mode(batch, files):
+    files.prompts(1)
+    table = files.output.with_suffix(".csv")
+    assert batch("--format", "csv").returncode == 0
+    assert table.stat().st_mode & 0o777 == 0o600
+    table.chmod(0o640)
+    assert batch("--format", "csv").returncode == 0
+    assert table.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="POSIX")  # noqa: PTH110
+@pytest.mark.parametrize("output", ["-", "/dev/stdout", "/dev/stderr", "redirected"])
+def test_an_output_is_not_shared_with_the_summary(files, service, tmp_path, output):
+    """The summary would overwrite results that were paid for."""
+    files.prompts(1)
+    with (tmp_path / "redirected").open("w") as file:
+        command = [*COMMAND, str(files.input), "-o", output]
+        done = subprocess.run(command, cwd=tmp_path, stdout=file, stderr=file, check=False)
+
+    assert done.returncode == 2
+    assert "a file of its own" in (tmp_path / "redirected").read_text()
+    assert not service.received
+    assert not list(tmp_path.glob("*.journal"))
+
+
+def test_the_status_without_the_output(batch, files):
+    files.prompts(1)
+    batch()
+    files.output.unlink()
+    command = [*COMMAND, "status", str(files.output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "is missing, but its journal exists" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_producer_that_is_still_running_delays_neither_rows_nor_an_interrupt(
+    files, service, number
+):
+    command = [*COMMAND, "-", "-o", str(files.output)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdin.write(b'{"prompt": "a"}\n{"pro')
+        process.stdin.flush()
+        until = time.monotonic() + 20
+        while not (files.output.exists() and files.output.stat().st_size):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number
+        assert b"Traceback" not in process.stderr.read()
+    assert len(files.lines) == 1

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from acechat import BatchRowError, Client, RetryPolicy
+from acechat import BatchRowError, BatchStoppedError, Client, RetryPolicy
 from acechat.batch.storage.journal import RowStates
 
 
@@ -161,3 +161,42 @@ def test_no_warning_for_one_that_was_never_read(connect, run):
         warnings.simplefilter("error")
         run(running)
         gc.collect()
+
+
+def test_a_row_that_waits_for_another_attempt_is_not_forgotten_by_the_rows_after_it(
+    connect, run, service, wire
+):
+    """1,000 results wait for it; more rows would have no room."""
+    service.handler = lambda prompt, n: (
+        wire.refusal("500 No", "api_error") if prompt == "p0" and n < 3 else None
+    )
+
+    async def reading():
+        async with connect() as client, client.map(f"p{n}" for n in range(2500)) as results:
+            return [result.text async for result in results]
+
+    assert run(reading) == [f"p{n}" for n in range(2500)]
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_iterable_that_ends_by_no_common_exception_is_no_complete_one(
+    connect, run, kind, asynchronous
+):
+    def items():
+        yield "a"
+        raise kind
+
+    async def async_items():
+        yield "a"
+        raise kind
+
+    async def reading():
+        async with connect() as client:
+            results = client.map(async_items() if asynchronous else items())
+            first = await anext(results)
+            with pytest.raises(BatchStoppedError, match=kind.__name__):
+                await results.collect()
+            return first.text
+
+    assert run(reading) == "a"

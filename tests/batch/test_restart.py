@@ -471,3 +471,12 @@ def test_a_run_that_is_killed_at_any_moment_loses_and_repeats_nothing(service, f
     else:
         assert repeated <= 20 * KILLS
         assert unanswered == 0
+
+
+def test_nothing_is_made_beside_a_file_that_cannot_be_an_output(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(JournalError, match="not a regular file"):
+            BatchFiles(tmp_path / name, OPTIONS)
+    assert not list(tmp_path.glob("*.journal"))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acechat.batch.rows import IdTable, RawRow, RowReader
+from acechat.batch.ids import IdTable
+from acechat.batch.rows import RawRow, RowReader
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -163,3 +164,18 @@ def test_the_table_of_ids_grows():
     table = IdTable()
     assert not any(table.add(f"row {n}", n + 1) for n in range(20_000))
     assert all(table.add(f"row {n}", 1) == n + 1 for n in range(20_000))
+
+
+def test_the_same_prompt_in_all_rows_takes_linear_time():
+    """Each id has the next number; counting up to it would take 2 * 10**8 steps."""
+    reader = RowReader()
+    ids = [reader.read(RawRow(n, n + 1, b'"Hello"')).id for n in range(20_000)]
+
+    assert ids == [ids[0], *[f"{ids[0]}-{n}" for n in range(2, 20_001)]]
+
+
+@pytest.mark.parametrize("data", [b'{"id": 5}', b"[" * 100_000, b'{"id": ' + b"1" * 5000 + b"}"])
+def test_a_row_that_could_not_be_read_has_the_same_id_on_a_restart(data):
+    raw = RawRow(0, 1, data, "the row has no cell for b")
+
+    assert RowReader().read_id(raw) == RowReader().read(raw).id

@@ -88,6 +88,9 @@ class BatchFiles:
             raise
 
     def _check_new(self, *, new: bool) -> None:
+        for path in (self.path, self.journal_path):
+            if path.exists() and not path.is_file():  # before either is created
+                raise JournalError(f"{path} is not a regular file")
         exists = self.path.exists()
         if new and exists and self.path.stat().st_size:
             raise JournalError(

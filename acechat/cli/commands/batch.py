@@ -25,6 +25,7 @@ from acechat import (
     RateLimit,
 )
 from acechat.batch.status import check_rows, export, read_status
+from acechat.cli.batch_output import check_output
 from acechat.cli.options import complete_model, complete_option, read_options
 from acechat.cli.service import connect, service_options
 from acechat.cli.settings import Settings, read
@@ -180,6 +181,7 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
         return _check(source, flags["template"], flags["image_field"])
     if output is None:
         raise click.UsageError("the output is missing: -o results.jsonl")
+    check_output(source, output, flags["format_"])
     names = ("model", "system", "timeout", "base_url")
     settings = read({name: flags[name] for name in names}, emulator=flags["emulator"])
     job = _Job(source, _arguments(flags, settings), flags["progress"], flags["format_"])
@@ -197,7 +199,6 @@ def _arguments(flags: dict[str, Any], settings: Settings) -> dict[str, Any]:
         "max_concurrency",
         "unknown",
         "retry_failed",
-        "allow_truncated",
     )
     return {
         **read_options(flags["options"]),
