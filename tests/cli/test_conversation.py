@@ -183,7 +183,7 @@ def test_model_system_and_image(chat, environment, dot):
     terminal.enter("/system Be brief.")
     terminal.wait_for("system: Be brief.")
     terminal.enter(f"/image {dot}")
-    terminal.wait_for("images of the next prompt: 1")
+    terminal.wait_for("images: 1 to be shown")
     terminal.enter("What is this?")
     terminal.wait_for("You said")
 
