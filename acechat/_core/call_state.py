@@ -269,7 +269,7 @@ class CallState:
     ) -> ChatCompletion:
         """Attach the status, headers, time and attempts of *response* to *completion*."""
         token, model, shown_id = self.config.token, completion.model, trace_id
-        if trace_id is not None:
+        if trace_id is not None and trace_id not in response.headers.values():  # they are redacted
             trace_id = token.redact_text(trace_id)
         if model != self._retry_state.model:  # another name of it, or an echo of the token
             model = token.redact_text(model)
