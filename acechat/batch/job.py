@@ -55,7 +55,7 @@ class BatchJob(Struct, frozen=True, kw_only=True):
             files, plan = await asyncio.to_thread(self._open, self.output)
             states, saver = files.states, FileSaver(files, self.fsync)
         summary.done = states.count(DONE)
-        summary.failed = 0 if self.retry_failed else states.count(FAILED)
+        summary.failed = states.count(FAILED)
         summary.unknown = states.count(SENT)
         rows = RowStream(self.source, plan, self.reader, summary)
         return BatchRunner(
@@ -64,7 +64,7 @@ class BatchJob(Struct, frozen=True, kw_only=True):
 
     def _plan(self, states: RowStates) -> Plan:
         unknown = self.settings.unknown
-        return Plan(states, unknown=unknown, retry_failed=self.retry_failed)
+        return Plan(states, unknown=unknown)
 
     def _open(self, output: Path) -> tuple[BatchFiles, Plan]:
         files = BatchFiles(output, self.options)
@@ -72,7 +72,7 @@ class BatchJob(Struct, frozen=True, kw_only=True):
             _check(files)
             plan = self._plan(files.states)
             if self.retry_failed and files.states.count(FAILED):
-                files.drop_failed()
+                files.drop_failed(keep_billed=self.settings.unknown == "skip")
         except BaseException:
             files.close()
             raise

@@ -480,3 +480,27 @@ def test_nothing_is_made_beside_a_file_that_cannot_be_an_output(tmp_path):
         with pytest.raises(JournalError, match="not a regular file"):
             BatchFiles(tmp_path / name, OPTIONS)
     assert not list(tmp_path.glob("*.journal"))
+
+
+def test_skip_holds_for_failed_rows_that_are_run_again(service, connect, files, run, wire):
+    """Row 0 was lost and may be charged; row 1 was refused. Only row 1 is sent again."""
+    files.prompts(3)
+    failures = {"p0": "reset", "p1": wire.refusal("400 No", "bad_request")}
+    service.handler = lambda prompt, _: failures.get(prompt)
+
+    async def running():
+        async with connect() as client:
+            batch = client.batch(
+                files.input, output=files.output, unknown="skip", retry_failed=True, retries=1
+            )
+            return await batch.collect()
+
+    assert run(running).failed == 2
+    assert files.by_id["id-0"]["error"]["may_be_billed"]
+    assert not files.by_id["id-1"]["error"]["may_be_billed"]
+    failures.clear()
+    for _ in range(2):
+        summary = run(running)
+        assert (summary.done, summary.failed, summary.total) == (2, 1, 3)
+        assert service.received == {"p0": 1, "p1": 2, "p2": 1}
+    assert files.by_id["id-0"]["error"]
