@@ -19,6 +19,7 @@ from acechat.batch.sources import Source
 from acechat.batch.storage.files import BatchFiles
 from acechat.batch.storage.journal import DONE, FAILED, SENT, RowStates
 from acechat.batch.storage.saver import FileSaver, Fsync, NoSaver, Saver, stopped
+from acechat.errors import ConfigurationError
 
 __all__ = ["BatchJob"]
 
@@ -45,7 +46,8 @@ class BatchJob(Struct, frozen=True, kw_only=True):
         Raises:
             JournalError: The files do not match the options, or another process uses them.
             BatchStoppedError: The disk is full.
-            OSError: A file cannot be opened.
+            ConfigurationError: A file cannot be opened.
+            OSError: A file cannot be rewritten without failed rows.
         """
         saver: Saver
         if self.output is None:
@@ -67,7 +69,7 @@ class BatchJob(Struct, frozen=True, kw_only=True):
         return Plan(states, unknown=unknown)
 
     def _open(self, output: Path) -> tuple[BatchFiles, Plan]:
-        files = BatchFiles(output, self.options)
+        files = self._open_files(output)
         try:
             _check(files)
             plan = self._plan(files.states)
@@ -77,6 +79,13 @@ class BatchJob(Struct, frozen=True, kw_only=True):
             files.close()
             raise
         return files, plan
+
+    def _open_files(self, output: Path) -> BatchFiles:
+        try:
+            return BatchFiles(output, self.options)
+        except OSError as error:
+            problem = f"cannot write {error.filename or output}: {error.strerror}"
+        raise ConfigurationError(problem)
 
 
 def _check(files: BatchFiles) -> None:

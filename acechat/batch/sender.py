@@ -110,8 +110,8 @@ class RowSender:
         content: Any = last.get("content")
         if not isinstance(content, str | list):
             raise ConfigurationError("the last message has no content to which images can be added")
-        parts: list[Any] = (
-            [{"type": "text", "text": content}] if isinstance(content, str) else content
-        )
+        parts = cast("list[Any]", content)
+        if isinstance(content, str):
+            parts = [{"type": "text", "text": content}]
         loaded = [image(locate(each, self._folder)) for each in images]
         return [*earlier, {**last, "content": [*parts, *loaded]}]
