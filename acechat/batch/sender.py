@@ -108,10 +108,10 @@ class RowSender:
         """
         *earlier, last = messages
         content: Any = last.get("content")
-        if not isinstance(content, str | list):
+        if isinstance(content, str):
+            content = [{"type": "text", "text": content}]
+        elif not isinstance(content, list):
             raise ConfigurationError("the last message has no content to which images can be added")
         parts = cast("list[Any]", content)
-        if isinstance(content, str):
-            parts = [{"type": "text", "text": content}]
         loaded = [image(locate(each, self._folder)) for each in images]
         return [*earlier, {**last, "content": [*parts, *loaded]}]
