@@ -17,14 +17,19 @@ from acechat.errors import (
     Attempt,
     AuthenticationError,
     BadRequestError,
+    BatchRowError,
+    BatchStoppedError,
     BudgetExceededError,
     ClientClosedError,
     ConfigurationError,
     ConnectError,
     ContentModerationError,
+    ContextWindowExceededError,
     GatewayTimeoutError,
     InsufficientBalanceError,
+    JournalError,
     MaxTurnsError,
+    ModelMismatchError,
     NotFoundError,
     OutputError,
     OverloadedError,
@@ -44,6 +49,11 @@ from acechat.errors import (
 from acechat.types import ChatCompletion, FunctionCall, ToolCall
 
 TREE = {
+    ModelMismatchError: AceChatError,
+    JournalError: ConfigurationError,
+    ContextWindowExceededError: BadRequestError,
+    BatchStoppedError: AceChatError,
+    BatchRowError: AceChatError,
     APIError: AceChatError,
     APINotImplementedError: BadRequestError,
     AccountDisabledError: PermissionDeniedError,
@@ -75,6 +85,7 @@ TREE = {
 }
 
 RETRYABLE = {
+    BatchStoppedError,
     ConnectError,
     GatewayTimeoutError,
     OverloadedError,

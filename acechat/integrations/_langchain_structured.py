@@ -12,11 +12,20 @@ from langchain_core.output_parsers.openai_tools import (
     JsonOutputKeyToolsParser,
     PydanticToolsParser,
 )
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-__all__ = ["Schema", "parser_of", "response_format_of", "tool_choice_of", "with_raw"]
+from acechat import OutputError
+
+__all__ = [
+    "Schema",
+    "parser_of",
+    "require_call",
+    "response_format_of",
+    "tool_choice_of",
+    "with_raw",
+]
 
 Schema: TypeAlias = dict[str, Any] | type
 """A pydantic model, a `TypedDict`, or a JSON Schema."""
@@ -33,6 +42,20 @@ def parser_of(schema: Schema, method: str) -> Runnable[Any, Any]:
         return PydanticToolsParser(tools=[cast("Any", schema)], first_tool_only=True)
     name = convert_to_openai_tool(schema)["function"]["name"]
     return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+
+
+def require_call() -> Runnable[AIMessage, AIMessage]:
+    """Return a step that raises `OutputError` for a message without the tool call.
+
+    LangChain's parsers would return None.
+    """
+
+    def check(message: AIMessage) -> AIMessage:
+        if not message.tool_calls:
+            raise OutputError("the model did not call the tool", text=message.text)
+        return message
+
+    return RunnableLambda(check)
 
 
 def with_raw(

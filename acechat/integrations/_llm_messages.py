@@ -19,7 +19,7 @@ from llm.parts import (
 )
 
 from acechat import ChatCompletion, Delta
-from acechat.integrations._tool_calls import ToolCallNumbers
+from acechat.integrations._tool_calls import ToolCallNumbers, reasons_by_default
 
 __all__ = ["OUTPUT_TOOL", "Events", "finish", "request_of"]
 
@@ -29,11 +29,12 @@ OUTPUT_TOOL = "output"
 _FORCED = {"type": "function", "function": {"name": OUTPUT_TOOL}}
 
 
-def request_of(prompt: llm.Prompt) -> dict[str, Any]:
-    """Return the arguments of `acechat.Client.chat` for *prompt*."""
+def request_of(prompt: llm.Prompt, model: str) -> dict[str, Any]:
+    """Return the arguments of `acechat.Client.chat` for *prompt* to *model*."""
     fields: dict[str, Any] = {
         name: value for name, value in prompt.options.model_dump().items() if value is not None
     }
+    fields["model"] = model
     fields["messages"] = [each for one in prompt.messages for each in _messages_of(one)]
     functions: list[dict[str, Any]] = []
     for tool in prompt.tools:
@@ -43,7 +44,8 @@ def request_of(prompt: llm.Prompt) -> dict[str, Any]:
         functions.append(function | {"parameters": tool.input_schema})
     if prompt.schema is not None:
         functions.append({"name": OUTPUT_TOOL, "parameters": prompt.schema})
-        if not prompt.tools:
+        # Reasoning excludes a forced call.
+        if not (prompt.tools or "reasoning_effort" in fields or reasons_by_default(model)):
             fields["tool_choice"] = _FORCED
     if functions:
         fields["tools"] = [{"type": "function", "function": function} for function in functions]

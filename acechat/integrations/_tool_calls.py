@@ -1,10 +1,10 @@
-"""`ToolCallNumbers`: which tool call of a stream a fragment belongs to."""
+"""Facts about tool calls that all frameworks need."""
 
 from __future__ import annotations
 
 from acechat import ToolCallDelta
 
-__all__ = ["ToolCallNumbers"]
+__all__ = ["ToolCallNumbers", "reasons_by_default"]
 
 
 class ToolCallNumbers:
@@ -32,3 +32,8 @@ class ToolCallNumbers:
             self._ids.setdefault(fragment.id, number)
         self._indexes[fragment.index] = number
         return number, begins
+
+
+def reasons_by_default(model: str) -> bool:
+    """Return whether *model* reasons without being asked, as docs/api.md has it."""
+    return model.endswith("-thinking") or model.startswith(("claude-fable-5", "claude-opus-5"))

@@ -26,11 +26,12 @@ from acechat.integrations._langchain_messages import (
 from acechat.integrations._langchain_structured import (
     Schema,
     parser_of,
+    require_call,
     response_format_of,
     tool_choice_of,
     with_raw,
 )
-from acechat.integrations._tool_calls import ToolCallNumbers
+from acechat.integrations._tool_calls import ToolCallNumbers, reasons_by_default
 
 __all__ = ["ChatAceData"]
 
@@ -288,9 +289,9 @@ class ChatAceData(BaseChatModel):
         Args:
             schema: A pydantic model, a `TypedDict`, or a JSON Schema.
             include_raw: If true, the output is a dict of *raw*, *parsed* and *parsing_error*.
-            method: ``"function_calling"`` (default) forces the call of a tool, which all Claude
-                models support; ``"json_schema"`` and ``"json_mode"`` send *response_format*, which
-                some of the service's channels ignore.
+            method: ``"function_calling"`` (default) forces the call of a tool, or offers it to a
+                model that reasons; ``"json_schema"`` and ``"json_mode"`` send *response_format*,
+                which some of the service's channels ignore.
             strict: As in `bind_tools`.
             **kwargs: Other options of the request.
         """
@@ -298,8 +299,11 @@ class ChatAceData(BaseChatModel):
         model: Runnable[LanguageModelInput, AIMessage]
         if method == "function_calling":
             name = convert_to_openai_tool(schema)["function"]["name"]
-            forced = {"tool_choice": name, "strict": strict, "ls_structured_output_format": form}
-            model = self.bind_tools([schema], **forced, **kwargs)
+            reasons = self.reasoning_effort is not None or reasons_by_default(self.model)
+            choice = "auto" if reasons else name  # reasoning excludes a forced call
+            kwargs["ls_structured_output_format"] = form
+            model = self.bind_tools([schema], tool_choice=choice, strict=strict, **kwargs)
+            model = model | require_call() if reasons else model
         else:
             wanted = response_format_of(schema, method, strict=strict)
             model = self.bind(response_format=wanted, ls_structured_output_format=form, **kwargs)

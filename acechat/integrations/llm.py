@@ -63,7 +63,7 @@ class _Shared:
         return f"AceData: {self.model_id}"
 
     def _arguments(self, prompt: llm.Prompt) -> dict[str, Any]:
-        return {"model": self.name} | request_of(prompt)
+        return request_of(prompt, self.name)
 
 
 class AceDataModel(_Shared, llm.KeyModel):

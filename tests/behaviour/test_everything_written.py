@@ -34,6 +34,10 @@ FAILURES = {}
 NEVER_RAISED_HERE = {
     "AceChatError",  # the base; never raised itself
     "Attempt",  # no error, but a part of them
+    # of bulk runs, whose texts are acechat's own, beside the error of the service as cause
+    "BatchRowError",
+    "BatchStoppedError",
+    "JournalError",
 }
 
 
@@ -210,6 +214,7 @@ fails(errors.StreamInterruptedError, broken(lambda wire: wire.sse(wire.delta("He
       methods=("stream",))  # fmt: skip
 fails(errors.APIError, refused("307 Elsewhere"))
 fails(errors.BadRequestError, refused("400 No"))
+fails(errors.ContextWindowExceededError, refused("400 No", "context_length_exceeded"))
 fails(errors.APINotImplementedError, refused("400 No", "api_not_implemented"))
 fails(errors.RequestTooLargeError, refused("413 No"))
 fails(errors.AuthenticationError, refused("401 No"))

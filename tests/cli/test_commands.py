@@ -249,9 +249,9 @@ def test_a_dropped_image_is_sent_with_the_next_prompt(chat, environment, dot, tm
     terminal = chat()
 
     terminal.enter(str(image).replace(" ", "\\ "))
-    terminal.wait_for("images of the next prompt: 1")
+    terminal.wait_for("images: 1 to be shown")
     terminal.enter(f"/image '{image}'")
-    terminal.wait_for("images of the next prompt: 2")
+    terminal.wait_for("images: 2 to be shown")
     terminal.enter("/image ~nobody.png")
     terminal.wait_for("cannot read '~nobody.png'")
     terminal.enter("Compare")

@@ -183,7 +183,7 @@ def test_model_system_and_image(chat, environment, dot):
     terminal.enter("/system Be brief.")
     terminal.wait_for("system: Be brief.")
     terminal.enter(f"/image {dot}")
-    terminal.wait_for("images of the next prompt: 1")
+    terminal.wait_for("images: 1 to be shown")
     terminal.enter("What is this?")
     terminal.wait_for("You said")
 
@@ -266,7 +266,7 @@ def test_commands_report_a_missing_argument(chat, environment, tmp_path):
     terminal = chat(width=150)
 
     terminal.enter("/load")
-    terminal.wait_for("missing FILE: /load talk.json")
+    terminal.wait_for("missing FILE or ID: /load talk.json, /load c12")
     terminal.enter("/model")
     terminal.wait_for("model: claude-sonnet-4-20250514")
     terminal.enter(f"/save {tmp_path}/notes.md")

@@ -268,6 +268,18 @@ def test_attachments_are_sent_by_their_content(run, environment, dot, tmp_path):
     assert "# Notes" in text["text"]
 
 
+def test_pdf_documents_are_attached(run, environment, tmp_path):
+    file = tmp_path / "report"
+    file.write_bytes(b"%PDF-1.4\n1 0 obj")
+
+    run("chat", "Sum", "-a", str(file), "-a", "https://x.example/a.pdf?v=1", "-m", "claude-opus-5")
+
+    prompt, first, second = content(environment)
+    assert prompt["text"] == "Sum"
+    assert first["image_url"]["url"].startswith("data:application/pdf;base64,")
+    assert second["image_url"]["url"] == "https://x.example/a.pdf?v=1"
+
+
 def test_a_template_keeps_prompt_and_options(run, environment, home):
     words = ["chat", "Translate into $language: $input", "-m", "claude-x", "-o", "stop=END"]
     saved = run(

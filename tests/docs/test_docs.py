@@ -63,8 +63,21 @@ NOT_RUN = {
     "python examples/web/server.py": "serves until Ctrl-C; tests/web asks it",
     "pytest --acechat-record": "asks the real service",
     "acechat completion fish | source": "wants fish; tests/cli/test_doctor.py has the script",
+    'acechat chat "Umbrella in Paris?" --tool': "asks on a terminal; tests/cli/test_tools.py does",
+    'acechat chat "How large is this folder?" --functions': "as above",
+    'acechat chat "What is new?" --mcp': "as above; wants a server",
+    "curl -s https://example.com": "asks a web site; tests/cli/test_power.py has -a -",
 }
 """What a command begins with, and why it does not run here."""
+
+BEFORE = {
+    "acechat chat -t": "acechat chat -s 'Translate into $language' --save-template translate",
+    "git diff": "git init --quiet; acechat chat 'Review this: $input' --save-template review; "
+    "git() { cat report.txt; }",
+    "acechat history": 'acechat chat "A hotel in Paris"',
+    "acechat chat --continue c1": 'acechat chat "A hotel in Paris"',
+}
+"""What a command begins with, and the commands of its page before it that it needs."""
 
 RUN = """
 import ast, asyncio, inspect, sys
@@ -175,6 +188,11 @@ def test_a_command_works(command, environment, tmp_path, monkeypatch):
         pytest.skip("jq is not installed")
     shutil.copy(ROOT / "examples" / "dot.png", tmp_path / "cat.jpg")
     (tmp_path / "report.txt").write_text("All is well.")
+    (tmp_path / "invoice.txt").write_text("3 pens, 6 EUR")
+    (tmp_path / "invoice.schema.json").write_text('{"type": "object", "properties": {}}')
+    for name in ("main.py", "tests/test_main.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("print()")
     monkeypatch.setenv("ACECHAT_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("ACECHAT_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
@@ -182,8 +200,11 @@ def test_a_command_works(command, environment, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
 
+    needed = [each for begin, each in BEFORE.items() if command.startswith(begin)]
+    script = "\n".join([*needed, command.replace(".venv/bin/", "")])
+
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command.replace(".venv/bin/", "")],
+        ["bash", "-e", "-o", "pipefail", "-c", script],
         cwd=tmp_path,
         input="a-token\n" if "set token" in command else "",
         capture_output=True,

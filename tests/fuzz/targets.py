@@ -231,7 +231,7 @@ def check_odd(case):
 def _streamed(case, reads, kind):
     protocol = ChatStreamProtocol(case.headers, _LIMIT, one_choice=True)
     batches = []
-    if kind in _SSE:
+    if kind in _SSE or is_event_stream(case.data, kind):  # as `acechat._core.body.receive_body`
         for data in reads:
             batches.append(protocol.receive_data(data))
             if protocol.failure is not None:

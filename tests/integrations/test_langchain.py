@@ -235,6 +235,19 @@ def test_structured_output(model, environment, method, include_raw):
         assert body["response_format"]["type"] == wanted
 
 
+@pytest.mark.parametrize("model_name", ["claude-opus-5", "claude-sonnet-4-20250514-thinking"])
+def test_a_model_that_reasons_is_not_forced_to_call(environment, model_name):
+    model = ChatAceData(model=model_name)
+    environment.script(ok(tool_calls=[("Answer", {"value": 42})]), ok("Hm"))
+    structured = model.with_structured_output(Answer)
+
+    assert structured.invoke("?") == Answer(value=42)
+    assert environment.requests[0].json["tool_choice"] == "auto"
+    with pytest.raises(OutputError, match="did not call the tool"):
+        structured.invoke("?")
+    model.close()
+
+
 @pytest.mark.parametrize(
     ("choice", "sent"),
     [

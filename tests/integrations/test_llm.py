@@ -100,6 +100,15 @@ def test_a_schema_is_a_forced_tool_whose_arguments_are_the_text(environment, kin
     assert environment.requests[0].json["tool_choice"]["function"]["name"] == "output"
 
 
+def test_a_model_that_reasons_is_not_forced_to_call(environment):
+    environment.script(ok(tool_calls=[("output", {"value": 42})]))
+
+    response = ask("blocking", "?", schema=Answer, options={"reasoning_effort": "low"})
+
+    assert json.loads(response.text()) == {"value": 42}
+    assert "tool_choice" not in environment.requests[0].json
+
+
 @KINDS
 @STREAM
 def test_tool_calls(environment, kind, stream):

@@ -142,7 +142,6 @@ def flask():
 
     client, app = Client(), Flask(__name__)
     app.config["COMPRESS_MIN_SIZE"] = 1
-    app.config["COMPRESS_MIMETYPES"] = ["text/html"]
     Compress(app)
 
     @app.get("/")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import click
 
-from acechat import ImagePart, TextPart, image
+from acechat import ImagePart, TextPart, document, image
 from acechat.cli.content.paths import is_url, typed_path
 
 __all__ = ["attachment", "attachments", "text_files"]
@@ -107,7 +106,7 @@ def attachment(source: str) -> ImagePart | TextPart:
         path = typed_path(source)
         return _part(str(path), _read(path))
     if _is_document_url(source):
-        return _document(source, source)
+        return _pdf(source)
     return image(source)
 
 
@@ -120,7 +119,7 @@ def _is_document_url(url: str) -> bool:
 def _part(name: str, data: bytes) -> ImagePart | TextPart:
     """Choose the kind of a part by its bytes, not by the name of the file."""
     if data.startswith(b"%PDF-"):
-        return _document(data, name)
+        return _pdf(data)
     if data.startswith(_IMAGES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
         return image(data)
     if not data:
@@ -132,12 +131,7 @@ def _part(name: str, data: bytes) -> ImagePart | TextPart:
     return _text_part(name, data)
 
 
-def _document(source: str | bytes, name: str) -> ImagePart | TextPart:
-    make = getattr(import_module("acechat"), "document", None)
-    if make is None:
-        raise click.UsageError(
-            f"{name} is a PDF document, which this version of acechat cannot send. "
-            "Next: convert its pages to images or text"
-        )
-    part: ImagePart | TextPart = make(source)
+def _pdf(source: str | bytes) -> ImagePart | TextPart:
+    part = document(source)
+    assert isinstance(part, ImagePart | TextPart)  # noqa: S101 - a document is one of them
     return part

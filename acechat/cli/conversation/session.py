@@ -203,7 +203,7 @@ class Session:
         self._images.append(part)
         count = sum(isinstance(part, ImagePart) for part in self._images)
         others = len(self._images) - count
-        note(f"images of the next prompt: {count}{f'; files: {others}' if others else ''}")
+        note(f"images: {count} to be shown with the prompt{f'; files: {others}' if others else ''}")
 
     def ask(self, question: str) -> bool:
         """Ask on the terminal; return True for yes."""
