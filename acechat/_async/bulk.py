@@ -53,8 +53,17 @@ class BulkBase(BaseClient):
         from acechat.batch.sources import source_of
 
         for name in ("concurrency", "max_concurrency"):
-            if settings[name] != "auto":
+            if (name, settings[name]) != ("concurrency", "auto"):
                 check_number(name, settings[name], int, optional=False)
+        for name, value, kind in (
+            ("budget", settings.get("budget"), Budget),
+            ("rate_limit", settings.get("rate_limit"), RateLimit),
+            ("template", template, str),
+            ("system", request.system, str),
+            ("image_field", image_field, str),
+        ):
+            if value is not None and not isinstance(value, kind):
+                raise ConfigurationError(f"{name} must be {kind.__name__} or None, not {value!r}")
         for name, value, known in (
             ("unknown", settings.get("unknown", "fail"), ("fail", "resend", "skip")),
             ("fsync", fsync, ("group", "each", "never")),
@@ -140,7 +149,8 @@ class AsyncBulkClient(BulkBase, AsyncBaseClient):
                 been charged: ``"fail"`` refuses to start (default), ``"resend"`` sends them again,
                 ``"skip"`` reports them as errors, and never sends a row again after a request that
                 may have been charged.
-            retry_failed: Whether rows that failed are sent again; default False.
+            retry_failed: Whether failed rows are sent again, with ``unknown="skip"`` only those
+                that cannot have been charged; default False.
             allow_truncated: Whether completions that were truncated at *max_tokens* count as done;
                 default False.
             fsync: ``"group"`` (default) writes to the disk every 50 ms or 64 records, ``"each"``

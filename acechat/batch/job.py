@@ -19,6 +19,7 @@ from acechat.batch.sources import Source
 from acechat.batch.storage.files import BatchFiles
 from acechat.batch.storage.journal import DONE, FAILED, SENT, RowStates
 from acechat.batch.storage.saver import FileSaver, Fsync, NoSaver, Saver, stopped
+from acechat.errors import ConfigurationError
 
 __all__ = ["BatchJob"]
 
@@ -45,7 +46,8 @@ class BatchJob(Struct, frozen=True, kw_only=True):
         Raises:
             JournalError: The files do not match the options, or another process uses them.
             BatchStoppedError: The disk is full.
-            OSError: A file cannot be opened.
+            ConfigurationError: A file cannot be opened.
+            OSError: A file cannot be rewritten without failed rows.
         """
         saver: Saver
         if self.output is None:
@@ -55,7 +57,7 @@ class BatchJob(Struct, frozen=True, kw_only=True):
             files, plan = await asyncio.to_thread(self._open, self.output)
             states, saver = files.states, FileSaver(files, self.fsync)
         summary.done = states.count(DONE)
-        summary.failed = 0 if self.retry_failed else states.count(FAILED)
+        summary.failed = states.count(FAILED)
         summary.unknown = states.count(SENT)
         rows = RowStream(self.source, plan, self.reader, summary)
         return BatchRunner(
@@ -64,19 +66,26 @@ class BatchJob(Struct, frozen=True, kw_only=True):
 
     def _plan(self, states: RowStates) -> Plan:
         unknown = self.settings.unknown
-        return Plan(states, unknown=unknown, retry_failed=self.retry_failed)
+        return Plan(states, unknown=unknown)
 
     def _open(self, output: Path) -> tuple[BatchFiles, Plan]:
-        files = BatchFiles(output, self.options)
+        files = self._open_files(output)
         try:
             _check(files)
             plan = self._plan(files.states)
             if self.retry_failed and files.states.count(FAILED):
-                files.drop_failed()
+                files.drop_failed(keep_billed=self.settings.unknown == "skip")
         except BaseException:
             files.close()
             raise
         return files, plan
+
+    def _open_files(self, output: Path) -> BatchFiles:
+        try:
+            return BatchFiles(output, self.options)
+        except OSError as error:
+            problem = f"cannot write {error.filename or output}: {error.strerror}"
+        raise ConfigurationError(problem)
 
 
 def _check(files: BatchFiles) -> None:

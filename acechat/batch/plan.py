@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from acechat.batch.rows import RawRow
-from acechat.batch.storage.journal import DONE, FAILED, SENT, UNSENT, RowStates
+from acechat.batch.storage.journal import DONE, SENT, UNSENT, RowStates
 from acechat.errors import JournalError
 
 __all__ = ["Plan", "Unknown", "check_options"]
@@ -47,16 +47,14 @@ class Plan:
     Args:
         states: The states of the rows.
         unknown: Treatment of rows whose result is unknown.
-        retry_failed: Whether failed rows are sent again.
 
     Raises:
         JournalError: There are unknown rows, and *unknown* is ``"fail"``.
     """
 
-    def __init__(self, states: RowStates, *, unknown: Unknown, retry_failed: bool) -> None:
+    def __init__(self, states: RowStates, *, unknown: Unknown) -> None:
         self.states = states
         self.known_rows = states.rows
-        self._retry_failed = retry_failed
         count = states.count(SENT)
         if count and unknown == "fail":
             rows = "1 row was" if count == 1 else f"{count:,} rows were"
@@ -68,8 +66,7 @@ class Plan:
 
     def runs(self, row: int) -> bool:
         """Return True if *row* is sent, or reported as skipped, by this start."""
-        state = self.states[row]
-        return state in (UNSENT, SENT) or (state == FAILED and self._retry_failed)
+        return self.states[row] in (UNSENT, SENT)
 
     def sent_before(self, row: int) -> bool:
         """Return True if an earlier start has sent *row*, without a known result."""
@@ -79,8 +76,7 @@ class Plan:
     def pending(self) -> bool:
         """Whether any row before the end of the journal must run."""
         states = self.states
-        found = states.count(UNSENT) + states.count(SENT)
-        return bool(found or (self._retry_failed and states.count(FAILED)))
+        return bool(states.count(UNSENT) + states.count(SENT))
 
     def check_row(self, raw: RawRow) -> None:
         """Compare a row with the journal.

@@ -166,6 +166,7 @@ class _Error(Struct, frozen=True):
     code: str = ""
     message: str = ""
     trace_id: str | None = None
+    may_be_billed: bool = False
 
 
 def error_code(error: AceChatError) -> str:

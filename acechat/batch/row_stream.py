@@ -144,11 +144,15 @@ class RowQueue:
             return rows
         return []
 
-    async def aclose(self) -> None:
-        """Close the input."""
+    async def aclose(self) -> Exception | None:
+        """Close the input; return the exception of the caller's iterable if it cannot be closed."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
             if not self._reading.cancelled():
                 self._reading.exception()  # marks it as retrieved
-        await self._rows.aclose()
+        try:
+            await self._rows.aclose()
+        except Exception as error:  # noqa: BLE001 - the results are saved all the same
+            return error
+        return None

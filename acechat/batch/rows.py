@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from acechat._hints import unknown_option
 from acechat._wire.messages import as_sendable
-from acechat.batch.ids import IdTable
+from acechat.batch.inputs.ids import IdTable
 from acechat.errors import ConfigurationError
 from acechat.types import ChatOptions
 

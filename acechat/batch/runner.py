@@ -142,11 +142,10 @@ class BatchRunner:
         finally:
             self._draining = True
             self._launch()
-            await self._rows.aclose()
+            failed = await self._rows.aclose()
             while self._tasks:
                 await asyncio.wait(self._tasks)
-            if problem := await self._saver.finish():
-                self._failure = problem
+            self._failure = await self._saver.finish() or failed or self._failure
             self.summary.seconds = time.monotonic() - self._started
             self._delivery.end()
 

@@ -25,7 +25,7 @@ import msgspec
 
 from acechat._wire.encode import encode
 from acechat._wire.messages import Content, user_message
-from acechat.batch.piped import piped_lines, standard_input
+from acechat.batch.inputs.piped import piped_lines, standard_input
 from acechat.batch.rows import RawRow
 from acechat.errors import ConfigurationError
 from acechat.types import MessageLike

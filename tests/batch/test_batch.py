@@ -456,6 +456,12 @@ def test_an_iterable_that_fails_ends_the_run(service, connect, files, run):
 WRONG = [
     ({"concurrency": 0}, ConfigurationError, "concurrency"),
     ({"max_concurrency": 1.5}, ConfigurationError, "max_concurrency"),
+    ({"max_concurrency": "auto"}, ConfigurationError, "max_concurrency"),
+    ({"budget": 5}, ConfigurationError, "budget must be Budget or None"),
+    ({"rate_limit": 5}, ConfigurationError, "rate_limit must be RateLimit or None"),
+    ({"template": 5}, ConfigurationError, "template must be str or None"),
+    ({"image_field": 5}, ConfigurationError, "image_field must be str or None"),
+    ({"system": 5}, ConfigurationError, "system must be str or None"),
     ({"unknown": "maybe"}, ConfigurationError, "unknown must be one of"),
     ({"fsync": "often"}, ConfigurationError, "fsync must be one of"),
     ({"max_token": 1}, TypeError, "did you mean"),

@@ -200,3 +200,31 @@ def test_an_iterable_that_ends_by_no_common_exception_is_no_complete_one(
             return first.text
 
     assert run(reading) == "a"
+
+
+@pytest.mark.parametrize("yields", [False, True])
+@pytest.mark.parametrize("breaks", [False, True])
+def test_an_iterable_that_cannot_be_closed_does_not_stop_the_end(connect, run, yields, breaks):
+    async def items():
+        try:
+            for n in range(10_000):
+                yield f"p{n}"
+        finally:
+            if yields:
+                yield "more"  # forbidden: RuntimeError
+            raise LookupError("closing")
+
+    async def reading():
+        async with connect() as client:
+            given = items()
+            async with client.map(given) as results:
+                await anext(results)
+                if not breaks:
+                    results.drain()
+                    with pytest.raises((LookupError, RuntimeError), match=r"closing|GeneratorExit"):
+                        await results.collect()
+            if yields:
+                with pytest.raises(LookupError):  # ends it
+                    await anext(given)
+
+    run(reading)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from acechat import BatchStoppedError, JournalError
+from acechat import BatchStoppedError, ConfigurationError, JournalError
 from acechat.batch.storage.files import BatchFiles
 from acechat.batch.storage.journal import DONE, FAILED, RECORD_SIZE, SENT, UNSENT
 from acechat.batch.storage.lines import output_lines
@@ -358,6 +358,28 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     assert set(service.received.values()) == {1}
 
 
+def test_a_disk_that_is_full_everywhere_ends_the_run(service, connect, files, run, monkeypatch):
+    """Nothing can be written: the caller has the results, and the journal calls them unknown."""
+    files.prompts(50)
+    service.latency = 0.01
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    FullDisk(monkeypatch, "out.jsonl", 3000)
+    with pytest.raises(
+        BatchStoppedError, match="the disk is full; there was no room for"
+    ) as caught:
+        run(start(connect, files))
+    assert "make room" in caught.value.next_step
+    monkeypatch.undo()
+
+    with pytest.raises(JournalError, match="without a known result"):
+        run(start(connect, files))
+    assert set(service.received.values()) == {1}
+
+
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="RLIMIT_FSIZE is of POSIX systems")
 def test_a_limit_of_the_file_size_stops_the_run(service, files, tmp_path):
     files.prompts(300)
@@ -405,7 +427,16 @@ def test_a_deleted_output_is_written_again_and_stops_the_run(service, connect, f
 def test_an_output_that_is_read_only(connect, files, run):
     files.prompts(3)
     files.output.parent.chmod(0o500)
-    with pytest.raises(PermissionError):
+    with pytest.raises(ConfigurationError, match="cannot write"):
+        run(start(connect, files))
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "x" * 300, "loop"])
+def test_an_output_that_cannot_be_made(connect, files, run, name):
+    files.prompts(3)
+    files.output = files.output.parent / name
+    (files.output.parent / "loop").symlink_to("loop") if name == "loop" else None
+    with pytest.raises(ConfigurationError, match="cannot write"):
         run(start(connect, files))
 
 
@@ -480,3 +511,27 @@ def test_nothing_is_made_beside_a_file_that_cannot_be_an_output(tmp_path):
         with pytest.raises(JournalError, match="not a regular file"):
             BatchFiles(tmp_path / name, OPTIONS)
     assert not list(tmp_path.glob("*.journal"))
+
+
+def test_skip_holds_for_failed_rows_that_are_run_again(service, connect, files, run, wire):
+    """Row 0 was lost and may be charged; row 1 was refused. Only row 1 is sent again."""
+    files.prompts(3)
+    failures = {"p0": "reset", "p1": wire.refusal("400 No", "bad_request")}
+    service.handler = lambda prompt, _: failures.get(prompt)
+
+    async def running():
+        async with connect() as client:
+            batch = client.batch(
+                files.input, output=files.output, unknown="skip", retry_failed=True, retries=1
+            )
+            return await batch.collect()
+
+    assert run(running).failed == 2
+    assert files.by_id["id-0"]["error"]["may_be_billed"]
+    assert not files.by_id["id-1"]["error"]["may_be_billed"]
+    failures.clear()
+    for _ in range(2):
+        summary = run(running)
+        assert (summary.done, summary.failed, summary.total) == (2, 1, 3)
+        assert service.received == {"p0": 1, "p1": 2, "p2": 1}
+    assert files.by_id["id-0"]["error"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acechat.batch.ids import IdTable
+from acechat.batch.inputs.ids import IdTable
 from acechat.batch.rows import RawRow, RowReader
 
 HELLO = [{"role": "user", "content": "Hello"}]

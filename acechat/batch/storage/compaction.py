@@ -12,6 +12,7 @@ from acechat.batch.storage.journal import (
     FAILED,
     RELEASED,
     SENT,
+    UNSENT,
     RowStates,
     decode_header,
     encode_header,
@@ -26,10 +27,17 @@ _BUFFER = 2**20
 
 
 def compact(
-    output: FileIO, journal: FileIO, output_path: Path, journal_path: Path, states: RowStates
+    output: FileIO,
+    journal: FileIO,
+    output_path: Path,
+    journal_path: Path,
+    states: RowStates,
+    *,
+    keep_billed: bool,
 ) -> int:
     """Replace both files by ones without the failed rows; return the size of the output.
 
+    With *keep_billed*, rows that may have been charged stay. The others are unsent in *states*.
     The journal is replaced after the output: `finish_compaction` does that after a crash between.
     """
     new_output, new_journal = compacted(output_path), compacted(journal_path)
@@ -44,18 +52,23 @@ def compact(
         lines, records = BufferedWriter(output_file, _BUFFER), BufferedWriter(journal_file, _BUFFER)
         records.write(encode_header(head[0].options if head else {}))
         for _, data in output_lines(output, 0):
-            row = decode_line(data).row
+            line = decode_line(data)
+            row = line.row
             if row >= 0 and states[row] == FAILED:
-                continue
+                billed = line.error is not None and line.error.may_be_billed
+                if not (billed and keep_billed):
+                    states.set(row, UNSENT, 0)
+                    continue
             lines.write(data)
             if row >= 0:
-                records.write(encode_record(DONE, row, states.content(row), size, len(data)))
+                kind = FAILED if states[row] == FAILED else DONE
+                records.write(encode_record(kind, row, states.content(row), size, len(data)))
             size += len(data)
         row = states.find(SENT)
         while row >= 0:
             records.write(encode_record(SENT, row, states.content(row)))
             row = states.find(SENT, row + 1)
-        if states.rows and states[states.rows - 1] == FAILED:  # the number of rows stays known
+        if states.rows and states[states.rows - 1] == UNSENT:  # the number of rows stays known
             records.write(encode_record(RELEASED, states.rows - 1, 0))
         for buffered in (lines, records):
             buffered.flush()

@@ -230,12 +230,14 @@ class BatchFiles:
     def _named(self) -> list[tuple[FileIO, Path]]:
         return [(self._output, self.path), (self._journal, self.journal_path)]
 
-    def drop_failed(self) -> None:
-        """Remove the lines of all failed rows, which will be sent again, from the output.
+    def drop_failed(self, *, keep_billed: bool = False) -> None:
+        """Remove the lines of failed rows, which become unsent, from the output.
 
-        *states* stays as it is.
+        Args:
+            keep_billed: Whether those stay that may have been charged.
         """
-        end = compact(self._output, self._journal, self.path, self.journal_path, self.states)
+        paths = self.path, self.journal_path
+        end = compact(self._output, self._journal, *paths, self.states, keep_billed=keep_billed)
         self.close()
         self._journal, self._output = self._open(self.journal_path), self._open(self.path)
         lock(self._journal, self.journal_path)

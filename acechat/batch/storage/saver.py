@@ -241,6 +241,13 @@ class FileSaver:
         try:
             if unsaved:
                 self._rescue([line for _, line, _ in unsaved])
+        except OSError:
+            reason = self.problem.reason if self.problem else "the disk is full"
+            self.problem = BatchStoppedError(
+                f"{reason}; there was no room for {len(unsaved)} results in the folder for "
+                "temporary files, either: their rows are unknown",
+                "make room on the disk",
+            )
         finally:
             self._files.close()
 

@@ -110,9 +110,10 @@ signal: the first one waits for the running requests, the second does not.
     type=click.Choice(["fail", "resend", "skip"]),
     default="fail",
     show_default=True,
-    help="Rows that a killed run had sent, without a result.",
+    help="Rows that a killed run had sent, without a result: refuse to start, send them again "
+    "(and perhaps pay twice), or report them as errors.",
 )
-@click.option("--retry-failed", is_flag=True, help="Send rows that failed again.")
+@click.option("--retry-failed", is_flag=True, help="Send failed rows again.")
 @click.option(
     "--allow-truncated", is_flag=True, help="Count responses truncated at max_tokens as done."
 )
@@ -143,7 +144,7 @@ signal: the first one waits for the running requests, the second does not.
     type=click.Choice(["group", "each", "never"]),
     default="group",
     show_default=True,
-    help="When results are written to the disk.",
+    help="Force results to the disk every 50 ms, with each request, or never.",
 )
 @click.option(
     "--format",

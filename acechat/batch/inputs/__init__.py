@@ -1,0 +1,1 @@
+"""Parts of reading an input: ids, and standard input."""
