@@ -130,9 +130,12 @@ def install_group(session: nox.Session, group: str, *more: str) -> None:
 
 
 def run_tests(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
-    """Run pytest in parallel; run tests that fail once more alone, since some measure time."""
+    """Run pytest in parallel; run tests that fail once more alone, since some measure time.
+
+    The cache is cleared first: if no test has failed, but their collection, the second run fails.
+    """
     try:
-        session.run("pytest", *IN_PARALLEL, *arguments, env=env)
+        session.run("pytest", *IN_PARALLEL, "--cache-clear", *arguments, env=env)
     except CommandFailed:
         session.warn("the failed tests are run once more, alone")
         session.run(
