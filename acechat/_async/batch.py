@@ -37,7 +37,7 @@ class AsyncBatch:
     # that was dropped.
 
     def __init__(self, job: BatchJob) -> None:
-        self.summary = BatchSummary()
+        self.summary: BatchSummary = BatchSummary()
         self._job = job
         self._runner: BatchRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -109,7 +109,8 @@ class Call(CallState):
                 self.check_budget()
             if self._reporter is not None:
                 self._began = self._clock()  # so that the end of the call is reported, too
-                self.request = self._reporter.started(self.request, self.config.api_root)
+                started = self._reporter.started(self.request, self.config.api_root)
+                self.request: HTTPRequest = started
             request = self.request
             self._recording = self._transport.recorder.begin(
                 request.method, request.path, request.headers, request.body, self._clock()

@@ -69,7 +69,7 @@ class ChatStreamProtocol:
         *,
         one_choice: bool = False,
     ) -> None:
-        self.done = False
+        self.done: bool = False
         """True once ``[DONE]`` was received."""
 
         self.failure: AceChatError | None = None
@@ -78,10 +78,10 @@ class ChatStreamProtocol:
         self.content: bool = False
         """True once a delta with content arrived (text, reasoning, refusal or a tool call)."""
 
-        self.received = 0
+        self.received: int = 0
         """Size in bytes of the data received."""
 
-        self.chunks = 0
+        self.chunks: int = 0
         """Number of events with data."""
 
         self.trace_id: str | None = find_trace_id({}, headers)

@@ -120,8 +120,8 @@ class Limiter:
     # requests at a time is found by the rate, too. Each limit grows only while it is reached.
 
     def __init__(self, maximum: int, *, adaptive: bool = True) -> None:
-        self.running = 0
-        self.held_until = -inf
+        self.running: int = 0
+        self.held_until: float = -inf
         self.maximum = maximum
         self._adaptive = adaptive
         self._limit = float(min(_START, maximum) if adaptive else maximum)

@@ -56,7 +56,7 @@ class OutageDetector:
 
     def __init__(self) -> None:
         self.down_since: float | None = None
-        self.probe_at = inf
+        self.probe_at: float = inf
         self._failures = 0
         self._rows: dict[int, RowHistory] = {}  # without suspicion, since the last success
         self._first_failure = inf

@@ -33,10 +33,10 @@ class Pacer:
         rate_limit: RateLimit | None,
     ) -> None:
         if isinstance(concurrency, int):
-            self.limiter = Limiter(concurrency, adaptive=False)
+            self.limiter: Limiter = Limiter(concurrency, adaptive=False)
         else:
             self.limiter = Limiter(max_concurrency)
-        self.outage = OutageDetector()
+        self.outage: OutageDetector = OutageDetector()
         self._caps = RateLimiter(rate_limit) if rate_limit is not None else None
 
     @property

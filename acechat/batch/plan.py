@@ -54,7 +54,7 @@ class Plan:
 
     def __init__(self, states: RowStates, *, unknown: Unknown) -> None:
         self.states = states
-        self.known_rows = states.rows
+        self.known_rows: int = states.rows
         count = states.count(SENT)
         if count and unknown == "fail":
             rows = "1 row was" if count == 1 else f"{count:,} rows were"

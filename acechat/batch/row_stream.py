@@ -109,7 +109,7 @@ class RowQueue:
     """
 
     def __init__(self, rows: AsyncGenerator[list[Row]], changed: Callable[[], None]) -> None:
-        self.ended = False
+        self.ended: bool = False
         self._rows = rows
         self._changed = changed
         self._read: deque[Row] = deque()

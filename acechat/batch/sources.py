@@ -70,8 +70,8 @@ class FileSource:
 
     def __init__(self, path: str | Path) -> None:
         self._path = path
-        self.folder = Path() if str(path) == "-" else Path(path).parent
-        self.replayable = str(path) != "-"
+        self.folder: Path = Path() if str(path) == "-" else Path(path).parent
+        self.replayable: bool = str(path) != "-"
 
     async def chunks(self, convert: Callable[[RawRow], _T]) -> AsyncGenerator[list[_T]]:
         """Yield the rows of a file, many at a time, converted in the thread that reads them.
@@ -127,8 +127,8 @@ class ItemSource:
         folder: The current folder.
     """
 
-    replayable = False
-    folder = Path()
+    replayable: bool = False
+    folder: Path = Path()
 
     def __init__(self, items: Iterable[Any] | AsyncIterable[Any]) -> None:
         self._items = items

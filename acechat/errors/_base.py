@@ -110,7 +110,7 @@ class BatchRowError(AceChatError):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
-        self.args = (code, reason)
+        self.args: tuple[Any, ...] = (code, reason)
 
 
 class BatchStoppedError(AceChatError):

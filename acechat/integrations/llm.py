@@ -57,7 +57,7 @@ class _Shared:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.model_id = f"acechat/{name}"
+        self.model_id: str = f"acechat/{name}"
 
     def __str__(self) -> str:
         return f"AceData: {self.model_id}"

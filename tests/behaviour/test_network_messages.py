@@ -258,7 +258,11 @@ def test_an_unknown_content_coding(ask, server, wire, method, coding):
     [
         (b"foo", b"\x00\xff", PermissionDeniedError),
         (b"x-gzip", b"\x00\xff", PermissionDeniedError),
-        (b"x-gzip", gzip.compress(mtime=0, data=b'{"error":{"code":"used_up"}}'), InsufficientBalanceError),
+        (
+            b"x-gzip",
+            gzip.compress(mtime=0, data=b'{"error":{"code":"used_up"}}'),
+            InsufficientBalanceError,
+        ),
     ],
 )
 def test_an_error_response_with_a_content_coding_keeps_its_status(ask, server, coding, body, kind):

@@ -68,8 +68,8 @@ class BatchFiles:
         self._output_size = self._journal_size = 0
         self._records = bytearray()
         # a link stays one: its target is replaced
-        self.path = Path(os.path.realpath(output))
-        self.journal_path = journal_of(self.path)
+        self.path: Path = Path(os.path.realpath(output))
+        self.journal_path: Path = journal_of(self.path)
         self._dirty = False
         self._opened: list[FileIO] = []
         new = not self.journal_path.exists()
@@ -82,7 +82,7 @@ class BatchFiles:
                 self._journal = self._open(self.journal_path)
                 lock(self._journal, self.journal_path)
             self._output = self._open(self.path)
-            self.states = self._load(options)
+            self.states: RowStates = self._load(options)
         except BaseException:
             self.close()
             raise

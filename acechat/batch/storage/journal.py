@@ -121,8 +121,8 @@ class RowStates:
     """
 
     def __init__(self) -> None:
-        self.rows = 0
-        self.output_end = 0
+        self.rows: int = 0
+        self.output_end: int = 0
         self._states = bytearray()
         self._contents: array[int] = array("I")
 

@@ -118,7 +118,7 @@ class FileSaver:
         self.problem: BatchStoppedError | None = None
         self._files = files
         self._fsync = fsync
-        self.waits = fsync == "each"
+        self.waits: bool = fsync == "each"
         self._written = self._synced = 0
         self._lock = asyncio.Lock()
         self._ending = False
