@@ -59,7 +59,7 @@ def convert(fields: dict[str, Any], cls: type[_T], data: bytes, status: int | No
             converted = None
     if converted is None:
         raise ProtocolError(reason, body=data, status=status)
-    if b'"cost"' in data and hasattr(converted, "usage"):
+    if hasattr(converted, "usage") and b'"cost"' in data:  # last: lists have many
         return cast("_T", _with_exact_cost(converted, data))
     return converted
 

@@ -90,13 +90,15 @@ class Replay:
         if not self._left:
             count = len(self._exchanges)
             return _mismatch(f"all {count} responses of the cassette were used", received)
-        differences = [_difference(one.request, received, body) for one in self._left]
-        if None in differences:
-            return plan_of(self._left.pop(differences.index(None)), self._speed)
+        first: str | None = None
+        for at, exchange in enumerate(self._left):
+            difference = _difference(exchange.request, received, body)
+            if difference is None:
+                del self._left[at]
+                return plan_of(exchange, self._speed)
+            first = first or difference
         number = len(self._exchanges) - len(self._left) + 1
-        return _mismatch(
-            f"request {number} differs from the recorded one: {differences[0]}", received
-        )
+        return _mismatch(f"request {number} differs from the recorded one: {first}", received)
 
 
 def secrets_of(headers: Mapping[str, str], path: str) -> Token:
