@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from acechat._hints.words import (
     CALL_WORDS,
@@ -74,7 +74,7 @@ def unknown_option(name: str, options: Iterable[str]) -> str:
 
 def check_arguments(call: Callable[_P, _R]) -> Callable[_P, _R]:
     """Let the method *call*, of a client, raise a `TypeError` that suggests an argument."""
-    code = call.__code__  # pyright: ignore[reportFunctionMemberAccess]
+    code = cast("Any", call).__code__
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     allowed = frozenset(known)
 

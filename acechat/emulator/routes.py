@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast, get_args
 
 import msgspec
 
@@ -16,31 +16,12 @@ from acechat.emulator.plan import Plan, Wait
 from acechat.emulator.state import ReceivedRequest, ServiceState
 from acechat.emulator.wire import RefusalError, error_plan, json_plan
 from acechat.errors import ConfigurationError
-from acechat.types import ChatCompletionRequest
+from acechat.types import ChatCompletionRequest, KnownModel
 
 __all__ = ["CONTROL", "MODELS", "is_public", "respond"]
 
-MODELS = (
-    "claude-fable-5-1",
-    "claude-fable-5",
-    "claude-opus-5",
-    "claude-opus-4-8",
-    "claude-opus-4-7",
-    "claude-opus-4-6",
-    "claude-opus-4-5-20251101",
-    "claude-opus-4-1-20250805",
-    "claude-opus-4-20250514",
-    "claude-sonnet-5",
-    "claude-sonnet-4-6",
-    "claude-sonnet-4-5-20250929",
-    "claude-sonnet-4-20250514",
-    "claude-3-7-sonnet-20250219",
-    "claude-haiku-4-5-20251001",
-    "claude-3-5-sonnet-20241022",
-    "claude-3-5-sonnet-20240620",
-    "claude-3-5-haiku-20241022",
-    "claude-3-haiku-20240307",
-    "claude-3-sonnet-20240229",
+MODELS: tuple[str, ...] = tuple(
+    name for name in get_args(KnownModel) if not name.endswith("-thinking")
 )
 """The models of this endpoint (docs/api.md#models). *any_model* accepts any other name, too."""
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, propagate, trace
@@ -44,7 +44,7 @@ __all__ = ["AcechatInstrumentor", "OpenTelemetry"]
 _PATH = "/chat/completions"
 
 _SUPPRESSING = (
-    otel_context._SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
+    cast("Any", otel_context)._SUPPRESS_INSTRUMENTATION_KEY,
     "suppress_instrumentation",
     "suppress_language_model_instrumentation",
 )
