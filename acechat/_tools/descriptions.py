@@ -45,7 +45,7 @@ def _docstring(function: Any) -> str:
     own = getattr(function, "__doc__", None)
     if isinstance(own, str) and own != kind.__doc__:
         return inspect.cleandoc(own)
-    calls = [vars(base).get("__call__") for base in kind.__mro__]
+    calls = [vars(base)["__call__"] for base in kind.__mro__ if "__call__" in vars(base)]
     texts = [getattr(call, "__doc__", None) for call in calls]
     return inspect.cleandoc(next(filter(None, texts), "")) or inspect.getdoc(kind) or ""
 

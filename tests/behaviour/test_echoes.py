@@ -193,14 +193,16 @@ def test_a_recording_of_other_clients_holds_no_credentials(tmp_path, name, form)
         upstream.script(raw(f"no: {form(secret)}", status=401))
         with pytest.raises(urllib.error.HTTPError) as caught:
             ask(proxy.url)
-        caught.value.read()  # a client that leaves earlier is recorded as one
+        with caught.value as refusal:
+            refusal.read()  # a client that leaves earlier is recorded as one
     assert secret not in path.read_text()
     assert form(secret) not in path.read_text()
     with Service(replay=path) as replay:
         with pytest.raises(urllib.error.HTTPError) as caught:
             ask(replay.url)
         # The request is recognized: its credentials are masked like the recorded ones.
-        assert b"differs" not in caught.value.read()
+        with caught.value as refusal:
+            assert b"differs" not in refusal.read()
 
 
 @pytest.mark.parametrize(
