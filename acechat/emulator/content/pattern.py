@@ -85,7 +85,7 @@ def is_slow(pattern: str) -> bool:
 
 
 class _Traits:
-    """What makes a search slow: found by reading a parsed expression."""
+    """The traits of a parsed expression that make a search slow."""
 
     def __init__(self) -> None:
         self.slow = False
