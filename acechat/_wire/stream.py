@@ -27,7 +27,7 @@ from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, Usage
 __all__ = ["ChatStreamProtocol"]
 
 _DONE = b"[DONE]"
-_MAX_SILENT = 100_000  # events, which take more memory than their bytes
+_MAX_VALUES, _MAX_SILENT = 300_000, 100_000  # events take more memory than their bytes
 
 
 class ChatStreamProtocol:
@@ -118,8 +118,7 @@ class ChatStreamProtocol:
             events = self._events.feed(data)
         except ProtocolError as error:
             events, oversize = self._events.completed, error
-        add = self._add_around_strays if self._events.stray else self._add
-        events = add(events, deltas)
+        events = (self._add_around_strays if self._events.stray else self._add)(events, deltas)
         if oversize is not None and not self.done:
             self.failure = self.failure or oversize
         self.chunks += len(events)
@@ -152,7 +151,8 @@ class ChatStreamProtocol:
         Returns:
             The events before the end or failure of the stream.
         """
-        if events and has_too_many_values(events[0], 300_000):  # only it may be large
+        large = events and len(events[0]) > _MAX_VALUES  # no other can be
+        if large and has_too_many_values(events[0], _MAX_VALUES):
             self.failure = ProtocolError("stream event has too many values")
             return []
         add = self._accumulator.add
