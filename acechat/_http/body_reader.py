@@ -52,8 +52,11 @@ class BodyReader(aiohttp.StreamReader):
         if self._exception is not None:
             raise self._exception
         parts = self._buffer
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
+        if len(parts) == 1:
+            data = parts.pop()
+        else:
+            data = b"".join(parts)
+            parts.clear()
         self._size = 0
         self._protocol.resume_reading()
         return data
