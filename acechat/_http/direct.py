@@ -125,7 +125,7 @@ class DirectSender:
 
         Args:
             headers: Additional headers of this request.
-            body: The body, at most 1 MiB: it is written at once.
+            body: The body, at most 2 MiB: it is written at once.
             timeout: The time limit of connecting.
             alone: Whether no other call waits for its response.
 
