@@ -95,6 +95,12 @@ def pytest_collection_modifyitems(config, items):
         )
 
 
+def pytest_collection_finish():
+    """Exempt 14,000 collected tests from garbage collections, which took 0.2 s each for them."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Run the tests of a group in one worker, the groups first.

@@ -87,7 +87,7 @@ class Interrupt:
     def meet(self, frame):
         """Count one bytecode of *frame*, and raise if it is the one."""
         # Python itself swallows exceptions in a finalizer.
-        if self.raised or _called_by(frame, "__del__"):
+        if self.raised or _in_finalizer(frame):
             return
         self.left -= 1
         if self.left < 0:
@@ -95,9 +95,10 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
-def _called_by(frame, name):
+def _in_finalizer(frame):
+    """Return whether a `__del__` or weakref.finalize is being called, maybe by the collector."""
     while frame is not None:
-        if frame.f_code.co_name == name:
+        if frame.f_code.co_name == "__del__" or frame.f_globals.get("__name__") == "weakref":
             return True
         frame = frame.f_back
     return False
