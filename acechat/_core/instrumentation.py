@@ -53,6 +53,16 @@ class Instrumentation(ABC):
         """
         return None
 
+    def chunks_received(self, call: int, count: int) -> None:  # noqa: B027 - may be left out
+        """Receive the number of chunks that one network read of a stream contained, if any.
+
+        Only subclasses that override this method are called, because it costs time per read.
+
+        Args:
+            call: Number of the call, as in its events.
+            count: Number of chunks, at least 1.
+        """
+
     def call_ended(  # noqa: B027 - may be left out
         self, call: int, completion: ChatCompletion | None, error: AceChatError | None
     ) -> None:

@@ -17,8 +17,9 @@ from acechat.types import ToolCall, ToolResult
 from acechat.types.call_event import (
     AttemptFailed,
     CallEvent,
-    CallFailed,
     CallFinished,
+    FirstToken,
+    RequestSent,
 )
 
 __all__ = ["Observer", "Observers", "add_global_observer", "log_by_environment"]
@@ -124,9 +125,10 @@ class Observers:
 
     def report(self, event: CallEvent) -> None:
         """Log *event*, and call all observers with it; only KeyboardInterrupt is raised."""
-        if _log.isEnabledFor(level := _level(event)):
+        level = logging.DEBUG if type(event) in _DEBUG else _level(event)
+        if _log.isEnabledFor(level):
             _log.log(level, "%s", _Line(event))
-        for observer in (*self._all, *_everywhere):
+        for observer in (*self._all, *_everywhere) if _everywhere else self._all:
             self.guard(observer, observer, event)
 
     def guard(self, observer: Observer, method: Callable[..., _T], *arguments: object) -> _T | None:
@@ -173,16 +175,16 @@ def _is_asynchronous(observer: Observer) -> bool:
     return inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(call)
 
 
+_DEBUG = frozenset({RequestSent, FirstToken, CallFinished})
+"""Events that are logged at level DEBUG."""
+
+
 def _level(event: CallEvent) -> int:
-    match event:
-        case AttemptFailed():
-            # A retry after an attempt that may have been billed costs money: a warning.
-            twice = event.may_be_billed and event.retry_in is not None
-            return logging.WARNING if twice else logging.INFO
-        case CallFailed():
-            return logging.INFO
-        case _:
-            return logging.DEBUG
+    if not isinstance(event, AttemptFailed):
+        return logging.INFO
+    # A retry after an attempt that may have been billed costs money: a warning.
+    twice = event.may_be_billed and event.retry_in is not None
+    return logging.WARNING if twice else logging.INFO
 
 
 class _Line:
