@@ -238,8 +238,9 @@ class Call(CallState):
 
     def _report_sent(self, request: HTTPRequest) -> None:
         if self._reporter is not None:
-            number = len(self._retry_state.failed) + 1
-            self._reporter.sent(request, attempt=number, elapsed=self.elapsed())
+            self._reporter.asked = number = len(self._retry_state.failed) + 1
+            if self._reporter.success:
+                self._reporter.sent(request, attempt=number, elapsed=self.elapsed())
 
     def stream_protocol(
         self, response: Response, max_bytes: int | None = None, *, observed: bool = False

@@ -109,6 +109,7 @@ class Observers:
         for observer in self._all:
             _check(observer)
         self._instruments = _instruments(self._all)
+        self._success = any(map(_wants_success, self._all))
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -117,6 +118,13 @@ class Observers:
     def watching(self) -> bool:
         """Whether events of successful calls are reported: to observers, or to a log at DEBUG."""
         return bool(self._all or _everywhere) or _log.isEnabledFor(logging.DEBUG)
+
+    @property
+    def success(self) -> bool:
+        """Whether `RequestSent` and `CallFinished` are reported to an observer or the log."""
+        if self._success or (_everywhere and any(map(_wants_success, _everywhere))):
+            return True
+        return _log.isEnabledFor(logging.DEBUG)
 
     @property
     def instruments(self) -> list[Instrumentation]:
@@ -162,6 +170,10 @@ class Observers:
 
 def _instruments(observers: Iterable[Observer]) -> list[Instrumentation]:
     return [observer for observer in observers if isinstance(observer, Instrumentation)]
+
+
+def _wants_success(observer: Observer) -> bool:
+    return not isinstance(observer, Instrumentation) or observer.success_events
 
 
 def _check(observer: Observer) -> None:

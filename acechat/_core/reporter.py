@@ -46,6 +46,9 @@ class CallReporter:
         self.asked: int | None = None
         """Number of requests that were sent; None if not counted."""
 
+        self.success: bool = observers.success
+        """Whether `RequestSent` and `CallFinished` are reported."""
+
         self.instruments: list[Instrumentation] = observers.instruments
         """The observers that see the content of this call."""
 
@@ -62,20 +65,27 @@ class CallReporter:
     async def sending(self, opening: Awaitable[_T]) -> _T:
         """Await the response of one attempt, and report when it begins and ends."""
         guard = self._observers.guard
-        ends = [
-            (observer, end)
+        if len(self.instruments) == 1:  # as below, and faster
+            (observer,) = self.instruments
+            end = guard(observer, observer.attempt_started, self._call)
+            try:
+                return await opening
+            finally:
+                if end is not None:
+                    guard(observer, end)
+        started = [
+            (observer, guard(observer, observer.attempt_started, self._call))
             for observer in self.instruments
-            if (end := guard(observer, observer.attempt_started, self._call)) is not None
         ]
         try:
             return await opening
         finally:
-            for observer, end in reversed(ends):
-                guard(observer, end)
+            for observer, callback in reversed(started):
+                if callback is not None:
+                    guard(observer, callback)
 
     def sent(self, request: HTTPRequest, *, attempt: int, elapsed: float) -> None:
         """Report that *request* is sent."""
-        self.asked = attempt
         self._observers.report(
             RequestSent(
                 call=self._call,
@@ -154,6 +164,18 @@ class CallReporter:
     ) -> None:
         """Report a complete response; *completion* is None if it is of another kind."""
         self._ended = True
+        if self.success:
+            self._report_finished(completion, attempts, elapsed, response_bytes)
+        for observer in self.instruments:
+            self._observers.guard(observer, observer.call_ended, self._call, completion, None)
+
+    def _report_finished(
+        self,
+        completion: ChatCompletion | None,
+        attempts: int,
+        elapsed: float,
+        response_bytes: int,
+    ) -> None:
         status = trace_id = reason = usage = None
         model = self.model
         if completion is not None:
@@ -176,8 +198,6 @@ class CallReporter:
                 response_bytes=response_bytes,
             )
         )
-        for observer in self.instruments:
-            self._observers.guard(observer, observer.call_ended, self._call, completion, None)
 
     def failed(
         self,

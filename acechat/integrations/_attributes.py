@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from opentelemetry.util.types import AttributeValue
 
-from acechat import AttemptFailed, CallFailed, CallFinished, ChatCompletion, HTTPRequest, Usage
+from acechat import AttemptFailed, CallFailed, ChatCompletion, HTTPRequest, Usage
 from acechat.integrations._semconv import Name
 
 __all__ = [
@@ -159,16 +159,19 @@ def attempt_attributes(event: AttemptFailed) -> Attributes:
 
 
 def end_attributes(
-    event: CallFinished | CallFailed,
+    failure: CallFailed | None,
     completion: ChatCompletion | None,
     usage: Usage | None,
     first_chunk: float | None,
 ) -> Attributes:
-    """Return the attributes of a response, or of the failure."""
+    """Return the attributes of a response, or of the failure with the part that arrived."""
     found: Attributes = {}
-    trace_id = event.trace_id
+    trace_id = status = None
+    attempts = 1
     if completion is not None:
-        trace_id = trace_id or completion.trace_id
+        response = completion.response
+        trace_id, status = response.trace_id, response.status
+        attempts += len(response.attempts)
         if completion.id:
             found[Name.RESPONSE_ID] = completion.id
         if completion.model:
@@ -176,28 +179,30 @@ def end_attributes(
         reasons = [reason for each in completion.choices if (reason := each.finish_reason)]
         if reasons:
             found[Name.FINISH_REASONS] = reasons
+    if failure is not None:
+        trace_id, status = failure.trace_id or trace_id, failure.status
+        attempts = failure.attempts
+        _add_failure(found, failure)
     if trace_id is not None:
         found[Name.TRACE_ID] = trace_id
-    if event.status is not None:
-        found[Name.STATUS] = event.status
+    if status is not None:
+        found[Name.STATUS] = status
     if first_chunk is not None:
         found[Name.FIRST_CHUNK] = first_chunk
-    if event.attempts > 1:
-        found[Name.ATTEMPTS] = event.attempts
+    if attempts > 1:
+        found[Name.ATTEMPTS] = attempts
     if usage is not None:
         _add_usage(found, usage)
-    if isinstance(event, CallFailed):
-        _add_failure(found, event)
     return found
 
 
-def _add_failure(found: Attributes, event: CallFailed) -> None:
-    found[Name.FAILURE] = event.failure
-    found[Name.MAY_BE_BILLED] = event.may_be_billed
-    if event.code is not None:
-        found[Name.ERROR_CODE] = event.code
-    if event.error is not None:
-        found[Name.ERROR_TYPE] = event.error
+def _add_failure(found: Attributes, failure: CallFailed) -> None:
+    found[Name.FAILURE] = failure.failure
+    found[Name.MAY_BE_BILLED] = failure.may_be_billed
+    if failure.code is not None:
+        found[Name.ERROR_CODE] = failure.code
+    if failure.error is not None:
+        found[Name.ERROR_TYPE] = failure.error
 
 
 def _add_usage(found: Attributes, usage: Usage) -> None:

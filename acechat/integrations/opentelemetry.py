@@ -14,14 +14,13 @@ from opentelemetry.context import Context
 
 from acechat import (
     AceChatError,
+    AttemptFailed,
     CallEvent,
     CallFailed,
-    CallFinished,
     ChatCompletion,
     FirstToken,
     HTTPRequest,
     Instrumentation,
-    RequestSent,
     ToolCall,
     ToolResult,
     Usage,
@@ -44,7 +43,6 @@ from acechat.integrations._semconv import Name
 __all__ = ["AcechatInstrumentor", "OpenTelemetry"]
 
 _PATH = "/chat/completions"
-_ENDS = CallFinished, CallFailed
 
 _SUPPRESSING = (
     cast("Any", otel_context)._SUPPRESS_INSTRUMENTATION_KEY,
@@ -58,7 +56,7 @@ frameworks such as LangChain set while they trace the same call."""
 class _Call:
     """The span of one call, and the data of its metrics."""
 
-    __slots__ = ("context", "end", "first_chunk", "last_chunk", "span", "started", "target")
+    __slots__ = ("context", "failure", "first_chunk", "last_chunk", "span", "started", "target")
 
     def __init__(self, span: trace.Span, context: Context, target: Target) -> None:
         self.span = span
@@ -67,7 +65,7 @@ class _Call:
         self.started = perf_counter()
         self.first_chunk: float | None = None
         self.last_chunk: float | None = None  # when the last one of the attempt arrived
-        self.end: CallFinished | CallFailed | None = None
+        self.failure: CallFailed | None = None
 
 
 _traced: set[tuple[int, int]] = set()
@@ -95,6 +93,8 @@ class OpenTelemetry(Instrumentation):
     Example:
         >>> client = AsyncClient(observers=[OpenTelemetry()])
     """
+
+    success_events = False
 
     def __init__(
         self,
@@ -177,16 +177,14 @@ class OpenTelemetry(Instrumentation):
 
     def __call__(self, event: CallEvent) -> None:
         """Receive an event of a call."""
-        if isinstance(event, RequestSent):
-            return
         state = self._calls.get(event.call)
         if state is None:
             return
-        if isinstance(event, _ENDS):
-            state.end = event
+        if isinstance(event, CallFailed):
+            state.failure = event
         elif isinstance(event, FirstToken):
             state.first_chunk = perf_counter() - state.started
-        elif state.span.is_recording():
+        elif isinstance(event, AttemptFailed) and state.span.is_recording():
             state.span.add_event(Name.ATTEMPT_FAILED, attempt_attributes(event))
 
     def call_ended(
@@ -194,17 +192,16 @@ class OpenTelemetry(Instrumentation):
     ) -> None:
         """End the span of a call, and record its metrics."""
         state = self._calls.pop(call, None)
-        if state is None or state.end is None:
+        if state is None:
             return
         _traced.discard((call, id(self._provider)))
-        span, event = state.span, state.end
-        model = usage = failed = None
+        span, failure = state.span, state.failure
+        failed = None if failure is None else failure.error
+        model = usage = None
         if completion is not None:
             model, usage = completion.model, completion.usage
-        if isinstance(event, CallFailed):
-            failed = event.error
         if span.is_recording():
-            span.set_attributes(end_attributes(event, completion, usage, state.first_chunk))
+            span.set_attributes(end_attributes(failure, completion, usage, state.first_chunk))
             if self._content and completion is not None and completion.choices:
                 messages = _semconv.output_messages(completion)
                 encoded = _semconv.encode_capped(messages, self._most)

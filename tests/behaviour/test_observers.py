@@ -436,6 +436,71 @@ class Uninterested(Instrumentation):
         """Receive an event."""
 
 
+class Brief(Instrumentation):
+    success_events = False
+
+    def __init__(self):
+        self.events = []
+        self.completions = []
+
+    def __call__(self, event):
+        self.events.append(event)
+
+    def call_ended(self, call, completion, error):
+        self.completions.append(completion)
+
+
+@BOTH
+def test_success_is_not_reported_to_an_instrumentation_that_reads_completions(
+    watched, acechat_service, method
+):
+    observer = Brief()
+    acechat_service.script(fail(429, retry_after=0.01), ok("Hi"), fail(401))
+
+    watched(method, "Hello", observers=[observer])
+    watched(method, "Hello", observers=[observer])
+
+    streamed = [FirstToken] if method == "stream" else []
+    assert kinds(observer.events) == [AttemptFailed, *streamed, AttemptFailed, CallFailed]
+    first, second = observer.completions
+    assert (first.text, len(first.response.attempts)) == ("Hi", 1)
+    assert second is None
+
+
+def test_success_is_reported_to_the_others_beside_such_an_instrumentation(watched):
+    observer, events = Brief(), []
+
+    watched("chat", "Hello", observers=[observer, events.append])
+
+    assert kinds(events) == [RequestSent, CallFinished]
+
+
+def test_success_is_logged_beside_such_an_instrumentation(watched, caplog):
+    caplog.set_level(logging.DEBUG, "acechat")
+
+    watched("chat", "Hello", observers=[Brief()])
+
+    assert [record.getMessage().split()[2] for record in caplog.records] == [
+        "RequestSent",
+        "CallFinished",
+    ]
+
+
+def test_cancelled_requests_of_such_an_instrumentation_count_as_sent(watched, acechat_service):
+    observer = Brief()
+    acechat_service.script(stall(5, of=ok("Hi")))
+
+    async def main():
+        async with AsyncClient(TOKEN, base_url=acechat_service.url, observers=[observer]) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.chat("Hello"), 0.3)
+
+    asyncio.run(main())
+
+    (failed,) = observer.events
+    assert (failed.failure, failed.may_be_billed) == ("cancelled", True)
+
+
 @pytest.mark.parametrize("size", [None, 7], ids=["whole events", "bytes"])
 def test_an_instrumentation_receives_the_number_of_chunks(watched, acechat_service, size):
     observer, other = Counting(), Uninterested()
