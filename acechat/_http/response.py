@@ -53,6 +53,10 @@ class ResponseState(Enum):
     """The response was complete; its connection is closed."""
 
 
+_READING, _RELEASED = ResponseState.READING, ResponseState.RELEASED
+"""Each call needs these; up to Python 3.11, looking up a member of an enum calls Python's code."""
+
+
 class AiohttpResponse:
     """A response whose body is being read; `ResponseState` has its states.
 
@@ -84,7 +88,7 @@ class AiohttpResponse:
         self.timeout = timeout
         self.first_token_at = first_token_at
         self.total_at = total_at
-        self.state = ResponseState.READING
+        self.state = _READING
 
         self.recorder: ResponseRecorder | None = None
         """Records the body; None if recording is off."""
@@ -121,7 +125,7 @@ class AiohttpResponse:
     @property
     def open(self) -> bool:
         """Whether the body is being read."""
-        return self.state is ResponseState.READING
+        return self.state is _READING
 
     def read_nowait(self) -> bytes | None:
         """Return received bytes; ``b""`` at the clean end of the body, None if none have arrived.
@@ -265,7 +269,7 @@ class AiohttpResponse:
     def finish(self) -> None:
         """Release the connection: the response is complete, even if the body has not ended."""
         if self._raw.connection is None:
-            self._end(ResponseState.RELEASED, "clean")
+            self._end(_RELEASED, "clean")
         elif self._raw.content.is_eof():  # such as status 101, which aiohttp does not release
             self._end(ResponseState.CLOSED, "clean")
             self._raw.close()
@@ -277,7 +281,7 @@ class AiohttpResponse:
 
     def _drained(self) -> None:
         if self.state is ResponseState.DRAINING:
-            self.state = ResponseState.RELEASED
+            self.state = _RELEASED
         self._pool.draining.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -289,7 +293,7 @@ class AiohttpResponse:
         self._raw.close()
 
     def _end(self, state: ResponseState, ending: Ending) -> None:
-        if self.state is ResponseState.READING:
+        if self.state is _READING:
             self.state = state
             self._on_data = None
             self._pool.responses.discard(self)

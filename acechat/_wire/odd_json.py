@@ -130,11 +130,11 @@ def is_event_stream(body: bytes, content_type: str) -> bool:
         body: The complete body.
         content_type: As in the headers.
     """
-    if _EVENT_FIELD.match(body) is not None:
-        return True
-    if body.lstrip(BEFORE_JSON)[:1] in {b"{", b"["} and b"\ndata:" not in body:
+    if body.lstrip(BEFORE_JSON)[:1] in {b"{", b"["} and body.find(b"\ndata:") < 0:
         return False
-    return content_type.lower().startswith("text/event-stream")
+    return _EVENT_FIELD.match(body) is not None or content_type.lower().startswith(
+        "text/event-stream"
+    )
 
 
 def _repaired(value: Any) -> Any:
