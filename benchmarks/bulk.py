@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -60,7 +61,7 @@ REFUSED = {
 class Server(asyncio.Protocol):
     """Responds after the latency; limits and outages as the arguments of `serve` are."""
 
-    latency, limit, code = LATENCY, 0, "429"
+    latency, limit, code, jitter = LATENCY, 0, "429", 0.0
     down = (float("inf"), float("inf"))
     accepted: ClassVar[deque[float]] = deque()
     began = 0.0
@@ -88,7 +89,7 @@ class Server(asyncio.Protocol):
         now, cls = loop.time(), type(self)
         cls.began = cls.began or now
         second = self.counts.setdefault(int(now - cls.began), [0, 0])
-        reply, delay = OK, self.latency
+        reply, delay = OK, self.latency * random.lognormvariate(0, self.jitter)
         if self.down[0] <= now - cls.began < self.down[1]:
             reply, delay = REFUSED["502"], 0.001
         elif self.limit:
