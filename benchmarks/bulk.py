@@ -284,7 +284,7 @@ def rate(folder: str) -> bool:
 
 def outage(folder: str) -> bool:
     write_prompts(Path(folder, "in.jsonl"), 4000)
-    with serving(down=(5, 65), latency=0.2) as port:
+    with serving(down=(5, 65), latency=0.2, jitter=0.5) as port:
         figures = run_batch(port, folder, max_concurrency=64)
         seconds = asyncio.run(counts(port))
     back = min(second for second, (accepted, _) in seconds.items() if second >= 65 and accepted)

@@ -64,7 +64,7 @@ class Pacer:
     def succeed(self, now: float, started: float, completion: ChatCompletion[Any] | None) -> None:
         """Record a completion; `end` follows."""
         self.limiter.succeed(now, started)
-        if self.outage.succeed(now):
+        if self.outage.succeed(now, started):
             self.limiter.restart()
             self._record(UP, 0, now)
         if self._caps is not None:
@@ -91,11 +91,11 @@ class Pacer:
             self._record(FAILURES[cause], row, now)
         was_down = self.outage.down_since is not None
         if cause in {"overload", "service"}:
-            self.outage.fail(now, started, row, history, overload=cause == "overload")
+            self.outage.fail(now, row, history, overload=cause == "overload")
         elif cause == "temporary":
             history.counted += 1
         elif cause == "row" and isinstance(error, APIError):
-            self.outage.succeed(now)  # the service works
+            self.outage.succeed(now, started)  # the service works
         if was_down != (self.outage.down_since is not None):
             self._record(UP if was_down else DOWN, row, now)
 
