@@ -472,8 +472,8 @@ def test_the_page_in_a_browser(browser, hostile_page):
         boxes = page.evaluate(
             "[...document.querySelectorAll('figure svg .line')].map(line => {"
             " const box = line.getBBox(), view = line.ownerSVGElement.viewBox.baseVal;"
-            " return [box.x >= 0, box.y >= 0, box.x + box.width <= view.width,"
-            "  box.y + box.height <= 100, box.width > 0] })"
+            " return [box.x >= 0, box.y >= -0.01, box.x + box.width <= view.width + 0.01,"
+            "  box.y + box.height <= 100.01, box.width > 0] })"
         )
         assert len(boxes) == 10
         assert all(all(box) for box in boxes)

@@ -95,9 +95,9 @@ def _steps(values: Sequence[float], top: float) -> str:
 
 
 def _ceiling(value: float) -> float:
-    """Return the next number of the form 1, 2 or 5 times a power of ten."""
+    """Return the next number of the form 1, 2, 3 or 5 times a power of ten."""
     power = 10.0 ** floor(log10(value))
-    return next((step * power for step in (1, 2, 5) if value <= step * power), 10 * power)
+    return next((step * power for step in (1, 2, 3, 5) if value <= step * power), 10 * power)
 
 
 def number(value: float) -> str:
