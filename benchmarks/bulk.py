@@ -4,6 +4,7 @@
 
 * ``throughput``: 100,000 prompts at 20 ms, compared with a raw asyncio load generator and the same
   number of connections, and with ``asyncio.gather`` over openai's client if that is installed
+* ``progress``: what the display on a terminal costs, in runs with and without it by turns
 * ``resume``: a million rows of which nothing is left to do
 * ``rate``: a service that permits 50 requests per second, and refuses others with 429 or 500
 * ``outage``: a service that is down for 60 s
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -235,6 +236,54 @@ def openai_rate(port: int) -> float:
     return asyncio.run(measure())
 
 
+def progress(folder: str) -> bool:
+    """Compare `acechat batch` with and without its display, both on a pseudo-terminal."""
+    rows, kinds = PROMPTS // 5, ["none", "auto"]
+    write_prompts(Path(folder, "in.jsonl"), rows)
+    wall: dict[str, float] = dict.fromkeys(kinds, 0.0)
+    cpu = wall.copy()
+    with serving() as port:
+        for turn in range(int(os.environ.get("ACECHAT_BULK_TURNS", "6"))):
+            for kind in kinds if turn % 2 else reversed(kinds):
+                seconds, busy = run_on_terminal(port, folder, kind)
+                wall[kind] += seconds
+                cpu[kind] += busy
+    cost = 1 - wall["none"] / wall["auto"]
+    print(f"progress:   costs {cost:.1%} of the throughput (bar: 3 %)")
+    print(f"            {cpu['auto'] / cpu['none'] - 1:.1%} of CPU time")
+    return cost <= 0.03
+
+
+def run_on_terminal(port: int, folder: str, kind: str) -> tuple[float, float]:
+    """Run the command; return its seconds, of the clock and of the processor."""
+    import pty
+    import resource
+
+    for name in ("out.jsonl", "out.jsonl.journal"):
+        Path(folder, name).unlink(missing_ok=True)
+    command = [sys.executable, "-m", "acechat", "batch", "in.jsonl", "-o", "out.jsonl"]
+    command += ["--concurrency", str(CONNECTIONS), "--progress", kind]
+    settings = {
+        "ACECHAT_CONFIG": f"{folder}/config.toml",
+        "ACEDATACLOUD_API_TOKEN": "t",
+        "ACEDATACLOUD_API_BASE_URL": f"http://127.0.0.1:{port}/v1",
+        "TERM": "xterm-256color",
+    }
+    ours, its = pty.openpty()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | settings, stdin=its, stdout=its, stderr=its
+    ) as process:
+        os.close(its)
+        with suppress(OSError):  # the end of a pseudo-terminal
+            while os.read(ours, 65536):
+                pass
+        os.close(ours)
+    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert process.returncode == 0
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def resume(folder: str) -> bool:
     from acechat.batch.results import BatchResult, encode_line
     from acechat.batch.rows import RawRow
@@ -309,7 +358,14 @@ def kill(_: str) -> bool:
     return done.returncode == 0
 
 
-BARS = {"throughput": throughput, "resume": resume, "rate": rate, "outage": outage, "kill": kill}
+BARS = {
+    "throughput": throughput,
+    "progress": progress,
+    "resume": resume,
+    "rate": rate,
+    "outage": outage,
+    "kill": kill,
+}
 
 
 def main(names: list[str]) -> int:
