@@ -132,7 +132,7 @@ class StreamReader:
         """Make one attempt to open the stream; return the first batch with content."""
         response = await self._call.open()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        protocol = self._call.stream_protocol(response, self.max_bytes)
+        protocol = self._call.stream_protocol(response, self.max_bytes, observed=True)
         self._response, self._protocol = response, protocol
         if kind not in _SSE:
             return await self._read_other_body(response, protocol, kind)

@@ -40,16 +40,12 @@ class ResponseState(Enum):
 
     READING = auto()
     """The body is being read; the response is in ``pool.responses``."""
-
     DRAINING = auto()
     """The response is complete, and the end of its body is awaited; it is in ``pool.draining``."""
-
     RELEASED = auto()
     """The connection is back in aiohttp's pool."""
-
     FAILED = auto()
     """The connection is closed; all reads raise the same failure."""
-
     CLOSED = auto()
     """The response was complete; its connection is closed."""
 
