@@ -46,10 +46,12 @@ class Saver(Protocol):
     Attributes:
         problem: Why the run must stop; None if it need not.
         waits: Whether `secured` must be awaited before each request and after each result.
+        continues: Whether a later start can send the rows that are not sent now.
     """
 
     problem: BatchStoppedError | None
     waits: bool
+    continues: bool
 
     def sent(self, row: Row) -> None:
         """Record that a request is about to leave."""
@@ -85,6 +87,7 @@ class NoSaver:
 
     problem: BatchStoppedError | None = None
     waits = False
+    continues = False
 
     def sent(self, row: Row) -> None:
         """Do nothing."""
@@ -120,7 +123,10 @@ class FileSaver:
     Attributes:
         problem: Why the run must stop; None if it need not.
         waits: Whether *fsync* is ``"each"``.
+        continues: True.
     """
+
+    continues = True
 
     def __init__(self, files: BatchFiles, fsync: Fsync) -> None:
         self.problem: BatchStoppedError | None = None
