@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from msgspec import Struct
 
 from acechat import (
@@ -17,7 +15,7 @@ from acechat import (
     BatchStoppedError,
     BatchSummary,
     Budget,
-    ConfigurationError,
+    Output,
     RateLimit,
 )
 from acechat.batch.report.files import write_report
@@ -99,9 +97,8 @@ signal: the first one waits for the running requests, the second does not.
 )
 @click.option(
     "--schema",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="JSON Schema of the responses.",
+    metavar="FILE|FIELDS",
+    help="JSON Schema of the responses; or fields: 'name, age int'.",
 )
 @click.option("--check", is_flag=True, help="Report the faults of all rows; send nothing.")
 @click.option(
@@ -221,18 +218,14 @@ def _arguments(flags: dict[str, Any], settings: Settings) -> dict[str, Any]:
         "concurrency": flags["concurrency"] or "auto",
         "rate_limit": limit,
         "budget": None if flags["budget"] is None else Budget(credits=flags["budget"]),
-        "output_type": None if flags["schema"] is None else _schema(flags["schema"]),
+        "output_type": None if flags["schema"] is None else _output_type(flags["schema"]),
     }
 
 
-def _schema(path: str) -> Any:
-    from acechat.cli.json_schema import type_of
+def _output_type(schema: str) -> Output[Any]:
+    from acechat.cli.calls.schema import read_schema
 
-    try:
-        return type_of(msgspec.json.decode(Path(path).read_bytes()))
-    except (msgspec.DecodeError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-    raise ConfigurationError(f"cannot read the schema {path}: {reason}")
+    return Output.from_schema(read_schema(schema))
 
 
 def _check(path: str, template: str | None, image_field: str | None) -> int:
