@@ -13,6 +13,7 @@ from acechat._credentials import strip_traceback
 from acechat.batch.delivery import Delivery
 from acechat.batch.outage import RowHistory
 from acechat.batch.pacing import Pacer
+from acechat.batch.report.events import EventLog
 from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 from acechat.batch.retries import Entry, Retries
 from acechat.batch.row_stream import RowQueue
@@ -64,8 +65,8 @@ class BatchRunner:
         self.summary = summary
         self._send, self._saver = send, saver
         self._settings, self._sent_before = settings, sent_before
-        limits = settings.concurrency, settings.max_concurrency, settings.rate_limit
-        self._pacer = Pacer(*limits, saver.event)
+        self._pacer = Pacer(settings.concurrency, settings.max_concurrency, settings.rate_limit)
+        self._events = EventLog(saver.event)
         self._wake = asyncio.Event()
         self._rows = RowQueue(rows, self._wake.set)
         self._skip = settings.unknown == "skip"
@@ -121,17 +122,10 @@ class BatchRunner:
 
     def progress(self) -> BatchProgress:
         """Return the present state."""
-        now, limiter = time.monotonic(), self._pacer.limiter
+        now = time.monotonic()
         if not self._main.done():
             self.summary.seconds = now - self._started
-        return BatchProgress(
-            summary=self.summary,
-            running=limiter.running,
-            waiting=len(self._retries),
-            concurrency=limiter.concurrency(now),
-            rate=limiter.rate(now),
-            paused=self._pacer.paused(now),
-        )
+        return self._pacer.progress(now, self.summary, len(self._retries))
 
     async def _run(self) -> None:
         try:
@@ -247,20 +241,20 @@ class BatchRunner:
         """Make one attempt for a row."""
         if self._saver.waits:
             await self._saver.secured()
-        entry.started = started = time.monotonic()
+        entry.started = time.monotonic()
         completion: ChatCompletion[Any] | None
         error: AceChatError | None
         try:
             completion = await self._send(entry.row)
         except OutputError as caught:
             error, completion = strip_traceback(caught), caught.completion
-            self._succeed(started, completion)
+            self._succeed(entry, completion)
         except AceChatError as caught:
             error, completion = strip_traceback(caught), caught.partial
-            if self._failed(entry, error, started):
+            if self._failed(entry, error):
                 return
         else:
-            self._succeed(started, completion)
+            self._succeed(entry, completion)
             self._models.worked(entry.row.model)
             error = incomplete(completion, allow_truncated=self._settings.allow_truncated)
         result = self._save(entry, completion, error)
@@ -268,20 +262,24 @@ class BatchRunner:
             await self._saver.secured()
         self._delivery.put(result)
 
-    def _succeed(self, started: float, completion: ChatCompletion[Any] | None) -> None:
-        self._pacer.succeed(time.monotonic(), started, completion)
+    def _succeed(self, entry: Entry, completion: ChatCompletion[Any] | None) -> None:
+        now = time.monotonic()
+        self._pacer.succeed(now, entry.started, completion)
+        self._events.seen(entry.row.number, now, down=self._pacer.down)
         usage = completion.usage if completion is not None else None
         self.summary.usage = self.summary.usage.plus(usage)
 
-    def _failed(self, entry: Entry, error: AceChatError, started: float) -> bool:
+    def _failed(self, entry: Entry, error: AceChatError) -> bool:
         """Decide about a row after a failed attempt; return False if its error is final."""
         now, verdict = time.monotonic(), judge(error)
         if verdict.billed:
             entry.billed = True
             self.summary.may_be_billed += 1
         self.summary.refused += verdict.cause in {"limit", "overload"}
-        self._pacer.fail(now, started, entry.row.number, entry.history, error, verdict)
-        fate = self._models.refused(entry.row.model, verdict, str(error), self._rows.models())
+        row = entry.row
+        self._pacer.fail(now, entry.started, row.number, entry.history, error, verdict)
+        self._events.failed(verdict.cause, row.number, now, down=self._pacer.down)
+        fate = self._models.refused(row.model, verdict, str(error), self._rows.models())
         if fate != "row":
             self._release(entry)
             if fate == "run":

@@ -66,7 +66,7 @@ class Saver(Protocol):
         ...
 
     def event(self, code: int, row: int, now: float) -> None:
-        """Record an event; the arguments are those of `acechat.batch.report.events.Record`."""
+        """Record an event; *now* is a time of the monotonic clock."""
         ...
 
     def save(self, row: Row, result: BatchResult) -> None:
@@ -176,7 +176,7 @@ class FileSaver:
         self._written += 1
 
     def event(self, code: int, row: int, now: float) -> None:
-        """Record an event; the arguments are those of `acechat.batch.report.events.Record`."""
+        """Record an event; *now* is a time of the monotonic clock."""
         self._files.event(code, row, round((self._epoch + now) * 1000))
 
     def save(self, row: Row, result: BatchResult) -> None:
