@@ -6,6 +6,7 @@ With `nox[uv]` the environments are made by uv, whose cache downloads each packa
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -92,10 +93,14 @@ INTEGRATIONS = [
     "opentelemetry-distro",
     "opentelemetry-semantic-conventions",
     "opentelemetry-instrumentation-aiohttp-client",
+    "opentelemetry-exporter-otlp-proto-http",
     "langchain-tests",
     "langchain",
 ]
 """Libraries that the tests of acechat/integrations/ use, beside those of the extras."""
+
+COLLECTOR = "rotel>=0.0.1a15; python_version < '3.14'"
+"""A collector of OpenTelemetry data; its wheels are for Linux on x86-64."""
 
 FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
 """Frameworks with a recipe in docs/howto/frameworks.md."""
@@ -262,6 +267,8 @@ def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
     install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
     session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        session.install("--upgrade", COLLECTOR)
     modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
     session.run("mypy", *modules)
     python = shutil.which("python", path=session.bin) or "python"
