@@ -160,7 +160,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check with mypy and pyright, both strict; every public name has a type."""
     install_group(
-        session, "types", ".[cli,otel,langchain,llm]"
+        session, "types", ".[cli,jupyter,otel,langchain,llm]"
     )  # as a package: verifytypes needs its py.typed
     session.run("mypy")
     python = shutil.which("python", path=session.bin) or "python"
@@ -237,7 +237,7 @@ def interop(session: nox.Session) -> None:
 @nox.session
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
-    install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
+    install_group(session, "types", "-e", ".[cli,jupyter,otel,langchain,llm]")
     session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
     if sys.platform == "linux" and platform.machine() == "x86_64":
         session.install("--upgrade", COLLECTOR)
