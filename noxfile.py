@@ -306,7 +306,7 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Check the dependencies for known vulnerabilities. Needs a network."""
+    """Check the dependencies for known vulnerabilities; mirrors of PyPI do not know them."""
     session.install("pip-audit")
     extras = PROJECT["project"]["optional-dependencies"].values()
     wanted = Path(session.create_tmp()) / "requirements.txt"
