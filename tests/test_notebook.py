@@ -8,8 +8,6 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-import nbclient
-import nbformat
 import pytest
 
 from acechat.emulator import cut, fail, ok, pace
@@ -50,6 +48,9 @@ def run(environment, tmp_path, monkeypatch):
     (kernel / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "this"}))
 
     def execute(cells, *, allow_errors=False):
+        import nbclient  # not above: they take 3 s, and every worker imports every test
+        import nbformat
+
         notebook = cells
         if isinstance(cells, list):
             made = [nbformat.v4.new_code_cell(code) for code in cells]
@@ -113,27 +114,25 @@ def test_a_stream_is_displayed_while_it_arrives(run, environment):
     assert data_of(notebook.cells[7])["text/plain"] == repr("".join(words))
 
 
-def test_a_run_is_displayed_with_its_tool_calls(run, environment):
-    environment.script(ok(tool_calls=[("weather", {"city": "Paris"})]), ok("Take one"))
+def test_a_run_and_a_truncated_stream_are_displayed_and_tracebacks_are_short(run, environment):
+    environment.script(
+        ok(tool_calls=[("weather", {"city": "Paris"})]),
+        ok("Take one"),
+        cut(after=4, of=ok(["one ", "two ", "three "])),
+        fail(401),
+    )
     tool = "def weather(city: str) -> str:\n    'Forecast.'\n    return f'rain in {city}'"
+    cells = ["done = show(client.run_stream('Umbrella?', tools=[weather]))", "done",
+             "show(client.stream('Hello'))", "client.chat('Hello')"]  # fmt: skip
 
-    notebook = run([*SHOWN, tool, "done = show(client.run_stream('Umbrella?', tools=[weather]))",
-                    "done"])  # fmt: skip
+    notebook = run([*SHOWN, tool, *cells], allow_errors=True)
+    live, result, truncated, refused = notebook.cells[2:]
 
-    (live,), (result,) = map(texts, notebook.cells[2:])
-    assert live == result
-    assert "rain in Paris" in live
-    assert "Take one" in live
-    assert live.endswith(" · tokens 14") or "turns 2" in live
-
-
-def test_a_truncated_stream_leaves_its_part_and_a_short_traceback(run, environment):
-    environment.script(cut(after=4, of=ok(["one ", "two ", "three "])), fail(401))
-
-    notebook = run([*SHOWN, "show(client.stream('Hello'))", "client.chat('Hello')"],
-                   allow_errors=True)  # fmt: skip
-
-    shown, error = notebook.cells[1].outputs
+    assert texts(live) == texts(result)
+    assert "rain in Paris" in texts(live)[0]
+    assert "Take one" in texts(live)[0]
+    assert "turns 2" in texts(live)[0]
+    shown, error = truncated.outputs
     assert "one two" in shown["data"]["text/html"]
     assert "incomplete" in shown["data"]["text/html"]
     assert error["ename"] == "StreamTruncatedError"
@@ -142,10 +141,10 @@ def test_a_truncated_stream_leaves_its_part_and_a_short_traceback(run, environme
         "  cell, line 1",
         "    show(client.stream('Hello'))",
     ]
-    (refused,) = notebook.cells[2].outputs
-    assert refused["ename"] == "AuthenticationError"
-    assert len(refused["traceback"]) == 4
-    assert refused["traceback"][-1].startswith("acechat.errors.AuthenticationError: HTTP 401")
+    (error,) = refused.outputs
+    assert error["ename"] == "AuthenticationError"
+    assert len(error["traceback"]) == 4
+    assert error["traceback"][-1].startswith("acechat.errors.AuthenticationError: HTTP 401")
 
 
 def test_the_example_runs(run, environment):
@@ -157,6 +156,8 @@ def test_the_example_runs(run, environment):
         ok("Take one"),
         ok("The end"),
     )
+
+    import nbformat
 
     notebook = run(nbformat.read(EXAMPLE, as_version=4))
 
@@ -180,7 +181,7 @@ def test_the_example_runs(run, environment):
 
 
 def test_the_example_is_stored_without_outputs():
-    cells = nbformat.read(EXAMPLE, as_version=4).cells
+    cells = json.loads(EXAMPLE.read_text(encoding="utf-8"))["cells"]
 
     assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
 
