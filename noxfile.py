@@ -181,7 +181,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check with mypy and pyright, both strict; every public name has a type."""
     install_group(
-        session, "types", ".[cli,otel,langchain,llm]"
+        session, "types", ".[cli,jupyter,otel,langchain,llm]"
     )  # as a package: verifytypes needs its py.typed
     session.run("mypy")
     python = shutil.which("python", path=session.bin) or "python"
@@ -265,7 +265,7 @@ def interop(session: nox.Session) -> None:
 @nox.session
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
-    install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
+    install_group(session, "types", "-e", ".[cli,jupyter,otel,langchain,llm]")
     session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
     if sys.platform == "linux" and platform.machine() == "x86_64":
         session.install("--upgrade", COLLECTOR)
@@ -334,7 +334,7 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Check the dependencies for known vulnerabilities. Needs a network."""
+    """Check the dependencies for known vulnerabilities; mirrors of PyPI do not know them."""
     session.install("pip-audit")
     extras = PROJECT["project"]["optional-dependencies"].values()
     wanted = Path(session.create_tmp()) / "requirements.txt"
