@@ -41,7 +41,7 @@ _KEEPALIVE = 15.0
 _MAX_SENDERS = 32
 """Cached senders, one for each method and path."""
 
-_LARGE_BODY = 2**20
+_LARGE_BODY = 2**21
 """Bytes of the largest body that is written at once; larger ones are written in chunks."""
 
 
