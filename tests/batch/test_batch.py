@@ -481,7 +481,36 @@ def test_structured_output_is_validated_and_written(service, connect, files, run
     assert files.by_id["id-1"]["error"]["code"] == "OutputError"
     assert files.by_id["id-1"]["response"] is not None
     assert service.received.total() == 3  # the second row was requested again, once
+    assert summary.requests == 3
+    assert {result.custom_id: result.requests for result in results} == {"id-0": 1, "id-1": 2}
+    assert files.by_id["id-1"]["error"]["attempts"] == 2
+    assert summary.usage.total_tokens == 15
     assert {result.output for result in results} == {3, None}
+
+
+@pytest.mark.parametrize("second", ["valid", "502 No"])
+def test_requests_for_a_valid_output_are_counted(service, connect, files, run, wire, second):
+    files.prompts(1)
+
+    def handler(prompt, number):
+        total = service.received.total()
+        if total == 2 and second != "valid":
+            return wire.refusal(second, "bad_gateway")
+        call = {"id": "t", "type": "function"}
+        value = '{"value": "x"}' if total in {1, 3} and prompt == "p0" else '{"value": 3}'
+        call["function"] = {"name": "answer", "arguments": value}
+        body = wire.completion("")
+        body["choices"][0]["message"] |= {"content": None, "tool_calls": [call]}
+        return wire.reply(body)
+
+    service.handler = handler
+    results, summary = run(
+        start(connect, files, output_type=int, retries=RetryPolicy(base_delay=0.01))
+    )
+
+    assert [result.output for result in results] == [3]
+    assert summary.requests == results[0].requests == service.received.total()
+    assert summary.requests == (2 if second == "valid" else 4)
 
 
 def test_iterables_are_inputs(service, connect, files, run):
