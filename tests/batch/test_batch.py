@@ -356,17 +356,27 @@ def test_a_budget_stops_the_run(service, connect, files, run):
     assert run(start(connect, files))[1].done == 100
 
 
-def test_caps_are_kept(service, connect, files, run):
+CAPS = {
+    "requests": (RateLimit(requests_per_minute=10), {}),
+    "requests for a valid output": (
+        RateLimit(requests_per_minute=10),
+        {"output_type": int, "concurrency": 1},
+    ),
+    "tokens": (RateLimit(tokens_per_minute=50), {"concurrency": 1}),  # a completion has 5
+}
+
+
+@pytest.mark.parametrize("cap", CAPS)
+def test_caps_are_kept(service, connect, files, run, cap):
     files.prompts(15)
+    limit, options = CAPS[cap]
 
     async def running():
         async with connect() as client:
-            batch = client.batch(
-                files.input, output=files.output, rate_limit=RateLimit(requests_per_minute=10)
-            )
+            batch = client.batch(files.input, output=files.output, rate_limit=limit, **options)
             async with batch:
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(1):
+                    async with asyncio.timeout(1.5):
                         await batch.collect()
 
     run(running)
