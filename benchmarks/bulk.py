@@ -190,7 +190,7 @@ CHILD = (
 import asyncio
 from acechat import AsyncClient
 """
-    + """
+    """
 async def main(port, folder, options):
     began = time.perf_counter()
     async with AsyncClient("t", base_url=f"http://127.0.0.1:{port}/v1", proxy="") as client:
