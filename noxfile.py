@@ -28,8 +28,9 @@ SLOW = {
     "benchmarks": "starts processes that measure acechat beside other clients",
     "interop": "installs and starts servers and clients of others",
     "web": "opens a page in a real browser",
-    "docs/test_readme.py": "installs acechat in a new environment",
-    "docs/test_type_checkers.py": "runs type checkers on programs of users",
+    "docs": "runs each program and command of the documentation in a process, and installs peers",
+    "integrations": "starts servers of web frameworks",
+    "test_search.py": "builds the documentation",
     "fuzz": "tries random inputs",
     "test_soak.py": "makes thousands of calls, and watches their memory",
     "batch/test_bars.py": "measures time and memory of bulk runs",
@@ -180,7 +181,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check with mypy and pyright, both strict; every public name has a type."""
     install_group(
-        session, "types", ".[cli,otel,langchain,llm]"
+        session, "types", ".[cli,jupyter,otel,langchain,llm]"
     )  # as a package: verifytypes needs its py.typed
     session.run("mypy")
     python = shutil.which("python", path=session.bin) or "python"
@@ -264,7 +265,7 @@ def interop(session: nox.Session) -> None:
 @nox.session
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
-    install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
+    install_group(session, "types", "-e", ".[cli,jupyter,otel,langchain,llm]")
     session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
     if sys.platform == "linux" and platform.machine() == "x86_64":
         session.install("--upgrade", COLLECTOR)
@@ -333,7 +334,7 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Check the dependencies for known vulnerabilities. Needs a network."""
+    """Check the dependencies for known vulnerabilities; mirrors of PyPI do not know them."""
     session.install("pip-audit")
     extras = PROJECT["project"]["optional-dependencies"].values()
     wanted = Path(session.create_tmp()) / "requirements.txt"
