@@ -153,7 +153,7 @@ def calls_before_sending(work):
 
 
 def test_chat_calls_at_most_40_functions_before_it_sends(benchmarks):
-    """It is 39 on a kept connection; resumed coroutines count as called."""
+    """It is 40 on a kept connection; resumed coroutines count as called."""
     _, origin = benchmarks
 
     async def open_client():

@@ -184,6 +184,9 @@ class ConnectionHandler(ResponseHandler):
             super().resume_reading(resume_parser)
 
 
+_UNLIMITED = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
+
 class Connector(aiohttp.TCPConnector):
     """Records the connection that a request gets, and limits the total time of connecting.
 
@@ -257,7 +260,7 @@ class Connector(aiohttp.TCPConnector):
         current_connection.get().reused = False
         # aiohttp's own limit is per address and does not include the host lookup.
         async with asyncio.timeout(timeout.sock_connect):
-            return await super()._create_connection(req, traces, timeout)
+            return await super()._create_connection(req, traces, _UNLIMITED)
 
 
 _PROBES = [

@@ -24,8 +24,7 @@ from acechat.errors import AceChatError, TransportError
 __all__ = ["AiohttpResponse", "ResponseState"]
 
 _MAX_READ = 64 * 1024
-"""Bytes that one read returns: decoding them takes at most 50 ms, then other tasks run. aiohttp
-may hold 400 KB."""
+"""Bytes that one read returns, decoded in 50 ms; then other tasks run. aiohttp may hold 400 KB."""
 
 _GRACE = 0.1
 """Seconds to wait for the end of a body after ``[DONE]``, to reuse the connection."""
@@ -117,7 +116,7 @@ class AiohttpResponse:
         """Whether `read_nowait` may return data."""
 
         self._rest = b""  # decoded data above `_MAX_READ`, for the next reads
-        self._taking = False  # within `read_nowait` of aiohttp
+        self._taking = False  # in `read_nowait` of aiohttp
         self._phase: str | None = None  # limit of the pending wait; None if no task waits
         self._due = 0.0  # deadline of that wait
         self._timer: asyncio.Handle | None = None
@@ -222,8 +221,7 @@ class AiohttpResponse:
     def limit(self, phase: str, at: float | None) -> None:
         """Limit the wait that begins now; see `readable` for the arguments.
 
-        All waits share one timer. A timer that fires before the deadline of the current wait is set
-        again, so that most reads need no new timer.
+        All waits share one timer, which is set again if it fires early: most reads need no new one.
         """
         total = self.total_at
         due = at if total is None or (at is not None and at < total) else total
@@ -254,8 +252,7 @@ class AiohttpResponse:
     def abort(self, failure: AceChatError | None = None) -> None:
         """Close the connection; pending and later reads raise *failure*, or `TransportError`."""
         self._failure = self._failure or failure or TransportError("the response was closed")
-        self.may_have_data = True
-        self.waiting = False
+        self.may_have_data, self.waiting = True, False
         self._waiter.wake_soon()
         self._end(ResponseState.FAILED, "closed" if failure is None else ending_of(failure))
         if self._pool.pid != os.getpid():

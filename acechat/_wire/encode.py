@@ -16,7 +16,7 @@ __all__ = ["encode"]
 _encoder = msgspec.json.Encoder()
 
 
-_LARGE = 2**20
+_LARGE = 2**21
 """Characters of images from which on the buffer is allocated in advance."""
 
 

@@ -133,7 +133,23 @@ _UVLOOP = [
     Subject("openai, uvloop", "openai", "Async", ("openai", "uvloop"), "openai", loop="uvloop"),
 ]
 
-SUBJECTS = {subject.name: subject for subject in [*_ASYNC, _UNLIMITED, *_BLOCKING, *_UVLOOP]}
+_FEATURES = [
+    Subject("acechat, watched", "features", "Watched", _OURS, note="observer, rate limit, budget"),
+    Subject("acechat, output_type", "features", "Typed", _OURS),
+    Subject("acechat, run", "features", "Run", _OURS),
+    Subject("acechat, two calls", "features", "ByHand", _OURS, note="the loop of a run, by hand"),
+]
+
+_COMMAND = (*_OURS, "click", "rich", "llm")
+_PROGRAMS = [  # of one environment; `benchmarks.command` runs them
+    Subject("acechat, command line", "features", "Watched", _COMMAND),
+    Subject("llm, command line", "features", "Watched", _COMMAND, "llm"),
+]
+
+SUBJECTS = {
+    subject.name: subject
+    for subject in [*_ASYNC, _UNLIMITED, *_BLOCKING, *_UVLOOP, *_FEATURES, *_PROGRAMS]
+}
 ASYNC = [subject.name for subject in _ASYNC]
 MANY = [*ASYNC, _UNLIMITED.name]
 """Subjects of cases with more streams than a pool opens."""

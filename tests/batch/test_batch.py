@@ -292,6 +292,60 @@ def test_a_row_with_a_model_of_its_own_that_is_misspelt_fails_alone(
     assert (summary.done, summary.failed) == (49, 1)
 
 
+@pytest.mark.parametrize("gone", ["from_the_start", "later"])
+@pytest.mark.parametrize("own", [True, False], ids=["own_model", "model_of_the_run"])
+def test_a_model_that_is_gone_stops_only_its_rows(service, connect, files, run, wire, own, gone):
+    """The rows of other models are done; its own stay unsent, and the run stops at the end."""
+    ours = {"model": "claude-gone"} if own else {}
+    rows = [
+        {"custom_id": str(n), "prompt": f"p{n}"} | (ours if n % 2 else {"model": "claude-b"})
+        for n in range(200)
+    ]
+    files.write(*rows)
+    service.latency = 0.005
+    names = []
+
+    def handler(prompt, _):
+        names.append(service.bodies[-1]["model"])
+        bad = names[-1] != "claude-b" and (gone != "later" or len(names) > 60)
+        return wire.refusal("400 No", "bad_request", "model is invalid.") if bad else None
+
+    service.handler = handler
+    with pytest.raises(BatchStoppedError, match="model is invalid") as caught:
+        run(start(connect, files))
+
+    assert "choose another model" in caught.value.next_step
+    assert ("claude-gone" if own else "the model of the run") in str(caught.value)
+    done = {key for key, line in files.by_id.items() if line["error"] is None}
+    failed = {key for key, line in files.by_id.items() if line["error"] is not None}
+    assert {str(n) for n in range(0, 200, 2)} <= done
+    assert len(failed) <= 2  # might be misspelt
+    assert names.count("claude-b") == 100  # sent once each
+    assert len(names) - 100 <= 100
+
+    service.handler = None
+    _, summary = run(start(connect, files, retry_failed=True))
+    assert (summary.done, summary.failed, summary.unknown) == (200, 0, 0)
+
+
+def test_rows_of_a_model_that_is_gone_are_not_forgotten_by_map(service, connect, run, wire):
+    items = [{"prompt": f"p{n}", "model": "a" if n % 2 else "b"} for n in range(50)]
+    service.handler = lambda prompt, _: (
+        wire.refusal("400 No", "bad_request", "model is invalid.")
+        if service.bodies[-1]["model"] == "a" and service.received.total() > 20
+        else None
+    )
+
+    async def main():
+        async with connect() as client:
+            return [result async for result in client.map(items)]
+
+    results = run(main)
+    assert [result.row for result in results] == list(range(50))
+    assert all(result.error is None for result in results if not result.row % 2)
+    assert any(result.error is not None for result in results)
+
+
 def test_a_budget_stops_the_run(service, connect, files, run):
     files.prompts(100)
     with pytest.raises(BatchStoppedError, match="50 tokens") as caught:
