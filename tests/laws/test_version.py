@@ -25,12 +25,13 @@ def changelog(root):
 
 @pytest.fixture(scope="module")
 def latest(changelog):
-    """The section of the newest release, without the lines of its heading."""
-    return HEADING.split(changelog)[3]
+    """The section of the newest release."""
+    name, _, body = HEADING.split(changelog)[1:4]
+    return HEADING.split(changelog)[6] if name == "Unreleased" else body
 
 
-def test_the_newest_heading_has_the_version_and_a_date(changelog):
-    newest, date = HEADING.findall(changelog)[0]
+def test_the_newest_release_has_the_version_and_a_date(changelog):
+    newest, date = next(each for each in HEADING.findall(changelog) if each[0] != "Unreleased")
 
     assert newest == acechat.__version__
     assert dt.date.fromisoformat(date)
