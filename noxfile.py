@@ -279,6 +279,7 @@ def integrations(session: nox.Session) -> None:
     if not session.posargs:
         pages = "telemetry or lang or llm or pydantic or fragment"
         session.run(*pytest, "tests/docs/test_docs.py", "-k", pages)
+        session.run(*pytest, "tests/docs/test_migration.py", "-k", "langchain")
         session.run("python", "-m", "benchmarks.overhead")
         session.install("--upgrade", APART)
         session.run(*pytest, "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
