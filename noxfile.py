@@ -37,13 +37,17 @@ SLOW = {
     "behaviour/test_linear_cost.py": "measures each kind of stream, and its double",
     "behaviour/test_linear_files.py": "measures each kind of file, and its double",
     "cli/test_bounded_drawing.py": "measures each kind of text, and its double",
+    "tools/test_find_output.py::test_the_cost_is_linear": "measures texts, and their doubles",
+    "tools/test_partial_json.py::test_the_cost_is_linear": "measures texts, and their doubles",
     "cli/test_cli_costs.py": "measures the time of the command line",
+    "cli/test_comparison.py": "tries each task of a page of the documentation",
     "laws/test_import_time.py": "measures the time of imports",
     "test_costs.py": "measures calls and streams in bytecodes and seconds",
 }
 """Tests of `nox -s slow`, with the reason; `nox` runs all others. CI runs both."""
 
 SLOW_PATHS = [f"tests/{name}" for name in SLOW]
+NOT_SLOW = [f"--{'deselect' if '::' in path else 'ignore'}={path}" for path in SLOW_PATHS]
 
 ONCE = [
     "interop",
@@ -196,7 +200,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests but SLOW, on the Python that runs nox; `-- tests/wire/test_sse.py` for some."""
     install_group(session, "tests", "-e", ".[cli]")
-    run_tests(session, *(session.posargs or [f"--ignore={path}" for path in SLOW_PATHS]))
+    run_tests(session, *(session.posargs or NOT_SLOW))
 
 
 @nox.session
