@@ -112,6 +112,9 @@ FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
 WEB = ["django", "flask", "flask-compress", "litestar", "waitress"]
 """Web frameworks and servers that relay a stream."""
 
+TOKENIZER = "bpe-openai"
+"""OpenAI's tokenizers, with which the emulator's counts are compared; 75 MB."""
+
 APART = "llama-index-llms-openai-like"
 """A framework whose newest version the others do not allow."""
 
@@ -270,7 +273,7 @@ def interop(session: nox.Session) -> None:
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
     install_group(session, "types", "-e", ".[cli,jupyter,otel,langchain,llm]")
-    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
+    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB, TOKENIZER)
     if sys.platform == "linux" and platform.machine() == "x86_64":
         session.install("--upgrade", COLLECTOR)
     modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
@@ -278,7 +281,11 @@ def integrations(session: nox.Session) -> None:
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python, *modules)
     pytest = ["pytest", "-q", "--override-ini=asyncio_default_fixture_loop_scope=function"]
-    wanted = session.posargs or ["tests/integrations", "tests/docs/test_examples.py"]
+    wanted = session.posargs or [
+        "tests/integrations",
+        "tests/docs/test_examples.py",
+        "tests/emulator/test_usage.py",
+    ]
     session.run(*pytest, *IN_PARALLEL, *wanted)
     if not session.posargs:
         pages = "telemetry or lang or llm or pydantic or fragment"
