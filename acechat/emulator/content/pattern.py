@@ -1,4 +1,4 @@
-"""Text that matches a regular expression."""
+"""Find the parts of a parsed expression that make a search slow."""
 
 from __future__ import annotations
 
