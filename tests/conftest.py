@@ -26,6 +26,7 @@ GROUPS = {
     "test_costs.py": "costs",
     "benchmarks/test_benchmarks.py": "costs",
     "web/": "browser",
+    "docs/test_migration.py": "other clients",  # one environment, into which they are installed
     "behaviour/test_case_table.py": "case table",
     "test_leaks.py": "leaks",
     # Servers that take seconds to start:

@@ -130,7 +130,9 @@ class Transport:
             ClientClosedError: The client was closed.
             ConfigurationError: The caller's session cannot be used in this event loop.
         """
-        pool = self._find_pool() or await self._new_pool()
+        # Not `_find_pool`: a coroutine for each call costs time.
+        pool = self._pools.get(asyncio.get_running_loop())
+        pool = pool if pool is not None and pool.usable else await self._find_pool()
         state = ConnectionState()
         if pool.slots is not None:
             await pool.run_with_deadline(pool.slots.acquire(), total_at, "total", timeout, state)
@@ -271,20 +273,18 @@ class Transport:
         Raises:
             ClientClosedError: The client was closed meanwhile.
         """
-        pool = self._find_pool() or await self._new_pool()
+        pool = await self._find_pool()
         await pool.run_with_deadline(
             asyncio.sleep(seconds), None, "total", timeout, ConnectionState()
         )
 
-    def _find_pool(self) -> Pool | None:
-        """Return the pool of the running event loop; None if there is none yet."""
-        pool = self._pools.get(asyncio.get_running_loop())
-        return pool if pool is not None and pool.usable else None
-
-    async def _new_pool(self) -> Pool:
+    async def _find_pool(self) -> Pool:
         if self._closed:
             raise ClientClosedError
         loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is not None and pool.usable:
+            return pool
         for old in [old for old in list(self._pools) if old.is_closed()]:
             self._pools.pop(old, None)  # another thread may remove it, too
         session, connector = self._session, None

@@ -8,7 +8,7 @@ from acechat._policy.rate_limiter import RateLimiter
 from acechat._policy.values import RateLimit
 from acechat.batch.limiter import Limiter
 from acechat.batch.outage import OutageDetector, RowHistory
-from acechat.batch.report.events import DOWN, FAILURES, UP, Record
+from acechat.batch.results import BatchProgress, BatchSummary
 from acechat.batch.verdict import Verdict
 from acechat.errors import AceChatError, APIError
 from acechat.types import ChatCompletion
@@ -25,7 +25,6 @@ class Pacer:
         concurrency: The number of requests at a time; ``"auto"`` to find it.
         max_concurrency: The maximum with ``"auto"``.
         rate_limit: The maximum of requests and tokens per minute; None for no limit.
-        record: Records failures and outages.
     """
 
     def __init__(
@@ -33,15 +32,18 @@ class Pacer:
         concurrency: int | Literal["auto"],
         max_concurrency: int,
         rate_limit: RateLimit | None,
-        record: Record,
     ) -> None:
-        self._record = record
         if isinstance(concurrency, int):
             self.limiter: Limiter = Limiter(concurrency, adaptive=False)
         else:
             self.limiter = Limiter(max_concurrency)
         self.outage: OutageDetector = OutageDetector()
         self._caps = RateLimiter(rate_limit) if rate_limit is not None else None
+
+    @property
+    def down(self) -> bool:
+        """Whether the service is down."""
+        return self.outage.down_since is not None
 
     @property
     def running(self) -> int:
@@ -66,10 +68,10 @@ class Pacer:
         self.limiter.succeed(now, started)
         if self.outage.succeed(now, started):
             self.limiter.restart()
-            self._record(UP, 0, now)
         if self._caps is not None:
             usage = completion.usage if completion is not None else None
-            self._caps.finish(now, usage.total_tokens if usage else None)
+            more = len(completion.response.attempts) if completion is not None else 0
+            self._caps.finish(now, usage.total_tokens if usage else None, more)
 
     def fail(
         self,
@@ -83,26 +85,38 @@ class Pacer:
         """Record a failed request of *row*, and count the attempt in *history*; `end` follows."""
         cause = verdict.cause
         if self._caps is not None:
-            self._caps.finish(now, None)
+            self._caps.finish(now, None, max(len(error.attempts) - 1, 0))
         if cause in {"limit", "overload"}:
             retry_after = error.retry_after if isinstance(error, APIError) else None
             self.limiter.refuse(now, started, retry_after)
-        if cause in FAILURES:
-            self._record(FAILURES[cause], row, now)
-        was_down = self.outage.down_since is not None
         if cause in {"overload", "service"}:
             self.outage.fail(now, row, history, overload=cause == "overload")
         elif cause == "temporary":
             history.counted += 1
         elif cause == "row" and isinstance(error, APIError):
             self.outage.succeed(now, started)  # the service works
-        if was_down != (self.outage.down_since is not None):
-            self._record(UP if was_down else DOWN, row, now)
 
     def end(self, now: float) -> None:
         """Record the end of a request, whatever its outcome."""
         self.limiter.end()
         self.outage.give_up(now)
+
+    def progress(self, now: float, summary: BatchSummary, waiting: int) -> BatchProgress:
+        """Return the state of a run.
+
+        Args:
+            now: The time.
+            summary: The figures of the run.
+            waiting: Rows that wait for another attempt.
+        """
+        return BatchProgress(
+            summary=summary,
+            running=self.limiter.running,
+            waiting=waiting,
+            concurrency=self.limiter.concurrency(now),
+            rate=self.limiter.rate(now),
+            paused=self.paused(now),
+        )
 
     def paused(self, now: float) -> str:
         """Return why nothing is sent; empty if requests are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 
 from acechat.batch.plan import Plan
@@ -130,6 +130,10 @@ class RowQueue:
                 self._read.extend(rows)
                 self.ended = not rows
         return self._read[0] if self._read else None
+
+    def models(self) -> Iterator[str | None]:
+        """Return the models of the rows that have been read and not taken."""
+        return (row.model for row in self._read)
 
     def take(self) -> None:
         """Remove the row that `peek` returned."""

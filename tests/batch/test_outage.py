@@ -312,12 +312,71 @@ def test_a_failure_may_be_billed_if_any_of_its_attempts_may():
     assert not judge(api(RateLimitError, 429)).billed
 
 
-def test_a_model_that_is_gone_ends_the_run_and_a_misspelt_one_does_not():
-    gone, models = Verdict("model", billed=False), Models()
-    assert models.ends_run("a", gone)
-    models.worked("a")
+GONE = Verdict("model", billed=False, next_step="choose another model")
 
-    assert models.ends_run("a", gone)
-    assert not models.ends_run("b", gone)
-    assert models.ends_run("b", Verdict("run", billed=False))
-    assert not models.ends_run("a", SERVICE)
+
+def test_a_model_that_is_gone_ends_the_run_if_there_is_no_other():
+    models = Models(sets_aside=True)
+    models.started("a")
+    assert models.refused("a", GONE, "no a") == "run"
+    assert models.refused("a", GONE, "no a", ahead=["a"]) == "run"
+    assert models.problem() is None
+
+    models.started("b")
+    models.worked("b")
+    assert models.refused("b", SERVICE, "down") == "row"
+    assert models.refused("b", Verdict("run", billed=False), "no credit") == "run"
+    assert models.refused("b", GONE, "no b") == "run"  # now both are gone
+
+
+@pytest.mark.parametrize("seen", ["worked", "started", "ahead"])
+def test_a_model_that_is_gone_is_set_aside_if_there_is_another(seen):
+    models = Models(sets_aside=True)
+    models.started("a")
+    models.worked("a")
+    if seen != "ahead":
+        models.started("b")
+    if seen == "worked":
+        models.worked("b")
+    ahead = ["a", "b"] if seen == "ahead" else []
+
+    assert models.refused("a", GONE, "no a", ahead) == "aside"
+    assert models.gone("a")
+    assert not models.gone("b")
+    problem = models.problem()
+    assert str(problem) == "no a: 1 row was not sent (a)"
+    assert problem.next_step == "choose another model"
+
+
+def test_a_misspelt_model_fails_its_row_and_one_that_many_rows_have_does_not():
+    models = Models(sets_aside=True)
+    models.started(None)
+
+    fates = [models.refused("claud", GONE, "no") for _ in range(4)]
+    assert fates == ["row", "row", "aside", "aside"]
+    assert models.aside == 2
+    assert models.refused(None, GONE, "no") == "run"  # no other is left
+
+    models = Models(sets_aside=True)
+    models.started("b")
+    assert models.refused(None, GONE, "no") == "aside"  # the model of the run is no typing error
+
+
+def test_without_files_rows_of_a_model_that_is_gone_fail():
+    models = Models(sets_aside=False)
+    models.started("a")
+    models.started("b")
+
+    assert [models.refused("a", GONE, "no") for _ in range(5)] == ["row"] * 5
+    assert not models.gone("a")
+    assert models.problem() is None
+
+
+def test_models_are_remembered_in_bounded_memory():
+    models = Models(sets_aside=True)
+    models.started("ok")
+    for n in range(3000):
+        models.started(str(n))
+        assert models.refused(str(n), GONE, "no") == "row"
+
+    assert len(models._worked) == len(models._refused) == 1000

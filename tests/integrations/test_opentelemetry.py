@@ -415,7 +415,7 @@ def test_the_time_per_chunk_is_recorded_for_each_chunk_after_the_first(
     events = 8  # the role, an empty text, four words, the finish reason, the usage
     (point,) = telemetry.points()["gen_ai.client.operation.time_per_output_chunk"]
     assert point.count == events - 1
-    assert 0.3 <= point.max <= point.sum < 5
+    assert 0.2 <= point.max <= point.sum < 5  # the first read may be late
     assert point.explicit_bounds == tuple(_semconv.DURATION_BUCKETS)
     assert set(point.attributes) == {
         "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model",

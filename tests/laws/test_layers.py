@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    {"_hints", "_version"},
+    {"_display", "_hints", "_version"},
     {"types"},
     {"errors"},
     {"_files", "_redaction"},

@@ -46,10 +46,12 @@ class Saver(Protocol):
     Attributes:
         problem: Why the run must stop; None if it need not.
         waits: Whether `secured` must be awaited before each request and after each result.
+        continues: Whether a later start can send the rows that are not sent now.
     """
 
     problem: BatchStoppedError | None
     waits: bool
+    continues: bool
 
     def sent(self, row: Row) -> None:
         """Record that a request is about to leave."""
@@ -64,7 +66,7 @@ class Saver(Protocol):
         ...
 
     def event(self, code: int, row: int, now: float) -> None:
-        """Record an event; the arguments are those of `acechat.batch.report.events.Record`."""
+        """Record an event; *now* is a time of the monotonic clock."""
         ...
 
     def save(self, row: Row, result: BatchResult) -> None:
@@ -85,6 +87,7 @@ class NoSaver:
 
     problem: BatchStoppedError | None = None
     waits = False
+    continues = False
 
     def sent(self, row: Row) -> None:
         """Do nothing."""
@@ -120,7 +123,10 @@ class FileSaver:
     Attributes:
         problem: Why the run must stop; None if it need not.
         waits: Whether *fsync* is ``"each"``.
+        continues: True.
     """
+
+    continues = True
 
     def __init__(self, files: BatchFiles, fsync: Fsync) -> None:
         self.problem: BatchStoppedError | None = None
@@ -170,7 +176,7 @@ class FileSaver:
         self._written += 1
 
     def event(self, code: int, row: int, now: float) -> None:
-        """Record an event; the arguments are those of `acechat.batch.report.events.Record`."""
+        """Record an event; *now* is a time of the monotonic clock."""
         self._files.event(code, row, round((self._epoch + now) * 1000))
 
     def save(self, row: Row, result: BatchResult) -> None:
