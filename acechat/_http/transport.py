@@ -41,8 +41,9 @@ _KEEPALIVE = 15.0
 _MAX_SENDERS = 32
 """Cached senders, one for each method and path."""
 
-_LARGE_BODY = 2**21
-"""Bytes of the largest body that is written at once; larger ones are written in chunks."""
+_LARGE_BODY, _LARGE_UPLOAD = 2**21, 2**20
+"""Bytes of the largest body that is written at once, directly or by aiohttp's session, which warns
+of larger ones; these are written in chunks."""
 
 
 @lru_cache(maxsize=16)
@@ -231,7 +232,7 @@ class Transport:
         response = await session.request(
             request.method,
             self._url(request.path),
-            data=body if body is None or len(body) <= _LARGE_BODY else Upload(body),
+            data=body if body is None or len(body) <= _LARGE_UPLOAD else Upload(body),
             # Not on the session: aiohttp sends the headers of a session to proxies.
             headers=headers,
             allow_redirects=False,
