@@ -90,7 +90,7 @@ class Pacer:
             retry_after = error.retry_after if isinstance(error, APIError) else None
             self.limiter.refuse(now, started, retry_after)
         if cause in {"overload", "service"}:
-            self.outage.fail(now, row, history, overload=cause == "overload")
+            self.outage.fail(now, started, row, history, overload=cause == "overload")
         elif cause == "temporary":
             history.counted += 1
         elif cause == "row" and isinstance(error, APIError):
