@@ -12,7 +12,6 @@ from typing import Any
 from acechat._credentials import strip_traceback
 from acechat.batch.delivery import Delivery
 from acechat.batch.outage import RowHistory
-from acechat.batch.pacing import Pacer
 from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 from acechat.batch.retries import Entry, Retries
 from acechat.batch.row_stream import RowQueue
@@ -65,9 +64,10 @@ class BatchRunner:
         self.summary = summary
         self._send, self._saver = send, saver
         self._settings, self._sent_before = settings, sent_before
-        self._pacer = Pacer(settings.concurrency, settings.max_concurrency, settings.rate_limit)
+        self._pacer = settings.start_pacer()
         self._wake = asyncio.Event()
         self._rows = RowQueue(rows, self._wake.set)
+        self._pacer.watch(self._rows)
         pay_once = settings.unknown == "skip"
         self._retries = Retries(settings.retries, self._pacer.outage, pay_once=pay_once)
         self._delivery = Delivery(in_order=settings.in_order)

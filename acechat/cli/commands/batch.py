@@ -14,20 +14,21 @@ from typing import Any
 import click
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from acechat import (
     AsyncBatch,
-    AsyncClient,
     BatchStoppedError,
     BatchSummary,
     Budget,
     ConfigurationError,
     RateLimit,
 )
-from acechat.batch.status import check_rows, export, read_status
+from acechat.batch.status import check_rows, export
 from acechat.cli.batch_output import check_output
+from acechat.cli.calls.cluster import cluster_options, ray_batch, status_of
 from acechat.cli.options import complete_model, complete_option, read_options
-from acechat.cli.service import connect, service_options
+from acechat.cli.service import connect, service_options, target
 from acechat.cli.settings import Settings, read
 from acechat.cli.terminal.batch import Display, summary_lines
 from acechat.cli.terminal.text import one_line
@@ -58,6 +59,7 @@ Examples:
   acechat batch prompts.jsonl --check
   acechat batch prompts.jsonl -o results.jsonl --budget 20 --rpm 600
   acechat batch prompts.jsonl -o results.jsonl --retry-failed
+  acechat batch prompts.parquet -o results --ray auto
   acechat batch status results.jsonl
 
 \b
@@ -164,6 +166,7 @@ signal: the first one waits for the running requests, the second does not.
 @click.option("--timeout", type=float, metavar="SECONDS", help="Limit for each response.")
 @click.option("--json", "json_", is_flag=True, help="Print the summary, or the status, as JSON.")
 @service_options
+@cluster_options
 def batch(words: tuple[str, ...], **flags: Any) -> int:
     """Send the prompts of INPUT, and save each result in the output as it arrives.
 
@@ -174,7 +177,7 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
     output = flags["output"]
     source, *others = words
     if source == _STATUS and output is None and len(others) == 1:
-        _show(read_status(others[0]), as_json=flags["json_"])
+        _show(status_of(others[0]), as_json=flags["json_"])
         return 0
     if others:
         raise click.UsageError("give one INPUT, or status OUTPUT")
@@ -182,10 +185,15 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
         return _check(source, flags["template"], flags["image_field"])
     if output is None:
         raise click.UsageError("the output is missing: -o results.jsonl")
-    check_output(source, output, flags["format_"])
+    check_output(source, output, "jsonl" if flags["ray"] else flags["format_"])
     names = ("model", "system", "timeout", "base_url")
     settings = read({name: flags[name] for name in names}, emulator=flags["emulator"])
     job = _Job(source, _arguments(flags, settings), flags["progress"], flags["format_"])
+    if flags["ray"] is not None:
+        with target(settings, emulator=flags["emulator"]) as resolved:
+            running = ray_batch(source, flags, job.arguments, resolved)
+            job = replace(job, format="jsonl")  # the workers write the tables
+            return asyncio.run(_run_batch(running, job, as_json=flags["json_"]))
     return asyncio.run(_run(job, settings, emulator=flags["emulator"], as_json=flags["json_"]))
 
 
@@ -237,11 +245,11 @@ def _check(path: str, template: str | None, image_field: str | None) -> int:
 
 async def _run(job: _Job, settings: Settings, *, emulator: bool, as_json: bool) -> int:
     async with connect(settings, emulator=emulator) as client:
-        return await _run_batch(client, job, as_json=as_json)
+        running = client.batch(job.input, **job.arguments)
+        return await _run_batch(running, job, as_json=as_json)
 
 
-async def _run_batch(client: AsyncClient, job: _Job, *, as_json: bool) -> int:
-    running = client.batch(job.input, **job.arguments)
+async def _run_batch(running: AsyncBatch, job: _Job, *, as_json: bool) -> int:
     stopped: BatchStoppedError | None = None
     received: list[int] = []
     with _signals(running, received):
