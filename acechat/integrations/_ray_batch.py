@@ -93,6 +93,8 @@ class RayBatch:
         self._limits = limits_of(options)
         self._connected = self._interrupted = False
         self._state: tuple[int, int, float | None] = 0, 0, None
+        fixed = options.get("concurrency", "auto")
+        self._most = options.get("max_concurrency", 256) if fixed == "auto" else fixed
 
     async def collect(self) -> BatchSummary:
         """Run to the end and return the summary.
@@ -127,6 +129,7 @@ class RayBatch:
     def progress(self) -> BatchProgress:
         """The state of the run at this moment."""
         running, concurrency, rate = self._state
+        concurrency = min(concurrency, (self._workers or 1) * self._most)
         return BatchProgress(
             summary=self.summary, running=running, waiting=0, concurrency=concurrency, rate=rate
         )
@@ -208,7 +211,7 @@ class RayBatch:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        workers = self._workers or _machines()
+        workers = self._workers = self._workers or _machines()
         block = min(_LARGEST_BLOCK, ceil(rows.rows / (workers * _BLOCKS)))
         read = PieceReader(block, numbered=rows.numbered, unfinished=Unfinished(found))
         pieces = [msgspec.to_builtins(piece) for piece in rows.pieces]

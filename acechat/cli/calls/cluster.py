@@ -46,11 +46,16 @@ def ray_batch(
     """Return a run with the interface of `AsyncBatch`.
 
     Raises:
-        ConfigurationError: Ray is not installed, or an argument cannot be used.
+        ConfigurationError: There is no token, or Ray is not installed.
         click.UsageError: The input is not Parquet.
     """
     if Path(source).suffix.lower() != ".parquet" and not Path(source).is_dir():
         raise click.UsageError("--ray reads Parquet: a file .parquet, or a folder of them")
+    client = {
+        "api_token": settings.needed_token(),
+        "base_url": settings.base_url,
+        "proxy": settings.proxy,
+    }
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -66,11 +71,7 @@ def ray_batch(
         output,
         address=flags["ray"],
         workers=flags["workers"],
-        client={
-            "api_token": settings.needed_token(),
-            "base_url": settings.base_url,
-            "proxy": settings.proxy,
-        },
+        client=client,
         options=options,
         retry_failed=retry_failed,
         table=None if flags["format_"] == "jsonl" else flags["format_"],

@@ -69,9 +69,7 @@ signal: the first one waits for the running requests, the second does not.
 """
 )
 @click.argument("words", nargs=-1, required=True, metavar="INPUT | status OUTPUT")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Output, JSON Lines."
-)
+@click.option("-o", "--output", metavar="FILE", help="Output, JSON Lines; with --ray, a folder.")
 @click.option(
     "-m",
     "--model",
