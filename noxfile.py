@@ -6,6 +6,7 @@ With `nox[uv]` the environments are made by uv, whose cache downloads each packa
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -23,6 +24,26 @@ SOURCES = ["acechat", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 
 IN_PARALLEL = ["-q", "-n", "4", "--dist", "loadgroup"]
 """Four workers for two cores: tests spend half of their time waiting for time-outs."""
+SLOW = {
+    "benchmarks": "starts processes that measure acechat beside other clients",
+    "interop": "installs and starts servers and clients of others",
+    "web": "opens a page in a real browser",
+    "docs/test_readme.py": "installs acechat in a new environment",
+    "docs/test_type_checkers.py": "runs type checkers on programs of users",
+    "fuzz": "tries random inputs",
+    "test_soak.py": "makes thousands of calls, and watches their memory",
+    "batch/test_bars.py": "measures time and memory of bulk runs",
+    "behaviour/test_linear_cost.py": "measures each kind of stream, and its double",
+    "behaviour/test_linear_files.py": "measures each kind of file, and its double",
+    "cli/test_bounded_drawing.py": "measures each kind of text, and its double",
+    "cli/test_cli_costs.py": "measures the time of the command line",
+    "laws/test_import_time.py": "measures the time of imports",
+    "test_costs.py": "measures calls and streams in bytecodes and seconds",
+}
+"""Tests of `nox -s slow`, with the reason; `nox` runs all others. CI runs both."""
+
+SLOW_PATHS = [f"tests/{name}" for name in SLOW]
+
 ONCE = [
     "interop",
     "web",
@@ -71,10 +92,14 @@ INTEGRATIONS = [
     "opentelemetry-distro",
     "opentelemetry-semantic-conventions",
     "opentelemetry-instrumentation-aiohttp-client",
+    "opentelemetry-exporter-otlp-proto-http",
     "langchain-tests",
     "langchain",
 ]
 """Libraries that the tests of acechat/integrations/ use, beside those of the extras."""
+
+COLLECTOR = "rotel>=0.0.1a15; python_version < '3.14'"
+"""A collector of OpenTelemetry data; its wheels are for Linux on x86-64."""
 
 FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
 """Frameworks with a recipe in docs/howto/frameworks.md."""
@@ -171,15 +196,22 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests, on the Python that runs nox; `-- tests/wire/test_sse.py` for some."""
+    """Run all tests but SLOW, on the Python that runs nox; `-- tests/wire/test_sse.py` for some."""
     install_group(session, "tests", "-e", ".[cli]")
-    run_tests(session, *session.posargs)
+    run_tests(session, *(session.posargs or [f"--ignore={path}" for path in SLOW_PATHS]))
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the tests that take long: those of costs, and those with browsers and real servers."""
+    install_group(session, "tests", "-e", ".[cli]")
+    run_tests(session, *(session.posargs or SLOW_PATHS))
 
 
 @nox.session(name="all")
 def everything(session: nox.Session) -> None:
     """Run all checks, and the tests in other environments; `nox` runs the tests."""
-    names = ["lint", "types", "build", "docs", "examples", "neighbours", "interop"]
+    names = ["slow", "lint", "types", "build", "docs", "examples", "neighbours", "interop"]
     names += ["integrations", "ray", "lowest", "speed"]
     for name in [*names, *(f"pythons-{version}" for version in OTHERS)]:
         session.notify(name, posargs=())
@@ -237,6 +269,8 @@ def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
     install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
     session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        session.install("--upgrade", COLLECTOR)
     ray = set(Path("acechat/integrations").glob("*ray*.py"))  # checked by the session of Ray
     modules = sorted(map(str, {*Path("acechat/integrations").glob("*.py")} - ray))
     session.run("mypy", *modules)

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from math import ceil
 from typing import Any
 
-from acechat.batch.cluster.shared_limit import Ended, Found, Report, SharedLimit
+from acechat.batch.cluster.shared_limit import Ended, Found, SharedLimit, WorkerReport
 from acechat.batch.limiter import Limiter
 from acechat.batch.storage.journal import RECORD_SIZE
 
@@ -89,7 +89,9 @@ def simulate(plan: Plan, workers: int, *, shared: bool) -> tuple[float, float]:
         now, _, kind, worker, start = heappop(events)
         if kind == "report":
             wanted = plan.concurrency - held[worker]
-            report = Report(str(worker), held[worker], wanted, tuple(ended[worker]), found[worker])
+            report = WorkerReport(
+                str(worker), held[worker], wanted, tuple(ended[worker]), found[worker]
+            )
             ended[worker].clear()
             reply = limits[0 if shared else worker].exchange(now, report)
             found[worker] = reply.found

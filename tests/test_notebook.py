@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import nbclient
-import nbformat
 import pytest
 
 CELLS = [
@@ -20,6 +18,8 @@ CELLS = [
 
 @pytest.fixture
 def notebook(environment, tmp_path, monkeypatch):
+    import nbformat
+
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
@@ -34,6 +34,8 @@ def notebook(environment, tmp_path, monkeypatch):
 @pytest.mark.leaves("sockets")  # of the kernel's channels
 @pytest.mark.filterwarnings("ignore")  # other people's, of Jupyter's own machinery
 def test_both_colours_work_in_a_notebook(notebook):
+    import nbclient  # not above: it takes 3 s, and every worker imports every test
+
     nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
 
     shown = [cell.outputs[-1]["data"] for cell in notebook.cells]

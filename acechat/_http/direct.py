@@ -17,14 +17,21 @@ from multidict import CIMultiDictProxy
 from acechat._http.connection import ConnectionHandler, Connector
 from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS
 
-__all__ = ["CLIENT_SOURCE", "DirectSender", "RawResponse"]
+__all__ = ["OWN_REQUEST", "DirectSender", "RawResponse"]
 
 _INFORMATIONAL = range(100, 200)
 _SWITCHING_PROTOCOLS = 101
 
 
-CLIENT_SOURCE = aiohttp.client.request.__code__.co_filename
-"""The file of `aiohttp.ClientSession`."""
+def _own_request() -> object:
+    """Return aiohttp's own `ClientSession._request`; a unique object if a tool has replaced it."""
+    request = getattr(aiohttp.ClientSession, "_request", None)
+    source = getattr(getattr(request, "__code__", None), "co_filename", None)
+    return request if source == aiohttp.client.request.__code__.co_filename else object()
+
+
+OWN_REQUEST = _own_request()
+"""Tools that trace or mock requests replace it: while they do, they must see all requests."""
 
 
 class RawResponse:
@@ -92,7 +99,12 @@ class DirectSender:
         return "\r\n".join([*lines, "Content-Length: "]).encode()
 
     async def send(
-        self, headers: dict[str, str], body: bytes, timeout: aiohttp.ClientTimeout
+        self,
+        headers: dict[str, str],
+        body: bytes,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        alone: bool,
     ) -> tuple[RawResponse, CIMultiDictProxy[str]]:
         """Send *body* and wait for the head of the response. Raises aiohttp's exceptions.
 
@@ -100,6 +112,7 @@ class DirectSender:
             headers: Additional headers of this request.
             body: The body, at most 1 MiB: it is written at once.
             timeout: The time limit of connecting.
+            alone: Whether no other call waits for its response.
 
         Returns:
             The response and aiohttp's headers, which are too large to be kept for each stream.
@@ -116,10 +129,11 @@ class DirectSender:
                 max_field_size=MAX_FIELD,
                 max_headers=MAX_HEADERS,
             )
-            # Deferred: the writes of many calls in one iteration of the loop need fewer wake-ups.
-            self._address.loop.call_soon(
-                _write, protocol, transport, b"%b%d\r\n\r\n%b" % (head, len(body), body)
-            )
+            data = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+            if alone:
+                _write(protocol, transport, data)
+            else:  # the writes of many calls in one iteration of the loop need fewer wake-ups
+                self._address.loop.call_soon(_write, protocol, transport, data)
             while True:
                 message, content = await protocol.read()
                 if message.code not in _INFORMATIONAL or message.code == _SWITCHING_PROTOCOLS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import (
     TYPE_CHECKING,
@@ -115,6 +115,21 @@ class Output(Struct, Generic[OutputT_co], frozen=True):
             raise ConfigurationError(
                 f"retries must be an integer of 0 or more, not {self.retries!r}"
             )
+
+    @classmethod
+    def from_schema(
+        cls, schema: Mapping[str, Any], *, strategy: Strategy = "auto", retries: int = 1
+    ) -> Output[Any]:
+        """Return the output whose values, decoded JSON, are those that a JSON Schema permits.
+
+        ``format``, ``$anchor`` and ``unevaluated...`` are ignored.
+
+        Raises:
+            ConfigurationError: *schema* is no JSON Schema; or as for `Output`.
+        """
+        from acechat._tools.schemas.output_type import type_of_schema
+
+        return Output(type_of_schema(schema), strategy, retries)
 
 
 OutputType: TypeAlias = type[OutputT] | Output[OutputT] | _Form[OutputT]

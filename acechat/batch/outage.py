@@ -29,7 +29,7 @@ class RowHistory(Struct):
     """The failed attempts of one row that say something about the service."""
 
     failed_at: float = inf
-    """Start of the first of them."""
+    """End of the first of them."""
 
     counted: int = 0
     """Attempts that count towards the limit of the retry policy."""
@@ -39,7 +39,7 @@ class OutageDetector:
     """Tells an outage of the service from rows that fail for reasons of their own.
 
     Failures are those of the service as such: 5xx, overload, no connection, lost connection. A row
-    that failed before the last success of another is suspected itself: it is no evidence of an
+    that failed before a request left that succeeded is suspected itself: it is no evidence of an
     outage, and its attempts count. Attempts of other rows do not, while the service is down.
     """
 
@@ -52,7 +52,10 @@ class OutageDetector:
     #   up -> down        fail(): _FAILURES in a row, of _ROWS rows without suspicion
     #   down -> probing   probe()
     #   probing -> down   fail() or give_up(); the wait grows with the outage
-    #   down -> up        succeed(), of the probe or of a request that was on its way
+    #   down -> up        succeed(), of the probe or of a request that left after the first failure
+    #
+    # A response to a request that left before a failure proves nothing: with latencies of seconds,
+    # such responses still arrive while the service is down.
 
     def __init__(self) -> None:
         self.down_since: float | None = None
@@ -61,25 +64,31 @@ class OutageDetector:
         self._rows: dict[int, RowHistory] = {}  # without suspicion, since the last success
         self._first_failure = inf
         self._last_success = -inf
+        self._worked_at = -inf  # the latest start of a request that succeeded
 
-    def succeed(self, now: float) -> bool:
-        """Record that the service has answered; return True if that ends an outage."""
+    def succeed(self, now: float, started: float) -> bool:
+        """Record that the service has answered; return True if that ends an outage.
+
+        Args:
+            now: The time.
+            started: Time at which the request left.
+        """
         was_down = self.down_since is not None
+        if self.down_since is not None and started <= self.down_since:
+            return False
         self.down_since, self.probe_at = None, inf
         self._last_success = now
+        self._worked_at = max(self._worked_at, started)
         if self._failures:
             self._failures, self._first_failure = 0, inf
             self._rows.clear()
         return was_down
 
-    def fail(
-        self, now: float, started: float, row: int, history: RowHistory, *, overload: bool
-    ) -> None:
+    def fail(self, now: float, row: int, history: RowHistory, *, overload: bool) -> None:
         """Record a failed attempt of *row*, and count it in *history* unless the service is down.
 
         Args:
             now: The time.
-            started: Time at which the attempt began.
             row: Number of the row.
             history: The earlier failures of the row.
             overload: Whether the failure means that the service has too many requests.
@@ -87,7 +96,7 @@ class OutageDetector:
         if self.down_since is not None:
             self._schedule(now)
             return
-        history.failed_at = min(history.failed_at, started)
+        history.failed_at = min(history.failed_at, now)
         history.counted += 1
         self._failures += 1
         self._first_failure = min(self._first_failure, now)
@@ -103,8 +112,8 @@ class OutageDetector:
         self._schedule(now)
 
     def suspects(self, history: RowHistory) -> bool:
-        """Return True if the service has worked since the first failure of the row."""
-        return history.failed_at < self._last_success
+        """Return True if a request has succeeded that left after the first failure of the row."""
+        return history.failed_at < self._worked_at
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may start; inf while a probe is on its way."""

@@ -8,6 +8,7 @@ from acechat._policy.rate_limiter import RateLimiter
 from acechat._policy.values import RateLimit
 from acechat.batch.limiter import Limiter
 from acechat.batch.outage import OutageDetector, RowHistory
+from acechat.batch.report.events import DOWN, FAILURES, UP, Record
 from acechat.batch.row_stream import RowQueue
 from acechat.batch.verdict import Verdict
 from acechat.errors import AceChatError, APIError
@@ -25,6 +26,7 @@ class Pacer:
         concurrency: The number of requests at a time; ``"auto"`` to find it.
         max_concurrency: The maximum with ``"auto"``.
         rate_limit: The maximum of requests and tokens per minute; None for no limit.
+        record: Records failures and outages.
     """
 
     def __init__(
@@ -32,7 +34,9 @@ class Pacer:
         concurrency: int | Literal["auto"],
         max_concurrency: int,
         rate_limit: RateLimit | None,
+        record: Record,
     ) -> None:
+        self._record = record
         if isinstance(concurrency, int):
             self.limiter: Limiter = Limiter(concurrency, adaptive=False)
         else:
@@ -64,8 +68,9 @@ class Pacer:
     def succeed(self, now: float, started: float, completion: ChatCompletion[Any] | None) -> None:
         """Record a completion; `end` follows."""
         self.limiter.succeed(now, started)
-        if self.outage.succeed(now):
+        if self.outage.succeed(now, started):
             self.limiter.restart()
+            self._record(UP, 0, now)
         if self._caps is not None:
             usage = completion.usage if completion is not None else None
             self._caps.finish(now, usage.total_tokens if usage else None)
@@ -86,12 +91,17 @@ class Pacer:
         if cause in {"limit", "overload"}:
             retry_after = error.retry_after if isinstance(error, APIError) else None
             self.limiter.refuse(now, started, retry_after)
+        if cause in FAILURES:
+            self._record(FAILURES[cause], row, now)
+        was_down = self.outage.down_since is not None
         if cause in {"overload", "service"}:
-            self.outage.fail(now, started, row, history, overload=cause == "overload")
+            self.outage.fail(now, row, history, overload=cause == "overload")
         elif cause == "temporary":
             history.counted += 1
         elif cause == "row" and isinstance(error, APIError):
-            self.outage.succeed(now)  # the service works
+            self.outage.succeed(now, started)  # the service works
+        if was_down != (self.outage.down_since is not None):
+            self._record(UP if was_down else DOWN, row, now)
 
     def end(self, now: float) -> None:
         """Record the end of a request, whatever its outcome."""

@@ -32,6 +32,9 @@ class Entry(Struct):
     requests: int = 0
     """Requests that have left."""
 
+    started: float = 0.0
+    """Time at which the last one left, on the monotonic clock."""
+
     billed: bool = False
     """Whether one that brought no result may have been charged."""
 
@@ -42,9 +45,14 @@ class Entry(Struct):
     """Whether its attempts are used up, and it waits for evidence that the service works."""
 
     def result(
-        self, completion: ChatCompletion[Any] | None, error: AceChatError | None
+        self,
+        completion: ChatCompletion[Any] | None,
+        error: AceChatError | None,
+        now: float,
+        epoch: float,
     ) -> BatchResult:
-        """Return the result of the row."""
+        """Return the result of the row; *epoch* is the time at which the monotonic clock was 0."""
+        sent = self.requests > 0
         return BatchResult(
             row=self.row.number,
             line=self.row.line,
@@ -52,6 +60,8 @@ class Entry(Struct):
             completion=completion,
             error=error,
             requests=self.requests,
+            started=epoch + self.started if sent else 0.0,
+            seconds=now - self.started if sent else 0.0,
             may_be_billed=self.billed,
         )
 

@@ -64,7 +64,7 @@ class BatchRunner:
         self.summary = summary
         self._send, self._saver = send, saver
         self._settings, self._sent_before = settings, sent_before
-        self._pacer = settings.start_pacer()
+        self._pacer = settings.start_pacer(saver.event)
         self._wake = asyncio.Event()
         self._rows = RowQueue(rows, self._wake.set)
         self._pacer.watch(self._rows)
@@ -78,6 +78,7 @@ class BatchRunner:
         self._draining = False
         self._failure: Exception | None = None
         self._started = time.monotonic()
+        self._epoch = time.time() - self._started  # a clock that is set changes no duration
         self._main = asyncio.create_task(self._run())
 
     async def receive(self) -> list[BatchResult]:
@@ -247,7 +248,7 @@ class BatchRunner:
         """Make one attempt for a row."""
         if self._saver.waits:
             await self._saver.secured()
-        started = time.monotonic()
+        entry.started = started = time.monotonic()
         completion: ChatCompletion[Any] | None
         error: AceChatError | None
         try:
@@ -303,7 +304,7 @@ class BatchRunner:
         self, entry: Entry, completion: ChatCompletion[Any] | None, error: AceChatError | None
     ) -> BatchResult:
         """Save the result of a row, and count it."""
-        result = entry.result(completion, error)
+        result = entry.result(completion, error, time.monotonic(), self._epoch)
         self._saver.save(entry.row, result)
         self.summary.add(result)
         self.summary.unknown -= entry.recorded

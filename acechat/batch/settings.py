@@ -10,6 +10,7 @@ from msgspec import Struct
 from acechat._policy.values import Budget, RateLimit, RetryPolicy
 from acechat.batch.pacing import Pacer
 from acechat.batch.plan import Unknown
+from acechat.batch.report.events import Record
 from acechat.batch.rows import Row
 from acechat.types import ChatCompletion
 
@@ -33,6 +34,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     pacer: Pacer | None = None
     """The pacer that this run shares with others; None for one of its own."""
 
-    def start_pacer(self) -> Pacer:
-        """Return the pacer of a run."""
-        return self.pacer or Pacer(self.concurrency, self.max_concurrency, self.rate_limit)
+    def start_pacer(self, record: Record) -> Pacer:
+        """Return the pacer of a run, which records failures and outages with *record*."""
+        limits = self.concurrency, self.max_concurrency, self.rate_limit
+        return self.pacer or Pacer(*limits, record)

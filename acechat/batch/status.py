@@ -16,14 +16,21 @@ from typing import Any, BinaryIO, Literal, TypeAlias, cast
 import msgspec
 
 from acechat._media.image import image
-from acechat.batch.results import BatchSummary
+from acechat.batch.report.timeline import LongRow, Timeline
+from acechat.batch.results import BatchSummary, OutputLine
 from acechat.batch.rows import Row, RowReader
 from acechat.batch.sources import FileSource, locate
 from acechat.batch.storage.files import read_states
-from acechat.batch.storage.journal import DONE, FAILED, SENT
-from acechat.batch.storage.lines import decode_line, journal_of, open_file, output_lines
+from acechat.batch.storage.journal import DONE, FAILED, SENT, decode_header
+from acechat.batch.storage.lines import (
+    decode_line,
+    journal_events,
+    journal_of,
+    open_file,
+    output_lines,
+)
 from acechat.errors import ConfigurationError, JournalError
-from acechat.types import Usage
+from acechat.types import TotalUsage, Usage
 
 __all__ = [
     "COLUMNS",
@@ -76,11 +83,12 @@ def check_rows(
         yield row
 
 
-def read_status(output: str | Path) -> BatchSummary:
+def read_status(output: str | Path, timeline: Timeline | None = None) -> BatchSummary:
     """Return the figures of a run by its files; also while it is running.
 
     Args:
         output: Path of its output.
+        timeline: Gets the figures over time; None if they are not needed.
 
     Raises:
         JournalError: There is no journal, or it is damaged.
@@ -101,13 +109,36 @@ def read_status(output: str | Path) -> BatchSummary:
                 continue
             if states[line.row] not in (DONE, FAILED):  # its record is not written yet
                 states.set(line.row, DONE if line.error is None else FAILED, 0)
+            before = summary.usage
             if line.error is not None:
-                summary.add_error(line.error.code, line.error.message, line.error.trace_id)
+                error = line.error
+                summary.add_error(error.code, error.message, error.trace_id, line.custom_id)
             if line.response is not None and line.response.body is not None:
-                summary.usage = summary.usage.plus(_usage(line.response.body.usage))
+                summary.usage = before.plus(_usage(line.response.body.usage))
+            if timeline is not None:
+                _add(timeline, line, before, summary.usage)
+        if timeline is not None:
+            records.seek(0)
+            header = decode_header(records.read(2**24))
+            for code, _, milliseconds in journal_events(records, header[1] if header else 0):
+                timeline.event(code, milliseconds / 1000)
+            timeline.end()
     summary.done, summary.failed = states.count(DONE), states.count(FAILED)
     summary.unknown = states.count(SENT)
     return summary
+
+
+def _add(timeline: Timeline, line: OutputLine, before: TotalUsage, after: TotalUsage) -> None:
+    """Add a row to *timeline*; its tokens and cost are those between *before* and *after*."""
+    if line.started is None or line.seconds is None:
+        return
+    code = "" if line.error is None else line.error.code or "error"
+    timeline.row(
+        LongRow(line.seconds, line.row, line.custom_id or "", code),
+        line.started,
+        tokens=after.total_tokens - before.total_tokens,
+        cost=float((after.cost or 0) - (before.cost or 0)),
+    )
 
 
 def _usage(fields: Any) -> Usage | None:

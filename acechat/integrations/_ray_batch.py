@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from math import ceil
 from pathlib import Path
 from threading import Thread
@@ -26,7 +27,14 @@ from acechat.batch.status import ExportFormat, export
 from acechat.batch.storage.lines import open_file
 from acechat.batch.storage.locking import lock
 from acechat.integrations._ray_input import PieceReader, RayInput
-from acechat.integrations.ray import RESULTS, ChatMapper, Unfinished, coordinator, limits_of
+from acechat.integrations.ray import (
+    RESULTS,
+    ChatMapper,
+    Unfinished,
+    coordinator,
+    id_column,
+    limits_of,
+)
 from acechat.types import Usage
 
 __all__ = ["RayBatch"]
@@ -106,7 +114,8 @@ class RayBatch:
         """
         watch = asyncio.create_task(self._watch())
         try:
-            await asyncio.to_thread(self._run)
+            with redirect_stdout(sys.stderr):  # Ray prints messages; stdout is for the summary
+                await asyncio.to_thread(self._run)
         finally:
             watch.cancel()
             await asyncio.wait([watch])
@@ -235,15 +244,15 @@ class RayBatch:
         return iter(results)
 
     def _count(self, batch: Any) -> None:
-        columns = (batch[name].to_pylist() for name in _RESULTS)
-        for code, message, trace, prompt, completion in zip(*columns, strict=True):
+        columns = (batch[name].to_pylist() for name in batch.column_names)
+        for row_id, code, message, trace, prompt, completion in zip(*columns, strict=True):
             if code is None:
                 self.summary.done += 1
             elif code == "unknown" and self._unknown == "fail":
                 self.summary.unknown += 1
             else:
                 self.summary.failed += 1
-                self.summary.add_error(code, message, trace)
+                self.summary.add_error(code, message, trace, str(row_id))
             if prompt is not None or completion is not None:
                 usage = Usage(prompt_tokens=prompt, completion_tokens=completion)
                 self.summary.usage = self.summary.usage.plus(usage)
@@ -265,7 +274,8 @@ def _machines() -> int:
 
 
 def _results_only(table: Any) -> Any:
-    """Return the columns that the driver reads: the others may be large."""
+    """Return the ids, and the columns that the driver reads: the others may be large."""
     first = len(table.column_names) - len(RESULTS)
     places = [first + RESULTS.index(name) for name in _RESULTS]
-    return table.select(places).rename_columns(_RESULTS)
+    ids = table.column_names.index(id_column(table.column_names))
+    return table.select([ids, *places]).rename_columns(["row_id", *_RESULTS])

@@ -22,12 +22,21 @@ from ray.exceptions import RayActorError
 from acechat import AsyncClient, Budget, ConfigurationError, RateLimit
 from acechat.batch.cluster.block import BlockSender
 from acechat.batch.cluster.segments import Segment, as_ids, digest, read_segments, segments
-from acechat.batch.cluster.shared_limit import Reply, Report, SharedLimit, Stop
+from acechat.batch.cluster.shared_limit import Reply, SharedLimit, Stop, WorkerReport
 from acechat.batch.cluster.shared_pacer import SharedPacer
 from acechat.batch.plan import check_unknown
 from acechat.batch.status import COLUMNS
 
-__all__ = ["RESULTS", "ChatMapper", "Coordinator", "Unfinished", "coordinator", "unfinished"]
+__all__ = [
+    "RESULTS",
+    "ChatMapper",
+    "Coordinator",
+    "Unfinished",
+    "coordinator",
+    "id_column",
+    "limits_of",
+    "unfinished",
+]
 
 _NAMESPACE = "acechat"
 _RETRY = 0.2
@@ -48,7 +57,7 @@ class Coordinator:
     def __init__(self, **limits: Any) -> None:
         self._limit = SharedLimit(**limits)
 
-    def exchange(self, report: Report) -> Reply:
+    def exchange(self, report: WorkerReport) -> Reply:
         """Take the report of a worker, and grant it requests."""
         return self._limit.exchange(time.monotonic(), report)
 
@@ -170,7 +179,7 @@ class ChatMapper:
             batch = batch.drop_columns([_SENT])
         rows = batch.to_pylist()
         results = await self._sender.send(
-            rows, batch[_id_column(batch.column_names)].to_pylist(), sent
+            rows, batch[id_column(batch.column_names)].to_pylist(), sent
         )
         return _joined(batch, results)
 
@@ -189,7 +198,7 @@ class ChatMapper:
         sender.pacer = SharedPacer(name, self._most, self._exchange, time.monotonic, sender.drain)
         return sender
 
-    async def _exchange(self, report: Report) -> Reply:
+    async def _exchange(self, report: WorkerReport) -> Reply:
         """Send a report to the coordinator; start another one if it has died."""
         while True:
             try:
@@ -203,7 +212,12 @@ class ChatMapper:
             await asyncio.sleep(_RETRY)
 
 
-def _id_column(names: list[str]) -> str:
+def id_column(names: list[str]) -> str:
+    """Return the name of the column of ids.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
     for name in ("custom_id", "id"):
         if name in names:
             return name
@@ -243,7 +257,7 @@ class Unfinished:
     def __call__(self, batch: Any) -> Any:
         """Return the other rows of *batch*, a table of Arrow; rows that were sent are marked."""
         finished, unknown = ray.get([self._finished, self._unknown])
-        ids = as_ids(batch[_id_column(batch.column_names)].to_pylist())
+        ids = as_ids(batch[id_column(batch.column_names)].to_pylist())
         digests = np.array([digest(each) for each in ids], "S16")
         left = ~_contains(finished, digests)
         sent = pa.array(_contains(unknown, digests))

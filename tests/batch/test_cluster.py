@@ -25,7 +25,7 @@ from acechat.batch.cluster.segments import (
     segments,
     split,
 )
-from acechat.batch.cluster.shared_limit import Ended, Found, Report, SharedLimit, Stop
+from acechat.batch.cluster.shared_limit import Ended, Found, SharedLimit, Stop, WorkerReport
 from acechat.batch.cluster.shared_pacer import SharedPacer
 from acechat.batch.rows import RawRow
 from acechat.batch.sources import encode_fields
@@ -41,18 +41,18 @@ REFUSED = Ended(0.1, refused=True)
 def test_a_first_worker_is_granted_the_first_requests_at_once():
     limit = SharedLimit()
 
-    reply = limit.exchange(100.0, Report("a", 0, wanted=20))
+    reply = limit.exchange(100.0, WorkerReport("a", 0, wanted=20))
 
     assert reply.grants == (0.0,) * 8
     assert (reply.stop, reply.idle) == (None, False)
-    assert limit.exchange(100.1, Report("a", 8, wanted=12)).grants == ()
+    assert limit.exchange(100.1, WorkerReport("a", 8, wanted=12)).grants == ()
 
 
 def test_requests_that_end_make_room():
     limit = SharedLimit()
-    limit.exchange(0.0, Report("a", 0, wanted=20))
+    limit.exchange(0.0, WorkerReport("a", 0, wanted=20))
 
-    reply = limit.exchange(0.2, Report("a", 3, wanted=20, ended=(OK,) * 5))
+    reply = limit.exchange(0.2, WorkerReport("a", 3, wanted=20, ended=(OK,) * 5))
 
     assert len(reply.grants) >= 5
     assert limit.limiter.running == 3 + len(reply.grants)
@@ -60,39 +60,39 @@ def test_requests_that_end_make_room():
 
 def test_workers_that_wait_get_equal_shares():
     limit = SharedLimit()
-    limit.exchange(0.0, Report("a", 0, wanted=8))
-    assert limit.exchange(0.0, Report("b", 0, wanted=8)).grants == ()  # all are in use
+    limit.exchange(0.0, WorkerReport("a", 0, wanted=8))
+    assert limit.exchange(0.0, WorkerReport("b", 0, wanted=8)).grants == ()  # all are in use
 
-    again = limit.exchange(0.1, Report("a", 4, wanted=8, ended=(Ended(0.1),) * 4))
+    again = limit.exchange(0.1, WorkerReport("a", 4, wanted=8, ended=(Ended(0.1),) * 4))
 
     assert again.grants == ()  # it has its share, and another waits
-    assert len(limit.exchange(0.1, Report("b", 0, wanted=8)).grants) == 4
+    assert len(limit.exchange(0.1, WorkerReport("b", 0, wanted=8)).grants) == 4
 
 
 def test_without_others_a_worker_gets_everything():
     limit = SharedLimit()
-    limit.exchange(0.0, Report("a", 0, wanted=2))
+    limit.exchange(0.0, WorkerReport("a", 0, wanted=2))
 
-    assert len(limit.exchange(0.0, Report("b", 0, wanted=20)).grants) == 6
+    assert len(limit.exchange(0.0, WorkerReport("b", 0, wanted=20)).grants) == 6
 
 
 @pytest.mark.parametrize("lost", [0, 3, 8])
 def test_grants_that_were_lost_or_not_used_are_given_back(lost):
     limit = SharedLimit(rate_limit=RateLimit(tokens_per_minute=1000))
-    granted = len(limit.exchange(0.0, Report("a", 0, wanted=8)).grants)
+    granted = len(limit.exchange(0.0, WorkerReport("a", 0, wanted=8)).grants)
 
-    limit.exchange(0.1, Report("a", granted - lost))
+    limit.exchange(0.1, WorkerReport("a", granted - lost))
 
     assert limit.limiter.running == granted - lost
 
 
 def test_the_requests_of_a_lost_worker_do_not_count_any_more():
     limit = SharedLimit()
-    limit.exchange(0.0, Report("a", 0, wanted=8))
+    limit.exchange(0.0, WorkerReport("a", 0, wanted=8))
 
     for at in (5.0, 10.0):
-        assert limit.exchange(at, Report("b", 0, wanted=8)).grants == ()
-    assert len(limit.exchange(20.0, Report("b", 0, wanted=8)).grants) == 8
+        assert limit.exchange(at, WorkerReport("b", 0, wanted=8)).grants == ()
+    assert len(limit.exchange(20.0, WorkerReport("b", 0, wanted=8)).grants) == 8
 
 
 def test_a_refused_rate_is_granted_in_time():
@@ -101,7 +101,7 @@ def test_a_refused_rate_is_granted_in_time():
 
     now, grants = 0.0, []
     while now < 1.0:
-        reply = limit.exchange(now, Report("a", 0, wanted=50))
+        reply = limit.exchange(now, WorkerReport("a", 0, wanted=50))
         grants += [now + each for each in reply.grants]
         now += reply.pause
 
@@ -111,14 +111,14 @@ def test_a_refused_rate_is_granted_in_time():
 
 def test_retry_after_holds_all_workers():
     limit = SharedLimit()
-    limit.exchange(0.0, Report("a", 0, wanted=1))
-    limit.exchange(0.1, Report("a", 0, ended=(Ended(0.1, refused=True, retry_after=7.0),)))
+    limit.exchange(0.0, WorkerReport("a", 0, wanted=1))
+    limit.exchange(0.1, WorkerReport("a", 0, ended=(Ended(0.1, refused=True, retry_after=7.0),)))
 
-    reply = limit.exchange(0.2, Report("b", 0, wanted=1))
+    reply = limit.exchange(0.2, WorkerReport("b", 0, wanted=1))
 
     assert reply.grants == ()
     assert reply.held == pytest.approx(6.9)
-    assert limit.exchange(7.2, Report("b", 0, wanted=1)).grants == (0.0,)
+    assert limit.exchange(7.2, WorkerReport("b", 0, wanted=1)).grants == (0.0,)
 
 
 def test_requests_per_minute_are_those_of_all_workers():
@@ -127,7 +127,7 @@ def test_requests_per_minute_are_those_of_all_workers():
     granted = Counter()
     for at in range(60):
         for worker in "abc":
-            reply = limit.exchange(at + 0.01 * ord(worker), Report(worker, 0, wanted=5))
+            reply = limit.exchange(at + 0.01 * ord(worker), WorkerReport(worker, 0, wanted=5))
             granted[worker] += len(reply.grants)
 
     assert sum(granted.values()) == 30
@@ -136,22 +136,22 @@ def test_requests_per_minute_are_those_of_all_workers():
 def test_a_budget_stops_all_workers():
     limit = SharedLimit(budget=Budget(credits=Decimal(3)))
     paid = Ended(0.1, accepted=True, usage=Usage(cost=Cost(amount=Decimal(1))))
-    limit.exchange(0.0, Report("a", 0, wanted=4))
+    limit.exchange(0.0, WorkerReport("a", 0, wanted=4))
 
-    assert limit.exchange(0.1, Report("a", 2, ended=(paid,) * 2)).stop is None
-    reply = limit.exchange(0.2, Report("a", 1, wanted=9, ended=(paid,)))
+    assert limit.exchange(0.1, WorkerReport("a", 2, ended=(paid,) * 2)).stop is None
+    reply = limit.exchange(0.2, WorkerReport("a", 1, wanted=9, ended=(paid,)))
 
     assert reply.stop.next_step == "raise the budget"
     assert (reply.grants, reply.idle) == ((), False)
-    assert limit.exchange(0.3, Report("b", 0, wanted=9)).stop == reply.stop
-    assert limit.exchange(0.3, Report("a", 0)).idle
+    assert limit.exchange(0.3, WorkerReport("b", 0, wanted=9)).stop == reply.stop
+    assert limit.exchange(0.3, WorkerReport("a", 0)).idle
 
 
 def test_a_new_coordinator_continues_with_what_the_workers_know():
     usage = TotalUsage(total_tokens=5, cost=Decimal(2), currency="credits")
     limit = SharedLimit(budget=Budget(credits=Decimal(2)))
 
-    reply = limit.exchange(0.0, Report("a", 5, wanted=50, found=Found(40, 20.0, usage)))
+    reply = limit.exchange(0.0, WorkerReport("a", 5, wanted=50, found=Found(40, 20.0, usage)))
 
     assert reply.found.rate == pytest.approx(20.0)
     assert reply.found.concurrency == 40
@@ -164,15 +164,15 @@ def test_a_new_coordinator_waits_a_minute_if_there_are_caps():
     limit = SharedLimit(rate_limit=RateLimit(requests_per_minute=10))
     found = Found(8, None, TotalUsage())
 
-    assert limit.exchange(0.0, Report("a", 0, wanted=5, found=found)).grants == ()
-    assert limit.exchange(59.9, Report("a", 0, wanted=5, found=found)).grants == ()
-    assert limit.exchange(60.1, Report("a", 0, wanted=5, found=found)).grants
+    assert limit.exchange(0.0, WorkerReport("a", 0, wanted=5, found=found)).grants == ()
+    assert limit.exchange(59.9, WorkerReport("a", 0, wanted=5, found=found)).grants == ()
+    assert limit.exchange(60.1, WorkerReport("a", 0, wanted=5, found=found)).grants
 
 
 def test_many_workers_report_less_often():
     limit = SharedLimit()
 
-    pauses = [limit.exchange(0.0, Report(str(n), 0)).pause for n in range(100)]
+    pauses = [limit.exchange(0.0, WorkerReport(str(n), 0)).pause for n in range(100)]
 
     assert pauses[0] == 0.01
     assert pauses[-1] == pytest.approx(0.2)
@@ -181,7 +181,7 @@ def test_many_workers_report_less_often():
 def test_messages_survive_the_way_to_another_process():
     import pickle
 
-    report = Report("a", 3, 4, (OK, REFUSED), Found(8, None, TotalUsage()), Stop("x", "y"))
+    report = WorkerReport("a", 3, 4, (OK, REFUSED), Found(8, None, TotalUsage()), Stop("x", "y"))
 
     assert pickle.loads(pickle.dumps(report)) == report
 

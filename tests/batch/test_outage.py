@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections import deque
+from heapq import heappop, heappush
 from math import inf
 
 import pytest
@@ -36,13 +39,13 @@ SERVICE = Verdict("service", billed=False)
 def fail(detector, now, rows, *, overload=False):
     histories = {row: RowHistory() for row in rows}
     for row, history in histories.items():
-        detector.fail(now, now - 0.1, row, history, overload=overload)
+        detector.fail(now, row, history, overload=overload)
     return histories
 
 
 def test_failures_of_many_rows_are_an_outage_and_do_not_count():
     detector = OutageDetector()
-    detector.succeed(0.0)
+    detector.succeed(0.0, 0.0)
     histories = fail(detector, 1.0, range(5))
 
     assert detector.down_since == 1.0
@@ -58,7 +61,7 @@ def test_few_failures_or_few_rows_are_none():
     detector = OutageDetector()
     history = RowHistory()
     for now in range(20):
-        detector.fail(now, now, 1, history, overload=False)
+        detector.fail(now, 1, history, overload=False)
     assert detector.down_since is None
     assert history.counted == 20
 
@@ -66,10 +69,10 @@ def test_few_failures_or_few_rows_are_none():
 def test_rows_that_failed_before_a_success_are_suspected_themselves():
     detector = OutageDetector()
     histories = fail(detector, 1.0, range(4))
-    detector.succeed(2.0)
+    detector.succeed(2.0, 2.0)
     for now in (3.0, 4.0, 5.0):
         for row, history in histories.items():
-            detector.fail(now, now - 0.1, row, history, overload=False)
+            detector.fail(now, row, history, overload=False)
 
     assert detector.down_since is None
     assert all(detector.suspects(history) for history in histories.values())
@@ -77,7 +80,7 @@ def test_rows_that_failed_before_a_success_are_suspected_themselves():
 
 def test_overload_is_an_outage_only_after_a_while():
     detector = OutageDetector()
-    detector.succeed(0.0)
+    detector.succeed(0.0, 0.0)
     fail(detector, 1.0, range(20), overload=True)
     assert detector.down_since is None
     fail(detector, 5.0, range(20, 30), overload=True)
@@ -95,7 +98,7 @@ def test_probes_find_the_end_of_an_outage_of_a_minute_within_five_seconds():
             assert detector.wait(now) == inf
             probes += 1
             if now >= length:
-                assert detector.succeed(now)
+                assert detector.succeed(now, now)
             else:
                 fail(detector, now, [probes])
         assert now - length <= 1 + 5 * max(length, 14) / 60
@@ -137,23 +140,78 @@ def test_a_row_that_fails_while_others_succeed_is_given_up():
     rules, row = retries(detector), entry()
     outcomes = []
     for now in range(3):
-        detector.fail(now, now, 0, row.history, overload=False)
+        detector.fail(now, 0, row.history, overload=False)
         outcomes.append(rules.again(row, SERVICE, others=5))
-        detector.succeed(now + 0.5)
+        detector.succeed(now + 0.5, now + 0.5)
 
     assert outcomes == [True, True, False]
+
+
+def fail_in_an_outage(*, seed, spread, concurrency, rows=3000, mean=0.4):
+    """Simulate a service that is down from 5 s to 13 s; return the rows that were given up.
+
+    Failures are fast. Responses to requests that left earlier still arrive during the outage.
+    """
+    chance = random.Random(seed)
+    detector = OutageDetector()
+    rules, unsent = retries(detector), deque(entry(n) for n in range(rows))
+    running, now, failed = [], 0.0, []
+    while unsent or running or len(rules):
+        while len(running) < concurrency and not detector.wait(now):
+            each = rules.pop(now) or (unsent.popleft() if unsent else None)
+            if each is None:
+                break
+            detector.probe()
+            each.requests += 1
+            down = 5 <= now < 13
+            ends = now + (0.001 if down else mean * chance.lognormvariate(0, spread))
+            heappush(running, (ends, each.row.number, each, now, down))
+        due = rules.wait(now) if unsent or len(running) < concurrency else inf
+        wake = now + max(due, detector.wait(now))
+        if not running or wake < running[0][0]:
+            now = max(wake, now + 1e-6)
+            continue
+        now, _, each, started, down = heappop(running)
+        if down:
+            detector.fail(now, each.row.number, each.history, overload=False)
+            if rules.again(each, SERVICE, len(running) + len(unsent)):
+                rules.push(each, now, chance.random())
+            else:
+                failed.append(each.row.number)
+        else:
+            detector.succeed(now, started)
+        detector.give_up(now)
+    return failed
+
+
+@pytest.mark.parametrize("concurrency", [8, 64, 256])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.5])
+def test_responses_that_arrive_late_in_an_outage_fail_no_row(spread, concurrency):
+    for seed in range(4):
+        assert not fail_in_an_outage(seed=seed, spread=spread, concurrency=concurrency)
+
+
+def test_a_late_response_does_not_end_an_outage():
+    detector = OutageDetector()
+    fail(detector, 1.0, range(5))
+
+    assert not detector.succeed(1.5, 0.9)
+    assert detector.down_since == 1.0
+    detector.probe()
+    assert detector.succeed(2.5, 2.0)
+    assert detector.down_since is None
 
 
 def test_a_row_waits_for_the_outcome_of_others_before_it_is_given_up():
     detector = OutageDetector()
     rules, row = retries(detector), entry()
     for now in range(5):
-        detector.fail(now, now, 0, row.history, overload=False)
+        detector.fail(now, 0, row.history, overload=False)
         assert rules.again(row, SERVICE, others=5)
         rules.push(row, now, 0.5)
         assert rules.pop(now + 99.0) is row
-    detector.succeed(5.5)
-    detector.fail(6.0, 6.0, 0, row.history, overload=False)
+    detector.succeed(5.5, 5.5)
+    detector.fail(6.0, 0, row.history, overload=False)
 
     assert not rules.again(row, SERVICE, others=5)
 
@@ -163,7 +221,7 @@ def test_the_last_row_is_given_up_after_its_attempts():
     rules, row = retries(detector), entry()
     outcomes = []
     for now in range(3):
-        detector.fail(now, now, 0, row.history, overload=False)
+        detector.fail(now, 0, row.history, overload=False)
         outcomes.append(rules.again(row, SERVICE, others=0))
 
     assert outcomes == [True, True, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ pytest.importorskip("llm", reason="needs llm")
 import llm
 from pydantic import BaseModel
 
-from acechat.emulator import cut, fail, ok
+from acechat.emulator import Service, cut, fail, ok
 
 MODEL = "acechat/claude-sonnet-4-20250514"
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
@@ -36,6 +37,8 @@ def weather(city: str) -> str:
 @pytest.fixture(autouse=True)
 def folder(environment, monkeypatch, tmp_path):
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    yield
+    gc.collect()  # a chain and its model are a cycle; the client closes when the model is collected
 
 
 def ask(kind, *content, **options):
@@ -79,6 +82,50 @@ def test_text_reasoning_and_usage(environment, kind, stream):
         {"role": "user", "content": "Hello"},
     ]
     assert environment.requests[0].json.get("stream", False) is stream
+
+
+@KINDS
+def test_prompts_of_one_model_share_a_connection(environment, kind):
+    keys = [environment.token] * 2
+    if kind == "blocking":
+        model = llm.get_model(MODEL)
+        for key in keys:
+            model.prompt("Hello", key=key).text()
+    else:
+        model = llm.get_async_model(MODEL)
+
+        async def main():
+            for key in keys:
+                await model.prompt("Hello", key=key).text()
+
+        asyncio.run(main())
+
+    first, second = environment.requests
+    assert first.client_port == second.client_port
+
+
+@KINDS
+def test_a_model_uses_the_key_and_the_address_of_each_prompt(environment, kind, monkeypatch):
+    model = llm.get_model(MODEL) if kind == "blocking" else llm.get_async_model(MODEL)
+
+    def ask_with(key):
+        if kind == "blocking":
+            return model.prompt("Hello", key=key).text()
+
+        async def main():
+            return await model.prompt("Hello", key=key).text()
+
+        return asyncio.run(main())
+
+    with Service() as other:
+        assert ask_with(environment.token)
+        with pytest.raises(llm.ModelError, match="401"):
+            ask_with("another-token")
+        monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", other.url)
+        assert ask_with(environment.token)
+
+    assert len(environment.requests) == 2
+    assert len(other.requests) == 1
 
 
 @KINDS

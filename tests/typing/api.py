@@ -262,6 +262,7 @@ async def output(client: AsyncClient, talk: AsyncConversation) -> None:
     assert_type((await client.chat("How many?", output_type=list[Positive])).output, list[int])
     assert_type((await client.chat("?", output_type=Output[Weather](Weather))).output, Weather)
     assert_type((await client.chat("?", output_type=Output[Positive](Positive))).output, int)
+    assert_type((await client.chat("?", output_type=Output.from_schema({}))).output, Any)
     either = Output[Plan | Point](Plan | Point, retries=0)
     assert_type((await client.chat("Plan", output_type=either)).output, Plan | Point)
     assert_type(client.stream("How many?", output_type=Output(Positive)), AsyncChatStream[int])

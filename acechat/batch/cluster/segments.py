@@ -226,11 +226,16 @@ def _read(path: Path) -> Segment:
     return Segment() if header is None else Segment.of(header[0].options.get(_IDS, []), states)
 
 
+def _at(values: list[str], number: int) -> str | None:
+    return values[number] if number < len(values) else None
+
+
 def _add(total: BatchSummary, part: BatchSummary) -> None:
     for code, count in part.errors.items():
         for number in range(count.rows):
-            trace = count.trace_ids[number] if number < len(count.trace_ids) else None
-            total.add_error(code, count.message, trace)
+            total.add_error(
+                code, count.message, _at(count.trace_ids, number), _at(count.custom_ids, number)
+            )
     total.done += part.done
     total.failed += part.failed
     one, other = total.usage, part.usage

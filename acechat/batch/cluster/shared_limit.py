@@ -12,7 +12,7 @@ from acechat.batch.limiter import Limiter
 from acechat.errors import BudgetExceededError
 from acechat.types import TotalUsage, Usage
 
-__all__ = ["Ended", "Found", "Reply", "Report", "SharedLimit", "Stop"]
+__all__ = ["Ended", "Found", "Reply", "SharedLimit", "Stop", "WorkerReport"]
 
 _MOST = 2**31
 """Requests at a time of all workers; each worker has a maximum of its own."""
@@ -62,7 +62,7 @@ class Found(Struct, frozen=True):
     usage: TotalUsage
 
 
-class Report(Struct, frozen=True):
+class WorkerReport(Struct, frozen=True):
     """The message of a worker to the coordinator."""
 
     worker: str
@@ -144,7 +144,7 @@ class SharedLimit:
         """Return the limit, why the run stops, and the number of requests."""
         return self._found(now), self._stop, self.limiter.running
 
-    def exchange(self, now: float, report: Report) -> Reply:
+    def exchange(self, now: float, report: WorkerReport) -> Reply:
         """Take the report of a worker, and grant it requests."""
         if self._new:
             self._new = False

@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 from weakref import WeakSet
 
-from acechat.batch.cluster.shared_limit import Ended, Found, Reply, Report, Stop
+from acechat.batch.cluster.shared_limit import Ended, Found, Reply, Stop, WorkerReport
 from acechat.batch.outage import RowHistory
 from acechat.batch.pacing import Pacer
 from acechat.batch.row_stream import RowQueue
@@ -24,6 +24,10 @@ _HEARTBEAT = 0.5
 
 _STALE = 0.25
 """Seconds after which a grant that was not used is given back."""
+
+
+def _forget(code: int, row: int, now: float) -> None:
+    """Record nothing: a row is that of a block, and a report describes a run."""
 
 
 class SharedPacer(Pacer):
@@ -44,11 +48,11 @@ class SharedPacer(Pacer):
         self,
         worker: str,
         most: int,
-        exchange: Callable[[Report], Awaitable[Reply]],
+        exchange: Callable[[WorkerReport], Awaitable[Reply]],
         clock: Callable[[], float],
         stopped: Callable[[Stop], None],
     ) -> None:
-        super().__init__(most, most, None)
+        super().__init__(most, most, None, _forget)
         self._worker = worker
         self._exchange = exchange
         self._clock = clock
@@ -152,7 +156,7 @@ class SharedPacer(Pacer):
             pause, again = reply.pause, reply.again
             self._apply(reply)
 
-    def _next_report(self, ended: tuple[Ended, ...]) -> Report:
+    def _next_report(self, ended: tuple[Ended, ...]) -> WorkerReport:
         self._drop_stale(self._clock())
         wanted = 0
         if self._asks and self._stop is None:
@@ -160,7 +164,7 @@ class SharedPacer(Pacer):
             waiting = max(1, sum(len(queue) for queue in self._queues))
             wanted = max(0, min(room, waiting - len(self._grants)))
         held = self.limiter.running + len(self._grants)
-        return Report(self._worker, held, wanted, ended, self._found, self._stop)
+        return WorkerReport(self._worker, held, wanted, ended, self._found, self._stop)
 
     def _apply(self, reply: Reply) -> None:
         now = self._clock()

@@ -9,6 +9,7 @@ import tempfile
 import time
 from typing import Literal, Protocol, TypeAlias
 
+from acechat.batch.report.events import STARTED
 from acechat.batch.results import BatchResult, encode_line
 from acechat.batch.rows import Row
 from acechat.batch.storage.files import BatchFiles
@@ -62,6 +63,10 @@ class Saver(Protocol):
         """Record that the request of a row was refused without a charge."""
         ...
 
+    def event(self, code: int, row: int, now: float) -> None:
+        """Record an event; the arguments are those of `acechat.batch.report.events.Record`."""
+        ...
+
     def save(self, row: Row, result: BatchResult) -> None:
         """Save a result."""
         ...
@@ -89,6 +94,9 @@ class NoSaver:
         return True
 
     def released(self, row: Row) -> None:
+        """Do nothing."""
+
+    def event(self, code: int, row: int, now: float) -> None:
         """Do nothing."""
 
     def save(self, row: Row, result: BatchResult) -> None:
@@ -120,6 +128,8 @@ class FileSaver:
         self._fsync = fsync
         self.waits: bool = fsync == "each"
         self._written = self._synced = 0
+        self._epoch = time.time() - time.monotonic()  # a clock that is set changes no duration
+        self._started = False
         self._lock = asyncio.Lock()
         self._ending = False
         self._due = asyncio.Event()
@@ -130,6 +140,9 @@ class FileSaver:
 
     def sent(self, row: Row) -> None:
         """Record that a request is about to leave."""
+        if not self._started:
+            self._started = True
+            self.event(STARTED, 0, time.monotonic())
         self._files.sent(row.number, row.content)
         self._written += 1
 
@@ -155,6 +168,10 @@ class FileSaver:
         """Record that the request of a row was refused without a charge."""
         self._files.released(row.number, row.content)
         self._written += 1
+
+    def event(self, code: int, row: int, now: float) -> None:
+        """Record an event; the arguments are those of `acechat.batch.report.events.Record`."""
+        self._files.event(code, row, round((self._epoch + now) * 1000))
 
     def save(self, row: Row, result: BatchResult) -> None:
         """Append the line of a result; one that cannot be written is kept for `finish`."""

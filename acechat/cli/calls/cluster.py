@@ -47,10 +47,12 @@ def ray_batch(
 
     Raises:
         ConfigurationError: There is no token, or Ray is not installed.
-        click.UsageError: The input is not Parquet.
+        click.UsageError: The input is not Parquet, or a report is wanted.
     """
     if Path(source).suffix.lower() != ".parquet" and not Path(source).is_dir():
         raise click.UsageError("--ray reads Parquet: a file .parquet, or a folder of them")
+    if flags["report"] is not None:
+        raise click.UsageError("--report describes a run on one machine, without --ray")
     client = {
         "api_token": settings.needed_token(),
         "base_url": settings.base_url,

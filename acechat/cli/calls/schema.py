@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, cast
+from typing import Any
 
 import click
 
-from acechat import Output
-from acechat.cli.calls.validation import check_schema, violation
+from acechat import ConfigurationError, Output
 from acechat.cli.content.paths import typed_path
 
-__all__ = ["output_type", "read_schema"]
+__all__ = ["read_schema"]
 
 _TYPES = {
     "str": "string",
@@ -28,7 +27,6 @@ _TYPES = {
 _FIELD = re.compile(
     r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{0,63})(?:\s+(?P<type>[A-Za-z]+)(?P<many>\[\])?)?"
 )
-_UNIONS = {"anyOf", "oneOf", "allOf", "not", "enum", "const", "$ref"}
 
 
 def read_schema(source: str) -> dict[str, Any]:
@@ -60,14 +58,12 @@ def _invalid(reason: str) -> click.BadParameter:
 
 def _checked(text: str, name: str) -> dict[str, Any]:
     try:
-        schema = json.loads(text)
-    except ValueError as error:
+        schema: dict[str, Any] = json.loads(text)
+        Output.from_schema(schema)
+    except ConfigurationError as error:
+        raise _invalid(f"{name}: {error}") from None
+    except (ValueError, RecursionError) as error:
         raise _invalid(f"{name} is not JSON: {error}") from None
-    if not isinstance(schema, dict):
-        raise _invalid(f"{name} is not a JSON Schema: it must be an object")
-    schema = cast("dict[str, Any]", schema)
-    if problem := check_schema(schema):
-        raise _invalid(f"{name} is not a JSON Schema: {problem}")
     return schema
 
 
@@ -100,63 +96,3 @@ def _described(source: str) -> dict[str, Any]:
     if not properties:
         raise _invalid("it has no field: expected 'name, age int'")
     return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-class _Schema(type):
-    """A type whose values are those that its schema permits.
-
-    It has the two methods of pydantic's models that `Output` calls for types it does not know.
-    """
-
-    schema: dict[str, Any]
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return True  # model_validate_json has checked it
-
-    def model_json_schema(cls, *, ref_template: str) -> dict[str, Any]:
-        """Return the schema, with its definitions under ``$defs``."""
-        schema = cast("dict[str, Any]", json.loads(json.dumps(cls.schema)))
-        schema.pop("$schema", None)
-        definitions: dict[str, Any] = {
-            **(schema.pop("definitions", None) or {}),
-            **(schema.pop("$defs", None) or {}),
-        }
-        if "type" not in schema and "properties" in schema:
-            schema["type"] = "object"
-        if _UNIONS & schema.keys():  # not accepted at the top of a tool's parameters
-            schema = {"allOf": [schema]}
-        schema = cast("dict[str, Any]", _with_references(schema, ref_template))
-        if definitions:
-            schema["$defs"] = _with_references(definitions, ref_template)
-        return schema
-
-    def model_validate_json(cls, data: bytes) -> object:
-        """Decode *data*.
-
-        Raises:
-            ValueError: The schema does not permit the value; the message has its path.
-        """
-        value: object = json.loads(data)
-        if problem := violation(value, cls.schema):
-            raise ValueError(problem)
-        return value
-
-
-def _with_references(schema: Any, template: str) -> Any:
-    if isinstance(schema, dict):
-        fields = cast("dict[str, Any]", schema)
-        return {
-            key: template.format(model=value.rpartition("/")[2])
-            if key == "$ref" and isinstance(value, str) and value.count("/") > 1
-            else _with_references(value, template)
-            for key, value in fields.items()
-        }
-    if isinstance(schema, list):
-        return [_with_references(value, template) for value in cast("list[Any]", schema)]
-    return schema
-
-
-def output_type(schema: dict[str, Any]) -> Output[Any]:
-    """Return the output type whose values are those that *schema* permits."""
-    kind = _Schema("Schema", (), {"schema": schema})
-    return Output(kind)

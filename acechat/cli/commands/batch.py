@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,15 +16,17 @@ from acechat import (
     BatchStoppedError,
     BatchSummary,
     Budget,
-    ConfigurationError,
+    Output,
     RateLimit,
 )
+from acechat.batch.report.files import write_report
 from acechat.batch.status import check_rows, export
-from acechat.cli.batch_output import check_output
+from acechat.cli.batch_output import check_output, check_report
 from acechat.cli.calls.cluster import cluster_options, ray_batch, status_of
 from acechat.cli.options import complete_model, complete_option, read_options
 from acechat.cli.service import connect, service_options, target
 from acechat.cli.settings import Settings, read
+from acechat.cli.signals import signals_drain
 from acechat.cli.terminal.batch import Display, summary_lines
 from acechat.cli.terminal.text import one_line
 
@@ -49,6 +46,7 @@ class _Job(Struct, frozen=True):
     arguments: dict[str, Any]
     progress: str
     format: str
+    report: str | None
 
 
 @click.command(
@@ -100,9 +98,8 @@ signal: the first one waits for the running requests, the second does not.
 )
 @click.option(
     "--schema",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="JSON Schema of the responses.",
+    metavar="FILE|FIELDS",
+    help="JSON Schema of the responses; or fields: 'name, age int'.",
 )
 @click.option("--check", is_flag=True, help="Report the faults of all rows; send nothing.")
 @click.option(
@@ -161,6 +158,12 @@ signal: the first one waits for the running requests, the second does not.
     show_default=True,
     help="Display on stderr.",
 )
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write an HTML page with plots, at the end, or of a run whose status is asked for.",
+)
 @click.option("--timeout", type=float, metavar="SECONDS", help="Limit for each response.")
 @click.option("--json", "json_", is_flag=True, help="Print the summary, or the status, as JSON.")
 @service_options
@@ -176,6 +179,9 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
     source, *others = words
     if source == _STATUS and output is None and len(others) == 1:
         _show(status_of(others[0]), as_json=flags["json_"])
+        if flags["report"] is not None:
+            check_report(flags["report"], "-", others[0], "jsonl")
+            _report(others[0], flags["report"], None)
         return 0
     if others:
         raise click.UsageError("give one INPUT, or status OUTPUT")
@@ -184,9 +190,12 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
     if output is None:
         raise click.UsageError("the output is missing: -o results.jsonl")
     check_output(source, output, "jsonl" if flags["ray"] else flags["format_"])
+    if flags["report"] is not None:
+        check_report(flags["report"], source, output, flags["format_"])
     names = ("model", "system", "timeout", "base_url")
     settings = read({name: flags[name] for name in names}, emulator=flags["emulator"])
-    job = _Job(source, _arguments(flags, settings), flags["progress"], flags["format_"])
+    shown = flags["progress"], flags["format_"], flags["report"]
+    job = _Job(source, _arguments(flags, settings), *shown)
     if flags["ray"] is not None:
         with target(settings, emulator=flags["emulator"]) as resolved:
             running = ray_batch(source, flags, job.arguments, resolved)
@@ -216,18 +225,14 @@ def _arguments(flags: dict[str, Any], settings: Settings) -> dict[str, Any]:
         "concurrency": flags["concurrency"] or "auto",
         "rate_limit": limit,
         "budget": None if flags["budget"] is None else Budget(credits=flags["budget"]),
-        "output_type": None if flags["schema"] is None else _schema(flags["schema"]),
+        "output_type": None if flags["schema"] is None else _output_type(flags["schema"]),
     }
 
 
-def _schema(path: str) -> Any:
-    from acechat.cli.json_schema import type_of
+def _output_type(schema: str) -> Output[Any]:
+    from acechat.cli.calls.schema import read_schema
 
-    try:
-        return type_of(msgspec.json.decode(Path(path).read_bytes()))
-    except (msgspec.DecodeError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-    raise ConfigurationError(f"cannot read the schema {path}: {reason}")
+    return Output.from_schema(read_schema(schema))
 
 
 def _check(path: str, template: str | None, image_field: str | None) -> int:
@@ -250,7 +255,7 @@ async def _run(job: _Job, settings: Settings, *, emulator: bool, as_json: bool) 
 async def _run_batch(running: AsyncBatch, job: _Job, *, as_json: bool) -> int:
     stopped: BatchStoppedError | None = None
     received: list[int] = []
-    with _signals(running, received):
+    with signals_drain(running, received):
         async with Display(running, job.input, job.progress):
             try:
                 await running.collect()
@@ -260,6 +265,8 @@ async def _run_batch(running: AsyncBatch, job: _Job, *, as_json: bool) -> int:
                 await running.aclose()
     summary = running.summary
     _show(summary, as_json=as_json)
+    if job.report is not None:
+        await asyncio.to_thread(_report, job.arguments["output"], job.report, summary.total)
     if received:
         return _SIGNALLED + received[0]
     if stopped is not None:
@@ -279,33 +286,9 @@ async def _run_batch(running: AsyncBatch, job: _Job, *, as_json: bool) -> int:
     return _FAILED if summary.failed else 0
 
 
-@contextmanager
-def _signals(running: AsyncBatch, received: list[int]) -> Generator[None]:
-    """Drain the run at the first signal, and cancel it at the second; note those *received*."""
-    loop = asyncio.get_running_loop()
-
-    def stop(number: int) -> None:
-        received.append(number)
-        if len(received) == 1:
-            click.echo("acechat: waiting for the running requests; again to stop now", err=True)
-            running.drain()
-        else:
-            running.cancel()
-
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    added: list[int] = []
-    for number in numbers:
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            try:
-                loop.add_signal_handler(number, stop, number)
-            except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt
-                break
-            added.append(number)
-    try:
-        yield
-    finally:
-        for number in added:
-            loop.remove_signal_handler(number)
+def _report(output: str, path: str, total: int | None) -> None:
+    write_report(output, path, total)
+    click.echo(f"written: {one_line(path)}", err=True)
 
 
 def _show(summary: BatchSummary, *, as_json: bool) -> None:

@@ -166,9 +166,10 @@ def _output_type(flags: dict[str, Any]) -> Any:
         return None
     if flags["extract"] or flags["functions"] or flags["tools"] or flags["mcp"]:
         raise click.UsageError("--schema cannot be combined with --extract or tools")
-    from acechat.cli.calls.schema import output_type, read_schema
+    from acechat import Output
+    from acechat.cli.calls.schema import read_schema
 
-    return output_type(read_schema(flags["schema"]))
+    return Output.from_schema(read_schema(flags["schema"]))
 
 
 def _tool_names(flags: dict[str, Any]) -> ToolNames | None:

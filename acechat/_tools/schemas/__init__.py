@@ -1,0 +1,1 @@
+"""JSON Schemas that are given: their validity, values and type."""
