@@ -34,7 +34,7 @@ STARTS = 3
 
 SERVER = Path(__file__).with_name("ray_server.py")
 MARK = "ACECHAT_RAY_TEST"
-RUN = uuid.uuid4().hex
+RUN = os.environ.get(MARK) or uuid.uuid4().hex
 QUIET = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -49,7 +49,10 @@ def environment(**more):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """The address of a cluster."""
+    """The address of a cluster; of one with this mark that runs already, if it is given."""
+    if address := os.environ.get("ACECHAT_RAY_ADDRESS"):
+        yield address
+        return
     for attempt in range(STARTS):
         log = tmp_path_factory.mktemp("ray") / "log"
         port = random.randrange(20_000, 32_000)  # Ray's workers have 10002 to 19999
@@ -117,6 +120,7 @@ class Job:
         self.input, self.output = folder / "in.parquet", folder / "out"
         self._cluster, self._server = cluster, server
         self.rows = 0
+        self.processes = []
 
     def write(self, rows, **columns):
         self.rows = rows
@@ -131,7 +135,7 @@ class Job:
         command += [str(self.output), "--ray", self._cluster, "--workers", str(workers)]
         command += ["--base-url", self._server.url, "--json", *options]
         env = environment(ACEDATACLOUD_API_TOKEN="tok-secret-0123456789", NO_PROXY="*")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             env=env,
             stdout=subprocess.PIPE,
@@ -139,6 +143,8 @@ class Job:
             text=True,
             start_new_session=True,
         )
+        self.processes.append(process)
+        return process
 
     def end(self, process):
         """Return the exit code, the summary and stderr."""
@@ -168,7 +174,12 @@ class Job:
 
 @pytest.fixture
 def job(tmp_path, cluster, server):
-    return Job(tmp_path, cluster, server)
+    running = Job(tmp_path, cluster, server)
+    yield running
+    for process in running.processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def processes(name):
