@@ -349,6 +349,18 @@ def test_a_stop_drains_all_blocks_of_all_workers(service, connect, run, tmp_path
     assert "p309" not in service.received
 
 
+def test_a_coordinator_that_fails_stops_the_run(service, connect, run, tmp_path):
+    async def main():
+        async with Cluster(tmp_path, connect) as cluster:
+            worker = cluster.worker()
+            cluster.limit.exchange = None  # a TypeError
+            await worker.send(*block(1, 2))
+
+    with pytest.raises(BatchStoppedError, match="the coordinator cannot be used"):
+        run(main)
+    assert not service.received
+
+
 def test_a_locked_segment_is_awaited(connect, run, service, tmp_path):
     async def main():
         async with Cluster(tmp_path, connect) as cluster:

@@ -39,7 +39,8 @@ class SharedPacer(Pacer):
     Args:
         worker: Name of the worker.
         most: The maximum of requests at a time of this worker.
-        exchange: Sends a report to the coordinator, and returns its reply. It must not fail.
+        exchange: Sends a report to the coordinator, and returns its reply. If it fails, the run
+            stops.
         clock: The clock of the runs: seconds.
         stopped: Called when the run stops.
     """
@@ -141,6 +142,13 @@ class SharedPacer(Pacer):
             self._grants.popleft()
 
     async def _report(self) -> None:
+        try:
+            await self._keep_reporting()
+        except Exception as error:  # noqa: BLE001 - without reports the run would wait for ever
+            self._announce(Stop(f"the coordinator cannot be used: {error}"))
+            self._idle.set()
+
+    async def _keep_reporting(self) -> None:
         pause, again = 0.0, _HEARTBEAT
         while True:
             await asyncio.sleep(pause)
@@ -155,6 +163,12 @@ class SharedPacer(Pacer):
             reply = await self._exchange(self._next_report(tuple(ended)))
             pause, again = reply.pause, reply.again
             self._apply(reply)
+
+    def _announce(self, stop: Stop) -> None:
+        self._stop = stop
+        if not self._announced:
+            self._announced = True
+            self._stopped(stop)
 
     def _next_report(self, ended: tuple[Ended, ...]) -> WorkerReport:
         self._drop_stale(self._clock())
@@ -172,10 +186,7 @@ class SharedPacer(Pacer):
         if reply.held:
             self.limiter.held_until = max(self.limiter.held_until, now + reply.held)
         if reply.stop is not None:
-            self._stop = reply.stop
-            if not self._announced:
-                self._announced = True
-                self._stopped(reply.stop)
+            self._announce(reply.stop)
             if reply.idle:
                 self._idle.set()
         if reply.grants:
