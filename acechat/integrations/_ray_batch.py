@@ -20,7 +20,7 @@ from ray.exceptions import RayError
 
 from acechat import BatchProgress, BatchStoppedError, BatchSummary, ConfigurationError
 from acechat.batch.cluster.inputs import check_files, load_files, save_files
-from acechat.batch.cluster.segments import Segment, read_segments, segments
+from acechat.batch.cluster.segments import Segment, read_segments, segments, states_of
 from acechat.batch.cluster.shared_limit import Stop
 from acechat.batch.plan import check_unknown
 from acechat.batch.status import ExportFormat, export
@@ -176,10 +176,9 @@ class RayBatch:
 
     def _send(self, rows: RayInput, options: dict[str, Any]) -> None:
         found, summary = self._read_segments(options), self.summary
-        unknown = len(found.unknown_only())
-        summary.done, summary.failed = len(found.done) // 16, len(found.failed) // 16
-        summary.total, summary.unknown = rows.rows, unknown
-        check_unknown(unknown, self._unknown)
+        summary.total = rows.rows
+        self._set_states(found)
+        check_unknown(summary.unknown, self._unknown)
         self._coordinator()
         self._connected = True
         if self._interrupted:
@@ -190,6 +189,8 @@ class RayBatch:
                     self._count(batch)
             except Exception as error:
                 raise self._stopped(error) from error
+            finally:
+                self._set_states(Segment.joined(self._each_segment(states_of)))
         if (table := self._table) is not None:
             self._each_segment(lambda paths: [export(path, table) for path in paths])
         if summary.unknown:
@@ -198,6 +199,12 @@ class RayBatch:
                 "charged",
                 "choose --unknown resend or --unknown skip",
             )
+
+    def _set_states(self, rows: Segment) -> None:
+        """Set the numbers of rows to those of the journals."""
+        summary = self.summary
+        summary.done, summary.failed = len(rows.done) // 16, len(rows.failed) // 16
+        summary.unknown = len(rows.unknown_only())
 
     def _read_segments(self, options: dict[str, Any]) -> Segment:
         retry, keep = self._retry_failed, self._unknown == "skip"
@@ -211,7 +218,7 @@ class RayBatch:
         """Return the results of *function* for all segments, on all machines."""
         paths, task = segments(self._folder), ray.remote(function)
         chunks = [paths[at : at + _CHUNK] for at in range(0, len(paths), _CHUNK)]
-        if len(chunks) <= 1:
+        if len(chunks) <= 1 or not ray.is_initialized():
             return [function(chunk) for chunk in chunks]
         return ray.get([task.remote(chunk) for chunk in chunks])
 
@@ -248,9 +255,7 @@ class RayBatch:
         for row_id, code, message, trace, prompt, completion in zip(*columns, strict=True):
             if code is None:
                 self.summary.done += 1
-            elif code == "unknown" and self._unknown == "fail":
-                self.summary.unknown += 1
-            else:
+            elif code != "unknown" or self._unknown != "fail":  # those stay unknown
                 self.summary.failed += 1
                 self.summary.add_error(code, message, trace, str(row_id))
             if prompt is not None or completion is not None:

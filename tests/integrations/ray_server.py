@@ -40,6 +40,7 @@ class Service:
         self.latency = 0.05
         self.limit = 0  # requests per second; 0 for no limit
         self.broke = 0  # requests after which the credit is used up; 0 for never
+        self.hold = 0  # requests after which the others wait until this is 0; 0 for never
         self.accepted = []
 
     async def serve(self, reader, writer):
@@ -72,7 +73,10 @@ class Service:
             return error("403 Forbidden", "used_up")
         if "fail" in prompt:
             return error("400 Bad Request", "bad_request")
+        number = len(self.log)
         await asyncio.sleep(self.latency)
+        while 0 < self.hold < number:  # noqa: ASYNC110 - a request sets it
+            await asyncio.sleep(0.02)
         return reply("200 OK", completion(prompt))
 
 

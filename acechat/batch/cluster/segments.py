@@ -33,6 +33,7 @@ __all__ = [
     "segment_path",
     "segments",
     "split",
+    "states_of",
     "unlocked",
 ]
 
@@ -212,18 +213,22 @@ def folder_status(output: str | Path) -> BatchSummary:
     for path in segments(Path(output)):
         with suppress(FileNotFoundError):  # it is being made
             _add(total, read_status(path))
-            parts.append(_read(path))
+            parts.append(states_of([path]))
     rows = Segment.joined(parts)
     total.unknown = len(rows.unknown_only())
     return total
 
 
-def _read(path: Path) -> Segment:
-    """Return the states of the rows of a segment, which may be in use."""
-    with journal_of(path).open("rb", buffering=0) as journal:
-        header = decode_header(journal.read(2**24))
-        states, _ = read_states(journal, path.stat().st_size)
-    return Segment() if header is None else Segment.of(header[0].options.get(_IDS, []), states)
+def states_of(paths: Iterable[Path]) -> Segment:
+    """Return the states of the rows of segments, which may be in use."""
+    found: list[Segment] = []
+    for path in paths:
+        with journal_of(path).open("rb", buffering=0) as journal:
+            header = decode_header(journal.read(2**24))
+            states, _ = read_states(journal, path.stat().st_size)
+        if header is not None:
+            found.append(Segment.of(header[0].options.get(_IDS, []), states))
+    return Segment.joined(found)
 
 
 def _at(values: list[str], number: int) -> str | None:
