@@ -45,7 +45,7 @@ _RETRY = 0.2
 _SENT = "acechat_sent"
 """Column that marks rows that an earlier start sent, without a known result."""
 
-RESULTS = tuple(name for name in COLUMNS if name != "custom_id")
+RESULTS: tuple[str, ...] = tuple(name for name in COLUMNS if name != "custom_id")
 """The columns of results, which `ChatMapper` adds."""
 
 _NUMBERS = ("prompt_tokens", "completion_tokens")
