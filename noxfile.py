@@ -55,6 +55,7 @@ ONCE = [
     "cli",
     "docs/test_readme.py",
     "benchmarks/test_benchmarks.py",
+    "benchmarks/test_at_scale.py",
     "benchmarks/test_conformance.py",
     "docs/test_docs.py",
     "docs/test_migration.py",
@@ -309,13 +310,15 @@ def ray(session: nox.Session) -> None:
     except CommandFailed:
         session.skip("Ray cannot be installed on this Python: nothing was tested")
     # Ray gives its own processes 15 s to start, which is too little without their bytecode.
-    session.run("python", "-c", "import ray; from compileall import compile_dir as compile_; "
-                "compile_(ray.__path__[0], quiet=2, workers=0); import ray.data, daft")  # fmt: skip
+    compiles = "import compileall, ray; compileall.compile_dir(ray.__path__[0], quiet=2, workers=0)"
+    session.run("python", "-c", f"{compiles}; import ray.data")
     modules = sorted(map(str, Path("acechat/integrations").glob("*ray*.py")))
     session.run("mypy", *modules)
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python, *modules)
     session.run("pytest", "-q", *(session.posargs or ["tests/integrations/test_ray.py"]))
+    if not session.posargs:
+        session.run("pytest", "-q", "tests/docs/test_docs.py", "-k", "ray-")
 
 
 @nox.session
