@@ -37,13 +37,17 @@ SLOW = {
     "behaviour/test_linear_cost.py": "measures each kind of stream, and its double",
     "behaviour/test_linear_files.py": "measures each kind of file, and its double",
     "cli/test_bounded_drawing.py": "measures each kind of text, and its double",
+    "tools/test_find_output.py::test_the_cost_is_linear": "measures texts, and their doubles",
+    "tools/test_partial_json.py::test_the_cost_is_linear": "measures texts, and their doubles",
     "cli/test_cli_costs.py": "measures the time of the command line",
+    "cli/test_comparison.py": "tries each task of a page of the documentation",
     "laws/test_import_time.py": "measures the time of imports",
     "test_costs.py": "measures calls and streams in bytecodes and seconds",
 }
 """Tests of `nox -s slow`, with the reason; `nox` runs all others. CI runs both."""
 
 SLOW_PATHS = [f"tests/{name}" for name in SLOW]
+NOT_SLOW = [f"--{'deselect' if '::' in path else 'ignore'}={path}" for path in SLOW_PATHS]
 
 ONCE = [
     "interop",
@@ -107,6 +111,9 @@ FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
 
 WEB = ["django", "flask", "flask-compress", "litestar", "waitress"]
 """Web frameworks and servers that relay a stream."""
+
+TOKENIZER = "bpe-openai"
+"""OpenAI's tokenizers, with which the emulator's counts are compared; 75 MB."""
 
 APART = "llama-index-llms-openai-like"
 """A framework whose newest version the others do not allow."""
@@ -196,7 +203,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests but SLOW, on the Python that runs nox; `-- tests/wire/test_sse.py` for some."""
     install_group(session, "tests", "-e", ".[cli]")
-    run_tests(session, *(session.posargs or [f"--ignore={path}" for path in SLOW_PATHS]))
+    run_tests(session, *(session.posargs or NOT_SLOW))
 
 
 @nox.session
@@ -266,7 +273,7 @@ def interop(session: nox.Session) -> None:
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
     install_group(session, "types", "-e", ".[cli,jupyter,otel,langchain,llm]")
-    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB)
+    session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB, TOKENIZER)
     if sys.platform == "linux" and platform.machine() == "x86_64":
         session.install("--upgrade", COLLECTOR)
     modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
@@ -274,7 +281,11 @@ def integrations(session: nox.Session) -> None:
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python, *modules)
     pytest = ["pytest", "-q", "--override-ini=asyncio_default_fixture_loop_scope=function"]
-    wanted = session.posargs or ["tests/integrations", "tests/docs/test_examples.py"]
+    wanted = session.posargs or [
+        "tests/integrations",
+        "tests/docs/test_examples.py",
+        "tests/emulator/test_usage.py",
+    ]
     session.run(*pytest, *IN_PARALLEL, *wanted)
     if not session.posargs:
         pages = "telemetry or lang or llm or pydantic or fragment"

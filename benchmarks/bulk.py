@@ -5,7 +5,7 @@
 * ``throughput``: 100,000 prompts at 20 ms, compared with a raw asyncio load generator and the same
   number of connections, and with ``asyncio.gather`` and a semaphore over openai's client
 * ``progress``: what the display on a terminal costs, in runs with and without it by turns
-* ``resume``: a million rows of which nothing is left to do
+* ``resume``: a million rows of which nothing is left to do, and the report of them
 * ``rate``: a service that permits 50 requests per second, and refuses others with 429 or 500
 * ``outage``: a service that is down for 60 s
 * ``kill``: 50 SIGKILLs at random moments; `tests/batch/test_restart.py` with 50 instead of 6
@@ -164,9 +164,8 @@ def write_prompts(path: Path, number: int) -> None:
             file.write(f'{{"custom_id":"row-{n}","prompt":"Hello {n}"}}\n')
 
 
-CHILD = """
-import asyncio, json, resource, sys, time
-from acechat import AsyncClient
+MEMORY = """
+import json, resource, sys, time
 
 def peak_memory():
     # KB. A process inherits ru_maxrss from the one that starts it; VmHWM begins anew.
@@ -175,7 +174,23 @@ def peak_memory():
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+"""
 
+REPORT = f"""{MEMORY}
+from acechat.batch.report.files import write_report
+
+began = time.perf_counter()
+write_report(*sys.argv[1:])
+seconds, megabytes = time.perf_counter() - began, peak_memory() / 1024
+print(json.dumps(dict(seconds=seconds, megabytes=megabytes)))
+"""
+
+CHILD = (
+    f"""{MEMORY}
+import asyncio
+from acechat import AsyncClient
+"""
+    """
 async def main(port, folder, options):
     began = time.perf_counter()
     async with AsyncClient("t", base_url=f"http://127.0.0.1:{port}/v1", proxy="") as client:
@@ -190,6 +205,7 @@ async def main(port, folder, options):
 
 asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
 """
+)
 
 
 def run_batch(port: int, folder: str, **options: Any) -> dict[str, Any]:
@@ -329,7 +345,14 @@ def resume(folder: str) -> bool:
     with Path(folder, "in.jsonl").open("rb") as lines:
         for n, line in enumerate(lines):
             content = RawRow(n, n + 1, line.strip()).content
-            result = BatchResult(row=n, line=n + 1, custom_id=f"row-{n}", completion=completion)
+            result = BatchResult(
+                row=n,
+                line=n + 1,
+                custom_id=f"row-{n}",
+                completion=completion,
+                started=1.7e9 + n / 1000,
+                seconds=random.lognormvariate(0, 1),
+            )
             files.sent(n, content)
             files.finished(n, content, encode_line(result), failed=False)
             if n % 1000 == 0:
@@ -340,7 +363,11 @@ def resume(folder: str) -> bool:
     seconds, megabytes = figures["seconds"], figures["megabytes"]
     print(f"resume:     {seconds:.1f} s (bar: 10 s), {megabytes:.0f} MB (bar: 300 MB)")
     assert (figures["done"], figures["requests"]) == (rows, 0)
-    return figures["seconds"] <= 10 and figures["megabytes"] <= 300
+    arguments = [f"{folder}/out.jsonl", f"{folder}/report.html"]
+    done = subprocess.run([sys.executable, "-c", REPORT, *arguments], stdout=-1, check=True)
+    figures = json.loads(done.stdout)
+    print(f"            its report: {figures['seconds']:.1f} s, {figures['megabytes']:.0f} MB")
+    return seconds <= 10 and megabytes <= 300
 
 
 def rate(folder: str) -> bool:

@@ -212,26 +212,26 @@ class Call(CallState):
             self._recording,
         )
         reporter = self._reporter
-        return (
-            opening if reporter is None or not reporter.instruments else reporter.sending(opening)
-        )
+        return reporter.sending(opening) if reporter and reporter.instruments else opening
 
     def _ready(self, request: HTTPRequest) -> Awaitable[None] | None:
         """Check the budget and report *request*, just before it is written.
 
-        Returns an awaitable that does the same after it has passed the rate gate, if there is one.
+        Returns an awaitable that does the same if it must wait at the rate gate.
 
         Raises:
             BudgetExceededError: Other calls used it up while this one waited for its slot.
         """
         self.check_budget()
         if self._gate is not None:
-            return self._pass_gate(self._gate, request)
+            self._leave_gate()  # a middleware may send more than once
+            if (entered := self._gate.enter_at_once()) is None:
+                return self._pass_gate(self._gate, request)
+            self._entered = entered
         self._report_sent(request)
         return None
 
     async def _pass_gate(self, gate: RateGate, request: HTTPRequest) -> None:
-        self._leave_gate()  # a middleware may send more than once
         self._entered = await gate.enter()
         self.check_budget()
         self._report_sent(request)

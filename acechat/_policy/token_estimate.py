@@ -9,7 +9,7 @@ import msgspec
 
 from acechat.types import MessageLike
 
-__all__ = ["estimate_tokens"]
+__all__ = ["estimate_tokens", "media_tokens"]
 
 _BYTES_PER_TOKEN = 3.2
 """UTF-8 bytes of one token: English has about 4, and Chinese, with 3 bytes per character, 3."""
@@ -28,13 +28,17 @@ def estimate_tokens(messages: Iterable[MessageLike]) -> int:
     for message in messages:
         total += _MESSAGE_TOKENS
         for text in _strings(msgspec.to_builtins(message)):
-            if text.startswith("data:application/pdf"):
-                total += max(len(text) / _PDF_BYTES_PER_TOKEN, _IMAGE_TOKENS)
-            elif text.startswith(("data:", "https://", "http://")) and " " not in text:
-                total += _IMAGE_TOKENS
-            else:
-                total += len(text.encode(errors="replace")) / _BYTES_PER_TOKEN
+            media = text.startswith(("data:", "https://", "http://")) and " " not in text
+            size = len(text.encode(errors="replace"))
+            total += media_tokens(text) if media else size / _BYTES_PER_TOKEN
     return int(total)
+
+
+def media_tokens(url: str) -> float:
+    """Return about the number of tokens of the image or document with the address *url*."""
+    if url.startswith("data:application/pdf"):
+        return max(len(url) / _PDF_BYTES_PER_TOKEN, _IMAGE_TOKENS)
+    return _IMAGE_TOKENS
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -70,7 +70,8 @@ class Pacer:
             self.limiter.restart()
         if self._caps is not None:
             usage = completion.usage if completion is not None else None
-            self._caps.finish(now, usage.total_tokens if usage else None)
+            more = len(completion.response.attempts) if completion is not None else 0
+            self._caps.finish(now, usage.total_tokens if usage else None, more)
 
     def fail(
         self,
@@ -84,12 +85,12 @@ class Pacer:
         """Record a failed request of *row*, and count the attempt in *history*; `end` follows."""
         cause = verdict.cause
         if self._caps is not None:
-            self._caps.finish(now, None)
+            self._caps.finish(now, None, max(len(error.attempts) - 1, 0))
         if cause in {"limit", "overload"}:
             retry_after = error.retry_after if isinstance(error, APIError) else None
             self.limiter.refuse(now, started, retry_after)
         if cause in {"overload", "service"}:
-            self.outage.fail(now, row, history, overload=cause == "overload")
+            self.outage.fail(now, started, row, history, overload=cause == "overload")
         elif cause == "temporary":
             history.counted += 1
         elif cause == "row" and isinstance(error, APIError):

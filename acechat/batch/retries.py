@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from acechat._policy.values import RetryPolicy
 from acechat.batch.outage import OutageDetector, RowHistory
-from acechat.batch.results import BatchResult
+from acechat.batch.results import BatchResult, BatchSummary
 from acechat.batch.rows import Row
 from acechat.batch.verdict import Verdict
 from acechat.errors import AceChatError, BatchRowError
@@ -43,6 +43,11 @@ class Entry(Struct):
 
     exhausted: bool = False
     """Whether its attempts are used up, and it waits for evidence that the service works."""
+
+    def count(self, summary: BatchSummary, more: int) -> None:
+        """Count the requests beside the first one of an attempt: those for a valid output."""
+        self.requests += more
+        summary.requests += more
 
     def fault(self, *, skip: bool) -> BatchRowError | None:
         """Return why the row is not sent; None if it is.

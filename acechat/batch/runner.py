@@ -266,12 +266,14 @@ class BatchRunner:
         now = time.monotonic()
         self._pacer.succeed(now, entry.started, completion)
         self._events.seen(entry.row.number, now, down=self._pacer.down)
-        usage = completion.usage if completion is not None else None
-        self.summary.usage = self.summary.usage.plus(usage)
+        if completion is not None:
+            entry.count(self.summary, len(completion.response.attempts))
+        self.summary.usage = self.summary.usage.plus(completion.usage if completion else None)
 
     def _failed(self, entry: Entry, error: AceChatError) -> bool:
         """Decide about a row after a failed attempt; return False if its error is final."""
         now, verdict = time.monotonic(), judge(error)
+        entry.count(self.summary, max(len(error.attempts) - 1, 0))
         if verdict.billed:
             entry.billed = True
             self.summary.may_be_billed += 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import sys
+from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any, cast
 
 import msgspec
@@ -15,135 +16,13 @@ from acechat.emulator.completion import (
     ChatRequest,
     ChoiceContent,
     CompletionContent,
-    count_usage,
     split_words,
 )
+from acechat.emulator.content.example import example_of
+from acechat.emulator.content.usage import count_text, count_usage
 from acechat.types import FunctionCall, ToolCall
 
-__all__ = ["CREATED", "call_id", "completion_id", "echo", "example_of", "with_json"]
-
-_MINIMUMS = (("minimum", 0), ("exclusiveMinimum", 1))
-
-
-_MAXIMUMS = (("maximum", 0), ("exclusiveMaximum", -1))
-
-
-_MAX_DEPTH = 20
-"""Levels after which a recursive schema ends, with null."""
-
-_MAX_SIZE = 20_000
-"""Characters of an example, about. Whatever would exceed it is null, empty or shorter."""
-
-
-def example_of(schema: Mapping[str, Any]) -> Any:
-    """Return a minimal value of *schema*: required properties only, the first value of an enum.
-
-    Ignores ``pattern``, ``format`` and ``multipleOf``, and keywords whose value has a wrong type.
-    Its size is bounded, whatever lengths and references the schema has.
-    """
-    return _Example(schema).value(schema, _MAX_DEPTH)
-
-
-class _Example:
-    """An example of the schema *root*, with the characters that are left for it."""
-
-    def __init__(self, root: Mapping[str, Any]) -> None:
-        self._root = root
-        self._left = _MAX_SIZE
-
-    def value(self, schema: object, depth: int) -> Any:
-        """Return an example of *schema*, a part of the root, with *depth* levels at most."""
-        self._left -= 1
-        if depth <= 0 or self._left <= 0 or not isinstance(schema, dict):
-            return None
-        fields = cast("dict[str, Any]", schema)
-        if "$ref" in fields:
-            reference = str(fields["$ref"])
-            self._left -= len(reference)
-            return self.value(_resolve(reference, self._root), depth - 1)
-        if "const" in fields:
-            return self._constant(fields["const"])
-        for key in ("enum", "anyOf", "oneOf", "allOf"):
-            options = fields.get(key)
-            if isinstance(options, list) and options:
-                first = cast("list[Any]", options)[0]
-                return self._constant(first) if key == "enum" else self.value(first, depth - 1)
-        kind: object = fields.get("type", "object" if "properties" in fields else None)
-        if isinstance(kind, list):
-            kind = next(iter(cast("list[object]", kind)), None)
-        if kind == "object":
-            return self._object(fields, depth - 1)
-        if kind == "array":
-            return self._items(fields, depth - 1)
-        if kind == "string":
-            size = min(_count(fields, "minLength"), max(self._left, 0))
-            self._left -= size
-            return "x" * size
-        if kind in {"integer", "number"}:
-            return _number(fields)
-        return False if kind == "boolean" else None
-
-    def _constant(self, value: Any) -> Any:
-        try:
-            size = len(json.dumps(value))
-        except (RecursionError, ValueError):
-            return None
-        self._left -= size
-        return value if self._left > 0 else None
-
-    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        properties, names = schema.get("properties"), schema.get("required")
-        known = cast("dict[str, Any]", properties) if isinstance(properties, dict) else {}
-        example: dict[str, Any] = {}
-        for name in cast("list[object]", names) if isinstance(names, list) else []:
-            self._left -= len(name) if isinstance(name, str) else 1
-            if self._left <= 0:
-                break
-            if isinstance(name, str):
-                example[name] = self.value(known.get(name, {}), depth)
-        return example
-
-    def _items(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
-        """Return the minimum number of items; those of a tuple have a schema each."""
-        first, rest = schema.get("prefixItems"), schema.get("items")
-        each = cast("list[object]", first) if isinstance(first, list) else []
-        items: list[Any] = []
-        for number in range(max(len(each), _count(schema, "minItems"))):
-            if self._left <= 0:
-                break
-            items.append(self.value(each[number] if number < len(each) else rest, depth))
-        return items
-
-
-def _count(schema: Mapping[str, Any], key: str) -> int:
-    """Return a length of *schema*; 0 if it has none."""
-    value = schema.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    return int(min(max(value, 0), _MAX_SIZE))
-
-
-def _number(schema: Mapping[str, Any]) -> float:
-    """Return the number nearest to 0 within the bounds; excluded bounds are moved by 1."""
-    least = [_bound(schema, key) + step for key, step in _MINIMUMS if key in schema]
-    most = [_bound(schema, key) + step for key, step in _MAXIMUMS if key in schema]
-    return min([max([0, *least]), *most])
-
-
-def _bound(schema: Mapping[str, Any], key: str) -> float:
-    value = schema[key]
-    valid = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if valid and abs(value) <= sys.float_info.max else 0
-
-
-def _resolve(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Any = root
-    for name in reference.removeprefix("#").split("/")[1:]:
-        key = name.replace("~1", "/").replace("~0", "~")
-        inner = cast("Mapping[str, Any]", found).get(key) if isinstance(found, Mapping) else None
-        found = cast("Any", inner)
-    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
-
+__all__ = ["CREATED", "call_id", "completion_id", "echo", "with_json"]
 
 CREATED = 1768619365
 """``created`` of every completion: that of the first sample, in seconds since 1970."""
@@ -204,11 +83,15 @@ def _choice(chat: ChatRequest, index: int) -> ChoiceContent:
     call = _forced_call(chat, index)
     if call:
         return ChoiceContent(reasoning=reasoning, tool_calls=(call,), finish_reason="tool_calls")
-    text, finish_reason = _truncate_at_stop(chat, _text(chat, index)), "stop"
+    wanted = _schema_of_text(chat)
+    written = _text(chat, index) if wanted is None else json.dumps(example_of(wanted))
+    text, finish_reason = _truncate_at_stop(chat, written), "stop"
     words = split_words(text)
     limit = request.max_completion_tokens or request.max_tokens
-    if limit and limit < len(words):
-        words, finish_reason = words[: int(limit)], "length"
+    if limit:
+        totals = list(accumulate(map(count_text, words)))
+        if totals and totals[-1] > limit:
+            words, finish_reason = words[: bisect_right(totals, limit)], "length"
     return ChoiceContent(text=words, reasoning=reasoning, finish_reason=finish_reason)
 
 
@@ -283,15 +166,34 @@ def _truncate_at_stop(chat: ChatRequest, text: str) -> str:
     return text[: min((at for at in found if at >= 0), default=len(text))]
 
 
+def _schema_of_text(chat: ChatRequest) -> Any:
+    """Return the schema of ``response_format``, with which the text is JSON; None if there is none.
+
+    The service forwards the field, and its Claude models ignore it (docs/api.md#request-fields);
+    programs that use it can be tested nevertheless.
+    """
+    wanted = chat.fields.get("response_format")
+    if not isinstance(wanted, dict):
+        return None
+    fields = cast("dict[str, Any]", wanted)
+    if fields.get("type") == "json_object":
+        return {"type": "object"}
+    schema = fields.get("json_schema")
+    if fields.get("type") != "json_schema" or not isinstance(schema, dict):
+        return None
+    return cast("dict[str, Any]", schema).get("schema", {})
+
+
 def _forced_call(chat: ChatRequest, index: int) -> ToolCall | None:
     """Return the call that ``tool_choice`` forces, or None; the schema gives its arguments."""
     forced = _forced(chat)
     if forced is None:
         return None
     name, schema = forced
-    arguments = json.dumps(example_of(schema) or {})
+    arguments = example_of({"type": "object", **schema})
     return ToolCall(
-        id=call_id(chat, index, 0), function=FunctionCall(name=name, arguments=arguments)
+        id=call_id(chat, index, 0),
+        function=FunctionCall(name=name, arguments=json.dumps(arguments or {})),
     )
 
 

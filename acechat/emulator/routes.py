@@ -11,7 +11,8 @@ from typing import Any, TypeAlias, cast, get_args
 import msgspec
 
 from acechat.emulator.catalog import CATALOG
-from acechat.emulator.completion import ChatRequest, count_prompt
+from acechat.emulator.completion import ChatRequest
+from acechat.emulator.content.usage import count_prompt
 from acechat.emulator.plan import Plan, Wait
 from acechat.emulator.state import ReceivedRequest, ServiceState
 from acechat.emulator.wire import RefusalError, error_plan, json_plan
@@ -90,7 +91,7 @@ def _chat(state: ServiceState, received: ReceivedRequest) -> Plan:
         raise RefusalError(HTTPStatus.BAD_REQUEST, None, "model is invalid.")
     counted = {name: fields[name] for name in fields if name not in {"stream", "stream_options"}}
     fingerprint = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
-    chat = ChatRequest(request, fields, fingerprint, received.trace_id)
+    chat = ChatRequest(request, fields, fingerprint, received.trace_id, state.report_cost)
     plan = state.next_step().plan(chat)
     return [Wait(state.delay), *plan] if state.delay else plan
 

@@ -49,6 +49,7 @@ class ServiceOptions(TypedDict, total=False):
     loop: bool
     any_model: bool
     delay: float
+    report_cost: bool
     on_response: OnResponse | None
     record: str | os.PathLike[str] | None
     upstream: str | None
@@ -81,6 +82,7 @@ class Service:
         any_model: Whether other model names than `MODELS` are accepted; False refuses them as the
             service does.
         delay: Seconds before each response to a chat request, 0 or more.
+        report_cost: Whether completions have a cost, by the prices of the catalogue.
         on_response: Called in the service's thread after each response with the request, the
             status (0 if none was sent) and the seconds that it took. None: no call.
         record: The cassette to which the exchanges with *upstream* are appended; requires
@@ -111,6 +113,7 @@ class Service:
         loop: bool = False,
         any_model: bool = True,
         delay: float = 0.0,
+        report_cost: bool = True,
         on_response: OnResponse | None = None,
         record: str | os.PathLike[str] | None = None,
         upstream: str | None = None,
@@ -135,6 +138,7 @@ class Service:
             remember=remember,
             any_model=any_model,
             delay=delay,
+            report_cost=report_cost,
         )
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

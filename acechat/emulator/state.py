@@ -59,6 +59,7 @@ class ServiceState:
         remember: The number of requests that are kept, the newest. None: all.
         any_model: Whether other model names than `MODELS` are accepted.
         delay: Seconds before each response to a chat request.
+        report_cost: Whether completions have a cost, by the prices of the catalogue.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class ServiceState:
         remember: int | None = None,
         any_model: bool = True,
         delay: float = 0.0,
+        report_cost: bool = True,
     ) -> None:
         self.token = token
         self.max_request_bytes = max_request_bytes
         self.any_model = any_model
         self.delay = delay
+        self.report_cost = report_cost
         # Deques and counters, because their methods are atomic: a lock could block the event loop.
         self._received: deque[ReceivedRequest] = deque(maxlen=remember)
         self._script: deque[Step] = deque()

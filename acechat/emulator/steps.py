@@ -11,16 +11,16 @@ from json import dumps
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from acechat.emulator import echo as _echo
 from acechat.emulator.completion import (
     ChatRequest,
     ChoiceContent,
     CompletionContent,
-    count_usage,
     split_words,
 )
+from acechat.emulator.content.usage import count_usage, usage_cost
 from acechat.emulator.plan import Plan, response_plan
 from acechat.emulator.wire import JSON_TYPE, error_plan, plain_plan, stream_plan
 from acechat.types import FunctionCall, ToolCall
@@ -42,7 +42,7 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     created: int | None = None
     model: str | None = None
     usage: Mapping[str, Any] | None = None
-    cost: float | None = None
+    cost: float | UnsetType | None = UNSET
     finish_reason: str | None = None
     ensure_ascii: bool = True
     json: str | None = None
@@ -57,13 +57,16 @@ class _Ok(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
             self._choice(chat, index, content) for index, content in enumerate(echo.choices)
         )
         usage = self.usage or count_usage(chat.fields, choices)
-        if self.cost is not None:
-            cost = {"amount": self.cost, "currency": "credits", "list_amount": self.cost}
-            usage = {**usage, "cost": cost}
+        model = self.model or echo.model
+        cost = None if self.cost is UNSET else self.cost
+        if self.cost is UNSET and self.usage is None and chat.report_cost:
+            cost = usage_cost(model, usage)
+        if cost is not None:
+            usage = {**usage, "cost": {"amount": cost, "currency": "credits", "list_amount": cost}}
         return CompletionContent(
             id=self.id or echo.id,
             created=echo.created if self.created is None else self.created,
-            model=self.model or echo.model,
+            model=model,
             choices=choices,
             usage=usage,
             ensure_ascii=self.ensure_ascii,
@@ -104,7 +107,7 @@ def ok(
     created: int | None = None,
     model: str | None = None,
     usage: Mapping[str, Any] | None = None,
-    cost: float | None = None,
+    cost: float | UnsetType | None = UNSET,
     ensure_ascii: bool = True,
 ) -> Step:
     """Return a completion; with *n* > 1, all choices are equal.
@@ -121,8 +124,9 @@ def ok(
         id: The id of the completion. None: a hash of the request.
         created: Seconds since 1970. None: the value in the service's sample.
         model: The model that the completion names. None: the requested model.
-        usage: The JSON object of the usage. None: words are counted as tokens.
-        cost: The cost in the usage, in credits. None: not reported.
+        usage: The JSON object of the usage. None: tokens are counted by an estimate.
+        cost: The cost in the usage, in credits. None: not reported. Unset: by the prices of the
+            catalogue; not reported with a *usage* or for a model without a price.
         ensure_ascii: Escape non-ASCII characters in the JSON; False sends them as UTF-8.
     """
     content = None

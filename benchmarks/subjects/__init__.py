@@ -165,3 +165,27 @@ def messages(image_bytes: bytes | None = None) -> list[dict[str, Any]]:
     url = f"data:image/png;base64,{b64encode(image_bytes).decode()}"
     parts = [{"type": "text", "text": MESSAGE}, {"type": "image_url", "image_url": {"url": url}}]
     return [{"role": "user", "content": parts}]
+
+
+def sized_request(
+    *, tools: int = 0, messages: int = 1, size: int = 40
+) -> tuple[list[Any], list[Any]]:
+    """Return messages of *size* characters each, and the descriptions of tools."""
+    roles = ("user", "assistant")
+    sent = [
+        {"role": roles[number % 2], "content": "x" * size} for number in range(messages - 1, -1, -1)
+    ]
+    properties = {"city": {"type": "string"}, "days": {"type": "integer", "default": 1}}
+    parameters = {"type": "object", "properties": properties, "required": ["city"]}
+    described = [
+        {
+            "type": "function",
+            "function": {
+                "name": f"weather_{number}",
+                "description": "Forecast the weather.",
+                "parameters": parameters,
+            },
+        }
+        for number in range(tools)
+    ]
+    return sent, described

@@ -356,17 +356,27 @@ def test_a_budget_stops_the_run(service, connect, files, run):
     assert run(start(connect, files))[1].done == 100
 
 
-def test_caps_are_kept(service, connect, files, run):
+CAPS = {
+    "requests": (RateLimit(requests_per_minute=10), {}),
+    "requests for a valid output": (
+        RateLimit(requests_per_minute=10),
+        {"output_type": int, "concurrency": 1},
+    ),
+    "tokens": (RateLimit(tokens_per_minute=50), {"concurrency": 1}),  # a completion has 5
+}
+
+
+@pytest.mark.parametrize("cap", CAPS)
+def test_caps_are_kept(service, connect, files, run, cap):
     files.prompts(15)
+    limit, options = CAPS[cap]
 
     async def running():
         async with connect() as client:
-            batch = client.batch(
-                files.input, output=files.output, rate_limit=RateLimit(requests_per_minute=10)
-            )
+            batch = client.batch(files.input, output=files.output, rate_limit=limit, **options)
             async with batch:
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(1):
+                    async with asyncio.timeout(1.5):
                         await batch.collect()
 
     run(running)
@@ -481,7 +491,36 @@ def test_structured_output_is_validated_and_written(service, connect, files, run
     assert files.by_id["id-1"]["error"]["code"] == "OutputError"
     assert files.by_id["id-1"]["response"] is not None
     assert service.received.total() == 3  # the second row was requested again, once
+    assert summary.requests == 3
+    assert {result.custom_id: result.requests for result in results} == {"id-0": 1, "id-1": 2}
+    assert files.by_id["id-1"]["error"]["attempts"] == 2
+    assert summary.usage.total_tokens == 15
     assert {result.output for result in results} == {3, None}
+
+
+@pytest.mark.parametrize("second", ["valid", "502 No"])
+def test_requests_for_a_valid_output_are_counted(service, connect, files, run, wire, second):
+    files.prompts(1)
+
+    def handler(prompt, number):
+        total = service.received.total()
+        if total == 2 and second != "valid":
+            return wire.refusal(second, "bad_gateway")
+        call = {"id": "t", "type": "function"}
+        value = '{"value": "x"}' if total in {1, 3} and prompt == "p0" else '{"value": 3}'
+        call["function"] = {"name": "answer", "arguments": value}
+        body = wire.completion("")
+        body["choices"][0]["message"] |= {"content": None, "tool_calls": [call]}
+        return wire.reply(body)
+
+    service.handler = handler
+    results, summary = run(
+        start(connect, files, output_type=int, retries=RetryPolicy(base_delay=0.01))
+    )
+
+    assert [result.output for result in results] == [3]
+    assert summary.requests == results[0].requests == service.received.total()
+    assert summary.requests == (2 if second == "valid" else 4)
 
 
 def test_iterables_are_inputs(service, connect, files, run):

@@ -10,7 +10,7 @@ import pytest
 
 from acechat import Client
 from acechat.emulator import Service, ok
-from acechat.emulator.echo import example_of
+from acechat.emulator.content.example import example_of
 
 CHAT = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
 

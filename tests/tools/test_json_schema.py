@@ -140,7 +140,7 @@ def test_references_that_double_end():
         ({"items": 3}, "3 is not a schema"),
         ({"properties": {"a": {"anyOf": [None]}}}, "None is not a schema"),
         ({"properties": []}, "'properties' is [], not an object"),
-        ({"required": "a"}, "'required' is 'a', not a list"),
+        ({"required": "a"}, "'required' is 'a', not a list of names"),
         ({"minLength": -1}, "'minLength' is -1, not a count"),
         ({"maximum": True}, "'maximum' is True, not a number"),
         ({"uniqueItems": 1}, "'uniqueItems' is 1, not true or false"),

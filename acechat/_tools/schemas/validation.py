@@ -8,7 +8,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-__all__ = ["TYPES", "as_list", "is_integer", "is_number", "item_rules", "resolve", "violation"]
+__all__ = [
+    "MAX_STEPS",
+    "TYPES",
+    "Validation",
+    "as_list",
+    "is_integer",
+    "is_number",
+    "item_rules",
+    "resolve",
+    "violation",
+]
 
 
 def is_number(value: object) -> bool:
@@ -66,7 +76,7 @@ _LIMITS: dict[str, tuple[type | tuple[type, ...], Callable[[Any, Any], bool], st
 """Keyword -> the type it applies to, the test, and the message."""
 
 _MAX_DEPTH = 100
-_MAX_STEPS = 200_000
+MAX_STEPS = 200_000
 """Subschemas applied to values, after which a validation gives up: references may double them."""
 
 
@@ -94,18 +104,25 @@ def violation(value: object, schema: Any, root: Mapping[str, Any] | None = None)
         schema: A schema that `check_schema` accepts, or a part of one.
         root: The schema in which references are resolved. None: *schema*.
     """
-    whole: Mapping[str, Any] = schema if root is None else root
-    return next(_Validation(whole).violations(value, schema, "", 0), None)
+    return Validation(schema if root is None else root).violation(value, schema)
 
 
-class _Validation:
-    """One validation, with references to the schema *root*."""
+class Validation:
+    """Validations with references to the schema *root*, in at most *steps* altogether.
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    What cannot be checked in them is a violation.
+    """
+
+    def __init__(self, root: Mapping[str, Any], steps: int = MAX_STEPS) -> None:
         self._root = root
-        self._left = _MAX_STEPS
+        self._left = steps
+
+    def violation(self, value: object, schema: Any) -> str | None:
+        """Return the first reason why *schema* does not permit *value*; None if it does."""
+        return next(self.violations(value, schema, "", 0), None)
 
     def violations(self, value: Any, schema: Any, path: str, depth: int) -> Iterator[str]:
+        """Yield the reasons why *schema* does not permit *value*, the part at *path*."""
         at = f"{path.removeprefix('.')}: " if path else ""
         self._left -= 1
         if schema is False:

@@ -71,6 +71,7 @@ def _usual_shell() -> str:
     help="Seconds before each response.",
 )
 @click.option("--any-model", is_flag=True, help="Accept unknown model names.")
+@click.option("--no-cost", is_flag=True, help="Report tokens without their cost.")
 @click.option("--shell", type=click.Choice(list(_EXPORT)), help="Shell of the printed settings.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not log requests.")
 @click.option("--replay", type=_FILE, metavar="FILE", help="Replay the responses of a cassette.")
@@ -90,6 +91,7 @@ def emulate(
     failures: tuple[str, ...],
     delay: float,
     any_model: bool,
+    no_cost: bool,
     shell: str | None,
     quiet: bool,
     replay: str | None,
@@ -129,6 +131,7 @@ def emulate(
             remember=1000,  # for the control endpoint
             any_model=any_model,
             delay=delay,
+            report_cost=not no_cost,
             on_response=None if quiet else _log,
             replay=replay,
             speed=speed,

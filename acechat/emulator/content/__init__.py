@@ -1,0 +1,1 @@
+"""The content of the emulator's completions: plausible values, tokens and costs."""
