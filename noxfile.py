@@ -463,7 +463,8 @@ def build(session: nox.Session) -> None:
         session.run("mypy", "--python-executable", python)
         session.run("pyright", "--pythonpath", python)
         session.run("basedpyright", "--pythonpath", python)
-        session.run("ty", "check", "--python", str(project / ".venv"), "src")
+        ty = ["ty", "check", "--python", str(project / ".venv")]
+        session.run(*ty, "--no-respect-ignore-files", "src")  # which ignore .nox
         session.run(python, "src/weather_service", external=True)
         session.run(python, "-c", "import acechat; acechat.AsyncClient('token')", external=True)
     session.run("zizmor", "--offline", ".github/workflows")
