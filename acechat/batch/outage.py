@@ -13,6 +13,9 @@ _FAILURES = 5
 
 _ROWS = 3
 
+_MOST_ROWS = 1000
+"""Rows that are remembered: memory is bounded."""
+
 _QUIET = 3.0
 """Seconds without a success before failures that only mean overload count as an outage."""
 
@@ -29,7 +32,7 @@ class RowHistory(Struct):
     """The failed attempts of one row that say something about the service."""
 
     failed_at: float = inf
-    """End of the first of them."""
+    """Start of the first of them."""
 
     counted: int = 0
     """Attempts that count towards the limit of the retry policy."""
@@ -52,17 +55,19 @@ class OutageDetector:
     #   up -> down        fail(): _FAILURES in a row, of _ROWS rows without suspicion
     #   down -> probing   probe()
     #   probing -> down   fail() or give_up(); the wait grows with the outage
-    #   down -> up        succeed(), of the probe or of a request that left after the first failure
+    #   down -> up        succeed(), of the probe: it was an outage, whose attempts do not count;
+    #                     or of a request that left after the first that failed: a false alarm
     #
-    # A response to a request that left before a failure proves nothing: with latencies of seconds,
-    # such responses still arrive while the service is down.
+    # A response to a request that left before one that failed proves nothing: with latencies of
+    # seconds, such responses still arrive while the service is down.
 
     def __init__(self) -> None:
         self.down_since: float | None = None
         self.probe_at: float = inf
-        self._failures = 0
-        self._rows: dict[int, RowHistory] = {}  # without suspicion, since the last success
-        self._first_failure = inf
+        self._failures = 0  # since the last success
+        self._rows: dict[int, RowHistory] = {}  # failed without suspicion, since `_first_failure`
+        self._first_failure = self._first_failed_start = inf  # since the last success that proves
+        self._found_at = inf  # when the service was found to be down
         self._last_success = -inf
         self._worked_at = -inf  # the latest start of a request that succeeded
 
@@ -74,21 +79,29 @@ class OutageDetector:
             started: Time at which the request left.
         """
         was_down = self.down_since is not None
-        if self.down_since is not None and started <= self.down_since:
+        proves = started > self._first_failed_start
+        if was_down and not proves:
             return False
+        if was_down and started >= self._found_at:
+            for each in self._rows.values():
+                each.failed_at, each.counted = inf, 0
         self.down_since, self.probe_at = None, inf
         self._last_success = now
         self._worked_at = max(self._worked_at, started)
-        if self._failures:
-            self._failures, self._first_failure = 0, inf
+        self._failures = 0
+        if proves:
+            self._first_failure = self._first_failed_start = inf
             self._rows.clear()
         return was_down
 
-    def fail(self, now: float, row: int, history: RowHistory, *, overload: bool) -> None:
+    def fail(
+        self, now: float, started: float, row: int, history: RowHistory, *, overload: bool
+    ) -> None:
         """Record a failed attempt of *row*, and count it in *history* unless the service is down.
 
         Args:
             now: The time.
+            started: Time at which the attempt began.
             row: Number of the row.
             history: The earlier failures of the row.
             overload: Whether the failure means that the service has too many requests.
@@ -96,23 +109,22 @@ class OutageDetector:
         if self.down_since is not None:
             self._schedule(now)
             return
-        history.failed_at = min(history.failed_at, now)
+        history.failed_at = min(history.failed_at, started)
         history.counted += 1
         self._failures += 1
         self._first_failure = min(self._first_failure, now)
-        if not self.suspects(history) and len(self._rows) <= 2 * _FAILURES:
+        self._first_failed_start = min(self._first_failed_start, started)
+        if not self.suspects(history) and len(self._rows) < _MOST_ROWS:
             self._rows[row] = history
         if self._failures < _FAILURES or len(self._rows) < _ROWS:
             return
         if overload and now - max(self._last_success, self._first_failure) < _QUIET:
             return
-        self.down_since = self._first_failure
-        for each in self._rows.values():
-            each.failed_at, each.counted = inf, 0
+        self.down_since, self._found_at = self._first_failure, now
         self._schedule(now)
 
     def suspects(self, history: RowHistory) -> bool:
-        """Return True if a request has succeeded that left after the first failure of the row."""
+        """Return True if a request has succeeded that left after the row first failed."""
         return history.failed_at < self._worked_at
 
     def wait(self, now: float) -> float:

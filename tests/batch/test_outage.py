@@ -39,7 +39,7 @@ SERVICE = Verdict("service", billed=False)
 def fail(detector, now, rows, *, overload=False):
     histories = {row: RowHistory() for row in rows}
     for row, history in histories.items():
-        detector.fail(now, row, history, overload=overload)
+        detector.fail(now, now - 0.1, row, history, overload=overload)
     return histories
 
 
@@ -49,8 +49,19 @@ def test_failures_of_many_rows_are_an_outage_and_do_not_count():
     histories = fail(detector, 1.0, range(5))
 
     assert detector.down_since == 1.0
-    assert all(history.counted == 0 for history in histories.values())
     assert detector.wait(1.0) == 1.0
+    assert detector.succeed(9.0, 8.0)
+    assert all(history == RowHistory() for history in histories.values())
+
+
+def test_a_false_alarm_excuses_no_row():
+    detector = OutageDetector()
+    histories = fail(detector, 1.0, range(5))
+    assert detector.down_since == 1.0
+
+    assert detector.succeed(1.1, 0.95)  # it left between the first that failed and the alarm
+    assert all(history.counted == 1 for history in histories.values())
+    assert all(detector.suspects(history) for history in histories.values())
 
 
 def test_few_failures_or_few_rows_are_none():
@@ -61,7 +72,7 @@ def test_few_failures_or_few_rows_are_none():
     detector = OutageDetector()
     history = RowHistory()
     for now in range(20):
-        detector.fail(now, 1, history, overload=False)
+        detector.fail(now, now, 1, history, overload=False)
     assert detector.down_since is None
     assert history.counted == 20
 
@@ -72,7 +83,7 @@ def test_rows_that_failed_before_a_success_are_suspected_themselves():
     detector.succeed(2.0, 2.0)
     for now in (3.0, 4.0, 5.0):
         for row, history in histories.items():
-            detector.fail(now, row, history, overload=False)
+            detector.fail(now, now, row, history, overload=False)
 
     assert detector.down_since is None
     assert all(detector.suspects(history) for history in histories.values())
@@ -140,15 +151,15 @@ def test_a_row_that_fails_while_others_succeed_is_given_up():
     rules, row = retries(detector), entry()
     outcomes = []
     for now in range(3):
-        detector.fail(now, 0, row.history, overload=False)
+        detector.fail(now, now, 0, row.history, overload=False)
         outcomes.append(rules.again(row, SERVICE, others=5))
         detector.succeed(now + 0.5, now + 0.5)
 
     assert outcomes == [True, True, False]
 
 
-def fail_in_an_outage(*, seed, spread, concurrency, rows=3000, mean=0.4):
-    """Simulate a service that is down from 5 s to 13 s; return the rows that were given up.
+def simulate(*, seed, spread, concurrency, outage=(5, 13), bad=(), rows=3000, mean=0.4):
+    """Simulate a service that is down for some seconds; return the rows that were given up.
 
     Failures are fast. Responses to requests that left earlier still arrive during the outage.
     """
@@ -157,23 +168,26 @@ def fail_in_an_outage(*, seed, spread, concurrency, rows=3000, mean=0.4):
     rules, unsent = retries(detector), deque(entry(n) for n in range(rows))
     running, now, failed = [], 0.0, []
     while unsent or running or len(rules):
+        assert now < 10_000, "the run hangs"
         while len(running) < concurrency and not detector.wait(now):
             each = rules.pop(now) or (unsent.popleft() if unsent else None)
             if each is None:
                 break
             detector.probe()
             each.requests += 1
-            down = 5 <= now < 13
+            down = outage[0] <= now < outage[1] or each.row.number in bad
             ends = now + (0.001 if down else mean * chance.lognormvariate(0, spread))
             heappush(running, (ends, each.row.number, each, now, down))
-        due = rules.wait(now) if unsent or len(running) < concurrency else inf
+            now += 1e-5
+        due = rules.wait(now) if len(running) < concurrency else inf
         wake = now + max(due, detector.wait(now))
         if not running or wake < running[0][0]:
             now = max(wake, now + 1e-6)
             continue
-        now, _, each, started, down = heappop(running)
+        ends, _, each, started, down = heappop(running)
+        now = max(now, ends)
         if down:
-            detector.fail(now, each.row.number, each.history, overload=False)
+            detector.fail(now, started, each.row.number, each.history, overload=False)
             if rules.again(each, SERVICE, len(running) + len(unsent)):
                 rules.push(each, now, chance.random())
             else:
@@ -181,21 +195,34 @@ def fail_in_an_outage(*, seed, spread, concurrency, rows=3000, mean=0.4):
         else:
             detector.succeed(now, started)
         detector.give_up(now)
-    return failed
+    return sorted(failed)
 
 
 @pytest.mark.parametrize("concurrency", [8, 64, 256])
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.5])
 def test_responses_that_arrive_late_in_an_outage_fail_no_row(spread, concurrency):
     for seed in range(4):
-        assert not fail_in_an_outage(seed=seed, spread=spread, concurrency=concurrency)
+        assert not simulate(seed=seed, spread=spread, concurrency=concurrency)
+
+
+@pytest.mark.parametrize("concurrency", [8, 64, 256])
+@pytest.mark.parametrize("rows", [60, 600])
+@pytest.mark.parametrize("mean", [0.001, 0.4])
+def test_rows_that_always_fail_are_given_up_and_the_run_ends(rows, concurrency, mean):
+    bad = set(range(7, rows, 10))
+    for seed in range(4):
+        found = simulate(
+            seed=seed, spread=0.5, concurrency=concurrency, outage=(-1, -1), bad=bad, rows=rows,
+            mean=mean,
+        )  # fmt: skip
+        assert found == sorted(bad)
 
 
 def test_a_late_response_does_not_end_an_outage():
     detector = OutageDetector()
     fail(detector, 1.0, range(5))
 
-    assert not detector.succeed(1.5, 0.9)
+    assert not detector.succeed(1.5, 0.8)
     assert detector.down_since == 1.0
     detector.probe()
     assert detector.succeed(2.5, 2.0)
@@ -206,12 +233,12 @@ def test_a_row_waits_for_the_outcome_of_others_before_it_is_given_up():
     detector = OutageDetector()
     rules, row = retries(detector), entry()
     for now in range(5):
-        detector.fail(now, 0, row.history, overload=False)
+        detector.fail(now, now, 0, row.history, overload=False)
         assert rules.again(row, SERVICE, others=5)
         rules.push(row, now, 0.5)
         assert rules.pop(now + 99.0) is row
     detector.succeed(5.5, 5.5)
-    detector.fail(6.0, 0, row.history, overload=False)
+    detector.fail(6.0, 6.0, 0, row.history, overload=False)
 
     assert not rules.again(row, SERVICE, others=5)
 
@@ -221,7 +248,7 @@ def test_the_last_row_is_given_up_after_its_attempts():
     rules, row = retries(detector), entry()
     outcomes = []
     for now in range(3):
-        detector.fail(now, 0, row.history, overload=False)
+        detector.fail(now, now, 0, row.history, overload=False)
         outcomes.append(rules.again(row, SERVICE, others=0))
 
     assert outcomes == [True, True, False]

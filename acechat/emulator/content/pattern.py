@@ -1,4 +1,4 @@
-"""Find the parts of a parsed expression that make a search slow."""
+"""Text that matches a regular expression."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def is_slow(pattern: str) -> bool:
 
 
 class _Traits:
-    """What makes a search slow: found by reading a parsed expression."""
+    """The parts of a parsed expression that make a search slow."""
 
     def __init__(self) -> None:
         self.slow = False
