@@ -55,6 +55,7 @@ ONCE = [
     "cli",
     "docs/test_readme.py",
     "benchmarks/test_benchmarks.py",
+    "benchmarks/test_at_scale.py",
     "benchmarks/test_conformance.py",
     "docs/test_docs.py",
     "docs/test_migration.py",
@@ -108,6 +109,9 @@ COLLECTOR = "rotel>=0.0.1a15; python_version < '3.14'"
 
 FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
 """Frameworks with a recipe in docs/howto/frameworks.md."""
+
+DATAFRAMES = ["daft"]
+"""Libraries with a recipe in docs/howto/ray.md, beside Ray Data."""
 
 WEB = ["django", "flask", "flask-compress", "litestar", "waitress"]
 """Web frameworks and servers that relay a stream."""
@@ -217,7 +221,7 @@ def slow(session: nox.Session) -> None:
 def everything(session: nox.Session) -> None:
     """Run all checks, and the tests in other environments; `nox` runs the tests."""
     names = ["slow", "lint", "types", "build", "docs", "examples", "neighbours", "interop"]
-    names += ["integrations", "lowest", "speed"]
+    names += ["integrations", "ray", "lowest", "speed"]
     for name in [*names, *(f"pythons-{version}" for version in OTHERS)]:
         session.notify(name, posargs=())
     if missing := sorted({*VERSIONS} - {*OTHERS, HERE}):
@@ -276,7 +280,8 @@ def integrations(session: nox.Session) -> None:
     session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB, TOKENIZER)
     if sys.platform == "linux" and platform.machine() == "x86_64":
         session.install("--upgrade", COLLECTOR)
-    modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
+    ray = set(Path("acechat/integrations").glob("*ray*.py"))  # checked by the session of Ray
+    modules = sorted(map(str, {*Path("acechat/integrations").glob("*.py")} - ray))
     session.run("mypy", *modules)
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python, *modules)
@@ -294,6 +299,26 @@ def integrations(session: nox.Session) -> None:
         session.run("python", "-m", "benchmarks.overhead")
         session.install("--upgrade", APART)
         session.run(*pytest, "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Run jobs on a real Ray cluster of worker processes, which are killed, and check the types."""
+    install_group(session, "types", "-e", ".[cli]")
+    try:
+        session.install("-e", ".[ray]", *DATAFRAMES)
+    except CommandFailed:
+        session.skip("Ray cannot be installed on this Python: nothing was tested")
+    # Ray gives its own processes 15 s to start, which is too little without their bytecode.
+    compiles = "import compileall, ray; compileall.compile_dir(ray.__path__[0], quiet=2, workers=0)"
+    session.run("python", "-c", f"{compiles}; import ray.data")
+    modules = sorted(map(str, Path("acechat/integrations").glob("*ray*.py")))
+    session.run("mypy", *modules)
+    python = shutil.which("python", path=session.bin) or "python"
+    session.run("pyright", "--pythonpath", python, *modules)
+    session.run("pytest", "-q", *(session.posargs or ["tests/integrations/test_ray.py"]))
+    if not session.posargs:
+        session.run("pytest", "-q", "tests/docs/test_docs.py", "-k", "ray-")
 
 
 @nox.session

@@ -8,6 +8,7 @@
 * ``resume``: a million rows of which nothing is left to do, and the report of them
 * ``rate``: a service that permits 50 requests per second, and refuses others with 429 or 500
 * ``outage``: a service that is down for 60 s
+* ``ray``: 2 workers on a local Ray cluster compared with one, if Ray is installed
 * ``kill``: 50 SIGKILLs at random moments; `tests/batch/test_restart.py` with 50 instead of 6
 """
 
@@ -24,6 +25,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -416,12 +418,58 @@ def kill(_: str) -> bool:
     return done.returncode == 0
 
 
+RAY_CHILD = """
+import asyncio, json, sys
+from acechat.integrations._ray_batch import RayBatch
+
+async def main(source, port, output, workers, concurrency):
+    client = {"api_token": "t", "base_url": f"http://127.0.0.1:{port}/v1", "proxy": ""}
+    batch = RayBatch(source, output, address="local", workers=int(workers), client=client,
+                     options={"concurrency": int(concurrency)})
+    await batch.collect()
+    print(json.dumps({"done": batch.summary.done}))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def ray_rate(folder: str, workers: int, rows: int, concurrency: int, latency: float) -> float:
+    """Return the requests per second of a run on Ray, without its begin and its end."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source, output = Path(folder, f"in-{workers}.parquet"), Path(folder, f"out-{workers}")
+    ids = [f"row-{n}" for n in range(rows)]
+    pq.write_table(pa.table({"custom_id": ids, "prompt": ids}), source)
+    with serving(latency=latency) as port:
+        command = [sys.executable, "-c", RAY_CHILD, str(source), str(port), str(output)]
+        done = subprocess.run(
+            [*command, str(workers), str(concurrency)], capture_output=True, check=False, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        seconds = asyncio.run(counts(port))
+    assert json.loads(done.stdout.splitlines()[-1]) == {"done": rows}
+    numbers = [accepted for _, (accepted, _) in sorted(seconds.items())]
+    middle = numbers[len(numbers) // 4 : len(numbers) * 3 // 4]
+    return sum(middle) / len(middle)
+
+
+def ray(folder: str) -> bool:
+    if not find_spec("ray"):
+        print("ray:        not installed, not measured")
+        return True
+    one, two = (ray_rate(folder, n, n * 800, concurrency=32, latency=0.5) for n in (1, 2))
+    print(f"ray:        {two:,.0f} rows/s on 2 workers, {two / one:.2f} × one (bar: 1.7)")
+    return two >= 1.7 * one
+
+
 BARS = {
     "throughput": throughput,
     "progress": progress,
     "resume": resume,
     "rate": rate,
     "outage": outage,
+    "ray": ray,
     "kill": kill,
 }
 

@@ -9,6 +9,7 @@ from acechat._policy.values import RateLimit
 from acechat.batch.limiter import Limiter
 from acechat.batch.outage import OutageDetector, RowHistory
 from acechat.batch.results import BatchProgress, BatchSummary
+from acechat.batch.row_stream import RowQueue
 from acechat.batch.verdict import Verdict
 from acechat.errors import AceChatError, APIError
 from acechat.types import ChatCompletion
@@ -39,6 +40,9 @@ class Pacer:
             self.limiter = Limiter(max_concurrency)
         self.outage: OutageDetector = OutageDetector()
         self._caps = RateLimiter(rate_limit) if rate_limit is not None else None
+
+    def watch(self, rows: RowQueue) -> None:
+        """Call ``rows.changed`` whenever a row may start for another reason than the run's own."""
 
     @property
     def down(self) -> bool:

@@ -105,13 +105,14 @@ class RowQueue:
         changed: Called when rows have arrived.
 
     Attributes:
+        changed: As given.
         ended: Whether all rows have been taken.
     """
 
     def __init__(self, rows: AsyncGenerator[list[Row]], changed: Callable[[], None]) -> None:
         self.ended: bool = False
         self._rows = rows
-        self._changed = changed
+        self.changed: Callable[[], None] = changed
         self._read: deque[Row] = deque()
         self._reading: asyncio.Task[list[Row]] | None = None
 
@@ -124,7 +125,7 @@ class RowQueue:
         if not self._read and not self.ended:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._next())
-                self._reading.add_done_callback(lambda _: self._changed())
+                self._reading.add_done_callback(lambda _: self.changed())
             elif self._reading.done():
                 rows, self._reading = self._reading.result(), None
                 self._read.extend(rows)

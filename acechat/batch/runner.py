@@ -12,7 +12,6 @@ from typing import Any
 from acechat._credentials import strip_traceback
 from acechat.batch.delivery import Delivery
 from acechat.batch.outage import RowHistory
-from acechat.batch.pacing import Pacer
 from acechat.batch.report.events import EventLog
 from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 from acechat.batch.retries import Entry, Retries
@@ -65,10 +64,11 @@ class BatchRunner:
         self.summary = summary
         self._send, self._saver = send, saver
         self._settings, self._sent_before = settings, sent_before
-        self._pacer = Pacer(settings.concurrency, settings.max_concurrency, settings.rate_limit)
+        self._pacer = settings.start_pacer()
         self._events = EventLog(saver.event)
         self._wake = asyncio.Event()
         self._rows = RowQueue(rows, self._wake.set)
+        self._pacer.watch(self._rows)
         self._skip = settings.unknown == "skip"
         self._retries = Retries(settings.retries, self._pacer.outage, pay_once=self._skip)
         self._delivery = Delivery(in_order=settings.in_order)

@@ -30,7 +30,16 @@ from acechat.batch.rows import RawRow
 from acechat.errors import ConfigurationError
 from acechat.types import MessageLike
 
-__all__ = ["BatchInput", "BatchItem", "FileSource", "ItemSource", "Source", "locate", "source_of"]
+__all__ = [
+    "BatchInput",
+    "BatchItem",
+    "FileSource",
+    "ItemSource",
+    "Source",
+    "encode_fields",
+    "locate",
+    "source_of",
+]
 
 BatchItem: TypeAlias = str | Mapping[str, Any] | list[MessageLike] | tuple[Content, ...]
 """One row of an iterable: a prompt; an object as in a file of JSON Lines; a list of messages; or
@@ -294,7 +303,7 @@ def _parquet(file: BinaryIO) -> Iterator[RawRow]:
     try:
         for batch in parquet.ParquetFile(file).iter_batches(batch_size=_CHUNK):
             for fields in batch.to_pylist():
-                yield RawRow(number, number + 1, *_parquet_row(fields))
+                yield RawRow(number, number + 1, *encode_fields(fields))
                 number += 1
     except (arrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
@@ -303,8 +312,8 @@ def _parquet(file: BinaryIO) -> Iterator[RawRow]:
     raise ConfigurationError(f"cannot read {file.name} as Parquet: {reason}")
 
 
-def _parquet_row(fields: dict[str, Any]) -> tuple[bytes, str]:
-    """Return the data and the fault of a row."""
+def encode_fields(fields: dict[str, Any]) -> tuple[bytes, str]:
+    """Return the data and the fault of a row of columns."""
     try:
         return msgspec.json.encode(fields), ""
     except (TypeError, ValueError, OverflowError) as error:

@@ -32,11 +32,19 @@ from acechat.batch.storage.lines import (
 from acechat.errors import ConfigurationError, JournalError
 from acechat.types import TotalUsage, Usage
 
-__all__ = ["ExportFormat", "check_rows", "export", "read_status", "table_path"]
+__all__ = [
+    "COLUMNS",
+    "ExportFormat",
+    "check_rows",
+    "export",
+    "output_rows",
+    "read_status",
+    "table_path",
+]
 
 ExportFormat: TypeAlias = Literal["csv", "parquet", "text"]
 
-_COLUMNS: tuple[str, ...] = (
+COLUMNS: tuple[str, ...] = (
     "custom_id",
     "text",
     "output",
@@ -182,13 +190,14 @@ def export(output: str | Path, format: ExportFormat) -> Path:  # noqa: A002 - th
     path = Path(output)
     target = table_path(path, format)
     temporary = target.with_name(f"{target.name}.new")
+    rows = (columns for _, columns in output_rows(path))
     with BufferedWriter(open_file(temporary, os.O_TRUNC)) as file:
         if target.exists():
             shutil.copymode(target, temporary)
         if format == "parquet":
-            _write_parquet(file, _rows(path))
+            _write_parquet(file, rows)
         else:
-            _write_text(file, _rows(path), format)
+            _write_text(file, rows, format)
     temporary.replace(os.path.realpath(target))  # a link stays one
     return target
 
@@ -196,7 +205,7 @@ def export(output: str | Path, format: ExportFormat) -> Path:  # noqa: A002 - th
 def _write_text(file: BinaryIO, rows: Iterator[dict[str, Any]], format: str) -> None:  # noqa: A002 - as above
     with TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="") as text:
         if format == "csv":
-            writer = csv.DictWriter(text, _COLUMNS)
+            writer = csv.DictWriter(text, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
         else:
@@ -207,8 +216,8 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an output in the order of the input."""
+def output_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the columns of each row of an output, in the order of the input."""
     offsets: array[int] = array("Q")  # offset + 1 by row
     with path.open("rb", buffering=0) as file:
         for offset, data in output_lines(file, 0):
@@ -218,10 +227,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             if row >= 0:
                 offsets[row] = offset + 1
     with path.open("rb") as file:
-        for offset in offsets:
+        for row, offset in enumerate(offsets):
             if offset:
                 file.seek(offset - 1)
-                yield _columns(msgspec.json.decode(file.readline()))
+                yield row, _columns(msgspec.json.decode(file.readline()))
 
 
 def _columns(line: dict[str, Any]) -> dict[str, Any]:
@@ -269,7 +278,7 @@ def _write_parquet(file: BinaryIO, rows: Iterator[dict[str, Any]]) -> None:
     arrow, parquet = _arrow()
     numbers = {"prompt_tokens", "completion_tokens"}
     schema = arrow.schema(
-        [(name, arrow.int64() if name in numbers else arrow.string()) for name in _COLUMNS]
+        [(name, arrow.int64() if name in numbers else arrow.string()) for name in COLUMNS]
     )
     with parquet.ParquetWriter(file, schema) as writer:
         while chunk := list(islice(rows, _CHUNK)):
