@@ -25,9 +25,10 @@ from typing import Any
 from acechat import AsyncClient
 from benchmarks import server
 
-CALLS = 10
-ROUNDS = 300
-"""Many short rounds: other programs disturb few of them, and the medians not at all."""
+CALLS = 50
+ROUNDS = 60
+"""Many short rounds, so that other programs disturb few of them; shorter ones would measure the
+processor's caches, which each row finds filled by another."""
 BAR = 0.10
 Call = Callable[[], Awaitable[object]]
 Connect = Callable[..., AsyncClient]

@@ -20,6 +20,7 @@ ROWS = {
 }
 WITHOUT_EXAMPLE = {
     "cli": "the commands of its page are executed by the tests of the documentation",
+    "ray": "`nox -s ray` executes the programs of its page on a cluster",
     "speed": "it changes no program; `nox -s speed` runs the tests of behaviour with it",
 }
 

@@ -110,6 +110,8 @@ def test_a_call_has_one_span_with_the_names_of_the_conventions(
     assert span.status.status_code is StatusCode.UNSET
     assert attributes.pop("server.port") == int(acechat_service.url.rpartition(":")[2])
     assert attributes.pop("acedatacloud.trace_id") == reply.trace_id
+    assert attributes.pop("acedatacloud.cost.amount") == float(reply.cost.amount)
+    assert attributes.pop("acedatacloud.cost.currency") == reply.cost.currency
     first = attributes.pop("gen_ai.response.time_to_first_chunk", None)
     assert (first is not None) == (method == "stream")
     assert attributes.pop("gen_ai.request.stream", None) is (True if method == "stream" else None)
