@@ -56,6 +56,9 @@ _CPUS = 0.25
 _CHUNK = 200
 """Segments that a task reads."""
 
+_SILENT = logging.CRITICAL + 1
+"""Level of the logger of Ray Data, which logs the traceback of each exception that it raises."""
+
 _RESULTS = ("error_code", "error_message", "trace_id", "prompt_tokens", "completion_tokens")
 """Columns of results that the driver reads."""
 
@@ -226,7 +229,7 @@ class RayBatch:
         """Send the rows that are not finished, and return tables of their results."""
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(_SILENT)
         workers = self._workers = self._workers or _machines()
         block = min(_LARGEST_BLOCK, ceil(rows.rows / (workers * _BLOCKS)))
         read = PieceReader(block, numbered=rows.numbered, unfinished=Unfinished(found))

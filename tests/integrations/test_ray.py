@@ -375,19 +375,19 @@ def test_all_workers_stop_when_the_credit_is_used_up(job, server):
 
 
 def test_workers_share_one_rate(job, server):
-    server.set(limit=40, latency=0.05)
-    job.write(1400)
+    server.set(limit=60, latency=0.05)
+    job.write(1600)
 
     code, summary, err = job.run()
 
-    assert (code, summary["done"]) == (0, 1400), err
+    assert (code, summary["done"]) == (0, 1600), err
     job.check()
     log = server.log
     first, last = log[0][1], log[-1][1]
     later = [(at, fits) for _, at, fits in log if first + 15 <= at < last - 2]
     accepted = sum(fits for _, fits in later) / (last - 2 - first - 15)
     refused = 1 - sum(fits for _, fits in later) / len(later)
-    assert accepted >= 0.85 * 40
+    assert accepted >= 0.85 * 60
     assert refused <= 0.05
 
 
