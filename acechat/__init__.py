@@ -17,94 +17,8 @@ if (
 
 from typing import TYPE_CHECKING
 
-from acechat import errors, types
-from acechat._config import DEFAULT_MODEL
-from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
-from acechat._version import __version__
-from acechat.errors import (
-    AccountDisabledError,
-    AceChatError,
-    APIError,
-    APINotImplementedError,
-    Attempt,
-    AuthenticationError,
-    BadRequestError,
-    BatchRowError,
-    BatchStoppedError,
-    BudgetExceededError,
-    ClientClosedError,
-    ConfigurationError,
-    ConnectError,
-    ContentModerationError,
-    ContextWindowExceededError,
-    GatewayTimeoutError,
-    InsufficientBalanceError,
-    JournalError,
-    MaxTurnsError,
-    ModelMismatchError,
-    NotFoundError,
-    OutputError,
-    OverloadedError,
-    PaymentRequiredError,
-    PermissionDeniedError,
-    ProtocolError,
-    RateLimitError,
-    RequestTimeoutError,
-    RequestTooLargeError,
-    ServerError,
-    StreamInterruptedError,
-    StreamTruncatedError,
-    TokenMismatchError,
-    ToolError,
-    TransportError,
-)
-from acechat.types import (
-    AssistantMessage,
-    CatalogModel,
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatOptions,
-    Choice,
-    ChunkChoice,
-    CompletionTokensDetails,
-    Cost,
-    Delta,
-    Estimate,
-    Finished,
-    ImagePart,
-    KnownModel,
-    Message,
-    Model,
-    ModelEvidence,
-    PromptTokensDetails,
-    ReasoningDelta,
-    ResponseInfo,
-    RunResult,
-    SystemMessage,
-    TextDelta,
-    TextPart,
-    ToolCall,
-    ToolCallDelta,
-    ToolFinished,
-    ToolMessage,
-    ToolResult,
-    ToolStarted,
-    TotalUsage,
-    Turn,
-    TurnFinished,
-    Usage,
-    UserMessage,
-)
-from acechat.types.call_event import (
-    AttemptFailed,
-    CallEvent,
-    CallFailed,
-    CallFinished,
-    FirstToken,
-    RequestSent,
-)
-
 if TYPE_CHECKING:
+    from acechat import errors, types
     from acechat._async.batch import AsyncBatch
     from acechat._async.client import AsyncClient
     from acechat._async.conversation import AsyncConversation
@@ -113,6 +27,7 @@ if TYPE_CHECKING:
     from acechat._async.run_stream import AsyncRunStream
     from acechat._async.sse_relay import AsyncSSERelay
     from acechat._async.stream import AsyncChatStream
+    from acechat._config import DEFAULT_MODEL
     from acechat._core.instrumentation import Instrumentation
     from acechat._core.meter import Meter
     from acechat._core.middleware import CallNext, HTTPResponse, Middleware
@@ -121,6 +36,7 @@ if TYPE_CHECKING:
     from acechat._media.cache import text
     from acechat._media.document import document
     from acechat._media.image import image
+    from acechat._policy.values import Budget, RateLimit, RetryPolicy, Timeout
     from acechat._sync.batch import Batch
     from acechat._sync.client import Client
     from acechat._sync.conversation import Conversation
@@ -131,8 +47,91 @@ if TYPE_CHECKING:
     from acechat._tools.decorator import tool
     from acechat._tools.output import Output
     from acechat._tools.tool import Tool
+    from acechat._version import __version__
     from acechat._wire.request import HTTPRequest
     from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
+    from acechat.errors import (
+        AccountDisabledError,
+        AceChatError,
+        APIError,
+        APINotImplementedError,
+        Attempt,
+        AuthenticationError,
+        BadRequestError,
+        BatchRowError,
+        BatchStoppedError,
+        BudgetExceededError,
+        ClientClosedError,
+        ConfigurationError,
+        ConnectError,
+        ContentModerationError,
+        ContextWindowExceededError,
+        GatewayTimeoutError,
+        InsufficientBalanceError,
+        JournalError,
+        MaxTurnsError,
+        ModelMismatchError,
+        NotFoundError,
+        OutputError,
+        OverloadedError,
+        PaymentRequiredError,
+        PermissionDeniedError,
+        ProtocolError,
+        RateLimitError,
+        RequestTimeoutError,
+        RequestTooLargeError,
+        ServerError,
+        StreamInterruptedError,
+        StreamTruncatedError,
+        TokenMismatchError,
+        ToolError,
+        TransportError,
+    )
+    from acechat.types import (
+        AssistantMessage,
+        CatalogModel,
+        ChatCompletion,
+        ChatCompletionChunk,
+        ChatOptions,
+        Choice,
+        ChunkChoice,
+        CompletionTokensDetails,
+        Cost,
+        Delta,
+        Estimate,
+        Finished,
+        ImagePart,
+        KnownModel,
+        Message,
+        Model,
+        ModelEvidence,
+        PromptTokensDetails,
+        ReasoningDelta,
+        ResponseInfo,
+        RunResult,
+        SystemMessage,
+        TextDelta,
+        TextPart,
+        ToolCall,
+        ToolCallDelta,
+        ToolFinished,
+        ToolMessage,
+        ToolResult,
+        ToolStarted,
+        TotalUsage,
+        Turn,
+        TurnFinished,
+        Usage,
+        UserMessage,
+    )
+    from acechat.types.call_event import (
+        AttemptFailed,
+        CallEvent,
+        CallFailed,
+        CallFinished,
+        FirstToken,
+        RequestSent,
+    )
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -254,9 +253,16 @@ __all__ = [
     "types",
 ]
 
-# Imported on first use (PEP 562; type checkers read the imports above): a program that only catches
-# errors or reads types does not wait for the import of the clients.
+# Imported on first use (PEP 562; type checkers read the imports above): a program does not wait
+# for the import of clients, nor pytest, which imports the plugin in every project, for that of
+# anything. The rest of __all__ is in `acechat.errors`, or else in `acechat.types`.
 _LAZY = {
+    "DEFAULT_MODEL": "_config",
+    "Attempt": "errors",
+    **dict.fromkeys(["Budget", "RateLimit", "RetryPolicy", "Timeout"], "_policy.values"),
+    **dict.fromkeys(["AttemptFailed", "CallEvent", "CallFailed"], "types.call_event"),
+    **dict.fromkeys(["CallFinished", "FirstToken", "RequestSent"], "types.call_event"),
+    "__version__": "_version",
     "AsyncBatch": "_async.batch",
     "Batch": "_sync.batch",
     "BatchProgress": "batch.results",
@@ -294,13 +300,16 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    if name not in __all__:
         from acechat._hints import import_or_attribute_error
 
         raise import_or_attribute_error("acechat", name, __all__)
     from importlib import import_module
 
-    value: object = getattr(import_module(f"acechat.{_LAZY[name]}"), name)
+    if name in {"errors", "types"}:
+        return import_module(f"acechat.{name}")
+    home = _LAZY.get(name) or ("errors" if name.endswith("Error") else "types")
+    value: object = getattr(import_module(f"acechat.{home}"), name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,7 @@
 """Plugin for pytest: an emulated service on localhost for each test, and clients for it.
 
-pytest imports this module in every environment that has acechat installed, so the emulator is
-imported only when a fixture is used.
+pytest imports this module in every environment that has acechat installed, so all else of acechat
+is imported only when a fixture is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from acechat import AsyncClient, Client
     from acechat.emulator import Service, ServiceOptions
 
-__all__ = ["acechat_blocking_client", "acechat_client", "acechat_service"]
+__all__ = [
+    "acechat_blocking_client",
+    "acechat_client",
+    "acechat_environment",
+    "acechat_service",
+]
+
+_TOKENS = ("ACEDATACLOUD_API_TOKEN", "ACEDATACLOUD_API_KEY", "ACEDATA_API_KEY")
+_NO_PROXY = "127.0.0.1,localhost"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,3 +99,19 @@ def acechat_blocking_client(acechat_service: Service) -> Iterator[Client]:
 
     with Client(base_url=acechat_service.url, api_token=acechat_service.token, proxy="") as client:
         yield client
+
+
+@pytest.fixture
+def acechat_environment(acechat_service: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """The `acechat_service`, to which the environment points: for code with clients of its own.
+
+    It holds for this process and for those that the test starts. A client takes its settings when
+    it is made: one that was made at import keeps those of that time.
+    """
+    monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", acechat_service.url)
+    for name in _TOKENS:
+        monkeypatch.setenv(name, acechat_service.token)
+    for name in ("NO_PROXY", "no_proxy"):
+        others = os.environ.get(name)
+        monkeypatch.setenv(name, f"{others},{_NO_PROXY}" if others else _NO_PROXY)
+    return acechat_service

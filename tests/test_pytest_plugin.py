@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import urllib.request
 from importlib.metadata import entry_points
 
 import pytest
 
 from acechat.emulator import Service
+from benchmarks import plugins
 
 pytest_plugins = ["pytester"]
 
@@ -51,18 +50,93 @@ def test_other_projects_get_a_service_per_test(pytester):
     pytester.runpytest_subprocess("-q").assert_outcomes(passed=2)
 
 
-def test_pytest_loads_the_plugin_without_the_emulator():
-    code = (
-        "import sys, pytest, acechat._pytest_plugin; "
-        "print(sorted({'aiohttp', 'acechat.emulator', 'anyio'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    assert done.stdout == "[]\n"
+def test_other_projects_import_two_modules_more_with_the_plugin(tmp_path):
+    plugins.project(tmp_path)
+    loaded = {name: plugins.modules(tmp_path, options) for name, options in plugins.OPTIONS.items()}
+
+    neither = loaded["neither plugin"]
+    if entry_points(group="pytest11", name="acechat"):
+        assert loaded["acechat"] - neither == {"acechat", "acechat._pytest_plugin"}
+    assert len(loaded["anyio"] - neither) > 30  # as docs/howto/testing.md says
+    assert loaded["both"] <= loaded["acechat"] | loaded["anyio"]
+
+
+ENVIRONMENT = """
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from acechat import AsyncClient, Client
+from acechat.emulator import ok
+
+
+def test_clients_of_the_code_under_test_call_the_service(acechat_environment):
+    acechat_environment.script(ok("sync"), ok("async"))
+    with Client() as client:
+        assert client.chat("Hello").text == "sync"
+
+    async def call():
+        async with AsyncClient() as client:
+            return await client.chat("Hello")
+
+    assert asyncio.run(call()).text == "async"
+    assert len(acechat_environment.requests) == 2
+
+
+def test_so_do_those_of_its_processes(acechat_environment, acechat_service):
+    assert acechat_environment is acechat_service
+    acechat_service.script(ok("command"), ok("script"))
+    for code in (["-m", "acechat", "chat", "--no-log", "Hi"],
+                 ["-c", "from acechat import Client; print(Client().chat('Hi').text)"]):
+        done = subprocess.run([sys.executable, *code], capture_output=True, text=True)
+        assert done.stdout in ("command\\n", "script\\n"), done.stderr
+
+
+def test_the_environment_is_restored():
+    assert os.environ["ACEDATACLOUD_API_TOKEN"] == "own"
+    assert os.environ["NO_PROXY"] == "internal.example"
+    assert "ACEDATACLOUD_API_BASE_URL" not in os.environ
+"""
+
+
+def test_the_environment_points_at_the_service(pytester, monkeypatch):
+    monkeypatch.setenv("ACEDATACLOUD_API_TOKEN", "own")
+    monkeypatch.setenv("NO_PROXY", "internal.example")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("ACEDATACLOUD_API_BASE_URL", raising=False)
+    offer_fixtures(pytester)
+    pytester.makepyfile(ENVIRONMENT)
+    pytester.runpytest_subprocess("-q").assert_outcomes(passed=3)
+
+
+def chapter(root, heading):
+    """Return the Python code under *heading* of the page on testing."""
+    page = (root / "docs/howto/testing.md").read_text(encoding="utf-8")
+    text = page.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return text.split("```python\n", 1)[1].split("```", 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("heading", "plugin", "options"),
+    [
+        ("Fixtures of pytest", None, []),
+        ("Code that makes its own client", None, []),
+        ("Async tests with pytest-asyncio", "pytest_asyncio", ["-p", "no:anyio"]),
+        ("Async tests with anyio", "anyio", ["-p", "no:asyncio"]),
+    ],
+)
+def test_the_tests_of_the_documentation_pass(pytester, root, heading, plugin, options):
+    if plugin:
+        pytest.importorskip(plugin, reason=f"{plugin} is not installed")
+    offer_fixtures(pytester)
+    code = chapter(root, heading)
+    pytester.makepyfile(code)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    done = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", *options)
+    done.assert_outcomes(passed=code.count("def test_"))
 
 
 CLIENTS = """

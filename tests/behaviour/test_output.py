@@ -154,7 +154,7 @@ def test_the_output_has_the_requested_type(caller, acechat_service, kind, told, 
 
 
 def test_an_unscripted_completion_matches_the_type(caller):
-    assert caller.chat(output_type=Plan).output == Plan("", 1)
+    assert caller.chat(output_type=Plan).output == Plan("An example", 1, ["example step"])
 
 
 @pytest.mark.parametrize("strategy", ["auto", "json_schema", "prompt"])

@@ -255,7 +255,7 @@ def test_json_has_every_field_of_the_response(run, environment):
 
     completion = json.loads(done.stdout)
     assert completion["choices"][0]["message"]["content"] == 'You said: "Hello" (1 message)'
-    assert completion["usage"]["total_tokens"] == 6
+    assert completion["usage"]["total_tokens"] == 21
     assert done.stdout.count("\n") == 1
 
 
@@ -310,7 +310,7 @@ def test_request_fields_have_the_types_of_the_api(run, environment):
 
 
 def test_truncation_at_the_token_limit_is_reported(run, environment):
-    done = run("chat", "Hello", "-o", "max_tokens=2")
+    done = run("chat", "Hello", "-o", "max_tokens=3")
 
     assert done.stdout == "You said:\n"
     assert done.stderr == ("the response was truncated at its token limit. Next: --max-tokens N\n")

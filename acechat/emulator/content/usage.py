@@ -35,6 +35,7 @@ _REQUEST, _MESSAGE, _COMPLETION, _CALL = 3, 4, 3, 8
 """Tokens around a request, a message, a completion and a tool call: those of the service's sample
 (docs/api.md#streams), 8 for "Hello" and 12 for "Hello! How can I help you today?"."""
 
+_SYSTEM = {"system", "developer"}
 _MEDIA = {"image_url", "image", "file", "document"}
 
 
@@ -68,7 +69,9 @@ def count_prompt(fields: Mapping[str, Any]) -> int:
     tools = cast("list[dict[str, Any]]", fields.get("tools") or [])
     messages = cast("list[dict[str, Any]]", fields.get("messages") or [])
     total = _REQUEST + _content(fields.get("system"))
-    total += sum(_MESSAGE + _content(message.get("content")) for message in messages)
+    for message in messages:  # the system prompt is none for the service
+        total += _content(message.get("content"))
+        total += 0 if message.get("role") in _SYSTEM else _MESSAGE
     total += sum(_calls(message.get("tool_calls")) for message in messages)
     total += sum(count_text(json.dumps(tool.get("function", tool))) for tool in tools)
     return ceil(total)
