@@ -70,6 +70,13 @@ class Coordinator:
         return self._limit.state(time.monotonic())
 
 
+def _shared(output: str | os.PathLike[str]) -> Path:
+    path = Path(output)
+    if not path.is_absolute():  # the machines and the processes have other current folders
+        raise ConfigurationError(f"output must be an absolute path, not {path}")
+    return path
+
+
 def limits_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `SharedLimit` of the options of a run."""
     return {
@@ -109,7 +116,8 @@ class ChatMapper:
     rows are rows with an ``error_code``.
 
     Args:
-        output: A folder that all machines see, with a file system that can append and lock.
+        output: Absolute path of a folder that all machines see, with a file system that can append
+            and lock.
         source: Path of the input, to whose folder the paths of images are relative.
         client: Arguments of `AsyncClient`; default the environment of the workers.
         concurrency: The number of requests at a time of each worker; ``"auto"`` to find it.
@@ -125,10 +133,10 @@ class ChatMapper:
         BatchStoppedError: The run stopped; the same run continues it.
 
     Example:
-        >>> rows = unfinished(ray.data.read_parquet("prompts"), "results")
+        >>> rows = unfinished(ray.data.read_parquet("/shared/prompts"), "/shared/results")
         >>> rows.map_batches(
         ...     ChatMapper,
-        ...     fn_constructor_args=["results"],
+        ...     fn_constructor_args=["/shared/results"],
         ...     compute=ray.data.ActorPoolStrategy(size=8),
         ...     batch_format="pyarrow",
         ...     batch_size=1000,
@@ -148,7 +156,7 @@ class ChatMapper:
         unknown: Literal["fail", "resend", "skip"] = "fail",
         **options: Any,
     ) -> None:
-        self._output = Path(output).absolute()
+        self._output = _shared(output)
         self._limits = limits_of(
             {"concurrency": concurrency, "rate_limit": rate_limit, "budget": budget}
         )
@@ -286,12 +294,12 @@ def unfinished(
 
     Args:
         dataset: A dataset of Ray.
-        output: The folder of the run; it need not exist.
+        output: Absolute path of the folder of the run; it need not exist.
         unknown: As that of `ChatMapper`: ``"fail"`` refuses unknown rows.
 
     Raises:
         JournalError: There are unknown rows, a segment is damaged, or a run uses it.
     """
-    rows = read_segments(segments(Path(output).absolute()), None)
+    rows = read_segments(segments(_shared(output)), None)
     check_unknown(len(rows.unknown_only()), unknown)
     return dataset.map_batches(Unfinished(rows), batch_format="pyarrow", zero_copy_batch=True)

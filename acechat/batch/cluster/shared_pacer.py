@@ -111,6 +111,9 @@ class SharedPacer(Pacer):
         refused = verdict.cause in {"limit", "overload"}
         wait = error.retry_after if isinstance(error, APIError) else None
         self._ended.append(Ended(now - started, refused=refused, retry_after=wait))
+        if verdict.cause == "run":  # the other blocks would meet the same error
+            self._announce(Stop(str(error), verdict.next_step))
+            self._due.set()
 
     def end(self, now: float) -> None:
         """Record the end of a request, whatever its outcome."""
