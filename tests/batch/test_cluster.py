@@ -454,3 +454,20 @@ def test_files_may_be_added_to_the_input(tmp_path):
     save_files(tmp_path, [ONE])
 
     check_files(load_files(tmp_path), [ONE, TWO])
+
+
+def test_two_workers_are_nearly_twice_as_fast(service, connect, run, tmp_path):
+    """Each has 8 requests at a time, and the service has no limit but its latency."""
+    service.latency = 0.2
+
+    async def rows_per_second(workers):
+        async with Cluster(tmp_path / str(workers), connect, concurrency=8) as cluster:
+            senders = [cluster.worker(8) for _ in range(workers)]
+            blocks = [block(*range(n * 100, n * 100 + 80)) for n in range(workers)]
+            began = time.perf_counter()
+            await asyncio.gather(*[one.send(*b) for one, b in zip(senders, blocks, strict=True)])
+            return 80 * workers / (time.perf_counter() - began)
+
+    one, two = run(lambda: rows_per_second(1)), run(lambda: rows_per_second(2))
+
+    assert two >= 1.7 * one
