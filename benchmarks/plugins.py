@@ -1,4 +1,4 @@
-"""What plugins add to `pytest --collect-only` of another project: `python -m benchmarks.plugins`.
+"""Measure the cost of plugins in another project: `python -m benchmarks.plugins`.
 
 Runs of all variants alternate, so that other load of the machine falls on all of them.
 """

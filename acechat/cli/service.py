@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from msgspec.structs import replace
 
-from acechat import AsyncClient, ResponseCache
+from acechat import AsyncClient
 from acechat.cli.settings import Settings
+
+if TYPE_CHECKING:  # for ``--cache`` only
+    from acechat import ResponseCache
 
 __all__ = ["client_for", "connect", "service_options", "target"]
 

@@ -13,7 +13,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from acechat import AsyncConversation, ConfigurationError, ResponseCache
+from acechat import AsyncConversation, ConfigurationError
 from acechat.cli.display import DisplayOptions, Tools, UserInput
 from acechat.cli.errors import TRUNCATED
 from acechat.cli.service import connect
@@ -24,7 +24,7 @@ from acechat.cli.terminal.writer import note
 from acechat.cli.turn import Outcome, pop_open_prompt, take_turn
 
 if TYPE_CHECKING:
-    from acechat import AsyncClient
+    from acechat import AsyncClient, ResponseCache
     from acechat.cli.calls.approval import Approval
     from acechat.cli.calls.functions import ToolNames
     from acechat.cli.history import Log
@@ -62,6 +62,8 @@ class Task(Struct, frozen=True, kw_only=True):
         if not self.cached:
             return None
         from platformdirs import user_cache_path
+
+        from acechat import ResponseCache
 
         return ResponseCache(in_home(user_cache_path, "XDG_CACHE_HOME") / "responses")
 

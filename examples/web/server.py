@@ -35,13 +35,14 @@ def hash_of(tag: str) -> str:
 
 
 HEADERS = {
-    # Only the page's own script and style, and requests to this service: no output of the model
-    # can run or load anything.
+    # Only the page's own script and style, requests to this service, and images within the text:
+    # no output of the model can run or load anything.
     "Content-Security-Policy": "; ".join(
         [
             "default-src 'none'",
             f"script-src {hash_of('script')}",
             f"style-src {hash_of('style')}",
+            "img-src data:",
             "connect-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",

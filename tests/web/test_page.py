@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -236,7 +237,7 @@ def test_nothing_in_the_models_answer_runs_or_loads(page, environment, split):
     assert page.evaluate(f"document.querySelectorAll('{made}').length") == 0
     hrefs = page.evaluate("[...document.querySelectorAll('#log a')].map(a => a.protocol)")
     assert set(hrefs) == {"https:"}
-    allowed = {"href", "title", "target", "rel", "tabindex", "class", "start"}
+    allowed = {"href", "title", "target", "rel", "tabindex", "class", "start", "type"}
     names = page.evaluate(
         "[...document.querySelectorAll('#log .text *')].flatMap(n => n.getAttributeNames())"
     )
@@ -268,6 +269,12 @@ def test_even_a_hole_in_the_renderer_would_run_and_load_nothing(page, directive,
     assert page.evaluate("window.hacked") is None
 
 
+def code(html):
+    """Return the HTML of a code block."""
+    copy = '<button type="button" class="copy">Copy</button>'
+    return f'<div class="code">{copy}<pre tabindex="0"><code>{html}</code></pre></div>'
+
+
 MARKDOWN = {
     "a **b** *c* _d_ ~~e~~ `f*g*`": "<p>a <strong>b</strong> <em>c</em> <em>d</em> <del>e</del> "
     "<code>f*g*</code></p>",
@@ -276,14 +283,25 @@ MARKDOWN = {
     "# A\n\n## B\n\n###### C": "<h2>A</h2><h3>B</h3><h4>C</h4>",
     "- a\n- b\n  - c\n\n- d": "<ul><li>a</li><li>b<ul><li>c</li></ul></li><li>d</li></ul>",
     "3. a\n4. b": '<ol start="3"><li>a</li><li>b</li></ol>',
-    "```py\nx\n\n# no head\n```\nafter": '<pre tabindex="0"><code>x\n\n# no head</code></pre>'
-    "<p>after</p>",
-    "````\n```py\n```\n````": '<pre tabindex="0"><code>```py\n```</code></pre>',
-    "```\nnever closed": '<pre tabindex="0"><code>never closed</code></pre>',
+    "```py\nx\n\n# no head\n```\nafter": code('x\n\n<span class="comment"># no head</span>')
+    + "<p>after</p>",
+    "````\n```py\n```\n````": code("```py\n```"),
+    "```\nnever closed": code("never closed"),
+    '```js\nlet a = "x"; // 1\n#b 2': code(
+        '<span class="word">let</span> a = <span class="string">"x"</span>; '
+        '<span class="comment">// 1</span>\n#b 2'
+    ),
+    "```\nif 1": code("if 1"),
+    "![dot](data:image/png;base64,AA==)": '<p><img alt="dot" src="data:image/png;base64,AA=="></p>',
+    "![x](data:image/svg+xml;base64,AA==)": "<p>![x](data:image/svg+xml;base64,AA==)</p>",
     "> a\n> > b": "<blockquote><p>a</p><blockquote><p>b</p></blockquote></blockquote>",
     "a\n\n---\n\nb": "<p>a</p><hr><p>b</p>",
-    "| a | b |\n|---|:-:|\n| 1 | **2** |": "<table><thead><tr><th>a</th><th>b</th></tr></thead>"
-    "<tbody><tr><td>1</td><td><strong>2</strong></td></tr></tbody></table>",
+    "| a | b |\n|---|:-:|\n| 1 | **2** |": '<div class="scroll" tabindex="0"><table><thead><tr>'
+    '<th>a</th><th class="center">b</th></tr></thead><tbody><tr><td>1</td>'
+    '<td class="center"><strong>2</strong></td></tr></tbody></table></div>',
+    "|a|b|\n|:-|-:|\n|1|2|3|": '<div class="scroll" tabindex="0"><table><thead><tr><th>a</th>'
+    '<th class="right">b</th></tr></thead><tbody><tr><td>1</td><td class="right">2</td>'
+    "<td>3</td></tr></tbody></table></div>",
     "See [x](https://a.example/?q=1) and https://b.example/c.": '<p>See <a href="https://a.example'
     '/?q=1" title="https://a.example/?q=1" target="_blank" rel="noopener noreferrer">x</a> and '
     '<a href="https://b.example/c" title="https://b.example/c" target="_blank" '
@@ -317,6 +335,11 @@ ENDLESS = {
     "lines": "a\n" * 50_000,
     "blocks": "a\n\n" * 10_000,
     "links": "http://" * 20_000,
+    "quotes in code": '```py\n"' + '\\\\"' * 9_000,
+    "comments in code": "```c\n" + "/*" * 9_000,
+    "words in code": "```c\n" + "if " * 6_000,
+    "code": "```c\n" + "if " * 50_000,
+    "pictures": "![x](data:image/png;base64," * 5_000,
 }
 
 
@@ -358,6 +381,108 @@ def test_readers_of_screens_are_told(page, environment):
     page.wait_for(READY)
     assert "stopped" in page.evaluate("document.querySelector('[role=status]').textContent")
     assert page.evaluate("question.labels[0].textContent.length > 10")
+
+
+RICH = """\
+# Title
+
+A sentence with `code`, **bold** and a [link](https://a.example/).
+
+```python
+def answer(question: str) -> int:  # a comment that is much too long for the width of a phone
+    return 42 if "?" in question else None
+```
+
+| left | center | right |
+|------|:------:|------:|
+| averyveryveryverylongword | two | 3.14 |
+
+![A dot](data:image/png;base64,PNG)
+
+> A quotation
+
+- one
+- two
+""".replace(
+    "PNG",
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+    "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+)
+
+
+def test_code_is_copied(browser, url, page, environment):
+    browser.call(
+        "Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"]
+    )
+    environment.script(ok("```py\nif 1:\n    pass\n```"))
+    asked_and_answered(page)
+
+    page.click(".copy")
+
+    page.wait_for("document.querySelector('.copy').textContent === 'Copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == "if 1:\n    pass"
+    assert page.evaluate("document.querySelector('[role=status]').textContent") == "Copied"
+    page.wait_for("document.querySelector('.copy').textContent === 'Copy'")
+
+
+@pytest.mark.parametrize("width", [320, 360, 900])
+def test_nothing_is_wider_than_the_window(page, environment, width):
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=640, deviceScaleFactor=1, mobile=width < 900,
+    )  # fmt: skip
+    environment.script(ok(RICH + "x" * 500, reasoning="y" * 500))
+    asked_and_answered(page, "z" * 200)
+
+    assert page.evaluate("innerWidth") == width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('img').naturalWidth") == 1
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('td.right')).textAlign") == "right"
+    )
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """The source of axe-core, which finds faults of accessibility."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm here, which installs axe-core")
+    folder = tmp_path_factory.mktemp("axe")
+    (folder / "package.json").write_text("{}")
+    command = [npm, "install", "--silent", "--no-audit", "--no-fund", "axe-core@4"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=100)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm did not install axe-core within 100 s")
+    if done.returncode:
+        pytest.skip(f"npm cannot install axe-core: {done.stderr.decode()[-200:]}")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 900])
+def test_axe_finds_no_serious_fault(page, environment, axe, scheme, width):
+    page.colours(scheme)
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=640, deviceScaleFactor=1, mobile=False,
+    )  # fmt: skip
+    page.call("Page.setBypassCSP", enabled=True)  # for axe alone
+    page.call("Page.reload")
+    page.wait_for("document.activeElement?.id === 'question' && document.readyState === 'complete'")
+    environment.script(ok(RICH, reasoning="Hm."), error_event("busy", "x", after=5))
+    asked_and_answered(page)
+    page.evaluate("question.value = ''")
+    ask(page, "again")
+    page.wait_for("!running && document.querySelectorAll('article').length === 4")
+    page.evaluate(axe + "; 0")
+
+    found = page.evaluate(
+        "axe.run().then(r => r.violations.map(v => [v.impact, v.id, v.nodes[0].html]))"
+    )
+
+    assert [fault for fault in found if fault[0] in {"serious", "critical"}] == []
 
 
 # --- the service, without a browser

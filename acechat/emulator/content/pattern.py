@@ -85,7 +85,7 @@ def is_slow(pattern: str) -> bool:
 
 
 class _Traits:
-    """The parts of a parsed expression that make a search slow."""
+    """The traits of a parsed expression that make a search slow."""
 
     def __init__(self) -> None:
         self.slow = False
