@@ -269,6 +269,8 @@ def test_a_full_disk_leaves_the_old_content(tmp_path, monkeypatch, how, fault):
         import resource
         import signal
 
+        # An import would write truncated bytecode, for all later programs.
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
