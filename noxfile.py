@@ -6,6 +6,7 @@ With `nox[uv]` the environments are made by uv, whose cache downloads each packa
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -23,12 +24,38 @@ SOURCES = ["acechat", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 
 IN_PARALLEL = ["-q", "-n", "4", "--dist", "loadgroup"]
 """Four workers for two cores: tests spend half of their time waiting for time-outs."""
+SLOW = {
+    "benchmarks": "starts processes that measure acechat beside other clients",
+    "interop": "installs and starts servers and clients of others",
+    "web": "opens a page in a real browser",
+    "docs": "runs each program and command of the documentation in a process, and installs peers",
+    "integrations": "starts servers of web frameworks",
+    "test_search.py": "builds the documentation",
+    "fuzz": "tries random inputs",
+    "test_soak.py": "makes thousands of calls, and watches their memory",
+    "batch/test_bars.py": "measures time and memory of bulk runs",
+    "behaviour/test_linear_cost.py": "measures each kind of stream, and its double",
+    "behaviour/test_linear_files.py": "measures each kind of file, and its double",
+    "cli/test_bounded_drawing.py": "measures each kind of text, and its double",
+    "tools/test_find_output.py::test_the_cost_is_linear": "measures texts, and their doubles",
+    "tools/test_partial_json.py::test_the_cost_is_linear": "measures texts, and their doubles",
+    "cli/test_cli_costs.py": "measures the time of the command line",
+    "cli/test_comparison.py": "tries each task of a page of the documentation",
+    "laws/test_import_time.py": "measures the time of imports",
+    "test_costs.py": "measures calls and streams in bytecodes and seconds",
+}
+"""Tests of `nox -s slow`, with the reason; `nox` runs all others. CI runs both."""
+
+SLOW_PATHS = [f"tests/{name}" for name in SLOW]
+NOT_SLOW = [f"--{'deselect' if '::' in path else 'ignore'}={path}" for path in SLOW_PATHS]
+
 ONCE = [
     "interop",
     "web",
     "cli",
     "docs/test_readme.py",
     "benchmarks/test_benchmarks.py",
+    "benchmarks/test_at_scale.py",
     "benchmarks/test_conformance.py",
     "docs/test_docs.py",
     "docs/test_migration.py",
@@ -71,13 +98,20 @@ INTEGRATIONS = [
     "opentelemetry-distro",
     "opentelemetry-semantic-conventions",
     "opentelemetry-instrumentation-aiohttp-client",
+    "opentelemetry-exporter-otlp-proto-http",
     "langchain-tests",
     "langchain",
 ]
 """Libraries that the tests of acechat/integrations/ use, beside those of the extras."""
 
+COLLECTOR = "rotel>=0.0.1a15; python_version < '3.14'"
+"""A collector of OpenTelemetry data; its wheels are for Linux on x86-64."""
+
 FRAMEWORKS = ["pydantic-ai-slim[openai]", "instructor", "dspy", "haystack-ai"]
 """Frameworks with a recipe in docs/howto/frameworks.md."""
+
+DATAFRAMES = ["daft"]
+"""Libraries with a recipe in docs/howto/ray.md, beside Ray Data."""
 
 WEB = ["django", "flask", "flask-compress", "litestar", "waitress"]
 """Web frameworks and servers that relay a stream."""
@@ -158,7 +192,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check with mypy and pyright, both strict; every public name has a type."""
     install_group(
-        session, "types", ".[cli,otel,langchain,llm]"
+        session, "types", ".[cli,jupyter,otel,langchain,llm]"
     )  # as a package: verifytypes needs its py.typed
     session.run("mypy")
     python = shutil.which("python", path=session.bin) or "python"
@@ -171,16 +205,23 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests, on the Python that runs nox; `-- tests/wire/test_sse.py` for some."""
+    """Run all tests but SLOW, on the Python that runs nox; `-- tests/wire/test_sse.py` for some."""
     install_group(session, "tests", "-e", ".[cli]")
-    run_tests(session, *session.posargs)
+    run_tests(session, *(session.posargs or NOT_SLOW))
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the tests that take long: those of costs, and those with browsers and real servers."""
+    install_group(session, "tests", "-e", ".[cli]")
+    run_tests(session, *(session.posargs or SLOW_PATHS))
 
 
 @nox.session(name="all")
 def everything(session: nox.Session) -> None:
     """Run all checks, and the tests in other environments; `nox` runs the tests."""
-    names = ["lint", "types", "build", "docs", "examples", "neighbours", "interop"]
-    names += ["integrations", "lowest", "speed"]
+    names = ["slow", "lint", "types", "build", "docs", "examples", "neighbours", "interop"]
+    names += ["integrations", "ray", "lowest", "speed"]
     for name in [*names, *(f"pythons-{version}" for version in OTHERS)]:
         session.notify(name, posargs=())
     if missing := sorted({*VERSIONS} - {*OTHERS, HERE}):
@@ -235,9 +276,12 @@ def interop(session: nox.Session) -> None:
 @nox.session
 def integrations(session: nox.Session) -> None:
     """Test the integrations with the newest version of each library, and check their types."""
-    install_group(session, "types", "-e", ".[cli,otel,langchain,llm]")
+    install_group(session, "types", "-e", ".[cli,jupyter,otel,langchain,llm]")
     session.install("--upgrade", *INTEGRATIONS, *FRAMEWORKS, *WEB, TOKENIZER)
-    modules = sorted(map(str, Path("acechat/integrations").glob("*.py")))
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        session.install("--upgrade", COLLECTOR)
+    ray = set(Path("acechat/integrations").glob("*ray*.py"))  # checked by the session of Ray
+    modules = sorted(map(str, {*Path("acechat/integrations").glob("*.py")} - ray))
     session.run("mypy", *modules)
     python = shutil.which("python", path=session.bin) or "python"
     session.run("pyright", "--pythonpath", python, *modules)
@@ -251,9 +295,30 @@ def integrations(session: nox.Session) -> None:
     if not session.posargs:
         pages = "telemetry or lang or llm or pydantic or fragment"
         session.run(*pytest, "tests/docs/test_docs.py", "-k", pages)
+        session.run(*pytest, "tests/docs/test_migration.py", "-k", "langchain")
         session.run("python", "-m", "benchmarks.overhead")
         session.install("--upgrade", APART)
         session.run(*pytest, "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Run jobs on a real Ray cluster of worker processes, which are killed, and check the types."""
+    install_group(session, "types", "-e", ".[cli]")
+    try:
+        session.install("-e", ".[ray]", *DATAFRAMES)
+    except CommandFailed:
+        session.skip("Ray cannot be installed on this Python: nothing was tested")
+    # Ray gives its own processes 15 s to start, which is too little without their bytecode.
+    compiles = "import compileall, ray; compileall.compile_dir(ray.__path__[0], quiet=2, workers=0)"
+    session.run("python", "-c", f"{compiles}; import ray.data")
+    modules = sorted(map(str, Path("acechat/integrations").glob("*ray*.py")))
+    session.run("mypy", *modules)
+    python = shutil.which("python", path=session.bin) or "python"
+    session.run("pyright", "--pythonpath", python, *modules)
+    session.run("pytest", "-q", *(session.posargs or ["tests/integrations/test_ray.py"]))
+    if not session.posargs:
+        session.run("pytest", "-q", "tests/docs/test_docs.py", "-k", "ray-")
 
 
 @nox.session
@@ -306,7 +371,7 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Check the dependencies for known vulnerabilities. Needs a network."""
+    """Check the dependencies for known vulnerabilities; mirrors of PyPI do not know them."""
     session.install("pip-audit")
     extras = PROJECT["project"]["optional-dependencies"].values()
     wanted = Path(session.create_tmp()) / "requirements.txt"
@@ -398,7 +463,8 @@ def build(session: nox.Session) -> None:
         session.run("mypy", "--python-executable", python)
         session.run("pyright", "--pythonpath", python)
         session.run("basedpyright", "--pythonpath", python)
-        session.run("ty", "check", "--python", str(project / ".venv"), "src")
+        ty = ["ty", "check", "--python", str(project / ".venv")]
+        session.run(*ty, "--no-respect-ignore-files", "src")  # which ignore .nox
         session.run(python, "src/weather_service", external=True)
         session.run(python, "-c", "import acechat; acechat.AsyncClient('token')", external=True)
     session.run("zizmor", "--offline", ".github/workflows")

@@ -29,6 +29,9 @@ BENCHMARKS = [
     "imports",
     "growth",
     "image",
+    "features",
+    "rows",
+    "command",
 ]
 RESULTS = Path(__file__).parent / "results.json"
 

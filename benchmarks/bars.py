@@ -90,6 +90,8 @@ def _case(
 
 _AT_ONCE = Cell("call", "at_once", "acechat", "per_second")
 
+_ROWS = Cell("rows", "rows", "acechat", "per_second")
+
 BARS = [
     *_case(
         "chunk, one HTTP chunk for each event",
@@ -210,5 +212,85 @@ BARS = [
         most=2.1,
     ),
     Bar("image of 5 MB: ms of blocked loop", Cell("image", "image", "acechat", "blocked"), most=10),
+    *_case(
+        "live chunk, one write for each event",
+        "chunk",
+        "writes",
+        {"aiohttp + msgspec": 1.0, "floor": 1.35},
+        {},
+    ),
+    *_case(
+        "a call with an observer, a rate limit and a budget",
+        "features",
+        "watched",
+        {"acechat": 1.1},
+        {},
+        ours="acechat, watched",
+    ),
+    *_case(
+        "a call with output_type",
+        "features",
+        "typed",
+        {"acechat": 1.15},
+        {},
+        ours="acechat, output_type",
+    ),
+    *_case(
+        "a run of two turns",
+        "features",
+        "run",
+        {"acechat, two calls": 1.05},
+        {},
+        ours="acechat, run",
+    ),
+    Bar(
+        "bulk run: rows per second, × a bare load generator",
+        _ROWS,
+        _ROWS._replace(subject="floor"),
+        least=0.85,
+    ),
+    Bar("bulk run: MB at the peak", _ROWS._replace(measure="mb"), most=150),
+    *_case(
+        "command line, time to the first request",
+        "command",
+        "first",
+        {},
+        {"llm, command line": 4},
+        measure="first_ms",
+        ours="acechat, command line",
+    ),
+    # The next step for figures that have met an older bar.
+    *_case("200 live streams, next", "live", "live", {"floor": 1.12}, {}),
+    *_case(
+        "first text of 200 streams started at once, p99, next",
+        "live",
+        "live",
+        {"floor": 1.1},
+        {},
+        measure="first_p99",
+    ),
+    *_case("request of 1 MB, next", "call", "image", {"floor": 1.1}, {}),
+    *_case(
+        "blocking chunk, live, next",
+        "blocking",
+        "live",
+        {"floor, blocking": 2.0},
+        {},
+        ours="acechat, blocking",
+    ),
+    *_case(
+        "blocking chunk, live, with uvloop, next",
+        "blocking",
+        "live",
+        {"floor, blocking": 1.6},
+        {},
+        ours="acechat[speed], blocking",
+    ),
+    *_case(
+        "memory of an open stream, next", "open_streams", "held", {}, {"openai": 3.3}, measure="kb"
+    ),
+    *_case(
+        "import and first client, next", "imports", "first", {}, {"openai": 3.5}, measure="cpu_ms"
+    ),
 ]
-"""Only the last is absolute: the waiting time of other tasks is a time."""
+"""Absolute are only the copies, the waiting time of other tasks, and the memory of a bulk run."""

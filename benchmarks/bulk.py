@@ -3,10 +3,12 @@
 ``python -m benchmarks.bulk`` measures all of them in about ten minutes; names of bars select some:
 
 * ``throughput``: 100,000 prompts at 20 ms, compared with a raw asyncio load generator and the same
-  number of connections, and with ``asyncio.gather`` over openai's client if that is installed
-* ``resume``: a million rows of which nothing is left to do
+  number of connections, and with ``asyncio.gather`` and a semaphore over openai's client
+* ``progress``: what the display on a terminal costs, in runs with and without it by turns
+* ``resume``: a million rows of which nothing is left to do, and the report of them
 * ``rate``: a service that permits 50 requests per second, and refuses others with 429 or 500
 * ``outage``: a service that is down for 60 s
+* ``ray``: 2 workers on a local Ray cluster compared with one, if Ray is installed
 * ``kill``: 50 SIGKILLs at random moments; `tests/batch/test_restart.py` with 50 instead of 6
 """
 
@@ -15,15 +17,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
+
+from benchmarks.conformance import environments
 
 MESSAGE = {"role": "assistant", "content": "Hello"}
 COMPLETION = {
@@ -60,7 +66,7 @@ REFUSED = {
 class Server(asyncio.Protocol):
     """Responds after the latency; limits and outages as the arguments of `serve` are."""
 
-    latency, limit, code = LATENCY, 0, "429"
+    latency, limit, code, jitter = LATENCY, 0, "429", 0.0
     down = (float("inf"), float("inf"))
     accepted: ClassVar[deque[float]] = deque()
     began = 0.0
@@ -88,7 +94,7 @@ class Server(asyncio.Protocol):
         now, cls = loop.time(), type(self)
         cls.began = cls.began or now
         second = self.counts.setdefault(int(now - cls.began), [0, 0])
-        reply, delay = OK, self.latency
+        reply, delay = OK, self.latency * random.lognormvariate(0, self.jitter)
         if self.down[0] <= now - cls.began < self.down[1]:
             reply, delay = REFUSED["502"], 0.001
         elif self.limit:
@@ -160,9 +166,8 @@ def write_prompts(path: Path, number: int) -> None:
             file.write(f'{{"custom_id":"row-{n}","prompt":"Hello {n}"}}\n')
 
 
-CHILD = """
-import asyncio, json, resource, sys, time
-from acechat import AsyncClient
+MEMORY = """
+import json, resource, sys, time
 
 def peak_memory():
     # KB. A process inherits ru_maxrss from the one that starts it; VmHWM begins anew.
@@ -171,7 +176,23 @@ def peak_memory():
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+"""
 
+REPORT = f"""{MEMORY}
+from acechat.batch.report.files import write_report
+
+began = time.perf_counter()
+write_report(*sys.argv[1:])
+seconds, megabytes = time.perf_counter() - began, peak_memory() / 1024
+print(json.dumps(dict(seconds=seconds, megabytes=megabytes)))
+"""
+
+CHILD = (
+    f"""{MEMORY}
+import asyncio
+from acechat import AsyncClient
+"""
+    """
 async def main(port, folder, options):
     began = time.perf_counter()
     async with AsyncClient("t", base_url=f"http://127.0.0.1:{port}/v1", proxy="") as client:
@@ -186,6 +207,7 @@ async def main(port, folder, options):
 
 asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
 """
+)
 
 
 def run_batch(port: int, folder: str, **options: Any) -> dict[str, Any]:
@@ -202,36 +224,113 @@ def throughput(folder: str) -> bool:
         before = asyncio.run(generate(port, PROMPTS // 4))
         figures = run_batch(port, folder, concurrency=CONNECTIONS)
         after = asyncio.run(generate(port, PROMPTS // 4))
-        other = openai_rate(port)
+        others = openai_rates(port)
     raw, ours = (before + after) / 2, PROMPTS / figures["seconds"]
     print(f"throughput: {ours:,.0f} rows/s of {raw:,.0f} raw ({ours / raw:.0%}; bar: 85 %)")
     print(f"            {figures['megabytes']:.0f} MB (bar: 150 MB)")
-    if other:
-        print(f"            {ours / other:.1f} × openai's client with a semaphore ({other:,.0f}/s)")
+    for transport, other in others.items():
+        print(
+            f"            {ours / other:.1f} × asyncio.gather, a semaphore and openai's client "
+            f"on {transport} ({other:,.0f}/s)"
+        )
     return ours / raw >= 0.85 and figures["megabytes"] <= 150
 
 
-def openai_rate(port: int) -> float:
-    try:
-        from openai import AsyncOpenAI
-    except ImportError:
-        return 0.0
+OPENAI = """
+import asyncio, sys, time
+from openai import AsyncOpenAI, DefaultAioHttpClient
 
-    async def measure() -> float:
-        number, semaphore = PROMPTS // 20, asyncio.Semaphore(CONNECTIONS)
-        client = AsyncOpenAI(api_key="t", base_url=f"http://127.0.0.1:{port}/v1")
+async def main(port, number, connections, transport):
+    semaphore = asyncio.Semaphore(int(connections))
+    options = {"http_client": DefaultAioHttpClient()} if transport == "aiohttp" else {}
+    async with AsyncOpenAI(
+        api_key="t", base_url=f"http://127.0.0.1:{port}/v1", **options
+    ) as client:
 
-        async def one() -> None:
+        async def one(n):
             async with semaphore:
-                await client.chat.completions.create(
-                    model="m", messages=[{"role": "user", "content": "Hello"}]
+                completion = await client.chat.completions.create(
+                    model="m", messages=[{"role": "user", "content": f"Hello {n}"}]
                 )
+                assert completion.choices[0].message.content == "Hello"
 
+        await asyncio.gather(*[one(n) for n in range(int(connections))])  # connects
         began = time.perf_counter()
-        await asyncio.gather(*[one() for _ in range(number)])
-        return number / (time.perf_counter() - began)
+        await asyncio.gather(*[one(n) for n in range(int(number))])
+        print(int(number) / (time.perf_counter() - began))
 
-    return asyncio.run(measure())
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def openai_rates(port: int) -> dict[str, float]:
+    """Return the rows per second of `asyncio.gather` over openai's client, by its transport.
+
+    The client is used as its README shows: one client for all requests, by default on httpx and
+    "for improved concurrency performance" on aiohttp. Its environment is made on the first run.
+    Neither the import nor the first connections count, unlike ours.
+    """
+    try:
+        python = environments.make("openai-bulk", ["openai[aiohttp]"])
+    except RuntimeError as error:
+        print(f"            without openai's client: {error}")
+        return {}
+    rates: dict[str, float] = {}
+    for transport in ("httpx", "aiohttp"):
+        arguments = map(str, (port, PROMPTS // 20, CONNECTIONS, transport))
+        command = [str(python), "-c", OPENAI, *arguments]
+        done = subprocess.run(command, capture_output=True, check=False, text=True)
+        assert done.returncode == 0, done.stderr
+        rates[transport] = float(done.stdout)
+    return rates
+
+
+def progress(folder: str) -> bool:
+    """Compare `acechat batch` with and without its display, both on a pseudo-terminal."""
+    rows, kinds = PROMPTS // 5, ["none", "auto"]
+    write_prompts(Path(folder, "in.jsonl"), rows)
+    wall: dict[str, float] = dict.fromkeys(kinds, 0.0)
+    cpu = wall.copy()
+    with serving() as port:
+        for turn in range(int(os.environ.get("ACECHAT_BULK_TURNS", "6"))):
+            for kind in kinds if turn % 2 else reversed(kinds):
+                seconds, busy = run_on_terminal(port, folder, kind)
+                wall[kind] += seconds
+                cpu[kind] += busy
+    cost = 1 - wall["none"] / wall["auto"]
+    print(f"progress:   costs {cost:.1%} of the throughput (bar: 3 %)")
+    print(f"            {cpu['auto'] / cpu['none'] - 1:.1%} of CPU time")
+    return cost <= 0.03
+
+
+def run_on_terminal(port: int, folder: str, kind: str) -> tuple[float, float]:
+    """Run the command; return its seconds, of the clock and of the processor."""
+    import pty
+    import resource
+
+    for name in ("out.jsonl", "out.jsonl.journal"):
+        Path(folder, name).unlink(missing_ok=True)
+    command = [sys.executable, "-m", "acechat", "batch", "in.jsonl", "-o", "out.jsonl"]
+    command += ["--concurrency", str(CONNECTIONS), "--progress", kind]
+    settings = {
+        "ACECHAT_CONFIG": f"{folder}/config.toml",
+        "ACEDATACLOUD_API_TOKEN": "t",
+        "ACEDATACLOUD_API_BASE_URL": f"http://127.0.0.1:{port}/v1",
+        "TERM": "xterm-256color",
+    }
+    ours, its = pty.openpty()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | settings, stdin=its, stdout=its, stderr=its
+    ) as process:
+        os.close(its)
+        with suppress(OSError):  # the end of a pseudo-terminal
+            while os.read(ours, 65536):
+                pass
+        os.close(ours)
+    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert process.returncode == 0
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def resume(folder: str) -> bool:
@@ -248,7 +347,14 @@ def resume(folder: str) -> bool:
     with Path(folder, "in.jsonl").open("rb") as lines:
         for n, line in enumerate(lines):
             content = RawRow(n, n + 1, line.strip()).content
-            result = BatchResult(row=n, line=n + 1, custom_id=f"row-{n}", completion=completion)
+            result = BatchResult(
+                row=n,
+                line=n + 1,
+                custom_id=f"row-{n}",
+                completion=completion,
+                started=1.7e9 + n / 1000,
+                seconds=random.lognormvariate(0, 1),
+            )
             files.sent(n, content)
             files.finished(n, content, encode_line(result), failed=False)
             if n % 1000 == 0:
@@ -259,7 +365,11 @@ def resume(folder: str) -> bool:
     seconds, megabytes = figures["seconds"], figures["megabytes"]
     print(f"resume:     {seconds:.1f} s (bar: 10 s), {megabytes:.0f} MB (bar: 300 MB)")
     assert (figures["done"], figures["requests"]) == (rows, 0)
-    return figures["seconds"] <= 10 and figures["megabytes"] <= 300
+    arguments = [f"{folder}/out.jsonl", f"{folder}/report.html"]
+    done = subprocess.run([sys.executable, "-c", REPORT, *arguments], stdout=-1, check=True)
+    figures = json.loads(done.stdout)
+    print(f"            its report: {figures['seconds']:.1f} s, {figures['megabytes']:.0f} MB")
+    return seconds <= 10 and megabytes <= 300
 
 
 def rate(folder: str) -> bool:
@@ -283,7 +393,7 @@ def rate(folder: str) -> bool:
 
 def outage(folder: str) -> bool:
     write_prompts(Path(folder, "in.jsonl"), 4000)
-    with serving(down=(5, 65), latency=0.2) as port:
+    with serving(down=(5, 65), latency=0.2, jitter=0.5) as port:
         figures = run_batch(port, folder, max_concurrency=64)
         seconds = asyncio.run(counts(port))
     back = min(second for second, (accepted, _) in seconds.items() if second >= 65 and accepted)
@@ -308,7 +418,60 @@ def kill(_: str) -> bool:
     return done.returncode == 0
 
 
-BARS = {"throughput": throughput, "resume": resume, "rate": rate, "outage": outage, "kill": kill}
+RAY_CHILD = """
+import asyncio, json, sys
+from acechat.integrations._ray_batch import RayBatch
+
+async def main(source, port, output, workers, concurrency):
+    client = {"api_token": "t", "base_url": f"http://127.0.0.1:{port}/v1", "proxy": ""}
+    batch = RayBatch(source, output, address="local", workers=int(workers), client=client,
+                     options={"concurrency": int(concurrency)})
+    await batch.collect()
+    print(json.dumps({"done": batch.summary.done}))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def ray_rate(folder: str, workers: int, rows: int, concurrency: int, latency: float) -> float:
+    """Return the requests per second of a run on Ray, without its begin and its end."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source, output = Path(folder, f"in-{workers}.parquet"), Path(folder, f"out-{workers}")
+    ids = [f"row-{n}" for n in range(rows)]
+    pq.write_table(pa.table({"custom_id": ids, "prompt": ids}), source)
+    with serving(latency=latency) as port:
+        command = [sys.executable, "-c", RAY_CHILD, str(source), str(port), str(output)]
+        done = subprocess.run(
+            [*command, str(workers), str(concurrency)], capture_output=True, check=False, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        seconds = asyncio.run(counts(port))
+    assert json.loads(done.stdout.splitlines()[-1]) == {"done": rows}
+    numbers = [accepted for _, (accepted, _) in sorted(seconds.items())]
+    middle = numbers[len(numbers) // 4 : len(numbers) * 3 // 4]
+    return sum(middle) / len(middle)
+
+
+def ray(folder: str) -> bool:
+    if not find_spec("ray"):
+        print("ray:        not installed, not measured")
+        return True
+    one, two = (ray_rate(folder, n, n * 800, concurrency=32, latency=0.5) for n in (1, 2))
+    print(f"ray:        {two:,.0f} rows/s on 2 workers, {two / one:.2f} × one (bar: 1.7)")
+    return two >= 1.7 * one
+
+
+BARS = {
+    "throughput": throughput,
+    "progress": progress,
+    "resume": resume,
+    "rate": rate,
+    "outage": outage,
+    "ray": ray,
+    "kill": kill,
+}
 
 
 def main(names: list[str]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from msgspec import Struct
 
 from acechat.emulator import Service, Step, call, ok
 
-__all__ = ["TASKS", "Place", "possible", "seconds_to_first_character", "table"]
+__all__ = ["TASKS", "Place", "possible", "seconds_to_first_character",
+           "seconds_to_first_request", "table"]  # fmt: skip
 
 ACECHAT = (sys.executable, "-m", "acechat")
 _PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
@@ -35,11 +37,18 @@ _SERVER = (
 )
 
 
+class _Listener(Struct):
+    """The part of `Service` that `Place.prepare` needs."""
+
+    url: str
+    token: str = "token-0123456789"
+
+
 class Place(Struct):
     """A folder with the files of the tasks, the settings of both programs, and a service."""
 
     folder: Path
-    service: Service
+    service: Service | _Listener
     program: tuple[str, ...]
     last: str = ""
     """Output of the last command."""
@@ -95,7 +104,7 @@ class Place(Struct):
     @property
     def sent(self) -> str:
         """The body of the last request, as text."""
-        requests = self.service.requests
+        requests = self.service.requests if isinstance(self.service, Service) else ()
         return json.dumps(requests[-1].json, ensure_ascii=False) if requests else ""
 
 
@@ -199,6 +208,30 @@ def _seconds(place: Place) -> float:
         process.stdout.read(1)
         seconds = time.perf_counter() - started
         process.stdout.read()
+    return seconds
+
+
+def seconds_to_first_request(program: Sequence[str]) -> float:
+    """Return the seconds from the start of the process to the first byte that it sends."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as there:
+        host, port = there.getsockname()
+        place = Place(Path(folder), _Listener(f"http://{host}:{port}"), tuple(program))
+        place.prepare()
+        started = time.perf_counter()
+        with subprocess.Popen(
+            [*place.program, "Hello"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=place.environment,
+            cwd=place.folder,
+        ) as process:
+            there.settimeout(60)
+            connection, _ = there.accept()
+            with connection:
+                connection.recv(1)
+                seconds = time.perf_counter() - started
+                process.kill()
     return seconds
 
 

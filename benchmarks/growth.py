@@ -62,11 +62,54 @@ _STREAMS = [
         title=f"{number} streams at once",
         path="events/100",
         options={"at_once": number, "total": max(100, number)},
-        subjects=_ALL[: 4 if number <= 500 else 3],
+        subjects=_ALL[: 4 if number <= 500 else 3 if number <= 2000 else 2],
         group="streams at once, of 100 chunks each, opening included",
         at=f"{number:,}",
     )
-    for number in (1, 10, 100, 500, 1000, 2000)
+    for number in (1, 10, 100, 500, 1000, 2000, 5000)
+]
+
+_request = partial(
+    Case,
+    path="plain/40",
+    work="sized",
+    subjects=["acechat", "aiohttp + msgspec", _OPENAI],
+    rounds=3,
+    shown={"cpu": "µs of CPU per call"},
+)
+
+_TOOLS = [
+    _request(
+        name=f"tools-{number}",
+        title=f"a call with {number} tools",
+        options={"total": 20, "tools": number},
+        group="tools of a call, described in JSON",
+        at=f"{number:,}",
+    )
+    for number in (1, 10, 100, 1000)
+]
+
+_MESSAGES = [
+    _request(
+        name=f"messages-{number}",
+        title=f"a call with {number} messages",
+        options={"total": 20 if number <= 1000 else 5, "messages": number},
+        group="messages of a call, of 40 characters each",
+        at=f"{number:,}",
+    )
+    for number in (1, 10, 100, 1000, 10_000)
+]
+
+# The service accepts 32 MiB, and acechat refuses to send more.
+_REQUESTS = [
+    _request(
+        name=f"request-{size}",
+        title=f"a call with one message of {size} KiB",
+        options={"total": max(20 // size, 3), "size": size * _KIB},
+        group="KiB in the message of a call",
+        at=f"{size:,}",
+    )
+    for size in (1, 64, 1024, 8 * 1024, 31 * 1024)
 ]
 
 # One write for each byte, or for each KiB: the worst case of a slow network.
@@ -93,7 +136,18 @@ _SMALL_WRITES = [
 ]
 
 BENCHMARK = Benchmark(
-    "growth", "Growth of the cost", [*_LENGTHS, *_SIZES, *_SPLITS, *_STREAMS, *_SMALL_WRITES]
+    "growth",
+    "Growth of the cost",
+    [
+        *_LENGTHS,
+        *_SIZES,
+        *_SPLITS,
+        *_STREAMS,
+        *_TOOLS,
+        *_MESSAGES,
+        *_REQUESTS,
+        *_SMALL_WRITES,
+    ],
 )
 
 if __name__ == "__main__":

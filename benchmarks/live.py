@@ -55,6 +55,19 @@ BENCHMARK = Benchmark(
             floor="floor, uvloop",
             ours="acechat, uvloop",
         ),
+        Case(
+            name="core",
+            title="1,000 streams with 50 chunks per second each",
+            path="live,every=20000/100",
+            work="streams",
+            options={"at_once": 1000, "total": 1000},
+            subjects=["floor", "acechat", "aiohttp + msgspec", "openai"],
+            one_round=("openai",),
+            shown=_SHOWN,
+            rounds=3,
+            ideal=2.0,
+            warm=False,
+        ),
     ],
 )
 

@@ -1,7 +1,7 @@
 """Results → tables, the verdict on each bar, and a chart: no figure is written by hand.
 
 ``python -m benchmarks.report`` writes the results of results.json into docs/benchmarks.md, between
-the markers, and draws docs/benchmarks.svg.
+the markers, and draws docs/benchmarks.svg and docs/growth.svg.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bars import BARS, Bar, Results
+from benchmarks.bars import BARS, Bar, Cell, Results
 from benchmarks.chart import draw, figure
+from benchmarks.growth_chart import draw_growth
 from benchmarks.subjects import SUBJECTS
 
 _HERE = Path(__file__).parent
 RESULTS = _HERE / "results.json"
 PAGE = _HERE.parent / "docs" / "benchmarks.md"
+GROWTH = _HERE.parent / "docs" / "growth.svg"
 CHART = _HERE.parent / "docs" / "benchmarks.svg"
 
 Row = Sequence[str]
@@ -167,6 +169,53 @@ def _better(measure: str, theirs: float, ours: float) -> bool:
     return theirs > ours if measure == "per_second" else theirs < ours
 
 
+_CORE = ["acechat", "aiohttp + msgspec", "openai"]
+_RATE = 50
+"""Tokens per second of a fast model."""
+
+
+def core(results: Results) -> str:
+    """Return the table of what one core serves."""
+
+    def row(name: str) -> Row:
+        chunk = Cell("live", "core", name).read(results)
+        return [
+            name,
+            figure(chunk and 1e6 / (_RATE * chunk)),
+            figure(Cell("call", "at_once", name, "per_second").read(results)),
+            figure(Cell("rows", "rows", name, "per_second").read(results)),
+        ]
+
+    head = ["", "streams of 50 tokens/s", "calls per second", "rows per second of a bulk run"]
+    rows = [row(name) for name in _CORE]
+    return _table([head, *rows]) if any(any(each[1:]) for each in rows) else "Not measured."
+
+
+_GAINS = [
+    ("a chunk of a backlog, µs of CPU", Cell("chunk", "events", "acechat")),
+    ("a live chunk, one write each, µs of CPU", Cell("chunk", "writes", "acechat")),
+    ("a chunk of 200 live streams, µs of CPU", Cell("live", "live", "acechat")),
+    ("a call, µs of CPU", Cell("call", "sequential", "acechat")),
+    ("a call with an image of 768 KB, µs of CPU", Cell("call", "image", "acechat")),
+    ("time to the first text, ms", Cell("first", "first", "acechat", "first_p50")),
+    ("the same, 200 streams at once, p99, ms", Cell("live", "live", "acechat", "first_p99")),
+    ("an open stream, KB", Cell("open_streams", "held", "acechat", "kb")),
+    ("import and first client, ms of CPU", Cell("imports", "first", "acechat", "cpu_ms")),
+]
+
+
+def gains(results: Results) -> str:
+    """Return the table of the main figures beside openai, and aiohttp and msgspec by hand."""
+    others = ["openai", "aiohttp + msgspec"]
+    rows: list[Row] = [["", "acechat", *[part for name in others for part in (name, "×")]]]
+    for title, cell in _GAINS:
+        ours = cell.read(results)
+        theirs = [cell._replace(subject=name).read(results) for name in others]
+        shown = [part for value in theirs for part in (figure(value), figure(_over(value, ours)))]
+        rows.append([title, figure(ours), *shown])
+    return _table(rows)
+
+
 def conditions(results: Results) -> str:
     """Return the machine and the versions of the run."""
     machine = results["machine"]
@@ -188,6 +237,8 @@ def conditions(results: Results) -> str:
 def written(page: str, results: Results) -> str:
     """Return *page* with the parts between its markers made from *results*."""
     parts = {
+        "gains": gains(results),
+        "core": core(results),
         "conditions": conditions(results),
         "bars": verdicts(results),
         "losses": losses(results),
@@ -204,9 +255,10 @@ def written(page: str, results: Results) -> str:
 
 
 def write(results: Results) -> None:
-    """Write the page and the chart."""
+    """Write the page and the charts."""
     PAGE.write_text(written(PAGE.read_text(), results))
     CHART.write_text(draw(results))
+    GROWTH.write_text(draw_growth(results))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The path selects the response: ``/SHAPE/COUNT/v1/chat/completions``, where SHAPE
 
 * ``plain``: a plain response of COUNT characters
 * ``tool``: a plain response with a tool call, and COUNT characters after its result
+* ``answer``: a plain response of COUNT characters, as the call of a tool if one must be called
 * ``events``: a stream of COUNT events, one HTTP chunk each, in writes of 64 KB
 * ``blocks``: the same in HTTP chunks of 64 KB
 * ``live``: a stream of COUNT events, one write each, every 10 ms; all streams share one clock
@@ -194,6 +195,15 @@ def tool_call() -> bytes:
     return _respond(message, "tool_calls")
 
 
+@cache
+def answer(count: int) -> bytes:
+    """Return a complete plain response that is the call of the tool ``answer``."""
+    function = {"name": "answer", "arguments": json.dumps({"text": "x" * count})}
+    called = {"id": "toolu_1", "type": "function", "function": function}
+    message = {"role": "assistant", "content": None, "tool_calls": [called]}
+    return _respond(message, "tool_calls")
+
+
 def _respond(message: dict[str, object], reason: str) -> bytes:
     choice = {"index": 0, "message": message, "finish_reason": reason}
     completion = _CHUNK | {"object": "chat.completion", "choices": [choice], "usage": _USAGE}
@@ -245,6 +255,7 @@ class _Exchange(asyncio.Protocol):
         self._missing = 0  # bytes of the request's body; -1: until its last chunk
         self._paused = False
         self._has_result = False  # whether the request contains the result of a tool
+        self._must_call = False  # whether it names the tool that must be called
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -271,8 +282,9 @@ class _Exchange(asyncio.Protocol):
             lower = head.lower()
             length = lower.partition(b"content-length: ")[2].partition(b"\r\n")[0]
             self._missing = -1 if b"\r\ntransfer-encoding: chunked" in lower else int(length or 0)
-            self._has_result = False
+            self._has_result = self._must_call = False
         self._has_result |= b'"tool_call_id"' in data
+        self._must_call |= b'"tool_choice"' in data
         if self._missing >= 0:
             self._missing -= len(data)
             assert self._missing >= 0, "a client must not send before the response"
@@ -288,7 +300,10 @@ class _Exchange(asyncio.Protocol):
             self._transport.write(_json(json.dumps(time.process_time()).encode()))
             return
         shape = Shape.read(path)
-        if shape.kind in {"plain", "tool"}:
+        if shape.kind == "answer" and self._must_call:
+            self._transport.write(answer(shape.count))
+            return
+        if shape.kind in {"plain", "tool", "answer"}:
             called = shape.kind == "tool" and not self._has_result
             self._transport.write(tool_call() if called else plain(shape))
             return

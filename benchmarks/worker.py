@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.server import allow_many_files, pin
-from benchmarks.subjects import SUBJECTS, Read
+from benchmarks.subjects import SUBJECTS, Read, sized_request
 
 Costs = dict[str, Any]
 
@@ -108,6 +108,15 @@ async def calls(subject: Any, *, total: int, at_once: int = 1, image_size: int =
     return meter.read(total) | _agreed([(1, size) for size in sizes])
 
 
+async def sized(subject: Any, *, total: int, **sizes: int) -> Costs:
+    """Make *total* calls, one after the other, of a request with *sizes*."""
+    messages, tools = sized_request(**sizes)
+    await subject.send(messages, tools)
+    meter = Meter()
+    read = [await subject.send(messages, tools) for _ in range(total)]
+    return meter.read(total) | _agreed([(1, size) for size in read])
+
+
 async def image(subject: Any, *, size: int) -> Costs:
     """Send an image of *size* bytes: CPU, copies at the peak, longest block of the loop."""
     costs = await calls(subject, total=3, image_size=size)
@@ -187,6 +196,7 @@ def blocking_calls(subject: Any, *, total: int) -> Costs:
 ASYNC: dict[str, Callable[..., Coroutine[Any, Any, Costs]]] = {
     "streams": streams,
     "calls": calls,
+    "sized": sized,
     "image": image,
     "held": held,
 }

@@ -1,8 +1,8 @@
 """Let the model call the tools of an MCP server.
 
-Shows: `mcp.connect` starts a server, and its block gets the server's tools, which can be combined
-with plain functions. The server is this file, started with an argument; yours may be any command,
-or a URL.
+Shows: `mcp.connect`, of `acechat[mcp]`, starts a server, and its block gets the server's tools,
+which can be combined with plain functions. The server is this file, started with an argument; yours
+may be any command, or a URL.
 """
 
 from __future__ import annotations

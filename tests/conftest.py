@@ -26,6 +26,7 @@ GROUPS = {
     "test_costs.py": "costs",
     "benchmarks/test_benchmarks.py": "costs",
     "web/": "browser",
+    "docs/test_migration.py": "other clients",  # one environment, into which they are installed
     "behaviour/test_case_table.py": "case table",
     "test_leaks.py": "leaks",
     # Servers that take seconds to start:
@@ -36,6 +37,12 @@ GROUPS = {
     "interop/": "aimock",
 }
 """Start of a path -> the group of its tests, which run in one worker; the first match counts."""
+
+QUICK = tuple(
+    f"tests/{folder}/"
+    for folder in ("hints", "policy", "record", "redaction", "tools", "types", "wire")
+)
+"""Folders of tests without processes and servers: they run last, when workers become idle."""
 
 settings.register_profile("acechat", deadline=None)  # the machine may have other load
 settings.load_profile("acechat")
@@ -85,7 +92,7 @@ leaks = _load("leaks")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Run fast tests first in mutation testing, where the first failure is enough."""
+    """Run quick tests last, but first in mutation testing, where the first failure is enough."""
     if config.getoption("--hypothesis-profile") == "mutation":
         items.sort(
             key=lambda item: (
@@ -93,12 +100,21 @@ def pytest_collection_modifyitems(config, items):
                 "laws" in item.path.parts,
             )
         )
+    else:
+        items.sort(key=lambda item: item.nodeid.startswith(QUICK))
+
+
+def pytest_collection_finish():
+    """Exempt 14,000 collected tests from garbage collections, which took 0.2 s each for them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Run the tests of a group in one worker, the groups first.
+    """Run the tests of a group, and all parameters of a test function, in one worker.
 
+    Each test alone would make the scheduler slow: for each that ends it counts all that remain.
     The marker of pytest-xdist (3.8) has no effect in pytest 9.2: the id that it changes is not
     the one that pytest reports.
     """
@@ -107,8 +123,9 @@ def pytest_xdist_make_scheduler(config, log):
     class Scheduler(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             groups = (group for path, group in GROUPS.items() if nodeid.startswith(f"tests/{path}"))
-            return next(groups, nodeid)
+            return next(groups, nodeid.partition("[")[0])
 
+    config.option.loadscopereorder = False  # it would run long tests without parameters last
     return Scheduler(config, log) if config.getoption("dist") == "loadgroup" else None
 
 

@@ -66,6 +66,29 @@ LEAKS = {
                     pass  # somebody may swallow it
             asyncio.run(main())
         """,
+    "blocking calls of a woken task": """
+        def test_blocking_calls_of_a_woken_task():
+            import asyncio, time
+            from acechat._core import call as _call
+            from acechat._http.waiter import Waiter
+            code = "def pause(): time.sleep(0.001)"
+            namespace = {"time": time}
+            exec(compile(code, _call.__file__, "exec"), namespace)
+            async def main():
+                waiter = Waiter(asyncio.get_running_loop())
+                async def waits():
+                    await waiter
+                    time.sleep(0.001)  # of the caller, although acechat is in the stack
+                    try:
+                        namespace["pause"]()
+                    except Exception:
+                        return "blocked"
+                task = asyncio.create_task(waits())
+                await asyncio.sleep(0)
+                asyncio.get_running_loop().call_soon(waiter.wake)
+                assert await task == "blocked"
+            asyncio.run(main())
+        """,
     "threads": """
         def test_threads():
             import threading, time
@@ -82,6 +105,7 @@ SAYS = {
     "sessions": "sessions that were not closed: <aiohttp",
     "exceptions": "exceptions that were never retrieved: Task exception was never retrieved",
     "blocking calls": "calls that blocked the loop: time.sleep",
+    "blocking calls of a woken task": "calls that blocked the loop: time.sleep",
     "threads": "threads that run: acechat",
 }
 

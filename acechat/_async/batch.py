@@ -125,6 +125,11 @@ class AsyncBatch:
                 raise
 
     @property
+    def job(self) -> BatchJob:
+        """The input, the output and the settings, for engines that run them elsewhere."""
+        return self._job
+
+    @property
     def progress(self) -> BatchProgress:
         """The state of the run at this moment."""
         if self._runner is None:

@@ -72,9 +72,12 @@ class AsyncChatStream(StreamReader, Generic[OutputT_co]):
         delta = next(self._ready, None)
         while delta is None:
             batch = await self.receive_batch()
+            deltas = batch.deltas
+            if len(deltas) == 1:  # nearly all batches of a live stream
+                return deltas[0]
             if batch is END:
                 raise StopAsyncIteration
-            self._ready = iter(batch.deltas)
+            self._ready = iter(deltas)
             delta = next(self._ready, None)
         return delta
 

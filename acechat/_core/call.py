@@ -32,13 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Collect", "running_loop"]
 
-
 _T = TypeVar("_T")
-
 
 Collect: TypeAlias = Callable[["Call"], Awaitable[ChatCompletion[Any]]]
 """Makes a call as a stream and returns the complete response, with the output of *output_type*."""
-
 
 _SUCCESS = range(200, 300)
 
@@ -101,8 +98,10 @@ class Call(CallState):
         self._started = self._started or self._clock()
         if self._retry_state.failed:  # a request before this one, of the same call
             self._retry_state.begin()
-        if self._reporter is not None:  # observers see each request of a StructuredCall as a call
-            self._reporter = CallReporter(self._state.observers, self._retry_state.model)
+        observers = self._state.observers
+        if self._reporter is not None or observers.watching:
+            # observers see each request of a StructuredCall as a call
+            self._reporter = CallReporter(observers, self._retry_state.model)
             self._reporter.asked = 0
         try:
             if self._budget is not None:
@@ -213,40 +212,43 @@ class Call(CallState):
             self._recording,
         )
         reporter = self._reporter
-        return (
-            opening if reporter is None or not reporter.instruments else reporter.sending(opening)
-        )
+        return reporter.sending(opening) if reporter and reporter.instruments else opening
 
     def _ready(self, request: HTTPRequest) -> Awaitable[None] | None:
         """Check the budget and report *request*, just before it is written.
 
-        Returns an awaitable that does the same after it has passed the rate gate, if there is one.
+        Returns an awaitable that does the same if it must wait at the rate gate.
 
         Raises:
             BudgetExceededError: Other calls used it up while this one waited for its slot.
         """
         self.check_budget()
         if self._gate is not None:
-            return self._pass_gate(self._gate, request)
+            self._leave_gate()  # a middleware may send more than once
+            if (entered := self._gate.enter_at_once()) is None:
+                return self._pass_gate(self._gate, request)
+            self._entered = entered
         self._report_sent(request)
         return None
 
     async def _pass_gate(self, gate: RateGate, request: HTTPRequest) -> None:
-        self._leave_gate()  # a middleware may send more than once
         self._entered = await gate.enter()
         self.check_budget()
         self._report_sent(request)
 
     def _report_sent(self, request: HTTPRequest) -> None:
         if self._reporter is not None:
-            number = len(self._retry_state.failed) + 1
-            self._reporter.sent(request, attempt=number, elapsed=self.elapsed())
+            self._reporter.asked = number = len(self._retry_state.failed) + 1
+            if self._reporter.success:
+                self._reporter.sent(request, attempt=number, elapsed=self.elapsed())
 
     def stream_protocol(
-        self, response: Response, max_bytes: int | None = None
+        self, response: Response, max_bytes: int | None = None, *, observed: bool = False
     ) -> ChatStreamProtocol:
         """Return the protocol that reads *response* as a stream of at most *max_bytes* bytes."""
-        return ChatStreamProtocol(
+        reporter = self._reporter if observed else None
+        make = ChatStreamProtocol if reporter is None else reporter.stream_protocol
+        return make(
             response.headers,
             self.config.max_event_bytes,
             max_bytes,

@@ -105,9 +105,7 @@ class CallState:
         self._budget = config.budget if model else None
         self._entered: float | None = None  # when the attempt passed the gate; None outside of it
         self._counted = False  # whether the meters have the usage of the current attempt
-        self._reporter: CallReporter | None = (
-            CallReporter(state.observers, model) if state.observers.watching else None
-        )
+        self._reporter: CallReporter | None = None
         self._recording: Recording | None = None
         self._clock: Callable[[], float] = float  # the event loop's, once the call has begun
         self._started = 0.0

@@ -211,6 +211,15 @@ class History:
     def __hash__(self) -> int:
         return id(self)
 
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks."""
+        from acechat._display.html import conversation_html
+
+        messages: list[dict[str, Any]] = msgspec.to_builtins(self.messages)
+        if self.system is not None:
+            messages.insert(0, {"role": "system", "content": self.system})
+        return conversation_html(messages, [("messages", len(self.messages))])
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.messages)} messages, system={self.system!r})"
 

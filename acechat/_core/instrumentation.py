@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from acechat._tools.executor import ToolEnded
 from acechat._wire.request import HTTPRequest
@@ -25,6 +26,11 @@ class Instrumentation(ABC):
     `attempt_started` and `tool_started` run in the context (`contextvars`) of the caller, also for
     a blocking client. As with any observer, the first exception is logged and none ends the call.
     """
+
+    success_events: ClassVar[bool] = True
+    """Whether the observer receives `RequestSent` and `CallFinished`. A subclass that reads the
+    completion instead sets it to False: it may receive them still, but alone it does not, which
+    saves their time."""
 
     @abstractmethod
     def __call__(self, event: CallEvent) -> None:
@@ -52,6 +58,16 @@ class Instrumentation(ABC):
         context as this method.
         """
         return None
+
+    def chunks_received(self, call: int, count: int) -> None:  # noqa: B027 - may be left out
+        """Receive the number of chunks that one network read of a stream contained, if any.
+
+        Only subclasses that override this method are called, because it costs time per read.
+
+        Args:
+            call: Number of the call, as in its events.
+            count: Number of chunks, at least 1.
+        """
 
     def call_ended(  # noqa: B027 - may be left out
         self, call: int, completion: ChatCompletion | None, error: AceChatError | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -27,7 +26,8 @@ class BufferedResponse:
     """A response that was read completely, or made by a middleware."""
 
     first_token_at: float | None = None
-    waiter: asyncio.Future[None] | None = None
+    may_have_data: bool = True
+    waiting: bool = False
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status: int = status

@@ -17,8 +17,9 @@ from acechat.types import ToolCall, ToolResult
 from acechat.types.call_event import (
     AttemptFailed,
     CallEvent,
-    CallFailed,
     CallFinished,
+    FirstToken,
+    RequestSent,
 )
 
 __all__ = ["Observer", "Observers", "add_global_observer", "log_by_environment"]
@@ -108,6 +109,7 @@ class Observers:
         for observer in self._all:
             _check(observer)
         self._instruments = _instruments(self._all)
+        self._success = any(map(_wants_success, self._all))
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -118,15 +120,23 @@ class Observers:
         return bool(self._all or _everywhere) or _log.isEnabledFor(logging.DEBUG)
 
     @property
+    def success(self) -> bool:
+        """Whether `RequestSent` and `CallFinished` are reported to an observer or the log."""
+        if self._success or (_everywhere and any(map(_wants_success, _everywhere))):
+            return True
+        return _log.isEnabledFor(logging.DEBUG)
+
+    @property
     def instruments(self) -> list[Instrumentation]:
         """The observers that see content, too."""
         return self._instruments + _instruments(_everywhere) if _everywhere else self._instruments
 
     def report(self, event: CallEvent) -> None:
         """Log *event*, and call all observers with it; only KeyboardInterrupt is raised."""
-        if _log.isEnabledFor(level := _level(event)):
+        level = logging.DEBUG if type(event) in _DEBUG else _level(event)
+        if _log.isEnabledFor(level):
             _log.log(level, "%s", _Line(event))
-        for observer in (*self._all, *_everywhere):
+        for observer in (*self._all, *_everywhere) if _everywhere else self._all:
             self.guard(observer, observer, event)
 
     def guard(self, observer: Observer, method: Callable[..., _T], *arguments: object) -> _T | None:
@@ -162,6 +172,10 @@ def _instruments(observers: Iterable[Observer]) -> list[Instrumentation]:
     return [observer for observer in observers if isinstance(observer, Instrumentation)]
 
 
+def _wants_success(observer: Observer) -> bool:
+    return not isinstance(observer, Instrumentation) or observer.success_events
+
+
 def _check(observer: Observer) -> None:
     """Raise TypeError if *observer* cannot be called, or is an ``async def``."""
     if not callable(observer) or _is_asynchronous(observer):
@@ -173,16 +187,16 @@ def _is_asynchronous(observer: Observer) -> bool:
     return inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(call)
 
 
+_DEBUG = frozenset({RequestSent, FirstToken, CallFinished})
+"""Events that are logged at level DEBUG."""
+
+
 def _level(event: CallEvent) -> int:
-    match event:
-        case AttemptFailed():
-            # A retry after an attempt that may have been billed costs money: a warning.
-            twice = event.may_be_billed and event.retry_in is not None
-            return logging.WARNING if twice else logging.INFO
-        case CallFailed():
-            return logging.INFO
-        case _:
-            return logging.DEBUG
+    if not isinstance(event, AttemptFailed):
+        return logging.INFO
+    # A retry after an attempt that may have been billed costs money: a warning.
+    twice = event.may_be_billed and event.retry_in is not None
+    return logging.WARNING if twice else logging.INFO
 
 
 class _Line:

@@ -26,18 +26,34 @@ class RateGate:
         self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             WeakKeyDictionary()
         )
+        self._waiting = 0  # calls in the queues
+
+    def enter_at_once(self) -> float | None:
+        """Return the time of entry if no call waits and a slot is free; else None: `enter` waits.
+
+        A queue, a coroutine and a time limit take longer than all of the limiter.
+        """
+        now = time.monotonic()
+        if self._waiting > 0 or self._pid != os.getpid() or self._limiter.admit(now):
+            return None
+        return now
 
     async def enter(self) -> float:
         """Wait for the slot of one request; return the time of entry, an argument of `leave`."""
         if self._pid != os.getpid():  # the calls in progress are the parent's
             self._pid, self._limiter = os.getpid(), RateLimiter(self._limit)
+            self._waiting = 0
         loop = asyncio.get_running_loop()
         queue = self._queues.get(loop)
         if queue is None:
             queue = self._queues[loop] = asyncio.Lock()
-        async with queue:  # first in, first out; a cancelled task leaves it
-            while wait := self._limiter.admit(time.monotonic()):  # noqa: ASYNC110 - it waits for the clock
-                await asyncio.sleep(wait)
+        self._waiting += 1
+        try:
+            async with queue:  # first in, first out; a cancelled task leaves it
+                while wait := self._limiter.admit(time.monotonic()):  # noqa: ASYNC110 - it waits for the clock
+                    await asyncio.sleep(wait)
+        finally:
+            self._waiting -= 1
         return time.monotonic()
 
     def leave(

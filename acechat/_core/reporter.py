@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from acechat._core.instrumentation import Instrumentation
 from acechat._core.observers import Observers
+from acechat._wire.deltas import DeltaBatch
 from acechat._wire.request import HTTPRequest
+from acechat._wire.stream import ChatStreamProtocol
 from acechat.errors import AceChatError, APIError, Attempt
 from acechat.types import ChatCompletion
 from acechat.types.call_event import (
@@ -43,6 +46,9 @@ class CallReporter:
         self.asked: int | None = None
         """Number of requests that were sent; None if not counted."""
 
+        self.success: bool = observers.success
+        """Whether `RequestSent` and `CallFinished` are reported."""
+
         self.instruments: list[Instrumentation] = observers.instruments
         """The observers that see the content of this call."""
 
@@ -59,6 +65,14 @@ class CallReporter:
     async def sending(self, opening: Awaitable[_T]) -> _T:
         """Await the response of one attempt, and report when it begins and ends."""
         guard = self._observers.guard
+        if len(self.instruments) == 1:  # as below, and faster
+            (observer,) = self.instruments
+            end = guard(observer, observer.attempt_started, self._call)
+            try:
+                return await opening
+            finally:
+                if end is not None:
+                    guard(observer, end)
         started = [
             (observer, guard(observer, observer.attempt_started, self._call))
             for observer in self.instruments
@@ -72,7 +86,6 @@ class CallReporter:
 
     def sent(self, request: HTTPRequest, *, attempt: int, elapsed: float) -> None:
         """Report that *request* is sent."""
-        self.asked = attempt
         self._observers.report(
             RequestSent(
                 call=self._call,
@@ -99,6 +112,26 @@ class CallReporter:
                 trace_id=trace_id,
             )
         )
+
+    def stream_protocol(
+        self,
+        headers: Mapping[str, str],
+        max_event_bytes: int,
+        max_response_bytes: int | None,
+        *,
+        one_choice: bool,
+    ) -> ChatStreamProtocol:
+        """Return the protocol of a stream; it reports chunks if an observer counts them."""
+        ignored = Instrumentation.chunks_received
+        make: Callable[..., ChatStreamProtocol] = ChatStreamProtocol
+        if any(type(each).chunks_received is not ignored for each in self.instruments):
+            make = partial(_ObservedProtocol, self.chunks)
+        return make(headers, max_event_bytes, max_response_bytes, one_choice=one_choice)
+
+    def chunks(self, count: int) -> None:
+        """Report that a network read contained *count* chunks."""
+        for observer in self.instruments:
+            self._observers.guard(observer, observer.chunks_received, self._call, count)
 
     def attempt_failed(
         self, attempt: Attempt, error: AceChatError, *, elapsed: float, retry_in: float | None
@@ -131,26 +164,40 @@ class CallReporter:
     ) -> None:
         """Report a complete response; *completion* is None if it is of another kind."""
         self._ended = True
-        response = completion.response if completion else None
+        if self.success:
+            self._report_finished(completion, attempts, elapsed, response_bytes)
+        for observer in self.instruments:
+            self._observers.guard(observer, observer.call_ended, self._call, completion, None)
+
+    def _report_finished(
+        self,
+        completion: ChatCompletion | None,
+        attempts: int,
+        elapsed: float,
+        response_bytes: int,
+    ) -> None:
+        status = trace_id = reason = usage = None
+        model = self.model
+        if completion is not None:
+            response = completion.response
+            status, trace_id = response.status, response.trace_id
+            model = completion.model or model
+            reason = completion.finish_reason
+            usage = None if response.cached else completion.usage
         self._observers.report(
             CallFinished(
                 call=self._call,
                 attempts=attempts,
                 elapsed=elapsed,
                 first_token=self._first_token,
-                model=(completion.model if completion else "") or self.model,
-                status=response.status if response else None,
-                trace_id=response.trace_id if response else None,
-                finish_reason=completion.finish_reason if completion else None,
-                usage=completion.usage if completion and not completion.cached else None,
+                model=model,
+                status=status,
+                trace_id=trace_id,
+                finish_reason=reason,
+                usage=usage,
                 response_bytes=response_bytes,
             )
         )
-        self._end(completion, None)
-
-    def _end(self, completion: ChatCompletion | None, error: AceChatError | None) -> None:
-        for observer in self.instruments:
-            self._observers.guard(observer, observer.call_ended, self._call, completion, error)
 
     def failed(
         self,
@@ -194,4 +241,35 @@ class CallReporter:
             )
         )
         own = error if isinstance(error, AceChatError) else None
-        self._end(partial or (own.partial if own is not None else None), own)
+        arrived = partial or (own.partial if own is not None else None)
+        for observer in self.instruments:
+            self._observers.guard(observer, observer.call_ended, self._call, arrived, own)
+
+
+class _ObservedProtocol(ChatStreamProtocol):
+    """The protocol of a stream that reports the number of chunks of each read.
+
+    It is a class of its own to keep that off the path of other streams.
+    """
+
+    __slots__ = ("_report",)
+
+    def __init__(
+        self,
+        report: Callable[[int], None],
+        headers: Mapping[str, str],
+        max_event_bytes: int,
+        max_response_bytes: int | None,
+        *,
+        one_choice: bool,
+    ) -> None:
+        super().__init__(headers, max_event_bytes, max_response_bytes, one_choice=one_choice)
+        self._report = report
+
+    def receive_data(self, data: bytes) -> DeltaBatch:
+        """Decode *data*, see `ChatStreamProtocol.receive_data`, and report its chunks."""
+        before = self.chunks
+        batch = super().receive_data(data)
+        if count := self.chunks - before:
+            self._report(count)
+        return batch

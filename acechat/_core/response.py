@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -29,8 +28,11 @@ class Response(Protocol):
     first_token_at: float | None
     """Deadline of the first content, on the loop's clock; None for no limit."""
 
-    waiter: asyncio.Future[None] | None
-    """The future that a task awaits for data; None if no task is waiting."""
+    may_have_data: bool
+    """Whether `read_nowait` may return data."""
+
+    waiting: bool
+    """Whether a task waits for data."""
 
     @property
     def open(self) -> bool:

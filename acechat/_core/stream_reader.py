@@ -132,7 +132,7 @@ class StreamReader:
         """Make one attempt to open the stream; return the first batch with content."""
         response = await self._call.open()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        protocol = self._call.stream_protocol(response, self.max_bytes)
+        protocol = self._call.stream_protocol(response, self.max_bytes, observed=True)
         self._response, self._protocol = response, protocol
         if kind not in _SSE:
             return await self._read_other_body(response, protocol, kind)
@@ -157,16 +157,17 @@ class StreamReader:
     async def _read(self, phase: str, at: float | None) -> DeltaBatch:
         """Read until a batch has deltas, or until the end; heartbeats do not extend the limit."""
         response, protocol = self._response, self._protocol
-        assert response is not None  # noqa: S101 - _attempt made both
-        assert protocol is not None  # noqa: S101
-        if response.waiter is not None:
+        assert response is not None and protocol is not None  # noqa: S101, PT018 - by _attempt
+        if response.waiting:
             raise RuntimeError(_ONE_AT_A_TIME)
-        on_data = None
+        batch = on_data = None
         if self.on_batch is not None and self._state is _READING:
             self._due, on_data = at, self._on_data
         try:
-            while (batch := self._next_batch(response, protocol)) is None:
-                await response.readable(phase, at, on_data)
+            while batch is None:
+                if not response.may_have_data and protocol.failure is None:
+                    await response.readable(phase, at, on_data)
+                batch = self._next_batch(response, protocol)
         except AceChatError as error:
             failure = error
         except BaseException:
@@ -206,8 +207,7 @@ class StreamReader:
     def _on_data(self) -> bool:
         """Give batches that have arrived to *on_batch*; return False to wake the waiting task."""
         response, protocol = self._response, self._protocol
-        assert response is not None  # noqa: S101 - _attempt made both
-        assert protocol is not None  # noqa: S101
+        assert response is not None and protocol is not None  # noqa: S101, PT018 - as above
         if self.on_batch is None or not self._room:
             self._room = True
             return False

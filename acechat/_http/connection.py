@@ -114,6 +114,7 @@ class ConnectionHandler(ResponseHandler):
         """Bytes of the request given to the transport; 0 before that."""
 
         self._ended_unread = False  # the server closed before it read the request
+        self._poll: select.poll | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -145,6 +146,18 @@ class ConnectionHandler(ResponseHandler):
         self.reader = reader
         return self._unread
 
+    def has_unread_data(self) -> bool:
+        """Return True if data has arrived that the event loop has not read yet."""
+        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if sock is None or sock.fileno() < 0:
+            return False
+        if sys.platform == "win32":
+            return bool(select.select([sock], [], [], 0)[0])
+        if self._poll is None:  # unlike select(), it works for file descriptors over 1023
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
+        return bool(self._poll.poll(0))
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.reader is not None:
@@ -169,6 +182,9 @@ class ConnectionHandler(ResponseHandler):
         if self._paused:
             self._paused = False
             super().resume_reading(resume_parser)
+
+
+_UNLIMITED = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
 class Connector(aiohttp.TCPConnector):
@@ -216,7 +232,11 @@ class Connector(aiohttp.TCPConnector):
                 protocol.reader = None  # the previous response may still read its end
                 protocol.request_written(state.size)
                 state.handler = protocol
-            has_data = state.reused and transport is not None and _has_unread_data(transport)
+            has_data = (
+                state.reused
+                and isinstance(protocol, ConnectionHandler)
+                and protocol.has_unread_data()
+            )
             unusable = has_data or (state.reused and state.fresh)
             if protocol is None or not (protocol.should_close or unusable):
                 state.transport = transport
@@ -240,7 +260,7 @@ class Connector(aiohttp.TCPConnector):
         current_connection.get().reused = False
         # aiohttp's own limit is per address and does not include the host lookup.
         async with asyncio.timeout(timeout.sock_connect):
-            return await super()._create_connection(req, traces, timeout)
+            return await super()._create_connection(req, traces, _UNLIMITED)
 
 
 _PROBES = [
@@ -279,15 +299,3 @@ def _unacknowledged(transport: asyncio.Transport) -> int:
     except OSError:  # not TCP
         return 0
     return int.from_bytes(count, sys.byteorder) + transport.get_write_buffer_size()
-
-
-def _has_unread_data(transport: asyncio.BaseTransport) -> bool:
-    """Return True if data has arrived that the event loop has not read yet."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return False
-    if sys.platform == "win32":
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()  # unlike select(), works for file descriptors over 1023; 1.5 µs
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))

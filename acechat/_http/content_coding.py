@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from acechat._http.exceptions import undecodable
 from acechat.errors import ProtocolError, TransportError
 
-__all__ = ["ContentDecoder", "find_decoder", "header_text"]
+__all__ = ["ContentDecoder", "find_decoder", "header_texts"]
 
 _BY_AIOHTTP = {"gzip", "deflate", "br", "zstd"}
 """Codings that aiohttp decodes if they are alone in a header; it raises if it cannot."""
@@ -113,13 +113,19 @@ def find_decoder(headers: list[str], *, by_aiohttp: bool) -> ContentDecoder | No
     return ContentDecoder(codings) if codings else None
 
 
-def header_text(value: str) -> str:
-    """Return a header *value* as characters: aiohttp keeps bytes that are not UTF-8 as surrogates.
+def header_texts(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return *headers* of aiohttp with lower-case names, and values without surrogates.
 
-    They are Latin-1, as in HTTP before RFC 7230. Surrogates could be neither saved nor pickled.
+    aiohttp keeps bytes that are not UTF-8 as surrogates, which could be neither saved nor pickled.
+    They are Latin-1, as in HTTP before RFC 7230.
     """
-    if value.isascii():
-        return value
+    texts = {name.lower(): value for name, value in headers.items()}
+    if "".join(texts.values()).isascii():
+        return texts
+    return {name: _header_text(value) for name, value in texts.items()}
+
+
+def _header_text(value: str) -> str:
     data = value.encode(errors="surrogateescape")
     try:
         return data.decode()

@@ -16,15 +16,23 @@ from multidict import CIMultiDictProxy
 
 from acechat._http.connection import ConnectionHandler, Connector
 from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS
+from acechat._http.waiter import Waiter
 
-__all__ = ["CLIENT_SOURCE", "DirectSender", "RawResponse"]
+__all__ = ["OWN_REQUEST", "DirectSender", "RawResponse"]
 
 _INFORMATIONAL = range(100, 200)
 _SWITCHING_PROTOCOLS = 101
 
 
-CLIENT_SOURCE = aiohttp.client.request.__code__.co_filename
-"""The file of `aiohttp.ClientSession`."""
+def _own_request() -> object:
+    """Return aiohttp's own `ClientSession._request`; a unique object if a tool has replaced it."""
+    request = getattr(aiohttp.ClientSession, "_request", None)
+    source = getattr(getattr(request, "__code__", None), "co_filename", None)
+    return request if source == aiohttp.client.request.__code__.co_filename else object()
+
+
+OWN_REQUEST = _own_request()
+"""Tools that trace or mock requests replace it: while they do, they must see all requests."""
 
 
 class RawResponse:
@@ -69,6 +77,20 @@ class RawResponse:
             connection.close()
 
 
+class _HeadReader(Waiter):
+    """Resumes the task that waits for the head of a response as soon as data arrives.
+
+    Thus one call has used its head before the next head is parsed: of hundreds of calls that begin
+    at once, the first texts come earlier, and less memory is used at the peak.
+    """
+
+    __slots__ = ("unread",)
+    unread: bytes
+
+    def data_ready(self) -> None:
+        self.wake()
+
+
 class DirectSender:
     """Sends requests of one method to one URL.
 
@@ -92,14 +114,20 @@ class DirectSender:
         return "\r\n".join([*lines, "Content-Length: "]).encode()
 
     async def send(
-        self, headers: dict[str, str], body: bytes, timeout: aiohttp.ClientTimeout
+        self,
+        headers: dict[str, str],
+        body: bytes,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        alone: bool,
     ) -> tuple[RawResponse, CIMultiDictProxy[str]]:
         """Send *body* and wait for the head of the response. Raises aiohttp's exceptions.
 
         Args:
             headers: Additional headers of this request.
-            body: The body, at most 1 MiB: it is written at once.
+            body: The body, at most 2 MiB: it is written at once.
             timeout: The time limit of connecting.
+            alone: Whether no other call waits for its response.
 
         Returns:
             The response and aiohttp's headers, which are too large to be kept for each stream.
@@ -108,19 +136,23 @@ class DirectSender:
         connection = await self._connector.connect(self._address, [], timeout)
         try:
             protocol, transport = connection.protocol, connection.transport
-            assert protocol is not None  # noqa: S101 - it was just opened
-            assert transport is not None  # noqa: S101
+            assert isinstance(protocol, ConnectionHandler)  # noqa: S101 - of `Connector`
+            assert transport is not None  # noqa: S101 - it was just opened
             protocol.set_response_params(
                 read_until_eof=True,
                 max_line_size=MAX_FIELD,
                 max_field_size=MAX_FIELD,
                 max_headers=MAX_HEADERS,
             )
-            # Deferred: the writes of many calls in one iteration of the loop need fewer wake-ups.
-            self._address.loop.call_soon(
-                _write, protocol, transport, b"%b%d\r\n\r\n%b" % (head, len(body), body)
-            )
+            protocol.reader = reader = _HeadReader(self._address.loop)
+            data = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+            if alone:
+                _write(protocol, transport, data)
+            else:  # the writes of many calls in one iteration of the loop need fewer wake-ups
+                self._address.loop.call_soon(_write, protocol, transport, data)
             while True:
+                while not (protocol or protocol.is_eof()):
+                    await reader
                 message, content = await protocol.read()
                 if message.code not in _INFORMATIONAL or message.code == _SWITCHING_PROTOCOLS:
                     return RawResponse(connection, message.code, content), message.headers

@@ -38,7 +38,7 @@ _UNKNOWN = re.compile(r"Can not decode content-encoding: \w+ \((\w+)\)")
 """aiohttp's message for an encoding whose package is not installed."""
 
 _QUOTED = re.compile(r"(?m)b['\"].{0,80}")
-_COUNTS = re.compile(r"\d+ of \d+ bytes")
+_COUNTS = re.compile(r"(?<!\d)\d+ of \d+ bytes")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _NAMES = re.compile(r"<|\baiohttp|\basyncio|[a-z](?:Error|Exception)\b")
 """Names of classes and objects: details that mean nothing to users."""

@@ -9,11 +9,13 @@ from enum import Enum, auto
 
 import aiohttp
 
+from acechat._http.body_reader import BodyReader
 from acechat._http.connection import ConnectionHandler
 from acechat._http.content_coding import ContentDecoder
 from acechat._http.direct import RawResponse
 from acechat._http.exceptions import map_exception, timeout_error
 from acechat._http.pool import Pool
+from acechat._http.waiter import Waiter
 from acechat._policy.values import Timeout
 from acechat._record.exchange import Ending, ending_of
 from acechat._record.recorder import ResponseRecorder
@@ -22,8 +24,7 @@ from acechat.errors import AceChatError, TransportError
 __all__ = ["AiohttpResponse", "ResponseState"]
 
 _MAX_READ = 64 * 1024
-"""Bytes that one read returns: decoding them takes at most 50 ms, then other tasks run. aiohttp
-may hold 400 KB."""
+"""Bytes that one read returns, decoded in 50 ms; then other tasks run. aiohttp may hold 400 KB."""
 
 _GRACE = 0.1
 """Seconds to wait for the end of a body after ``[DONE]``, to reuse the connection."""
@@ -39,18 +40,18 @@ class ResponseState(Enum):
 
     READING = auto()
     """The body is being read; the response is in ``pool.responses``."""
-
     DRAINING = auto()
     """The response is complete, and the end of its body is awaited; it is in ``pool.draining``."""
-
     RELEASED = auto()
     """The connection is back in aiohttp's pool."""
-
     FAILED = auto()
     """The connection is closed; all reads raise the same failure."""
-
     CLOSED = auto()
     """The response was complete; its connection is closed."""
+
+
+_READING, _RELEASED = ResponseState.READING, ResponseState.RELEASED
+"""Each call needs these; up to Python 3.11, looking up a member of an enum calls Python's code."""
 
 
 class AiohttpResponse:
@@ -65,10 +66,10 @@ class AiohttpResponse:
         total_at: Deadline of the call on the same clock; None for no limit.
     """
 
-    __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_may_have_data",
-                 "_on_data", "_phase", "_pool", "_raw", "_rest", "_taking", "_timer", "_timer_due",
-                 "decoder", "first_token_at", "headers", "recorder", "state", "status", "timeout",
-                 "total_at", "unread", "waiter")  # fmt: skip
+    __slots__ = ("__weakref__", "_due", "_failure", "_handler", "_loop", "_on_data", "_phase",
+                 "_pool", "_raw", "_rest", "_taking", "_timer", "_timer_due", "_waiter", "decoder",
+                 "first_token_at", "headers", "may_have_data", "recorder", "state", "status",
+                 "timeout", "total_at", "unread", "waiting")  # fmt: skip
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class AiohttpResponse:
         self.timeout = timeout
         self.first_token_at = first_token_at
         self.total_at = total_at
-        self.state = ResponseState.READING
+        self.state = _READING
 
         self.recorder: ResponseRecorder | None = None
         """Records the body; None if recording is off."""
@@ -92,8 +93,8 @@ class AiohttpResponse:
         self.decoder: ContentDecoder | None = None
         """Decodes a body that aiohttp does not decode."""
 
-        self.waiter: asyncio.Future[None] | None = None
-        """The future of the task that waits for data; None if no task is waiting."""
+        self.waiting: bool = False
+        """Whether a task waits for data."""
 
         self.unread: bytes = b""
         """Bytes that were taken out of aiohttp and not yet returned."""
@@ -104,15 +105,19 @@ class AiohttpResponse:
         if isinstance(protocol, ConnectionHandler):
             self._handler = protocol
             self.unread = protocol.set_reader(self)
+            BodyReader.adopt(raw.content)
         self._raw = raw
         self._pool = pool
         self._loop = asyncio.get_running_loop()
+        self._waiter = Waiter(self._loop)
         self._failure: AceChatError | None = None
         self._on_data: Callable[[], bool] | None = None
-        self._may_have_data = True
+        self.may_have_data: bool = True
+        """Whether `read_nowait` may return data."""
+
         self._rest = b""  # decoded data above `_MAX_READ`, for the next reads
-        self._taking = False  # within `read_nowait` of aiohttp
-        self._phase: str | None = None  # limit of the pending wait; None if no task is waiting
+        self._taking = False  # in `read_nowait` of aiohttp
+        self._phase: str | None = None  # limit of the pending wait; None if no task waits
         self._due = 0.0  # deadline of that wait
         self._timer: asyncio.Handle | None = None
         self._timer_due = 0.0  # uvloop gives no time to a timer whose time has passed
@@ -121,7 +126,7 @@ class AiohttpResponse:
     @property
     def open(self) -> bool:
         """Whether the body is being read."""
-        return self.state is ResponseState.READING
+        return self.state is _READING
 
     def read_nowait(self) -> bytes | None:
         """Return received bytes; ``b""`` at the clean end of the body, None if none have arrived.
@@ -134,15 +139,15 @@ class AiohttpResponse:
         """
         if self._failure is not None:
             raise self._failure
-        if not self._may_have_data:
+        if not self.may_have_data:
             return None
-        self._may_have_data = False  # first, because reading may resume the transport
+        self.may_have_data = False  # first, because reading may resume the transport
         self._phase = None
         content = self._raw.content
         try:
             if self._rest:
                 data, self._rest = self._rest, b""
-                self._may_have_data = True
+                self.may_have_data = True
             else:
                 data = self._take(content)
         except Exception as error:  # noqa: BLE001 - converts all exceptions of aiohttp
@@ -151,12 +156,12 @@ class AiohttpResponse:
         else:
             self._taking = False
             if content.is_eof():
-                self._may_have_data = True  # the end can be read again
+                self.may_have_data = True  # the end can be read again
             elif not data:
                 return None
             if len(data) > _MAX_READ and self._handler is not None:
                 data, self._rest = data[:_MAX_READ], data[_MAX_READ:]
-                self._may_have_data = False
+                self.may_have_data = False
                 self._loop.call_soon(self.data_ready)
             if self.recorder is not None:
                 self.recorder.add(data, self._loop.time())
@@ -168,7 +173,7 @@ class AiohttpResponse:
         """Take decoded data out of aiohttp's *content*."""
         if self.unread:
             data, self.unread = self.unread, b""
-            self._may_have_data = True  # the error of the broken connection
+            self.may_have_data = True  # the error of the broken connection
         else:
             self._taking = True
             data = content.read_nowait()
@@ -188,40 +193,35 @@ class AiohttpResponse:
         self._on_data = on_data
         if self._handler is None:
             return self._read_ahead()
-        waiter = self.waiter = self._loop.create_future()
-        return waiter
+        self.waiting = True
+        return self._waiter
 
     def data_ready(self) -> None:
         """End the wait: bytes or the end of the body have arrived."""
-        self._may_have_data = True
+        self.may_have_data = True
         if self._taking:  # aiohttp, which is giving out data, has resumed and got more
             self._loop.call_soon(self.data_ready)
             return
-        waiter = self.waiter
-        if waiter is not None:
+        if self.waiting:
             if self._on_data is not None and self._failure is None and self._on_data():
                 return
-            self.waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+            self.waiting = False
+            self._waiter.wake()
 
     async def _read_ahead(self) -> None:
         """Wait for bytes on a connection of the caller's session: it does not call `data_ready`."""
-        self.waiter = (
-            self._loop.create_future()
-        )  # only shows that a task is waiting; aiohttp wakes it
+        self.waiting = True
         try:
             self.unread = await self._raw.content.readany()
         except Exception as error:  # noqa: BLE001 - as in `read_nowait`
             self.abort(map_exception(error, "the connection broke during the response"))
-        self.waiter = None
-        self._may_have_data = True
+        self.waiting = False
+        self.may_have_data = True
 
     def limit(self, phase: str, at: float | None) -> None:
         """Limit the wait that begins now; see `readable` for the arguments.
 
-        All waits share one timer. A timer that fires before the deadline of the current wait is set
-        again, so that most reads need no new timer.
+        All waits share one timer, which is set again if it fires early: most reads need no new one.
         """
         total = self.total_at
         due = at if total is None or (at is not None and at < total) else total
@@ -246,13 +246,14 @@ class AiohttpResponse:
             self._timer = self._loop.call_at(self._due, self._check_deadline)
         elif self.total_at is not None and now >= self.total_at:
             self.abort(timeout_error("total", self.timeout))
-        elif not self._may_have_data:
+        elif not self.may_have_data:
             self.abort(timeout_error(self._phase, self.timeout))
 
     def abort(self, failure: AceChatError | None = None) -> None:
         """Close the connection; pending and later reads raise *failure*, or `TransportError`."""
         self._failure = self._failure or failure or TransportError("the response was closed")
-        self.data_ready()
+        self.may_have_data, self.waiting = True, False
+        self._waiter.wake_soon()
         self._end(ResponseState.FAILED, "closed" if failure is None else ending_of(failure))
         if self._pool.pid != os.getpid():
             return  # the connection belongs to the parent of a fork
@@ -265,7 +266,7 @@ class AiohttpResponse:
     def finish(self) -> None:
         """Release the connection: the response is complete, even if the body has not ended."""
         if self._raw.connection is None:
-            self._end(ResponseState.RELEASED, "clean")
+            self._end(_RELEASED, "clean")
         elif self._raw.content.is_eof():  # such as status 101, which aiohttp does not release
             self._end(ResponseState.CLOSED, "clean")
             self._raw.close()
@@ -277,7 +278,7 @@ class AiohttpResponse:
 
     def _drained(self) -> None:
         if self.state is ResponseState.DRAINING:
-            self.state = ResponseState.RELEASED
+            self.state = _RELEASED
         self._pool.draining.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -289,7 +290,7 @@ class AiohttpResponse:
         self._raw.close()
 
     def _end(self, state: ResponseState, ending: Ending) -> None:
-        if self.state is ResponseState.READING:
+        if self.state is _READING:
             self.state = state
             self._on_data = None
             self._pool.responses.discard(self)

@@ -16,8 +16,8 @@ from yarl import URL
 from acechat._config import Config
 from acechat._http.certificates import named_certificates
 from acechat._http.connection import ConnectionState, Connector, current_connection
-from acechat._http.content_coding import find_decoder, header_text
-from acechat._http.direct import CLIENT_SOURCE, DirectSender, RawResponse
+from acechat._http.content_coding import find_decoder, header_texts
+from acechat._http.direct import OWN_REQUEST, DirectSender, RawResponse
 from acechat._http.exceptions import MAX_FIELD, MAX_HEADERS, map_exception, timeout_error
 from acechat._http.pool import Pool
 from acechat._http.resolver import Resolver
@@ -41,8 +41,9 @@ _KEEPALIVE = 15.0
 _MAX_SENDERS = 32
 """Cached senders, one for each method and path."""
 
-_LARGE_BODY = 2**20
-"""Bytes of the largest body that is written at once; larger ones are written in chunks."""
+_LARGE_BODY, _LARGE_UPLOAD = 2**21, 2**20
+"""Bytes of the largest body that is written at once, directly or by aiohttp's session, which warns
+of larger ones; these are written in chunks."""
 
 
 @lru_cache(maxsize=16)
@@ -130,7 +131,9 @@ class Transport:
             ClientClosedError: The client was closed.
             ConfigurationError: The caller's session cannot be used in this event loop.
         """
-        pool = await self._pool()
+        # Not `_find_pool`: a coroutine for each call costs time.
+        pool = self._pools.get(asyncio.get_running_loop())
+        pool = pool if pool is not None and pool.usable else await self._find_pool()
         state = ConnectionState()
         if pool.slots is not None:
             await pool.run_with_deadline(pool.slots.acquire(), total_at, "total", timeout, state)
@@ -154,8 +157,7 @@ class Transport:
             if pool.slots is not None:
                 pool.slots.release()
             raise
-        headers = {name.lower(): header_text(value) for name, value in raw_headers.items()}
-        headers = self._config.token.redact_headers(headers)
+        headers = self._config.token.redact_headers(header_texts(raw_headers))
         response = AiohttpResponse(raw, pool, headers, timeout, first_at, total_at)
         if "content-encoding" in headers:
             response.decoder = find_decoder(
@@ -190,6 +192,7 @@ class Transport:
                         headers if self._token is None else self._token.authorize(headers),
                         body,
                         limits,
+                        alone=len(pool.waits) == 1,
                     )
                 current_connection.reset(
                     before
@@ -229,7 +232,7 @@ class Transport:
         response = await session.request(
             request.method,
             self._url(request.path),
-            data=body if body is None or len(body) <= _LARGE_BODY else Upload(body),
+            data=body if body is None or len(body) <= _LARGE_UPLOAD else Upload(body),
             # Not on the session: aiohttp sends the headers of a session to proxies.
             headers=headers,
             allow_redirects=False,
@@ -244,9 +247,8 @@ class Transport:
         """Return the direct sender for *request*; None if the session must send it."""
         if pool.connector is None or self._config.proxy or len(request.body or b"") > _LARGE_BODY:
             return None
-        code = getattr(getattr(aiohttp.ClientSession, "_request", None), "__code__", None)
-        if pool.traced or code is None or code.co_filename != CLIENT_SOURCE:
-            return None  # a tool that traces or mocks requests must see it
+        if pool.traced or getattr(aiohttp.ClientSession, "_request", None) is not OWN_REQUEST:
+            return None
         key = request.method, request.path
         direct = pool.direct.get(key)
         if direct is None:
@@ -272,12 +274,12 @@ class Transport:
         Raises:
             ClientClosedError: The client was closed meanwhile.
         """
-        pool = await self._pool()
+        pool = await self._find_pool()
         await pool.run_with_deadline(
             asyncio.sleep(seconds), None, "total", timeout, ConnectionState()
         )
 
-    async def _pool(self) -> Pool:
+    async def _find_pool(self) -> Pool:
         if self._closed:
             raise ClientClosedError
         loop = asyncio.get_running_loop()

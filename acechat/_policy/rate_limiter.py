@@ -70,9 +70,16 @@ class RateLimiter:
         self._under_way += 1
         return 0.0
 
-    def finish(self, now: float, tokens: int | None) -> None:
-        """Record the end of an admitted request and its *tokens*; None if not reported."""
+    def finish(self, now: float, tokens: int | None, more: int = 0) -> None:
+        """Record the end of an admitted request.
+
+        Args:
+            now: The time.
+            tokens: Its tokens; None if not reported.
+            more: Number of other requests of the same call, which were not admitted.
+        """
         self._under_way -= 1
+        self._sent.extend([now] * more)
         if tokens is not None and tokens > 0:
             tokens = min(tokens, _MOST_TOKENS)
             self._used.append((now, tokens))

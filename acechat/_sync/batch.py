@@ -118,6 +118,11 @@ class Batch:
             self._run(self._batch.aclose)
 
     @property
+    def job(self) -> BatchJob:
+        """The input, the output and the settings, for engines that run them elsewhere."""
+        return self._job
+
+    @property
     def progress(self) -> BatchProgress:
         """The state of the run at this moment."""
 

@@ -23,7 +23,7 @@ _JSON_FENCES = {"", "json", "json5", "jsonc", "text", "txt", "plaintext"}
 _INTRODUCTION = re.compile(r"(?:^|[:=]|\b(?:is|are))[ \t]*\Z", re.MULTILINE)
 """Text before a list that is a value. Others, such as "as in [1]", are citations."""
 
-_END = re.compile(r"[ \t]*(?:[.!;]|```)*[ \t]*$", re.MULTILINE)
+_END = re.compile(r"[ \t]*(?:(?:[.!;]|```)+[ \t]*)?$", re.MULTILINE)
 _CONTEXT = 16
 """Characters before a list that `_INTRODUCTION` is searched in; no tag of reasoning is longer."""
 

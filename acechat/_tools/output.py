@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import (
     TYPE_CHECKING,
@@ -20,11 +20,10 @@ from typing import (
 import msgspec
 from msgspec import Struct
 
-from acechat._tools.descriptions import described
-from acechat._tools.find_output import KEY, PartialOutput, candidates
+from acechat._tools.find_output import PartialOutput, candidates
+from acechat._tools.output_form import form_of
 from acechat._tools.partial_json import find_json
-from acechat._tools.schema import SchemaMismatchError, adapted, read, schema_of
-from acechat._tools.signature import PARAMETER_NAME
+from acechat._tools.schema import SchemaMismatchError, read
 from acechat._tools.tool_output import FINAL, NAME, total, without_tool
 from acechat._wire.encode import encode
 from acechat._wire.request import HTTPRequest, uses_reasoning
@@ -148,20 +147,13 @@ class OutputSpec:
     def __init__(self, output_type: OutputType[Any]) -> None:
         given: Any = output_type
         output = cast("Output[Any]", given if isinstance(given, Output) else Output(given))
-        self._type: Any = adapted(described(output.type))
-        self._schema = schema_of(self._type)
-        kind = self._schema.get("type")
-        # A union may be of objects.
-        self._bare = kind == "object" or (kind is None and "enum" not in self._schema)
-        self._wrapper: Any = None
-        if kind != "object" or not _are_parameters(self._schema):
-            self._wrapper = msgspec.defstruct("Answer", [(KEY, self._type)])
-            self._schema = schema_of(self._wrapper)
-        self._keys: Collection[str] | None = self._schema.get("properties") or None
-        """Keys of which an object in prose has one; None if it may have any."""
-
-        if self._wrapper and self._bare:
-            self._keys = None
+        form = form_of(output.type)
+        self._type: Any = form.type
+        self._schema = form.schema
+        self._tools = form.tools
+        self._wrapper: Any = form.wrapper
+        self._bare = form.bare
+        self._keys = form.keys
         self._strategy = output.strategy
         self._retries_left = output.retries
         self.used: list[Usage | None] = []
@@ -184,9 +176,7 @@ class OutputSpec:
                     f"output_type= and {field}= cannot be combined: output_type= sets {field}"
                 )
         if self._strategy == "auto" and not uses_reasoning(str(body.get("model")), body):
-            parameters: dict[str, Any] = {"properties": {}, **self._schema}
-            tool = {"name": NAME, "description": "Takes the answer.", "parameters": parameters}
-            body["tools"] = [{"type": "function", "function": tool}]
+            body["tools"] = self._tools
             body["tool_choice"] = {"type": "function", "function": {"name": NAME}}
         elif self._strategy == "json_schema":
             schema = {"name": NAME, "schema": self._schema}
@@ -305,11 +295,6 @@ class OutputSpec:
         return PartialOutput(
             self._openers, wrapped=bool(self._wrapper), bare=self._bare, keys=self._keys
         )
-
-
-def _are_parameters(schema: dict[str, Any]) -> bool:
-    """Return True if the service accepts the names of the properties as those of a tool."""
-    return all(map(PARAMETER_NAME.fullmatch, schema.get("properties", ())))
 
 
 def _body(request: HTTPRequest) -> dict[str, Any]:

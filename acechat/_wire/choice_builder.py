@@ -68,14 +68,15 @@ class ChoiceBuilder:
 
     def __init__(self) -> None:
         self.content: list[str] = []
-        self.reasoning: list[str] = []
-        self.refusal: list[str] = []
-        self.calls: list[_Call] = []
-        # the last call of each:
-        self._by_id: dict[str, _Call] = {}
-        self._by_index: dict[int | None, _Call] = {}
-        self._by_pair: dict[tuple[str, int | None], _Call] = {}
-        self.logprobs: list[Any] = []
+        # Empty tuples instead of lists and dicts: most streams have nothing but content.
+        self.reasoning: list[str] | tuple[()] = ()
+        self.refusal: list[str] | tuple[()] = ()
+        self.logprobs: list[Any] | tuple[()] = ()
+        self.calls: list[_Call] | tuple[()] = ()
+        # The last call of each; from the first call on:
+        self._by_id: dict[str, _Call]
+        self._by_index: dict[int | None, _Call]
+        self._by_pair: dict[tuple[str, int | None], _Call]
         self.finish_reason: str | None = None
 
     def add_call(self, delta: ToolCallDelta) -> None:
@@ -86,6 +87,9 @@ class ChoiceBuilder:
         Without an id the index decides if it can: two calls may share one, and indices need not
         start at 0 (docs/api.md#streams). Otherwise the last call is meant.
         """
+        if not self.calls:
+            self.calls, self._by_id, self._by_index, self._by_pair = [], {}, {}, {}
+        calls = self.calls
         name = delta.function.name if delta.function is not None else None
         call = None
         if delta.id:
@@ -94,13 +98,13 @@ class ChoiceBuilder:
                 call = self._by_index.get(delta.index)
             if call is None and (not name or delta.index is None):
                 call = self._by_id.get(delta.id)
-        elif self.calls:
+        elif calls:
             call = self._by_index.get(delta.index)
             if call is None and (delta.index is None or not name):
-                call = self.calls[-1]
+                call = calls[-1]
         if call is None:
             call = _Call(delta.id or "", delta.index)
-            self.calls.append(call)
+            calls.append(call)
             self._by_id[call.id] = self._by_index[call.index] = call
             self._by_pair[call.id, call.index] = call
         call.type = call.type or delta.type or ""
@@ -115,12 +119,15 @@ class ChoiceBuilder:
         if delta.content is not None:
             self.content.append(delta.content)
         if reasoning := reasoning_of(delta):
+            self.reasoning = self.reasoning or []
             self.reasoning.append(reasoning)
         if delta.refusal:
+            self.refusal = self.refusal or []
             self.refusal.append(delta.refusal)
         for call in delta.tool_calls or ():
             self.add_call(call)
         if update.logprobs is not None:
+            self.logprobs = self.logprobs or []
             self.logprobs.append(update.logprobs)
         self.finish_reason = update.finish_reason or self.finish_reason
 

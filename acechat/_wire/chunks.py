@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, cast
@@ -246,7 +246,7 @@ def as_chunk(completion: ChatCompletion) -> tuple[ChatCompletionChunk, bytes]:
     return chunk, _encoder.encode(chunk)
 
 
-def merge_logprobs(parts: list[Any]) -> Any:
+def merge_logprobs(parts: Sequence[Any]) -> Any:
     """Join the log probabilities of all chunks: ``{"content": [one entry per token]}`` each."""
     if not parts:
         return None

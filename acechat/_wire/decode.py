@@ -80,26 +80,24 @@ class _FastCompletion(Struct):
     usage: Usage | None = None
     system_fingerprint: str | None = None
     service_tier: str | None = None
-    trace_id: Any = None
+    trace_id: str | None = None
 
-    # Present in error bodies with status 200.
-    error: Any = None
-    success: Any = None
-    type: Any = None
+    # Present in error bodies with status 200: a value is an error of the typed decoder.
+    error: None = None
+    success: None = None
+    type: None = None
 
 
 _decode = msgspec.json.Decoder(_FastCompletion).decode
 
 
-def decode_fast(body: bytes) -> tuple[ChatCompletion, Any] | None:
+def decode_fast(body: bytes) -> tuple[ChatCompletion, str | None] | None:
     """Decode a completion and its trace id; None if the body needs `decode_completion`.
 
     Raises:
         DECODE_ERRORS: As the typed decoder does.
     """
     decoded = _decode(body)
-    if decoded.error is not None or decoded.success is not None or decoded.type is not None:
-        return None
     if not decoded.choices:
         return None
     if len(decoded.choices) > MAX_CHOICES:

@@ -16,7 +16,7 @@ __all__ = ["encode"]
 _encoder = msgspec.json.Encoder()
 
 
-_LARGE = 2**20
+_LARGE = 2**21
 """Characters of images from which on the buffer is allocated in advance."""
 
 
@@ -60,7 +60,7 @@ def encode(body: Mapping[str, Any]) -> bytes | bytearray:
             encoded = buffer = bytearray(size + _MARKUP)
             _encoder.encode_into(body, buffer)
         # msgspec writes NaN and infinity as null. Searching large images for it takes too long.
-        if len(encoded) > _SHORT or b"null" in encoded:
+        if len(encoded) > _SHORT or encoded.find(b"null") >= 0:
             _check_size(body, len(encoded))
             _check_numbers(body)
     except RecursionError:

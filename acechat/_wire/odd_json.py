@@ -43,8 +43,6 @@ _HALF = re.compile(
 """The first half of a character at the end of a text: a high surrogate, or an incomplete sequence
 of UTF-8, whose bytes ``surrogateescape`` represents as U+DC80 to U+DCFF."""
 
-_MAX_HALF = 3
-
 
 class Halves(dict[tuple[int, str, int], str]):
     """First halves of characters, by choice, field, and tool call (0 for a text).
@@ -53,13 +51,15 @@ class Halves(dict[tuple[int, str, int], str]):
         one_choice: Whether the index of a choice counts for nothing.
     """
 
+    __slots__ = ("one_choice",)
+
     def __init__(self, *, one_choice: bool = False) -> None:
         super().__init__()
         self.one_choice = one_choice
 
 
-_MAX_INDEX_DIGITS, _LARGE = 30, 2**18
-"""Digits of an index that is text; bytes of JSON whose values are counted before decoding."""
+_MAX_INDEX_DIGITS, _LARGE, _MAX_HALF = 30, 2**18, 3
+"""Digits of an index that is text; bytes of JSON whose values are counted; bytes of a half."""
 
 _MAX_NESTING = 8
 """Levels of content parts inside of each other that are searched for texts."""
@@ -130,11 +130,11 @@ def is_event_stream(body: bytes, content_type: str) -> bool:
         body: The complete body.
         content_type: As in the headers.
     """
-    if _EVENT_FIELD.match(body) is not None:
-        return True
-    if body.lstrip(BEFORE_JSON)[:1] in {b"{", b"["} and b"\ndata:" not in body:
+    if body.lstrip(BEFORE_JSON)[:1] in {b"{", b"["} and body.find(b"\ndata:") < 0:
         return False
-    return content_type.lower().startswith("text/event-stream")
+    return _EVENT_FIELD.match(body) is not None or content_type.lower().startswith(
+        "text/event-stream"
+    )
 
 
 def _repaired(value: Any) -> Any:

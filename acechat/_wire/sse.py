@@ -80,30 +80,32 @@ class SSEDecoder:
         self.retry: int | None = None
         """The last reconnection time that the server sent, in milliseconds; None if none."""
 
-        self.stray: list[bytes] = []
+        self.stray: list[bytes] | tuple[()] = ()
         """Lines outside of events, from the first that begins with ``{``: some gateways send
         errors as bare JSON (docs/api.md#streams)."""
 
-        self.stray_after: list[int] = []
+        self.stray_after: list[int] | tuple[()] = ()
         """For each stray line, the number of events of the same read before it."""
 
-        self.stray_ends: list[bool] = []
+        self.stray_ends: list[bool] | tuple[()] = ()
         """For each stray line, whether it may be the last one of a JSON value. True for few lines,
         as all lines are decoded then."""
 
-        self.completed: list[bytes] = []
+        self.completed: list[bytes] | tuple[()] = ()
         """Events of the last read by the strict parser, those before a too long event included."""
 
         self._state = _BETWEEN_EVENTS
         self._max = max_event_bytes
-        self._parts: list[bytes] = []  # of the unfinished event (IN_EVENT) or line (STRICT)
+        self._parts: (
+            list[bytes] | tuple[()]
+        ) = ()  # of the unfinished event (IN_EVENT) or line (STRICT)
         self._size = 0  # bytes of the unfinished event
         self._tail = 0  # bytes of its unfinished line (STRICT)
         self._stray_size = 0  # bytes of the stray lines
         self._stray_depth = 0  # of their braces
         self._begun = False  # the first line was read: no BOM may follow
         self._after_cr = False  # a CR ended the last read: an LF now belongs to it
-        self._data: list[bytes] = []
+        self._data: list[bytes] | tuple[()] = ()
         self._type = b""
         self._id = b""
         self._new_id = False
@@ -117,7 +119,7 @@ class SSEDecoder:
             and data[:6] == _PREFIX
             and data.find(b"\n") == size - 2
             and data[-1:] == b"\n"
-            and b"\r" not in data
+            and data.find(b"\r") < 0  # `in` is slower: it first tries a number
             and size <= self._max
         ):
             self._begun = True
@@ -126,11 +128,12 @@ class SSEDecoder:
 
     def _feed_many(self, data: bytes) -> list[bytes]:
         """Decode any number of events of the usual form, or switch to the strict parser."""
-        if b"\r" in data:
+        if data.find(b"\r") >= 0:
             return self._go_strict(data)
         end = data.rfind(b"\n\n") + 2
         if end == 1:  # not found, unless two reads share it
-            end = int(data[:1] == b"\n" and bool(self._parts) and self._parts[-1][-1:] == b"\n")
+            last = self._parts[-1] if self._parts else b""
+            end = int(data[:1] == b"\n" == last[-1:])
             if not end:
                 if self._size + len(data) > self._max + len(_PREFIX) and self._parts:
                     self.completed = []
@@ -139,7 +142,7 @@ class SSEDecoder:
                     return self._go_strict(data)
                 self._size += len(data)
                 if data:
-                    self._parts.append(data)
+                    self._keep_part(data)
                     self._state = _IN_EVENT
                 return []
         if self._parts:
@@ -157,7 +160,7 @@ class SSEDecoder:
         ):
             return self._go_strict(data)
         self._begun = True
-        self._parts = [rest] if rest else []
+        self._parts = [rest] if rest else ()
         self._size = len(rest)
         self._state = _IN_EVENT if rest else _BETWEEN_EVENTS
         return events
@@ -170,7 +173,7 @@ class SSEDecoder:
 
     def _go_strict(self, data: bytes) -> list[bytes]:
         data = b"".join([*self._parts, data])
-        self._parts = []
+        self._parts = ()
         self._size = 0
         self._state = _STRICT
         return self._parse(data)
@@ -189,9 +192,8 @@ class SSEDecoder:
         for part in lines:
             line = part
             if self._parts:
-                self._parts.append(part)
-                line = b"".join(self._parts)
-                self._parts = []
+                line = b"".join([*self._parts, part])
+                self._parts = ()
             self._tail = 0
             if not self._begun:
                 self._begun = True
@@ -203,16 +205,21 @@ class SSEDecoder:
         if tail:
             self._tail += len(tail)
             self._check(self._size + self._tail)
-            self._parts.append(tail)
+            self._keep_part(tail)
         unfinished = self._parts or self._data or self._type or self._after_cr
         if not (unfinished or self._id or self.last_event_id or self.stray):
             self._state = _BETWEEN_EVENTS
         return events
 
+    def _keep_part(self, data: bytes) -> None:
+        self._parts = self._parts or []
+        self._parts.append(data)
+
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
+            self._data = self._data or []
             self._data.append(value)
             self._size += len(value) + 1
             self._check(self._size)
@@ -237,9 +244,9 @@ class SSEDecoder:
             self._stray_depth += opened - ended
             closed = self._stray_depth <= 0 and self.stray_ends.count(True) < _MAX_STRAY_ENDS
             ends = line.rstrip().endswith((b"}", b"]")) and (closed or not self.stray)
-            self.stray_ends.append(ends)
-            self.stray.append(line)
-            self.stray_after.append(len(self.completed))
+            self.stray_ends = [*self.stray_ends, ends]  # few
+            self.stray = [*self.stray, line]
+            self.stray_after = [*self.stray_after, len(self.completed)]
             self._stray_size = size
 
     def _dispatch(self, events: list[bytes]) -> None:
@@ -254,7 +261,7 @@ class SSEDecoder:
             if self._type:
                 event.type = self._type.decode(errors="replace")
             events.append(event)
-        self._data = []
+        self._data = ()
         self._type = b""
 
     def unfinished(self) -> bytes | None:

@@ -27,7 +27,7 @@ from acechat.types import ChatCompletion, ChatCompletionChunk, Delta, Usage
 __all__ = ["ChatStreamProtocol"]
 
 _DONE = b"[DONE]"
-_MAX_SILENT = 100_000  # events, which take more memory than their bytes
+_MAX_VALUES, _MAX_SILENT = 300_000, 100_000  # events take more memory than their bytes
 
 
 class ChatStreamProtocol:
@@ -87,7 +87,7 @@ class ChatStreamProtocol:
         self.trace_id: str | None = find_trace_id({}, headers)
         """Identifies the request to the service's support; None if not reported."""
 
-        self.silent: list[bytes] = []
+        self.silent: list[bytes] | tuple[()] = ()
         """Events without content since the last one with content."""
 
         self._strays = 0  # number of stray lines already checked for an error
@@ -95,7 +95,7 @@ class ChatStreamProtocol:
         self._max_event_bytes = max_event_bytes
         self._max_response_bytes = max_response_bytes
         self._headers = headers
-        self._extra: list[bytes] = []  # the event of a completion that had none
+        self._extra: list[bytes] | tuple[()] = ()  # the event of a completion that had none
         self._halves = Halves(one_choice=one_choice)
         self._events = SSEDecoder(max_event_bytes)
         self._accumulator = ChatCompletionAccumulator(one_choice=one_choice)
@@ -117,14 +117,13 @@ class ChatStreamProtocol:
         try:
             events = self._events.feed(data)
         except ProtocolError as error:
-            events, oversize = self._events.completed, error
-        add = self._add_around_strays if self._events.stray else self._add
-        events = add(events, deltas)
+            events, oversize = [*self._events.completed], error
+        events = (self._add_around_strays if self._events.stray else self._add)(events, deltas)
         if oversize is not None and not self.done:
             self.failure = self.failure or oversize
         self.chunks += len(events)
         if self._extra:
-            events, self._extra = events + self._extra, []
+            events, self._extra = events + self._extra, ()
         if deltas:
             self.content = True
         elif not self.done:
@@ -133,6 +132,7 @@ class ChatStreamProtocol:
         return DeltaBatch(deltas, self._take_silent() + events if self.silent else events)
 
     def _keep_silent(self, events: list[bytes]) -> None:
+        self.silent = self.silent or []
         self.silent += events
         self._silent_size += sum(map(len, events))
         if self._silent_size > self._max_event_bytes:
@@ -143,7 +143,7 @@ class ChatStreamProtocol:
             self.failure = self.failure or ProtocolError(reason)
 
     def _take_silent(self) -> list[bytes]:
-        silent, self.silent, self._silent_size = self.silent, [], 0
+        silent, self.silent, self._silent_size = [*self.silent], (), 0
         return silent
 
     def _add(self, events: list[bytes], deltas: list[Delta]) -> list[bytes]:
@@ -152,7 +152,7 @@ class ChatStreamProtocol:
         Returns:
             The events before the end or failure of the stream.
         """
-        if events and has_too_many_values(events[0], 300_000):  # only it may be large
+        if events and len(events[0]) > _MAX_VALUES and has_too_many_values(events[0], _MAX_VALUES):
             self.failure = ProtocolError("stream event has too many values")
             return []
         add = self._accumulator.add
@@ -263,7 +263,7 @@ class ChatStreamProtocol:
             if self.failure.partial is None and (self.chunks or self.content):
                 self.failure.partial = self.completion()
             raise self.failure
-        return DeltaBatch(deltas, self._take_silent() + self._extra)
+        return DeltaBatch(deltas, [*self._take_silent(), *self._extra])
 
     def _check_end(self, deltas: list[Delta]) -> None:
         """Decide how a body that ended in OPEN has ended the stream."""

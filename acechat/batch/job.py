@@ -39,6 +39,11 @@ class BatchJob(Struct, frozen=True, kw_only=True):
 
     fsync: Fsync = "group"
     retry_failed: bool = False
+    keep_unknown: bool = False
+    """Whether rows that were sent without a known result stay unknown, and do not run."""
+
+    sent_before: frozenset[int] = frozenset()
+    """Rows that an earlier start sent with another journal, without a known result."""
 
     async def start(self, summary: BatchSummary) -> BatchRunner:
         """Open the files, compare them with the settings, and start.
@@ -60,13 +65,14 @@ class BatchJob(Struct, frozen=True, kw_only=True):
         summary.failed = states.count(FAILED)
         summary.unknown = states.count(SENT)
         rows = RowStream(self.source, plan, self.reader, summary)
-        return BatchRunner(
-            rows.chunks(), self.send, saver, self.settings, plan.sent_before, summary
-        )
+
+        def sent_before(row: int) -> bool:
+            return row in self.sent_before or plan.sent_before(row)
+
+        return BatchRunner(rows.chunks(), self.send, saver, self.settings, sent_before, summary)
 
     def _plan(self, states: RowStates) -> Plan:
-        unknown = self.settings.unknown
-        return Plan(states, unknown=unknown)
+        return Plan(states, unknown=self.settings.unknown, keep=self.keep_unknown)
 
     def _open(self, output: Path) -> tuple[BatchFiles, Plan]:
         files = self._open_files(output)

@@ -225,6 +225,12 @@ class Limiter:
             self._rate.cut(now, (share or _NONE_ACCEPTED) * _HEADROOM)
         self._tried = self._refused = 0
 
+    def adopt(self, now: float, concurrency: int, rate: float | None) -> None:
+        """Continue with limits that were found before."""
+        self._limit = float(min(concurrency, self.maximum))
+        if rate is not None:
+            self._rate = _Curve(max(rate, _LOWEST_RATE), now)
+
     def end(self) -> None:
         """Record the end of a request, whatever its outcome."""
         self.running -= 1

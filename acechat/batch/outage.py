@@ -13,6 +13,9 @@ _FAILURES = 5
 
 _ROWS = 3
 
+_MOST_ROWS = 1000
+"""Rows that are remembered: memory is bounded."""
+
 _QUIET = 3.0
 """Seconds without a success before failures that only mean overload count as an outage."""
 
@@ -39,7 +42,7 @@ class OutageDetector:
     """Tells an outage of the service from rows that fail for reasons of their own.
 
     Failures are those of the service as such: 5xx, overload, no connection, lost connection. A row
-    that failed before the last success of another is suspected itself: it is no evidence of an
+    that failed before a request left that succeeded is suspected itself: it is no evidence of an
     outage, and its attempts count. Attempts of other rows do not, while the service is down.
     """
 
@@ -52,23 +55,42 @@ class OutageDetector:
     #   up -> down        fail(): _FAILURES in a row, of _ROWS rows without suspicion
     #   down -> probing   probe()
     #   probing -> down   fail() or give_up(); the wait grows with the outage
-    #   down -> up        succeed(), of the probe or of a request that was on its way
+    #   down -> up        succeed(), of the probe: it was an outage, whose attempts do not count;
+    #                     or of a request that left after the first that failed: a false alarm
+    #
+    # A response to a request that left before one that failed proves nothing: with latencies of
+    # seconds, such responses still arrive while the service is down.
 
     def __init__(self) -> None:
         self.down_since: float | None = None
         self.probe_at: float = inf
-        self._failures = 0
-        self._rows: dict[int, RowHistory] = {}  # without suspicion, since the last success
-        self._first_failure = inf
+        self._failures = 0  # since the last success
+        self._rows: dict[int, RowHistory] = {}  # failed without suspicion, since `_first_failure`
+        self._first_failure = self._first_failed_start = inf  # since the last success that proves
+        self._found_at = inf  # when the service was found to be down
         self._last_success = -inf
+        self._worked_at = -inf  # the latest start of a request that succeeded
 
-    def succeed(self, now: float) -> bool:
-        """Record that the service has answered; return True if that ends an outage."""
+    def succeed(self, now: float, started: float) -> bool:
+        """Record that the service has answered; return True if that ends an outage.
+
+        Args:
+            now: The time.
+            started: Time at which the request left.
+        """
         was_down = self.down_since is not None
+        proves = started > self._first_failed_start
+        if was_down and not proves:
+            return False
+        if was_down and started >= self._found_at:
+            for each in self._rows.values():
+                each.failed_at, each.counted = inf, 0
         self.down_since, self.probe_at = None, inf
         self._last_success = now
-        if self._failures:
-            self._failures, self._first_failure = 0, inf
+        self._worked_at = max(self._worked_at, started)
+        self._failures = 0
+        if proves:
+            self._first_failure = self._first_failed_start = inf
             self._rows.clear()
         return was_down
 
@@ -91,20 +113,19 @@ class OutageDetector:
         history.counted += 1
         self._failures += 1
         self._first_failure = min(self._first_failure, now)
-        if not self.suspects(history) and len(self._rows) <= 2 * _FAILURES:
+        self._first_failed_start = min(self._first_failed_start, started)
+        if not self.suspects(history) and len(self._rows) < _MOST_ROWS:
             self._rows[row] = history
         if self._failures < _FAILURES or len(self._rows) < _ROWS:
             return
         if overload and now - max(self._last_success, self._first_failure) < _QUIET:
             return
-        self.down_since = self._first_failure
-        for each in self._rows.values():
-            each.failed_at, each.counted = inf, 0
+        self.down_since, self._found_at = self._first_failure, now
         self._schedule(now)
 
     def suspects(self, history: RowHistory) -> bool:
-        """Return True if the service has worked since the first failure of the row."""
-        return history.failed_at < self._last_success
+        """Return True if a request has succeeded that left after the row first failed."""
+        return history.failed_at < self._worked_at
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may start; inf while a probe is on its way."""

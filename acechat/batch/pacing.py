@@ -8,6 +8,8 @@ from acechat._policy.rate_limiter import RateLimiter
 from acechat._policy.values import RateLimit
 from acechat.batch.limiter import Limiter
 from acechat.batch.outage import OutageDetector, RowHistory
+from acechat.batch.results import BatchProgress, BatchSummary
+from acechat.batch.row_stream import RowQueue
 from acechat.batch.verdict import Verdict
 from acechat.errors import AceChatError, APIError
 from acechat.types import ChatCompletion
@@ -39,6 +41,14 @@ class Pacer:
         self.outage: OutageDetector = OutageDetector()
         self._caps = RateLimiter(rate_limit) if rate_limit is not None else None
 
+    def watch(self, rows: RowQueue) -> None:
+        """Call ``rows.changed`` whenever a row may start for another reason than the run's own."""
+
+    @property
+    def down(self) -> bool:
+        """Whether the service is down."""
+        return self.outage.down_since is not None
+
     @property
     def running(self) -> int:
         """Number of requests at the moment."""
@@ -60,11 +70,12 @@ class Pacer:
     def succeed(self, now: float, started: float, completion: ChatCompletion[Any] | None) -> None:
         """Record a completion; `end` follows."""
         self.limiter.succeed(now, started)
-        if self.outage.succeed(now):
+        if self.outage.succeed(now, started):
             self.limiter.restart()
         if self._caps is not None:
             usage = completion.usage if completion is not None else None
-            self._caps.finish(now, usage.total_tokens if usage else None)
+            more = len(completion.response.attempts) if completion is not None else 0
+            self._caps.finish(now, usage.total_tokens if usage else None, more)
 
     def fail(
         self,
@@ -78,7 +89,7 @@ class Pacer:
         """Record a failed request of *row*, and count the attempt in *history*; `end` follows."""
         cause = verdict.cause
         if self._caps is not None:
-            self._caps.finish(now, None)
+            self._caps.finish(now, None, max(len(error.attempts) - 1, 0))
         if cause in {"limit", "overload"}:
             retry_after = error.retry_after if isinstance(error, APIError) else None
             self.limiter.refuse(now, started, retry_after)
@@ -87,12 +98,29 @@ class Pacer:
         elif cause == "temporary":
             history.counted += 1
         elif cause == "row" and isinstance(error, APIError):
-            self.outage.succeed(now)  # the service works
+            self.outage.succeed(now, started)  # the service works
 
     def end(self, now: float) -> None:
         """Record the end of a request, whatever its outcome."""
         self.limiter.end()
         self.outage.give_up(now)
+
+    def progress(self, now: float, summary: BatchSummary, waiting: int) -> BatchProgress:
+        """Return the state of a run.
+
+        Args:
+            now: The time.
+            summary: The figures of the run.
+            waiting: Rows that wait for another attempt.
+        """
+        return BatchProgress(
+            summary=summary,
+            running=self.limiter.running,
+            waiting=waiting,
+            concurrency=self.limiter.concurrency(now),
+            rate=self.limiter.rate(now),
+            paused=self.paused(now),
+        )
 
     def paused(self, now: float) -> str:
         """Return why nothing is sent; empty if requests are."""

@@ -9,7 +9,7 @@ from acechat.batch.rows import RawRow
 from acechat.batch.storage.journal import DONE, SENT, UNSENT, RowStates
 from acechat.errors import JournalError
 
-__all__ = ["Plan", "Unknown", "check_options"]
+__all__ = ["Plan", "Unknown", "check_options", "check_unknown"]
 
 Unknown: TypeAlias = Literal["fail", "resend", "skip"]
 """Treatment of rows that were sent, and whose result is not known: refuse to start, send them
@@ -41,32 +41,44 @@ def _short(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+def check_unknown(rows: int, unknown: Unknown) -> None:
+    """Check that the treatment of unknown rows is known, if there are any.
+
+    Raises:
+        JournalError: It is not.
+    """
+    if rows and unknown == "fail":
+        number = "1 row was" if rows == 1 else f"{rows:,} rows were"
+        raise JournalError(
+            f"{number} sent without a known result, and may have been charged. Choose: "
+            "--unknown resend (unknown='resend') sends them again, --unknown skip "
+            "(unknown='skip') reports them as errors"
+        )
+
+
 class Plan:
     """The rows that a start sends, by the states of the journal.
 
     Args:
         states: The states of the rows.
         unknown: Treatment of rows whose result is unknown.
+        keep: Whether they stay unknown, and do not run.
 
     Raises:
         JournalError: There are unknown rows, and *unknown* is ``"fail"``.
     """
 
-    def __init__(self, states: RowStates, *, unknown: Unknown) -> None:
+    def __init__(self, states: RowStates, *, unknown: Unknown, keep: bool = False) -> None:
         self.states = states
         self.known_rows: int = states.rows
-        count = states.count(SENT)
-        if count and unknown == "fail":
-            rows = "1 row was" if count == 1 else f"{count:,} rows were"
-            raise JournalError(
-                f"{rows} sent without a known result, and may have been charged. Choose: "
-                "--unknown resend (unknown='resend') sends them again, --unknown skip "
-                "(unknown='skip') reports them as errors"
-            )
+        self._keep = keep
+        if not keep:
+            check_unknown(states.count(SENT), unknown)
 
     def runs(self, row: int) -> bool:
         """Return True if *row* is sent, or reported as skipped, by this start."""
-        return self.states[row] in (UNSENT, SENT)
+        state = self.states[row]
+        return state == UNSENT or (state == SENT and not self._keep)
 
     def sent_before(self, row: int) -> bool:
         """Return True if an earlier start has sent *row*, without a known result."""

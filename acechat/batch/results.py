@@ -19,8 +19,11 @@ __all__ = [
     "encode_line",
 ]
 
-_TRACES = 3
-"""Trace ids that a summary keeps of each class of errors."""
+_SAMPLES = 3
+"""Ids and trace ids that a summary keeps of each class of errors."""
+
+_MOST_CODES = 100
+"""Codes of errors that a summary counts; others are counted together."""
 
 
 class BatchResult(Struct, frozen=True, kw_only=True):
@@ -47,6 +50,12 @@ class BatchResult(Struct, frozen=True, kw_only=True):
     may_be_billed: bool = False
     """Whether the service may have charged for a request that brought no result."""
 
+    started: float = 0.0
+    """Time at which the last request left, in seconds since 1970; 0 if none did."""
+
+    seconds: float = 0.0
+    """Duration of the last request; 0 if none was sent."""
+
     @property
     def text(self) -> str:
         """Text of the completion; empty if there is none."""
@@ -67,6 +76,9 @@ class ErrorCount(Struct, kw_only=True):
 
     trace_ids: list[str] = []
     """Trace ids of the first ones, for the service's support."""
+
+    custom_ids: list[str] = []
+    """Ids of the first rows."""
 
 
 class BatchSummary(Struct, kw_only=True):
@@ -109,14 +121,21 @@ class BatchSummary(Struct, kw_only=True):
         else:
             self.failed += 1
             error = result.error
-            self.add_error(error_code(error), str(error), error.trace_id)
+            code, trace_id = error_code(error), error.trace_id
+            self.add_error(code, str(error), trace_id, result.custom_id)
 
-    def add_error(self, code: str, message: str, trace_id: str | None) -> None:
+    def add_error(
+        self, code: str, message: str, trace_id: str | None, custom_id: str | None
+    ) -> None:
         """Count an error."""
+        if code not in self.errors and len(self.errors) >= _MOST_CODES:
+            code = "other"
         count = self.errors.setdefault(code, ErrorCount(message=message))
         count.rows += 1
-        if trace_id and len(count.trace_ids) < _TRACES:
+        if trace_id and len(count.trace_ids) < _SAMPLES:
             count.trace_ids.append(trace_id)
+        if custom_id and len(count.custom_ids) < _SAMPLES:
+            count.custom_ids.append(custom_id)
 
 
 class BatchProgress(Struct, frozen=True, kw_only=True):
@@ -144,6 +163,8 @@ class OutputLine(Struct, frozen=True):
 
     id: str = ""
     custom_id: str | None = None
+    started: float | None = None
+    seconds: float | None = None
     response: _Response | None = None
     error: _Error | None = None
 
@@ -201,6 +222,8 @@ def encode_line(result: BatchResult) -> bytes:
     fields: dict[str, Any] = {
         "id": f"row-{result.row}",
         "custom_id": result.custom_id,
+        "started": round(result.started, 3) if result.started else None,
+        "seconds": round(result.seconds, 3) if result.started else None,
         "response": response,
         "error": error,
     }

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from acechat._policy.values import RetryPolicy
 from acechat.batch.outage import OutageDetector, RowHistory
-from acechat.batch.results import BatchResult
+from acechat.batch.results import BatchResult, BatchSummary
 from acechat.batch.rows import Row
 from acechat.batch.verdict import Verdict
-from acechat.errors import AceChatError
+from acechat.errors import AceChatError, BatchRowError
 from acechat.types import ChatCompletion
 
 __all__ = ["Entry", "Retries"]
@@ -32,6 +32,9 @@ class Entry(Struct):
     requests: int = 0
     """Requests that have left."""
 
+    started: float = 0.0
+    """Time at which the last one left, on the monotonic clock."""
+
     billed: bool = False
     """Whether one that brought no result may have been charged."""
 
@@ -41,10 +44,32 @@ class Entry(Struct):
     exhausted: bool = False
     """Whether its attempts are used up, and it waits for evidence that the service works."""
 
+    def count(self, summary: BatchSummary, more: int) -> None:
+        """Count the requests beside the first one of an attempt: those for a valid output."""
+        self.requests += more
+        summary.requests += more
+
+    def fault(self, *, skip: bool) -> BatchRowError | None:
+        """Return why the row is not sent; None if it is.
+
+        Args:
+            skip: Whether a row that an earlier start sent is not sent again.
+        """
+        if self.row.fault:
+            return BatchRowError("invalid_row", self.row.fault)
+        if skip and self.recorded and not self.requests:
+            return BatchRowError("unknown", "sent by an earlier start, result unknown: skipped")
+        return None
+
     def result(
-        self, completion: ChatCompletion[Any] | None, error: AceChatError | None
+        self,
+        completion: ChatCompletion[Any] | None,
+        error: AceChatError | None,
+        now: float,
+        epoch: float,
     ) -> BatchResult:
-        """Return the result of the row."""
+        """Return the result of the row; *epoch* is the time at which the monotonic clock was 0."""
+        sent = self.requests > 0
         return BatchResult(
             row=self.row.number,
             line=self.row.line,
@@ -52,6 +77,8 @@ class Entry(Struct):
             completion=completion,
             error=error,
             requests=self.requests,
+            started=epoch + self.started if sent else 0.0,
+            seconds=now - self.started if sent else 0.0,
             may_be_billed=self.billed,
         )
 

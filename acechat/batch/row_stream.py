@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 
 from acechat.batch.plan import Plan
@@ -105,13 +105,14 @@ class RowQueue:
         changed: Called when rows have arrived.
 
     Attributes:
+        changed: As given.
         ended: Whether all rows have been taken.
     """
 
     def __init__(self, rows: AsyncGenerator[list[Row]], changed: Callable[[], None]) -> None:
         self.ended: bool = False
         self._rows = rows
-        self._changed = changed
+        self.changed: Callable[[], None] = changed
         self._read: deque[Row] = deque()
         self._reading: asyncio.Task[list[Row]] | None = None
 
@@ -124,12 +125,16 @@ class RowQueue:
         if not self._read and not self.ended:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._next())
-                self._reading.add_done_callback(lambda _: self._changed())
+                self._reading.add_done_callback(lambda _: self.changed())
             elif self._reading.done():
                 rows, self._reading = self._reading.result(), None
                 self._read.extend(rows)
                 self.ended = not rows
         return self._read[0] if self._read else None
+
+    def models(self) -> Iterator[str | None]:
+        """Return the models of the rows that have been read and not taken."""
+        return (row.model for row in self._read)
 
     def take(self) -> None:
         """Remove the row that `peek` returned."""

@@ -12,7 +12,7 @@ from typing import Any
 from acechat._credentials import strip_traceback
 from acechat.batch.delivery import Delivery
 from acechat.batch.outage import RowHistory
-from acechat.batch.pacing import Pacer
+from acechat.batch.report.events import EventLog
 from acechat.batch.results import BatchProgress, BatchResult, BatchSummary
 from acechat.batch.retries import Entry, Retries
 from acechat.batch.row_stream import RowQueue
@@ -22,7 +22,6 @@ from acechat.batch.storage.saver import Saver
 from acechat.batch.verdict import Models, incomplete, judge
 from acechat.errors import (
     AceChatError,
-    BatchRowError,
     BatchStoppedError,
     BudgetExceededError,
     OutputError,
@@ -65,19 +64,22 @@ class BatchRunner:
         self.summary = summary
         self._send, self._saver = send, saver
         self._settings, self._sent_before = settings, sent_before
-        self._pacer = Pacer(settings.concurrency, settings.max_concurrency, settings.rate_limit)
+        self._pacer = settings.start_pacer()
+        self._events = EventLog(saver.event)
         self._wake = asyncio.Event()
         self._rows = RowQueue(rows, self._wake.set)
-        pay_once = settings.unknown == "skip"
-        self._retries = Retries(settings.retries, self._pacer.outage, pay_once=pay_once)
+        self._pacer.watch(self._rows)
+        self._skip = settings.unknown == "skip"
+        self._retries = Retries(settings.retries, self._pacer.outage, pay_once=self._skip)
         self._delivery = Delivery(in_order=settings.in_order)
         self._held: Entry | None = None  # the next row, until it may start
         self._starting: list[Entry] = []  # their records are not written yet
         self._tasks: set[asyncio.Task[None]] = set()
-        self._models = Models()
+        self._models = Models(sets_aside=saver.continues)
         self._draining = False
         self._failure: Exception | None = None
         self._started = time.monotonic()
+        self._epoch = time.time() - self._started  # a clock that is set changes no duration
         self._main = asyncio.create_task(self._run())
 
     async def receive(self) -> list[BatchResult]:
@@ -120,17 +122,10 @@ class BatchRunner:
 
     def progress(self) -> BatchProgress:
         """Return the present state."""
-        now, limiter = time.monotonic(), self._pacer.limiter
+        now = time.monotonic()
         if not self._main.done():
             self.summary.seconds = now - self._started
-        return BatchProgress(
-            summary=self.summary,
-            running=limiter.running,
-            waiting=len(self._retries),
-            concurrency=limiter.concurrency(now),
-            rate=limiter.rate(now),
-            paused=self._pacer.paused(now),
-        )
+        return self._pacer.progress(now, self.summary, len(self._retries))
 
     async def _run(self) -> None:
         try:
@@ -159,6 +154,8 @@ class BatchRunner:
             self._held = self._held or self._retries.pop(now) or self._next_row()
             if self._held is None:
                 if self._rows.ended and not (self._retries or self._tasks or self._starting):
+                    if problem := self._models.problem():
+                        self._stop(problem)
                     return
                 await self._sleep(self._retries.wait(now))
             elif wait := self._wait_before(self._held, now):
@@ -175,16 +172,12 @@ class BatchRunner:
         sent = self._sent_before(row.number)
         return Entry(row, RowHistory(), billed=sent, recorded=sent)
 
-    def _skips(self, entry: Entry) -> bool:
-        """Return True if a row of an earlier start is not sent again."""
-        return entry.recorded and not entry.requests and self._settings.unknown == "skip"
-
     def _wait_before(self, entry: Entry, now: float) -> float:
         """Return the seconds until *entry* may start; inf for "until something changes"."""
-        row = entry.row
-        if not self._delivery.has_room(row.number, self._pacer.running):
+        if not self._delivery.has_room(entry.row.number, self._pacer.running):
             return inf
-        return 0.0 if row.fault or self._skips(entry) else self._pacer.wait(now)
+        unsent = self._models.gone(entry.row.model) or entry.fault(skip=self._skip)
+        return 0.0 if unsent else self._pacer.wait(now)
 
     async def _sleep(self, seconds: float) -> None:
         """Send the rows that have started, and wait until something changes."""
@@ -201,11 +194,11 @@ class BatchRunner:
 
     def _start(self, entry: Entry) -> None:
         row, now = entry.row, time.monotonic()
-        error = BatchRowError("invalid_row", row.fault) if row.fault else None
-        if error is None and self._skips(entry):
-            error = BatchRowError("unknown", "sent by an earlier start, result unknown: skipped")
-        if error is not None:
+        if (error := entry.fault(skip=self._skip)) is not None:
             self._delivery.put(self._save(entry, None, error))
+            return
+        if self._models.gone(row.model):
+            self._models.aside += 1
             return
         if self._settings.budget is not None:
             try:
@@ -219,6 +212,7 @@ class BatchRunner:
             self.summary.unknown += 1
         entry.requests += 1
         self.summary.requests += 1
+        self._models.started(row.model)
         self._pacer.start(now)
         self._starting.append(entry)
 
@@ -247,20 +241,20 @@ class BatchRunner:
         """Make one attempt for a row."""
         if self._saver.waits:
             await self._saver.secured()
-        started = time.monotonic()
+        entry.started = time.monotonic()
         completion: ChatCompletion[Any] | None
         error: AceChatError | None
         try:
             completion = await self._send(entry.row)
         except OutputError as caught:
             error, completion = strip_traceback(caught), caught.completion
-            self._succeed(started, completion)
+            self._succeed(entry, completion)
         except AceChatError as caught:
             error, completion = strip_traceback(caught), caught.partial
-            if self._failed(entry, error, started):
+            if self._failed(entry, error):
                 return
         else:
-            self._succeed(started, completion)
+            self._succeed(entry, completion)
             self._models.worked(entry.row.model)
             error = incomplete(completion, allow_truncated=self._settings.allow_truncated)
         result = self._save(entry, completion, error)
@@ -268,22 +262,30 @@ class BatchRunner:
             await self._saver.secured()
         self._delivery.put(result)
 
-    def _succeed(self, started: float, completion: ChatCompletion[Any] | None) -> None:
-        self._pacer.succeed(time.monotonic(), started, completion)
-        usage = completion.usage if completion is not None else None
-        self.summary.usage = self.summary.usage.plus(usage)
+    def _succeed(self, entry: Entry, completion: ChatCompletion[Any] | None) -> None:
+        now = time.monotonic()
+        self._pacer.succeed(now, entry.started, completion)
+        self._events.seen(entry.row.number, now, down=self._pacer.down)
+        if completion is not None:
+            entry.count(self.summary, len(completion.response.attempts))
+        self.summary.usage = self.summary.usage.plus(completion.usage if completion else None)
 
-    def _failed(self, entry: Entry, error: AceChatError, started: float) -> bool:
+    def _failed(self, entry: Entry, error: AceChatError) -> bool:
         """Decide about a row after a failed attempt; return False if its error is final."""
         now, verdict = time.monotonic(), judge(error)
+        entry.count(self.summary, max(len(error.attempts) - 1, 0))
         if verdict.billed:
             entry.billed = True
             self.summary.may_be_billed += 1
         self.summary.refused += verdict.cause in {"limit", "overload"}
-        self._pacer.fail(now, started, entry.row.number, entry.history, error, verdict)
-        if self._models.ends_run(entry.row.model, verdict):
+        row = entry.row
+        self._pacer.fail(now, entry.started, row.number, entry.history, error, verdict)
+        self._events.failed(verdict.cause, row.number, now, down=self._pacer.down)
+        fate = self._models.refused(row.model, verdict, str(error), self._rows.models())
+        if fate != "row":
             self._release(entry)
-            self._stop(BatchStoppedError(str(error), verdict.next_step), error)
+            if fate == "run":
+                self._stop(BatchStoppedError(str(error), verdict.next_step), error)
             return True
         others = self._pacer.running - 1 + len(self._rows) + (self._held is not None)
         if not self._retries.again(entry, verdict, others):
@@ -303,7 +305,7 @@ class BatchRunner:
         self, entry: Entry, completion: ChatCompletion[Any] | None, error: AceChatError | None
     ) -> BatchResult:
         """Save the result of a row, and count it."""
-        result = entry.result(completion, error)
+        result = entry.result(completion, error, time.monotonic(), self._epoch)
         self._saver.save(entry.row, result)
         self.summary.add(result)
         self.summary.unknown -= entry.recorded

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from acechat._policy.values import Budget, RateLimit, RetryPolicy
+from acechat.batch.pacing import Pacer
 from acechat.batch.plan import Unknown
 from acechat.batch.rows import Row
 from acechat.types import ChatCompletion
@@ -29,3 +30,9 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     allow_truncated: bool = False
     unknown: Unknown = "fail"
     in_order: bool = False
+    pacer: Pacer | None = None
+    """The pacer that this run shares with others; None for one of its own."""
+
+    def start_pacer(self) -> Pacer:
+        """Return the pacer of a run."""
+        return self.pacer or Pacer(self.concurrency, self.max_concurrency, self.rate_limit)

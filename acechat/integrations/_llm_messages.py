@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import mimetypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import llm
+import msgspec
 from llm.parts import (
     AttachmentPart,
     Message,
@@ -31,9 +32,7 @@ _FORCED = {"type": "function", "function": {"name": OUTPUT_TOOL}}
 
 def request_of(prompt: llm.Prompt, model: str) -> dict[str, Any]:
     """Return the arguments of `acechat.Client.chat` for *prompt* to *model*."""
-    fields: dict[str, Any] = {
-        name: value for name, value in prompt.options.model_dump().items() if value is not None
-    }
+    fields: dict[str, Any] = prompt.options.model_dump(exclude_none=True)
     fields["model"] = model
     fields["messages"] = [each for one in prompt.messages for each in _messages_of(one)]
     functions: list[dict[str, Any]] = []
@@ -52,7 +51,15 @@ def request_of(prompt: llm.Prompt, model: str) -> dict[str, Any]:
     return fields
 
 
-def _messages_of(message: Message) -> Iterator[dict[str, Any]]:
+def _messages_of(message: Message) -> Iterable[dict[str, Any]]:
+    if len(message.parts) == 1 and message.role != "tool":
+        (part,) = message.parts
+        if isinstance(part, TextPart):  # as below, and faster
+            return ({"role": message.role, "content": part.text},) if part.text else ()
+    return _messages_of_parts(message)
+
+
+def _messages_of_parts(message: Message) -> Iterator[dict[str, Any]]:
     texts: list[str] = []
     attached: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
@@ -155,8 +162,8 @@ def finish(
     Raises:
         ModelError: The arguments of a tool call are truncated or malformed.
     """
-    truncated = completion.finish_reason == "length"
-    if truncated and (completion.tool_calls or structured):
+    finish_reason = completion.finish_reason
+    if finish_reason == "length" and (completion.tool_calls or structured):
         raise llm.ModelError("truncated at the token limit; raise it with -o max_tokens")
     for call in completion.tool_calls:
         if structured and call.function.name == OUTPUT_TOOL:
@@ -181,12 +188,13 @@ def finish(
         )
     if completion.model:
         response.set_resolved_model(completion.model)
-    kept = {name: value for name, value in completion.to_dict().items() if name != "choices"}
-    kept |= {"finish_reason": completion.finish_reason, "trace_id": completion.trace_id}
+    kept = completion.to_dict()
+    kept.pop("choices", None)
+    kept["finish_reason"], kept["trace_id"] = finish_reason, completion.trace_id
     response.response_json = kept
 
 
 def _numbers_of(details: Any) -> dict[str, int]:
-    names: tuple[str, ...] = () if details is None else details.__struct_fields__
-    found = {name: getattr(details, name) for name in names}
-    return {name: number for name, number in found.items() if number}
+    if details is None:
+        return {}
+    return {name: number for name, number in msgspec.structs.asdict(details).items() if number}

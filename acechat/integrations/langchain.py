@@ -178,10 +178,15 @@ class ChatAceData(BaseChatModel):
     def _arguments(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        options = {name: getattr(self, name) for name in _OPTIONS} | self.model_kwargs | kwargs
-        options["stop"] = stop or options["stop"] or None
-        options["model"] = options.get("model") or self.model
-        sent = {name: value for name, value in options.items() if value is not None}
+        own = self.__dict__
+        sent = {name: own[name] for name in _OPTIONS if own[name] is not None}
+        if more := self.model_kwargs | kwargs:
+            sent = {name: value for name, value in (sent | more).items() if value is not None}
+        if stop:
+            sent["stop"] = stop
+        elif not sent.get("stop", True):  # an empty list, which the service refuses
+            del sent["stop"]
+        sent["model"] = sent.get("model") or self.model
         sent["messages"] = as_request_messages(messages)
         return sent
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator
+import os
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import llm
@@ -30,6 +32,8 @@ _NAMES = (
 _ATTACHMENTS = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"})
 _KEY = "acechat"
 _VARIABLE = "ACEDATACLOUD_API_TOKEN"
+_BASE_URL = "ACEDATACLOUD_API_BASE_URL"
+_C = TypeVar("_C", Client, AsyncClient)
 
 
 class _PromptOptions(llm.Options):
@@ -57,10 +61,22 @@ class _Shared:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._kept: tuple[tuple[str | None, str | None, int], Any] | None = None
         self.model_id: str = f"acechat/{name}"
 
     def __str__(self) -> str:
         return f"AceData: {self.model_id}"
+
+    def _client(self, make: Callable[[str | None], _C], key: str | None, loop: int = 0) -> _C:
+        """Return the client of the last prompt, if it fits, so that its connections are reused.
+
+        It closes itself when the model is collected.
+        """
+        settings = key, os.environ.get(_BASE_URL), loop
+        if self._kept is None or self._kept[0] != settings:
+            self._kept = settings, make(key)
+        client: _C = self._kept[1]
+        return client
 
     def _arguments(self, prompt: llm.Prompt) -> dict[str, Any]:
         return request_of(prompt, self.name)
@@ -89,15 +105,15 @@ class AceDataModel(_Shared, llm.KeyModel):
         structured = prompt.schema is not None
         events = Events(structured=structured)
         try:
-            with Client(key) as client:
-                if stream:
-                    with client.stream(**arguments) as deltas:
-                        for delta in deltas:
-                            yield from events.of_delta(delta)
-                    completion = deltas.completion
-                else:
-                    completion = client.chat(**arguments)
-                    yield from events.of_completion(completion)
+            client = self._client(Client, key)
+            if stream:
+                with client.stream(**arguments) as deltas:
+                    for delta in deltas:
+                        yield from events.of_delta(delta)
+                completion = deltas.completion
+            else:
+                completion = client.chat(**arguments)
+                yield from events.of_completion(completion)
         except AceChatError as error:
             raise llm.ModelError(str(error)) from error
         finish(completion, response, structured=structured)
@@ -126,17 +142,17 @@ class AceDataAsyncModel(_Shared, llm.AsyncKeyModel):
         structured = prompt.schema is not None
         events = Events(structured=structured)
         try:
-            async with AsyncClient(key) as client:
-                if stream:
-                    async with client.stream(**arguments) as deltas:
-                        async for delta in deltas:
-                            for event in events.of_delta(delta):
-                                yield event
-                    completion = deltas.completion
-                else:
-                    completion = await client.chat(**arguments)
-                    for event in events.of_completion(completion):
-                        yield event
+            client = self._client(AsyncClient, key, id(asyncio.get_running_loop()))
+            if stream:
+                async with client.stream(**arguments) as deltas:
+                    async for delta in deltas:
+                        for event in events.of_delta(delta):
+                            yield event
+                completion = deltas.completion
+            else:
+                completion = await client.chat(**arguments)
+                for event in events.of_completion(completion):
+                    yield event
         except AceChatError as error:
             raise llm.ModelError(str(error)) from error
         finish(completion, response, structured=structured)

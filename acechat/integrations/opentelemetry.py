@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from time import perf_counter
 from typing import Any, cast
 
 from opentelemetry import context as otel_context
@@ -17,7 +17,6 @@ from acechat import (
     AttemptFailed,
     CallEvent,
     CallFailed,
-    CallFinished,
     ChatCompletion,
     FirstToken,
     HTTPRequest,
@@ -31,11 +30,13 @@ from acechat import (
 from acechat.integrations import _semconv
 from acechat.integrations._attributes import (
     Attributes,
+    Target,
     attempt_attributes,
-    common_attributes,
     end_attributes,
+    find_target,
+    metric_labels,
     read_request,
-    request_attributes,
+    start_attributes,
 )
 from acechat.integrations._semconv import Name
 
@@ -55,15 +56,16 @@ frameworks such as LangChain set while they trace the same call."""
 class _Call:
     """The span of one call, and the data of its metrics."""
 
-    __slots__ = ("context", "end", "first_chunk", "labels", "span", "started")
+    __slots__ = ("context", "failure", "first_chunk", "last_chunk", "span", "started", "target")
 
-    def __init__(self, span: trace.Span, context: Context, labels: Attributes) -> None:
+    def __init__(self, span: trace.Span, context: Context, target: Target) -> None:
         self.span = span
         self.context = context
-        self.labels = labels
-        self.started = time.perf_counter()
+        self.target = target
+        self.started = perf_counter()
         self.first_chunk: float | None = None
-        self.end: CallFinished | CallFailed | None = None
+        self.last_chunk: float | None = None  # when the last one of the attempt arrived
+        self.failure: CallFailed | None = None
 
 
 _traced: set[tuple[int, int]] = set()
@@ -92,6 +94,8 @@ class OpenTelemetry(Instrumentation):
         >>> client = AsyncClient(observers=[OpenTelemetry()])
     """
 
+    success_events = False
+
     def __init__(
         self,
         *,
@@ -117,6 +121,9 @@ class OpenTelemetry(Instrumentation):
         self._first_chunk = histogram(
             Name.FIRST_CHUNK_METRIC, description="Time until the first content of a stream"
         )
+        self._chunk = histogram(
+            Name.CHUNK_METRIC, description="Time between two chunks of a stream"
+        )
         self._tokens = meter.create_histogram(
             Name.TOKEN_METRIC,
             unit="{token}",
@@ -130,19 +137,16 @@ class OpenTelemetry(Instrumentation):
         """Start the span of a call; return the headers that propagate it."""
         parent = otel_context.get_current()
         key = call, id(self._provider)
-        if request.path != _PATH or key in _traced or _suppressed(parent):
+        if request.path != _PATH or key in _traced or (parent and _suppressed(parent)):
             return None
         fields = read_request(request)
-        labels = common_attributes(fields.model, base_url)
+        target = find_target(fields.model, base_url)
         span = self._tracer.start_span(
-            f"{Name.CHAT} {fields.model}",
-            parent,
-            trace.SpanKind.CLIENT,
-            labels | request_attributes(fields),
+            target.span_name, parent, trace.SpanKind.CLIENT, start_attributes(target, fields)
         )
         _traced.add(key)
         context = trace.set_span_in_context(span, parent)
-        self._calls[call] = _Call(span, context, labels)
+        self._calls[call] = _Call(span, context, target)
         if self._content and span.is_recording():
             span.set_attributes(self._input(request))
         if not self._propagate:
@@ -156,17 +160,30 @@ class OpenTelemetry(Instrumentation):
         state = self._calls.get(call)
         if state is None:
             return None
+        state.last_chunk = None
         return partial(otel_context.detach, otel_context.attach(state.context))
+
+    def chunks_received(self, call: int, count: int) -> None:
+        """Record the time since the last chunk, and 0 for the others of the same network read."""
+        state = self._calls.get(call)
+        if state is None:
+            return
+        now = perf_counter()
+        last, state.last_chunk = state.last_chunk, now
+        took = 0.0 if last is None else now - last
+        for _ in range(count - (last is None)):
+            self._chunk.record(took, state.target.attributes, state.context)
+            took = 0.0
 
     def __call__(self, event: CallEvent) -> None:
         """Receive an event of a call."""
         state = self._calls.get(event.call)
         if state is None:
             return
-        if isinstance(event, CallFinished | CallFailed):
-            state.end = event
+        if isinstance(event, CallFailed):
+            state.failure = event
         elif isinstance(event, FirstToken):
-            state.first_chunk = time.perf_counter() - state.started
+            state.first_chunk = perf_counter() - state.started
         elif isinstance(event, AttemptFailed) and state.span.is_recording():
             state.span.add_event(Name.ATTEMPT_FAILED, attempt_attributes(event))
 
@@ -175,46 +192,46 @@ class OpenTelemetry(Instrumentation):
     ) -> None:
         """End the span of a call, and record its metrics."""
         state = self._calls.pop(call, None)
-        if state is None or state.end is None:
+        if state is None:
             return
         _traced.discard((call, id(self._provider)))
-        span, event = state.span, state.end
-        usage = completion.usage if completion is not None else None
-        labels = state.labels.copy()
-        if completion is not None and completion.model:
-            labels[Name.RESPONSE_MODEL] = completion.model
-        if isinstance(event, CallFailed) and event.error is not None:
-            labels[Name.ERROR_TYPE] = event.error
+        span, failure = state.span, state.failure
+        failed = None if failure is None else failure.error
+        model = usage = None
+        if completion is not None:
+            model, usage = completion.model, completion.usage
         if span.is_recording():
-            span.set_attributes(end_attributes(event, completion, usage, state.first_chunk))
+            span.set_attributes(end_attributes(failure, completion, usage, state.first_chunk))
             if self._content and completion is not None and completion.choices:
                 messages = _semconv.output_messages(completion)
                 encoded = _semconv.encode_capped(messages, self._most)
                 span.set_attribute(Name.OUTPUT_MESSAGES, encoded)
-            if isinstance(event, CallFailed) and event.error is not None:
-                text = str(error) if self._content and error is not None else event.error
-                span.set_attribute(Name.ERROR_TYPE, event.error)
+            if failed is not None:
+                text = str(error) if self._content and error is not None else failed
                 span.set_status(trace.StatusCode.ERROR, text)
-        self._record(state, labels, usage)
+        self._record(state, usage, model, failed)
         span.end()
 
-    def _record(self, state: _Call, labels: Attributes, usage: Usage | None) -> None:
-        context = state.context
-        self._duration.record(time.perf_counter() - state.started, labels, context)
+    def _record(
+        self, state: _Call, usage: Usage | None, model: str | None, failed: str | None
+    ) -> None:
+        target, context = state.target, state.context
+        labels = metric_labels(target.model, target.base_url, model, failed)
+        self._duration.record(perf_counter() - state.started, labels.call, context)
         if state.first_chunk is not None:
-            self._first_chunk.record(state.first_chunk, labels, context)
-        if usage is None:
-            return
-        for kind, tokens in (("input", usage.prompt_tokens), ("output", usage.completion_tokens)):
-            if tokens is not None:
-                self._tokens.record(tokens, labels | {Name.TOKEN_TYPE: kind}, context)
+            self._first_chunk.record(state.first_chunk, labels.call, context)
+        if usage is not None:
+            if usage.prompt_tokens is not None:
+                self._tokens.record(usage.prompt_tokens, labels.input, context)
+            if usage.completion_tokens is not None:
+                self._tokens.record(usage.completion_tokens, labels.output, context)
 
     def tool_started(
         self, call: ToolCall
     ) -> Callable[[ToolResult | None, BaseException | None], None] | None:
         """Start the span of a tool call, current while the tool runs; return its end."""
         parent = otel_context.get_current()
-        if _suppressed(parent):
+        if parent and _suppressed(parent):
             return None
         attributes: Attributes = {
             Name.OPERATION: Name.EXECUTE_TOOL,
@@ -280,4 +297,4 @@ def _wanted_by_environment() -> bool:
 
 
 def _suppressed(context: Context) -> bool:
-    return any(context.get(key) for key in _SUPPRESSING) if context else False
+    return any(context.get(key) for key in _SUPPRESSING)

@@ -35,6 +35,7 @@ __all__ = [
     "note_origin",
     "note_output",
     "shortened",
+    "usage_facts",
 ]
 
 FinishReason: TypeAlias = (
@@ -239,12 +240,27 @@ class ChatCompletion(Struct, Generic[OutputT_co], frozen=True, dict=True):
         """Describe a completion for the OpenAPI page of FastAPI."""
         return {"title": "ChatCompletion", "type": "object"}
 
-    def _repr_markdown_(self) -> str:
-        """Return the text; notebooks render it as Markdown."""
-        return self.text
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks."""
+        from acechat._display.html import completion_html
+
+        messages = [msgspec.to_builtins(choice.message) for choice in self.choices]
+        facts = [("", self.model or None), *usage_facts(self.usage)]
+        ended = self.finish_reason or "incomplete"
+        return completion_html(messages, [*facts, ("", None if ended == "stop" else ended)])
 
 
 _ATTRIBUTES = tuple(name for name in dir(ChatCompletion) if name[0] != "_")
+
+
+def usage_facts(usage: Usage | None) -> list[tuple[str, object]]:
+    """Return the tokens and the cost in *usage* for the last line of a display in a notebook."""
+    if usage is None:
+        return []
+    facts: list[tuple[str, object]] = [("tokens", usage.total_tokens)]
+    if (cost := usage.cost) is not None and cost.amount is not None:
+        facts.append(("cost", f"{cost.amount} {cost.currency or 'credits'}"))
+    return facts
 
 
 _SHOWN = 60

@@ -65,6 +65,12 @@ class ImagePart(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="
     image_url: ImageURL
     cache_control: CacheControl | None = None
 
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks."""
+        from acechat._display.html import image_html
+
+        return image_html(self.image_url.url)
+
 
 ContentPart: TypeAlias = TextPart | ImagePart
 """Text or an image; the content of a message may be a list of these."""

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from acechat.types.chunk import ToolCallDelta
-from acechat.types.completion import ChatCompletion, UsageIfReported, shortened
+from acechat.types.completion import ChatCompletion, UsageIfReported, shortened, usage_facts
 from acechat.types.messages import ImagePart, MessageLike, ToolCall, ToolMessage
 from acechat.types.stream_event import Finished, ReasoningDelta, TextDelta
 from acechat.types.usage import Cost, Usage
@@ -78,6 +79,26 @@ class RunResult(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"RunResult({shortened(self.text)!r}, turns={len(self.turns)})"
+
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks."""
+        from acechat._display.html import run_html
+
+        turns = [
+            (
+                msgspec.to_builtins(turn.completion.message),
+                [
+                    (
+                        result.call.function.name,
+                        result.content,
+                        [image.image_url.url for image in result.images],
+                    )
+                    for result in turn.results
+                ],
+            )
+            for turn in self.turns
+        ]
+        return run_html(turns, [("turns", len(turns)), *usage_facts(self.usage)])
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.turns)

@@ -133,7 +133,23 @@ _UVLOOP = [
     Subject("openai, uvloop", "openai", "Async", ("openai", "uvloop"), "openai", loop="uvloop"),
 ]
 
-SUBJECTS = {subject.name: subject for subject in [*_ASYNC, _UNLIMITED, *_BLOCKING, *_UVLOOP]}
+_FEATURES = [
+    Subject("acechat, watched", "features", "Watched", _OURS, note="observer, rate limit, budget"),
+    Subject("acechat, output_type", "features", "Typed", _OURS),
+    Subject("acechat, run", "features", "Run", _OURS),
+    Subject("acechat, two calls", "features", "ByHand", _OURS, note="the loop of a run, by hand"),
+]
+
+_COMMAND = (*_OURS, "click", "rich", "llm")
+_PROGRAMS = [  # of one environment; `benchmarks.command` runs them
+    Subject("acechat, command line", "features", "Watched", _COMMAND),
+    Subject("llm, command line", "features", "Watched", _COMMAND, "llm"),
+]
+
+SUBJECTS = {
+    subject.name: subject
+    for subject in [*_ASYNC, _UNLIMITED, *_BLOCKING, *_UVLOOP, *_FEATURES, *_PROGRAMS]
+}
 ASYNC = [subject.name for subject in _ASYNC]
 MANY = [*ASYNC, _UNLIMITED.name]
 """Subjects of cases with more streams than a pool opens."""
@@ -149,3 +165,27 @@ def messages(image_bytes: bytes | None = None) -> list[dict[str, Any]]:
     url = f"data:image/png;base64,{b64encode(image_bytes).decode()}"
     parts = [{"type": "text", "text": MESSAGE}, {"type": "image_url", "image_url": {"url": url}}]
     return [{"role": "user", "content": parts}]
+
+
+def sized_request(
+    *, tools: int = 0, messages: int = 1, size: int = 40
+) -> tuple[list[Any], list[Any]]:
+    """Return messages of *size* characters each, and the descriptions of tools."""
+    roles = ("user", "assistant")
+    sent = [
+        {"role": roles[number % 2], "content": "x" * size} for number in range(messages - 1, -1, -1)
+    ]
+    properties = {"city": {"type": "string"}, "days": {"type": "integer", "default": 1}}
+    parameters = {"type": "object", "properties": properties, "required": ["city"]}
+    described = [
+        {
+            "type": "function",
+            "function": {
+                "name": f"weather_{number}",
+                "description": "Forecast the weather.",
+                "parameters": parameters,
+            },
+        }
+        for number in range(tools)
+    ]
+    return sent, described

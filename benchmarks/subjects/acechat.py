@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from acechat import AsyncClient, Client, image
 from benchmarks.subjects import MESSAGE, First, Read
 
@@ -13,6 +15,10 @@ class Async:
     async def chat(self, image_bytes: bytes | None = None) -> int:
         content = (MESSAGE,) if image_bytes is None else (MESSAGE, image(image_bytes))
         return len((await self._client.chat(*content)).text)
+
+    async def send(self, messages: list[Any], tools: list[Any]) -> int:
+        options: dict[str, Any] = {"tools": tools} if tools else {}
+        return len((await self._client.chat(messages=messages, **options)).text)
 
     async def stream(self, first: First) -> Read:
         count = characters = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
 import msgspec
 
@@ -22,7 +24,13 @@ class Async:
         )
 
     async def chat(self, image_bytes: bytes | None = None) -> int:
-        body = _encode({"model": MODEL, "messages": messages(image_bytes)})
+        return await self._send({"messages": messages(image_bytes)})
+
+    async def send(self, messages: list[Any], tools: list[Any]) -> int:
+        return await self._send({"messages": messages} | ({"tools": tools} if tools else {}))
+
+    async def _send(self, fields: dict[str, Any]) -> int:
+        body = _encode({"model": MODEL} | fields)
         async with self._session.post(self._url, data=body, raise_for_status=True) as response:
             return len(_completion(await response.read()).choices[0].message.content or "")
 

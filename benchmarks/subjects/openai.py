@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from openai import AsyncOpenAI, OpenAI
 
 from benchmarks.subjects import MODEL, First, Read, messages
@@ -18,6 +20,13 @@ class Async:
     async def chat(self, image_bytes: bytes | None = None) -> int:
         completion = await self._client.chat.completions.create(
             model=MODEL, messages=messages(image_bytes)
+        )
+        return len(completion.choices[0].message.content)
+
+    async def send(self, messages: list[Any], tools: list[Any]) -> int:
+        options: dict[str, Any] = {"tools": tools} if tools else {}
+        completion = await self._client.chat.completions.create(
+            model=MODEL, messages=messages, **options
         )
         return len(completion.choices[0].message.content)
 

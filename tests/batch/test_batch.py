@@ -292,6 +292,60 @@ def test_a_row_with_a_model_of_its_own_that_is_misspelt_fails_alone(
     assert (summary.done, summary.failed) == (49, 1)
 
 
+@pytest.mark.parametrize("gone", ["from_the_start", "later"])
+@pytest.mark.parametrize("own", [True, False], ids=["own_model", "model_of_the_run"])
+def test_a_model_that_is_gone_stops_only_its_rows(service, connect, files, run, wire, own, gone):
+    """The rows of other models are done; its own stay unsent, and the run stops at the end."""
+    ours = {"model": "claude-gone"} if own else {}
+    rows = [
+        {"custom_id": str(n), "prompt": f"p{n}"} | (ours if n % 2 else {"model": "claude-b"})
+        for n in range(200)
+    ]
+    files.write(*rows)
+    service.latency = 0.005
+    names = []
+
+    def handler(prompt, _):
+        names.append(service.bodies[-1]["model"])
+        bad = names[-1] != "claude-b" and (gone != "later" or len(names) > 60)
+        return wire.refusal("400 No", "bad_request", "model is invalid.") if bad else None
+
+    service.handler = handler
+    with pytest.raises(BatchStoppedError, match="model is invalid") as caught:
+        run(start(connect, files))
+
+    assert "choose another model" in caught.value.next_step
+    assert ("claude-gone" if own else "the model of the run") in str(caught.value)
+    done = {key for key, line in files.by_id.items() if line["error"] is None}
+    failed = {key for key, line in files.by_id.items() if line["error"] is not None}
+    assert {str(n) for n in range(0, 200, 2)} <= done
+    assert len(failed) <= 2  # might be misspelt
+    assert names.count("claude-b") == 100  # sent once each
+    assert len(names) - 100 <= 100
+
+    service.handler = None
+    _, summary = run(start(connect, files, retry_failed=True))
+    assert (summary.done, summary.failed, summary.unknown) == (200, 0, 0)
+
+
+def test_rows_of_a_model_that_is_gone_are_not_forgotten_by_map(service, connect, run, wire):
+    items = [{"prompt": f"p{n}", "model": "a" if n % 2 else "b"} for n in range(50)]
+    service.handler = lambda prompt, _: (
+        wire.refusal("400 No", "bad_request", "model is invalid.")
+        if service.bodies[-1]["model"] == "a" and service.received.total() > 20
+        else None
+    )
+
+    async def main():
+        async with connect() as client:
+            return [result async for result in client.map(items)]
+
+    results = run(main)
+    assert [result.row for result in results] == list(range(50))
+    assert all(result.error is None for result in results if not result.row % 2)
+    assert any(result.error is not None for result in results)
+
+
 def test_a_budget_stops_the_run(service, connect, files, run):
     files.prompts(100)
     with pytest.raises(BatchStoppedError, match="50 tokens") as caught:
@@ -302,17 +356,27 @@ def test_a_budget_stops_the_run(service, connect, files, run):
     assert run(start(connect, files))[1].done == 100
 
 
-def test_caps_are_kept(service, connect, files, run):
+CAPS = {
+    "requests": (RateLimit(requests_per_minute=10), {}),
+    "requests for a valid output": (
+        RateLimit(requests_per_minute=10),
+        {"output_type": int, "concurrency": 1},
+    ),
+    "tokens": (RateLimit(tokens_per_minute=50), {"concurrency": 1}),  # a completion has 5
+}
+
+
+@pytest.mark.parametrize("cap", CAPS)
+def test_caps_are_kept(service, connect, files, run, cap):
     files.prompts(15)
+    limit, options = CAPS[cap]
 
     async def running():
         async with connect() as client:
-            batch = client.batch(
-                files.input, output=files.output, rate_limit=RateLimit(requests_per_minute=10)
-            )
+            batch = client.batch(files.input, output=files.output, rate_limit=limit, **options)
             async with batch:
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(1):
+                    async with asyncio.timeout(1.5):
                         await batch.collect()
 
     run(running)
@@ -427,7 +491,36 @@ def test_structured_output_is_validated_and_written(service, connect, files, run
     assert files.by_id["id-1"]["error"]["code"] == "OutputError"
     assert files.by_id["id-1"]["response"] is not None
     assert service.received.total() == 3  # the second row was requested again, once
+    assert summary.requests == 3
+    assert {result.custom_id: result.requests for result in results} == {"id-0": 1, "id-1": 2}
+    assert files.by_id["id-1"]["error"]["attempts"] == 2
+    assert summary.usage.total_tokens == 15
     assert {result.output for result in results} == {3, None}
+
+
+@pytest.mark.parametrize("second", ["valid", "502 No"])
+def test_requests_for_a_valid_output_are_counted(service, connect, files, run, wire, second):
+    files.prompts(1)
+
+    def handler(prompt, number):
+        total = service.received.total()
+        if total == 2 and second != "valid":
+            return wire.refusal(second, "bad_gateway")
+        call = {"id": "t", "type": "function"}
+        value = '{"value": "x"}' if total in {1, 3} and prompt == "p0" else '{"value": 3}'
+        call["function"] = {"name": "answer", "arguments": value}
+        body = wire.completion("")
+        body["choices"][0]["message"] |= {"content": None, "tool_calls": [call]}
+        return wire.reply(body)
+
+    service.handler = handler
+    results, summary = run(
+        start(connect, files, output_type=int, retries=RetryPolicy(base_delay=0.01))
+    )
+
+    assert [result.output for result in results] == [3]
+    assert summary.requests == results[0].requests == service.received.total()
+    assert summary.requests == (2 if second == "valid" else 4)
 
 
 def test_iterables_are_inputs(service, connect, files, run):

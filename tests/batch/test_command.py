@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -9,10 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 
 import pytest
 
+from acechat import BatchProgress, BatchSummary
 from acechat.batch.status import read_status
+from acechat.cli.terminal.batch import Display, describe
+from acechat.types import TotalUsage
 
 COMMAND = [sys.executable, "-m", "acechat", "batch"]
 
@@ -73,6 +78,41 @@ def test_a_stop_exits_with_75_and_the_same_command_continues(batch, files, servi
     service.handler = None
     assert batch().returncode == 0
     assert len(files.by_id) == 100
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "step"),
+    [
+        ("403 No", "used_up", "no credit", "top up"),
+        ("401 No", "invalid_token", "no", "set a valid token"),
+        ("403 No", "disabled", "no", "contact support"),
+        ("400 No", "bad_request", "model is invalid.", "choose another model"),
+        (None, "budget", "", "raise the budget"),
+    ],
+)
+def test_each_stop_is_one_line_with_the_next_step(
+    batch, files, service, wire, status, code, message, step
+):
+    files.prompts(60)
+    service.latency = 0.01
+    if status is not None:
+        service.handler = lambda prompt, _: (
+            wire.refusal(status, code, message) if service.received.total() > 20 else None
+        )
+    else:
+        body = wire.completion("Hello")
+        body["usage"]["cost"] = {"amount": "0.01", "currency": "credits"}
+        service.handler = lambda prompt, _: wire.reply(body)
+    done = batch(*([] if status else ["--budget", "0.05"]))
+
+    assert done.returncode == 75, done.stderr
+    (line,) = [each for each in done.stderr.splitlines() if each.startswith("acechat: ")]
+    assert line.startswith("acechat: stopped: ")
+    assert f"Next: {step}" in line
+    assert line.endswith("the same command again")
+    service.handler = None
+    assert batch().returncode == 0
+    assert len(files.by_id) == 60
 
 
 def test_failed_rows_exit_with_1_and_are_run_again_on_request(batch, files, service, wire):
@@ -178,6 +218,51 @@ def test_a_table_does_not_replace_the_output(batch, files):
 
     assert done.returncode == 2
     assert "name it out.jsonl" in done.stderr
+
+
+def test_the_progress_names_everything_that_matters():
+    usage = TotalUsage(total_tokens=9000, cost=Decimal("1.25"), currency="USD")
+    progress = BatchProgress(
+        summary=BatchSummary(done=1500, failed=3, unknown=40, usage=usage),
+        running=32, waiting=4, concurrency=64, rate=None,
+        paused="the service has been down for 12 s",
+    )  # fmt: skip
+
+    assert describe(progress, 10_000, 25.5, 1234.0, 3700.0) == (
+        "1,500 of 10,000 done, 3 failed, 4 unknown, 32 running (limit 64), 4 waiting, 25.5 rows/s, "
+        "1,234 tokens/s, 1.25 USD, 1 h 1 min left, PAUSED: the service has been down for 12 s"
+    )
+    nothing = BatchProgress(summary=BatchSummary(), running=0, waiting=0, concurrency=8, rate=None)
+    assert describe(nothing, None, 0, 0, None) == (
+        "0 done, 0 running (limit 8), 0.0 rows/s, 0 tokens/s"
+    )
+
+
+def test_piped_progress_is_a_line_each_ten_seconds(monkeypatch, capsys):
+    class Run:
+        progress = BatchProgress(
+            summary=BatchSummary(done=7), running=1, waiting=0, concurrency=8, rate=None
+        )
+
+    waits = []
+    sleep = asyncio.sleep
+
+    async def soon(seconds):
+        waits.append(seconds)
+        await sleep(0.01)
+
+    monkeypatch.setattr("acechat.cli.terminal.batch.asyncio.sleep", soon)
+
+    async def main():
+        async with Display(Run(), "-", "auto"):
+            await sleep(0.1)
+
+    asyncio.run(main())
+    lines = capsys.readouterr().err.splitlines()
+
+    assert set(waits) == {10.0}
+    assert len(lines) >= 2
+    assert set(lines) == {"7 done, 1 running (limit 8), 0.0 rows/s, 0 tokens/s"}
 
 
 def test_progress_for_machines(batch, files, service):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import time
 import warnings
 
 import pytest
@@ -42,6 +44,55 @@ def test_results_can_come_as_they_are_completed(connect, run, uneven):
     rows = run(running)
     assert sorted(rows) == list(range(40))
     assert rows != sorted(rows)
+
+
+@pytest.mark.parametrize("status", ["429 Slow", "503 Busy", "500 Error"])
+def test_the_limit_adapts_and_refusals_fail_no_item(connect, run, service, wire, status):
+    """The service bears ten requests at a time; `map` starts with eight and doubles."""
+    code = {"429": "too_many_requests", "503": "busy", "500": "api_error"}[status[:3]]
+    refused = 0
+
+    async def handler(prompt, _):
+        nonlocal refused
+        if service.running > 10:
+            refused += 1
+            return wire.refusal(status, code)
+        await asyncio.sleep(0.02)
+        return None
+
+    service.handler = handler
+
+    async def running():
+        async with connect() as client, client.map(numbers(600), retries=1) as batch:
+            results = [result async for result in batch]
+            return results, batch.progress
+
+    results, progress = run(running)
+    assert [result.text for result in results] == numbers(600)
+    assert 0 < refused < 200
+    assert progress.summary.refused == refused
+    assert service.most > 10
+
+
+def test_one_retry_after_holds_all_items(connect, run, service, wire):
+    times = []
+
+    def handler(prompt, _):
+        times.append(time.monotonic())
+        if len(times) == 20:
+            return wire.refusal("429 Slow", "too_many_requests", retry_after="1")
+        return None
+
+    service.handler = handler
+
+    async def running():
+        async with connect() as client:
+            return [result.text async for result in client.map(numbers(100))]
+
+    assert run(running) == numbers(100)
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert max(gaps) >= 0.9
+    assert sum(gap >= 0.5 for gap in gaps) == 1
 
 
 def test_an_error_is_a_result(connect, run, service, wire):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections import deque
+from heapq import heappop, heappush
 from math import inf
 
 import pytest
@@ -42,12 +45,23 @@ def fail(detector, now, rows, *, overload=False):
 
 def test_failures_of_many_rows_are_an_outage_and_do_not_count():
     detector = OutageDetector()
-    detector.succeed(0.0)
+    detector.succeed(0.0, 0.0)
     histories = fail(detector, 1.0, range(5))
 
     assert detector.down_since == 1.0
-    assert all(history.counted == 0 for history in histories.values())
     assert detector.wait(1.0) == 1.0
+    assert detector.succeed(9.0, 8.0)
+    assert all(history == RowHistory() for history in histories.values())
+
+
+def test_a_false_alarm_excuses_no_row():
+    detector = OutageDetector()
+    histories = fail(detector, 1.0, range(5))
+    assert detector.down_since == 1.0
+
+    assert detector.succeed(1.1, 0.95)  # it left between the first that failed and the alarm
+    assert all(history.counted == 1 for history in histories.values())
+    assert all(detector.suspects(history) for history in histories.values())
 
 
 def test_few_failures_or_few_rows_are_none():
@@ -66,10 +80,10 @@ def test_few_failures_or_few_rows_are_none():
 def test_rows_that_failed_before_a_success_are_suspected_themselves():
     detector = OutageDetector()
     histories = fail(detector, 1.0, range(4))
-    detector.succeed(2.0)
+    detector.succeed(2.0, 2.0)
     for now in (3.0, 4.0, 5.0):
         for row, history in histories.items():
-            detector.fail(now, now - 0.1, row, history, overload=False)
+            detector.fail(now, now, row, history, overload=False)
 
     assert detector.down_since is None
     assert all(detector.suspects(history) for history in histories.values())
@@ -77,7 +91,7 @@ def test_rows_that_failed_before_a_success_are_suspected_themselves():
 
 def test_overload_is_an_outage_only_after_a_while():
     detector = OutageDetector()
-    detector.succeed(0.0)
+    detector.succeed(0.0, 0.0)
     fail(detector, 1.0, range(20), overload=True)
     assert detector.down_since is None
     fail(detector, 5.0, range(20, 30), overload=True)
@@ -95,7 +109,7 @@ def test_probes_find_the_end_of_an_outage_of_a_minute_within_five_seconds():
             assert detector.wait(now) == inf
             probes += 1
             if now >= length:
-                assert detector.succeed(now)
+                assert detector.succeed(now, now)
             else:
                 fail(detector, now, [probes])
         assert now - length <= 1 + 5 * max(length, 14) / 60
@@ -139,9 +153,80 @@ def test_a_row_that_fails_while_others_succeed_is_given_up():
     for now in range(3):
         detector.fail(now, now, 0, row.history, overload=False)
         outcomes.append(rules.again(row, SERVICE, others=5))
-        detector.succeed(now + 0.5)
+        detector.succeed(now + 0.5, now + 0.5)
 
     assert outcomes == [True, True, False]
+
+
+def simulate(*, seed, spread, concurrency, outage=(5, 13), bad=(), rows=3000, mean=0.4):
+    """Simulate a service that is down for some seconds; return the rows that were given up.
+
+    Failures are fast. Responses to requests that left earlier still arrive during the outage.
+    """
+    chance = random.Random(seed)
+    detector = OutageDetector()
+    rules, unsent = retries(detector), deque(entry(n) for n in range(rows))
+    running, now, failed = [], 0.0, []
+    while unsent or running or len(rules):
+        assert now < 10_000, "the run hangs"
+        while len(running) < concurrency and not detector.wait(now):
+            each = rules.pop(now) or (unsent.popleft() if unsent else None)
+            if each is None:
+                break
+            detector.probe()
+            each.requests += 1
+            down = outage[0] <= now < outage[1] or each.row.number in bad
+            ends = now + (0.001 if down else mean * chance.lognormvariate(0, spread))
+            heappush(running, (ends, each.row.number, each, now, down))
+            now += 1e-5
+        due = rules.wait(now) if len(running) < concurrency else inf
+        wake = now + max(due, detector.wait(now))
+        if not running or wake < running[0][0]:
+            now = max(wake, now + 1e-6)
+            continue
+        ends, _, each, started, down = heappop(running)
+        now = max(now, ends)
+        if down:
+            detector.fail(now, started, each.row.number, each.history, overload=False)
+            if rules.again(each, SERVICE, len(running) + len(unsent)):
+                rules.push(each, now, chance.random())
+            else:
+                failed.append(each.row.number)
+        else:
+            detector.succeed(now, started)
+        detector.give_up(now)
+    return sorted(failed)
+
+
+@pytest.mark.parametrize("concurrency", [8, 64, 256])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.5])
+def test_responses_that_arrive_late_in_an_outage_fail_no_row(spread, concurrency):
+    for seed in range(4):
+        assert not simulate(seed=seed, spread=spread, concurrency=concurrency)
+
+
+@pytest.mark.parametrize("concurrency", [8, 64, 256])
+@pytest.mark.parametrize("rows", [60, 600])
+@pytest.mark.parametrize("mean", [0.001, 0.4])
+def test_rows_that_always_fail_are_given_up_and_the_run_ends(rows, concurrency, mean):
+    bad = set(range(7, rows, 10))
+    for seed in range(4):
+        found = simulate(
+            seed=seed, spread=0.5, concurrency=concurrency, outage=(-1, -1), bad=bad, rows=rows,
+            mean=mean,
+        )  # fmt: skip
+        assert found == sorted(bad)
+
+
+def test_a_late_response_does_not_end_an_outage():
+    detector = OutageDetector()
+    fail(detector, 1.0, range(5))
+
+    assert not detector.succeed(1.5, 0.8)
+    assert detector.down_since == 1.0
+    detector.probe()
+    assert detector.succeed(2.5, 2.0)
+    assert detector.down_since is None
 
 
 def test_a_row_waits_for_the_outcome_of_others_before_it_is_given_up():
@@ -152,7 +237,7 @@ def test_a_row_waits_for_the_outcome_of_others_before_it_is_given_up():
         assert rules.again(row, SERVICE, others=5)
         rules.push(row, now, 0.5)
         assert rules.pop(now + 99.0) is row
-    detector.succeed(5.5)
+    detector.succeed(5.5, 5.5)
     detector.fail(6.0, 6.0, 0, row.history, overload=False)
 
     assert not rules.again(row, SERVICE, others=5)
@@ -254,12 +339,71 @@ def test_a_failure_may_be_billed_if_any_of_its_attempts_may():
     assert not judge(api(RateLimitError, 429)).billed
 
 
-def test_a_model_that_is_gone_ends_the_run_and_a_misspelt_one_does_not():
-    gone, models = Verdict("model", billed=False), Models()
-    assert models.ends_run("a", gone)
-    models.worked("a")
+GONE = Verdict("model", billed=False, next_step="choose another model")
 
-    assert models.ends_run("a", gone)
-    assert not models.ends_run("b", gone)
-    assert models.ends_run("b", Verdict("run", billed=False))
-    assert not models.ends_run("a", SERVICE)
+
+def test_a_model_that_is_gone_ends_the_run_if_there_is_no_other():
+    models = Models(sets_aside=True)
+    models.started("a")
+    assert models.refused("a", GONE, "no a") == "run"
+    assert models.refused("a", GONE, "no a", ahead=["a"]) == "run"
+    assert models.problem() is None
+
+    models.started("b")
+    models.worked("b")
+    assert models.refused("b", SERVICE, "down") == "row"
+    assert models.refused("b", Verdict("run", billed=False), "no credit") == "run"
+    assert models.refused("b", GONE, "no b") == "run"  # now both are gone
+
+
+@pytest.mark.parametrize("seen", ["worked", "started", "ahead"])
+def test_a_model_that_is_gone_is_set_aside_if_there_is_another(seen):
+    models = Models(sets_aside=True)
+    models.started("a")
+    models.worked("a")
+    if seen != "ahead":
+        models.started("b")
+    if seen == "worked":
+        models.worked("b")
+    ahead = ["a", "b"] if seen == "ahead" else []
+
+    assert models.refused("a", GONE, "no a", ahead) == "aside"
+    assert models.gone("a")
+    assert not models.gone("b")
+    problem = models.problem()
+    assert str(problem) == "no a: 1 row was not sent (a)"
+    assert problem.next_step == "choose another model"
+
+
+def test_a_misspelt_model_fails_its_row_and_one_that_many_rows_have_does_not():
+    models = Models(sets_aside=True)
+    models.started(None)
+
+    fates = [models.refused("claud", GONE, "no") for _ in range(4)]
+    assert fates == ["row", "row", "aside", "aside"]
+    assert models.aside == 2
+    assert models.refused(None, GONE, "no") == "run"  # no other is left
+
+    models = Models(sets_aside=True)
+    models.started("b")
+    assert models.refused(None, GONE, "no") == "aside"  # the model of the run is no typing error
+
+
+def test_without_files_rows_of_a_model_that_is_gone_fail():
+    models = Models(sets_aside=False)
+    models.started("a")
+    models.started("b")
+
+    assert [models.refused("a", GONE, "no") for _ in range(5)] == ["row"] * 5
+    assert not models.gone("a")
+    assert models.problem() is None
+
+
+def test_models_are_remembered_in_bounded_memory():
+    models = Models(sets_aside=True)
+    models.started("ok")
+    for n in range(3000):
+        models.started(str(n))
+        assert models.refused(str(n), GONE, "no") == "row"
+
+    assert len(models._worked) == len(models._refused) == 1000

@@ -396,7 +396,8 @@ def test_a_limit_of_the_file_size_stops_the_run(service, files, tmp_path):
     """
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        # -B: Python would write truncated bytecode of its imports, for all later programs.
+        [sys.executable, "-B", "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
         env=environment,

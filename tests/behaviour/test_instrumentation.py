@@ -95,7 +95,9 @@ def test_without_such_tools_requests_are_direct(ask, server, wire, monkeypatch):
     server.reply(wire.ok())
     sent = []
     plain = DirectSender.send
-    monkeypatch.setattr(DirectSender, "send", lambda *args: sent.append(1) or plain(*args))
+    monkeypatch.setattr(
+        DirectSender, "send", lambda *args, **options: sent.append(1) or plain(*args, **options)
+    )
 
     assert ask.chat().text == "Hello"
 

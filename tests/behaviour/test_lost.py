@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from acechat import AsyncClient, Client, RetryPolicy, TransportError
-from acechat._http import connection, direct
+from acechat._http import direct
 from acechat._sync.event_loop import loop_factory
 
 LINUX = pytest.mark.skipif(
@@ -201,7 +201,7 @@ def crossing(monkeypatch):
             written.append(args)
             if len(written) == 2:
                 end(service.kept)
-                while not connection._has_unread_data(args[1]):
+                while not args[0].has_unread_data():
                     pass  # it has arrived, but the loop cannot read it before it writes
             write(*args)
 

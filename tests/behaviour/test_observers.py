@@ -22,11 +22,12 @@ from acechat import (
     CallFinished,
     Client,
     FirstToken,
+    Instrumentation,
     RateLimitError,
     RequestSent,
     RetryPolicy,
 )
-from acechat.emulator import cut, fail, ok, stall
+from acechat.emulator import cut, fail, ok, split, stall
 
 TOKEN = "emulated-token"
 SECRET = "the-secret-of-the-user"
@@ -414,3 +415,120 @@ def test_observers_receive_the_last_attempt_when_retries_are_used_up(acechat_ser
     assert kinds(events) == [RequestSent, AttemptFailed, RequestSent, AttemptFailed, CallFailed]
     assert [event.attempt for event in events[:4]] == [1, 1, 2, 2]
     assert events[-1].attempts == 2
+
+
+class Counting(Instrumentation):
+    """Counts chunks, and the calls that they belong to."""
+
+    def __init__(self):
+        self.counts = []
+        self.calls = set()
+
+    def __call__(self, event):
+        """Receive an event."""
+
+    def chunks_received(self, call, count):
+        self.calls.add(call)
+        self.counts.append(count)
+
+
+class Uninterested(Instrumentation):
+    def __call__(self, event):
+        """Receive an event."""
+
+
+class Brief(Instrumentation):
+    success_events = False
+
+    def __init__(self):
+        self.events = []
+        self.completions = []
+
+    def __call__(self, event):
+        self.events.append(event)
+
+    def call_ended(self, call, completion, error):
+        self.completions.append(completion)
+
+
+@BOTH
+def test_success_is_not_reported_to_an_instrumentation_that_reads_completions(
+    watched, acechat_service, method
+):
+    observer = Brief()
+    acechat_service.script(fail(429, retry_after=0.01), ok("Hi"), fail(401))
+
+    watched(method, "Hello", observers=[observer])
+    watched(method, "Hello", observers=[observer])
+
+    streamed = [FirstToken] if method == "stream" else []
+    assert kinds(observer.events) == [AttemptFailed, *streamed, AttemptFailed, CallFailed]
+    first, second = observer.completions
+    assert (first.text, len(first.response.attempts)) == ("Hi", 1)
+    assert second is None
+
+
+def test_success_is_reported_to_the_others_beside_such_an_instrumentation(watched):
+    observer, events = Brief(), []
+
+    watched("chat", "Hello", observers=[observer, events.append])
+
+    assert kinds(events) == [RequestSent, CallFinished]
+
+
+def test_success_is_logged_beside_such_an_instrumentation(watched, caplog):
+    caplog.set_level(logging.DEBUG, "acechat")
+
+    watched("chat", "Hello", observers=[Brief()])
+
+    assert [record.getMessage().split()[2] for record in caplog.records] == [
+        "RequestSent",
+        "CallFinished",
+    ]
+
+
+def test_cancelled_requests_of_such_an_instrumentation_count_as_sent(watched, acechat_service):
+    observer = Brief()
+    acechat_service.script(stall(5, of=ok("Hi")))
+
+    async def main():
+        async with AsyncClient(TOKEN, base_url=acechat_service.url, observers=[observer]) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.chat("Hello"), 0.3)
+
+    asyncio.run(main())
+
+    (failed,) = observer.events
+    assert (failed.failure, failed.may_be_billed) == ("cancelled", True)
+
+
+@pytest.mark.parametrize("size", [None, 7], ids=["whole events", "bytes"])
+def test_an_instrumentation_receives_the_number_of_chunks(watched, acechat_service, size):
+    observer, other = Counting(), Uninterested()
+    words = ok(["one ", "two ", "three"])
+    acechat_service.script(words if size is None else split(size, of=words))
+
+    watched("stream", "Hello", observers=[observer, other])
+
+    assert len(observer.calls) == 1
+    assert min(observer.counts) >= 1
+    assert (
+        sum(observer.counts) == 7
+    )  # the role, an empty text, three words, the finish reason, the usage
+
+
+def test_an_instrumentation_receives_no_chunks_of_a_call_that_is_not_streamed(watched):
+    observer = Counting()
+
+    watched("chat", "Hello", observers=[observer])
+
+    assert observer.counts == []
+
+
+def test_the_chunks_are_not_counted_for_observers_that_ignore_them(watched, monkeypatch):
+    counted = []
+    monkeypatch.setattr("acechat._core.reporter.CallReporter.chunks", counted.append)
+
+    watched("stream", "Hello", observers=[Uninterested(), counted.append])
+
+    assert [type(event) for event in counted] == [RequestSent, FirstToken, CallFinished]

@@ -250,7 +250,7 @@ def test_free_calls_do_not_wait(acechat_service):
         client.chat("Hello")
 
         assert client.models()
-        assert client.count_tokens("Hello") == 1
+        assert client.count_tokens("Hello") > 0
 
 
 def test_one_client_works_in_successive_loops(acechat_service, shorter_minutes):

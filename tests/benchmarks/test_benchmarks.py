@@ -18,17 +18,35 @@ NEEDS_NO_INSTALLATION = [
     "aiohttp + json",
     "floor, blocking",
     "acechat, blocking",
+    "acechat, watched",
+    "acechat, output_type",
+    "acechat, run",
+    "acechat, two calls",
+    "acechat, command line",
 ]
 BENCHMARKS = {
     "chunk": ["events", "blocks", "splits", "writes"],
     "call": ["sequential", "at_once", "long", "image"],
-    "live": ["live"],
+    "live": ["live", "core"],
     "first": ["first"],
     "blocking": ["backlog", "live", "calls"],
     "open_streams": ["held"],
     "imports": ["import", "first"],
-    "growth": ["length-1000000", "size-50", "split-1", "streams-2000", "bytes-64", "huge-1"],
+    "growth": [
+        "length-1000000",
+        "size-50",
+        "split-1",
+        "streams-5000",
+        "tools-1000",
+        "messages-10000",
+        "request-31744",
+        "bytes-64",
+        "huge-1",
+    ],
     "image": ["image"],
+    "features": ["watched", "typed", "run"],
+    "rows": ["rows"],
+    "command": ["first"],
 }
 
 
@@ -36,7 +54,7 @@ BENCHMARKS = {
 def benchmarks():
     sys.path.insert(0, str(ROOT))
     try:
-        from benchmarks import __main__, bars, chart, driver, report, server, subjects
+        from benchmarks import __main__, bars, chart, driver, growth_chart, report, server, subjects
     finally:
         sys.path.remove(str(ROOT))
     return SimpleNamespace(
@@ -44,6 +62,7 @@ def benchmarks():
         bars=bars,
         chart=chart,
         driver=driver,
+        growth_chart=growth_chart,
         report=report,
         server=server,
         subjects=subjects,
@@ -81,7 +100,8 @@ def results(**cases):
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_each_benchmark_is_measured(benchmarks, run, name):
+def test_each_benchmark_is_measured(benchmarks, run, name, monkeypatch):
+    monkeypatch.setenv("ACECHAT_BULK_PROMPTS", "500")  # of which a tenth is sent
     subjects = ["acechat", "acechat, blocking"] if name == "growth" else NEEDS_NO_INSTALLATION
 
     result = run.measure(benchmarks.main.benchmark(name), subjects)
@@ -164,7 +184,7 @@ def test_every_bar_is_about_a_measured_subject(benchmarks):
 def test_the_report_shows_the_results(benchmarks):
     page = "".join(
         f"<!-- {part} -->stale<!-- end of {part} -->\n"
-        for part in ("conditions", "bars", "losses", "tables")
+        for part in ("gains", "core", "conditions", "bars", "losses", "tables")
     )
     measured = results(events={"floor": 2.0, "acechat": 3.57, "aiohttp + json": 3.11})
 
@@ -184,3 +204,49 @@ def test_the_page_and_the_chart_show_the_last_run(benchmarks):
 
     assert benchmarks.report.written(page, measured) == page
     assert benchmarks.report.CHART.read_text() == benchmarks.chart.draw(measured)
+    assert benchmarks.report.GROWTH.read_text() == benchmarks.growth_chart.draw_growth(measured)
+
+
+def test_the_gains_have_the_losses_too(benchmarks):
+    measured = results(
+        events={"acechat": 2.0, "openai": 90.0, "aiohttp + msgspec": 5.0},
+        writes={"acechat": 50.0, "openai": 190.0, "aiohttp + msgspec": 40.0},
+    )
+
+    gains = benchmarks.report.gains(measured).splitlines()
+
+    assert gains[2].split("|")[2:-1] == [
+        "       2 ",
+        "     90 ",
+        "  45 ",
+        "                 5 ",
+        " 2.5 ",
+    ]
+    assert gains[3].split("|")[-2].strip() == "0.8"
+
+
+def test_one_core_is_a_second_of_cpu(benchmarks):
+    measured = results()
+    case = {"rows": {"acechat": {"cpu": 20.0}}}
+    measured["benchmarks"]["live"] = {"title": "", "cases": {"core": case}}
+
+    assert "| acechat           |                  1,000 |" in benchmarks.report.core(measured)
+    assert benchmarks.report.core(results()) == "Not measured."
+
+
+def test_a_growth_of_three_sizes_is_drawn_and_a_shorter_one_is_not(benchmarks):
+    def case(group, at, cpu):
+        rows = {"acechat": {"cpu": cpu}, "openai": {"failed": "no memory"}}
+        return {"group": group, "at": at, "shown": {"cpu": "µs"}, "rows": rows}
+
+    measured = results()
+    cases = [case("chunks", at, cpu) for at, cpu in (("1", 2.0), ("1,000", 2.0), ("10", 4.0))]
+    cases += [case("few", at, 1.0) for at in ("1", "2")]
+    measured["benchmarks"]["growth"] = {"title": "", "cases": dict(enumerate(cases))}
+
+    chart = benchmarks.growth_chart.draw_growth(measured)
+
+    assert chart.count('class="title"') == 1
+    assert ">chunks<" in chart
+    assert '<path class="ours" d="M44 156.0L284 156.0L124 34.0"/>' in chart
+    assert "openai" not in chart

@@ -16,18 +16,41 @@ from textwrap import dedent
 
 import pytest
 
+from acechat import DEFAULT_MODEL
 from acechat.emulator import Service, ok
 from acechat.emulator.completion import ChoiceContent
 from acechat.emulator.content.usage import count_prompt, count_usage
 from benchmarks.conformance.environments import make
 
 ROOT = Path(__file__).parent.parent.parent
-PEERS = ["openai", "anthropic", "requests"]
+TASKS = {
+    "openai": 20,
+    "anthropic": 20,
+    "requests": 20,
+    "acedatacloud": 8,
+    "langchain-acedatacloud": 6,
+}
+"""The pages, and how many pairs each has."""
+
+PEERS = list(TASKS)
 CELL = re.compile(r"^  - ```python\n(.*?)^    ```", re.MULTILINE | re.DOTALL)
-PACKAGES = ["openai", "anthropic", "requests", "pydantic"]
+PACKAGES = ["openai", "anthropic", "requests", "pydantic", "acedatacloud", "langchain-acedatacloud"]
 
 DIFFERENT = {("anthropic", "Limit the length"): "end_turn"}
 """Pairs whose outputs differ because names differ, with the output of the other client."""
+
+REDIRECTED = """
+import httpx
+
+class Redirected(httpx.HTTPTransport):
+    def handle_request(self, request):
+        request.url = httpx.URL("ROOT/chat/completions")
+        request.headers["Host"] = request.url.netloc.decode()
+        return super().handle_request(request)
+
+http = httpx.Client(transport=Redirected())
+"""
+"""An HTTP client for packages that cannot be given the address of the emulator."""
 
 RUN = """
 import contextlib, io, json, sys, traceback
@@ -192,10 +215,19 @@ def outputs(peers_python, messages_api):
         ours = {task: code for task, (_, code) in pairs.items()}
         with Service(token="k-1") as service:
             root = f"{service.url}/v1"
+            redirected = REDIRECTED.replace("ROOT", root)
             preludes = {
                 "openai": "from openai import OpenAI\nclient = OpenAI()",
                 "anthropic": "from anthropic import Anthropic\nclient = Anthropic()",
-                "requests": theirs["Create a client"].replace("https://api.acedata.cloud/v1", root),
+                "acedatacloud": redirected
+                + "from acedatacloud import AceDataCloud\n"
+                + "client = AceDataCloud(max_retries=0)\nclient._transport._client = http",
+                "langchain-acedatacloud": redirected
+                + "from langchain_acedatacloud import ChatAceDataCloud\n"
+                + f"model = ChatAceDataCloud(model={DEFAULT_MODEL!r}, http_client=http)",
+                "requests": theirs.get("Create a client", "").replace(
+                    "https://api.acedata.cloud/v1", root
+                ),
             }
             env = {
                 "OPENAI_API_KEY": "k-1",
@@ -206,6 +238,9 @@ def outputs(peers_python, messages_api):
                 "ACEDATACLOUD_API_BASE_URL": service.url,
             }
             prelude = "from acechat import Client\nclient = Client()"
+            if peer.startswith("langchain"):
+                prelude = "from acechat.integrations.langchain import ChatAceData\n"
+                prelude += f"model = ChatAceData(model={DEFAULT_MODEL!r})"
             return (
                 run_cells(peers_python, preludes[peer], theirs, env),
                 run_cells(sys.executable, prelude, ours, env),
@@ -215,13 +250,15 @@ def outputs(peers_python, messages_api):
 
 
 @pytest.mark.parametrize("peer", PEERS)
-def test_a_page_has_twenty_tasks(peer):
-    assert len(read_pairs(peer)) == 20
+def test_a_page_has_all_its_tasks(peer):
+    assert len(read_pairs(peer)) == TASKS[peer]
 
 
 @pytest.mark.timeout(300, func_only=True)  # the first one installs the other clients
 @pytest.mark.parametrize(("peer", "task"), [(p, t) for p in PEERS for t in read_pairs(p)])
 def test_both_columns_print_the_same(peer, task, outputs):
+    if peer.startswith("langchain"):
+        pytest.importorskip("langchain_core", reason="needs langchain-core")
     (theirs_ran, theirs), (ours_ran, ours) = (side[task] for side in outputs(peer))
 
     assert ours_ran, ours

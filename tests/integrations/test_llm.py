@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ pytest.importorskip("llm", reason="needs llm")
 import llm
 from pydantic import BaseModel
 
-from acechat.emulator import cut, fail, ok
+from acechat.emulator import Service, cut, fail, ok
 
 MODEL = "acechat/claude-sonnet-4-20250514"
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
@@ -36,6 +39,12 @@ def weather(city: str) -> str:
 @pytest.fixture(autouse=True)
 def folder(environment, monkeypatch, tmp_path):
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    yield
+    gc.collect()  # a chain and its model are a cycle; the client closes when the model is collected
+    until = time.monotonic() + 10
+    while any(each.name == "acechat" for each in threading.enumerate()):
+        assert time.monotonic() < until, "the client of a model was not closed"
+        time.sleep(0.02)
 
 
 def ask(kind, *content, **options):
@@ -79,6 +88,44 @@ def test_text_reasoning_and_usage(environment, kind, stream):
         {"role": "user", "content": "Hello"},
     ]
     assert environment.requests[0].json.get("stream", False) is stream
+
+
+def ask_again(model, key, times=1):
+    """Send a prompt to *model*, with *key*."""
+    model.key = key  # as an argument it would be looked up in a file, which blocks the loop
+    if isinstance(model, llm.KeyModel):
+        return [model.prompt("Hello").text() for _ in range(times)]
+
+    async def main():
+        return [await model.prompt("Hello").text() for _ in range(times)]
+
+    return asyncio.run(main())
+
+
+def get_model(kind):
+    return llm.get_model(MODEL) if kind == "blocking" else llm.get_async_model(MODEL)
+
+
+@KINDS
+def test_prompts_to_one_model_share_a_connection(environment, kind):
+    ask_again(get_model(kind), environment.token, times=2)
+
+    first, second = environment.requests
+    assert first.client_port == second.client_port
+
+
+@KINDS
+def test_a_model_uses_the_key_and_the_address_of_each_prompt(environment, kind, monkeypatch):
+    model = get_model(kind)
+    with Service() as other:
+        assert ask_again(model, environment.token)
+        with pytest.raises(llm.ModelError, match="401"):
+            ask_again(model, "another-token")
+        monkeypatch.setenv("ACEDATACLOUD_API_BASE_URL", other.url)
+        assert ask_again(model, environment.token)
+
+    assert len(environment.requests) == 2
+    assert len(other.requests) == 1
 
 
 @KINDS

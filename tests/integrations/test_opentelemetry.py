@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 from acechat import AceChatError, AsyncClient, Client, add_global_observer
-from acechat.emulator import cut, fail, ok, stall
+from acechat.emulator import cut, error_event, fail, ok, stall
 from acechat.integrations import _semconv
 from acechat.integrations.opentelemetry import AcechatInstrumentor, OpenTelemetry
 
@@ -110,6 +110,8 @@ def test_a_call_has_one_span_with_the_names_of_the_conventions(
     assert span.status.status_code is StatusCode.UNSET
     assert attributes.pop("server.port") == int(acechat_service.url.rpartition(":")[2])
     assert attributes.pop("acedatacloud.trace_id") == reply.trace_id
+    assert attributes.pop("acedatacloud.cost.amount") == float(reply.cost.amount)
+    assert attributes.pop("acedatacloud.cost.currency") == reply.cost.currency
     first = attributes.pop("gen_ai.response.time_to_first_chunk", None)
     assert (first is not None) == (method == "stream")
     assert attributes.pop("gen_ai.request.stream", None) is (True if method == "stream" else None)
@@ -390,6 +392,7 @@ def test_metrics_are_recorded(connect, telemetry, kind):
     points = telemetry.points()
     assert set(points) == {
         "gen_ai.client.operation.duration",
+        "gen_ai.client.operation.time_per_output_chunk",
         "gen_ai.client.operation.time_to_first_chunk",
         "gen_ai.client.token.usage",
     }
@@ -401,6 +404,38 @@ def test_metrics_are_recorded(connect, telemetry, kind):
     assert points["gen_ai.client.operation.time_to_first_chunk"][0].count == 1
     tokens = points["gen_ai.client.token.usage"]
     assert {point.attributes["gen_ai.token.type"] for point in tokens} == {"input", "output"}
+
+
+@KINDS
+def test_the_time_per_chunk_is_recorded_for_each_chunk_after_the_first(
+    connect, telemetry, acechat_service, kind
+):
+    acechat_service.script(stall(0.3, after=4, of=ok(["one ", "two ", "three ", "four"])))
+
+    connect(kind, "stream", telemetry, "Hello")
+
+    events = 8  # the role, an empty text, four words, the finish reason, the usage
+    (point,) = telemetry.points()["gen_ai.client.operation.time_per_output_chunk"]
+    assert point.count == events - 1
+    assert 0.2 <= point.max <= point.sum < 5  # the first read may be late
+    assert point.explicit_bounds == tuple(_semconv.DURATION_BUCKETS)
+    assert set(point.attributes) == {
+        "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model",
+        "server.address", "server.port",
+    }  # fmt: skip
+
+
+@KINDS
+def test_the_time_between_attempts_is_no_time_per_chunk(connect, telemetry, acechat_service, kind):
+    failing = error_event(after=1)  # after the chunk with the role, before any content
+    acechat_service.script(failing, stall(0.5, of=ok(["one ", "two "])))
+
+    reply = connect(kind, "stream", telemetry, "Hello")
+
+    assert reply.text == "one two "
+    assert len(acechat_service.requests) == 2
+    (point,) = telemetry.points()["gen_ai.client.operation.time_per_output_chunk"]
+    assert point.max < 0.5
 
 
 def test_a_failed_call_is_measured_with_its_error(connect, telemetry, acechat_service):

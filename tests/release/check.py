@@ -28,9 +28,9 @@ def check_tag(tag: str) -> None:
     assert version is not None
     if tag != f"v{version[1]}":
         sys.exit(f"the tag is {tag}, and acechat/_version.py has {version[1]}")
-    heading = rf"^## {re.escape(version[1])} - \d{{4}}-\d\d-\d\d$"
-    if not re.search(heading, (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE):
-        sys.exit(f"CHANGELOG.md has no heading '## {version[1]} - YYYY-MM-DD'")
+    heading = rf"^## {re.escape(version[1])} — \d{{4}}-\d\d-\d\d$"
+    if not re.search(heading, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE):
+        sys.exit(f"CHANGELOG.md has no heading '## {version[1]} — YYYY-MM-DD'")
 
 
 def check_same(first: Path, second: Path) -> None:

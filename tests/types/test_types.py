@@ -89,7 +89,6 @@ def test_properties_of_a_completion():
     assert COMPLETION.tool_calls == [CALL]
     assert COMPLETION.message is COMPLETION.choices[0].message
     assert COMPLETION.choices[1].message.content == "Ho"
-    assert COMPLETION._repr_markdown_() == "Hi"
 
 
 @pytest.mark.parametrize(

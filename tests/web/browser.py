@@ -47,7 +47,7 @@ class Browser:
         self._thread.start()
         self._numbers = itertools.count(1)
         self._waiting = {}
-        self._complaints = []
+        self.events = []
         port, path = self._wait_for_port(folder / "DevToolsActivePort")
         self.run(self._connect(f"ws://127.0.0.1:{port}{path}"))
 
@@ -70,6 +70,8 @@ class Browser:
     async def _read(self):
         async for message in self._socket:
             told = message.json()
+            if "method" in told:
+                self.events.append(told)
             waiting = self._waiting.pop(told.get("id"), None)
             if waiting is not None:
                 waiting.set_result(told)
@@ -110,12 +112,21 @@ class Page:
         self._target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         attached = browser.call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = attached["sessionId"]
-        self.call("Page.enable")
+        for domain in ("Page", "Network", "Log", "Runtime"):
+            self.call(f"{domain}.enable")
         self.call("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete' && location.protocol !== 'about:'")
 
     def call(self, method, **parameters):
         return self._browser.call(method, self._session, **parameters)
+
+    def events(self, *methods):
+        """Return the parameters of the events of this tab so far, of these methods."""
+        return [
+            event["params"]
+            for event in self._browser.events
+            if event["method"] in methods and event.get("sessionId") == self._session
+        ]
 
     def evaluate(self, expression):
         """Return what *expression* is; what it throws is an error here."""

@@ -180,7 +180,7 @@ def test_an_html_page_is_neither_event_nor_stray():
     events = decoder.feed(b"<html>\n<title>502</title>\n\n</html>\n\n" * 100)
 
     assert events == []
-    assert decoder.stray == []
+    assert not decoder.stray
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from acechat.batch.storage.journal import (
     UNSENT,
     RowStates,
     decode_header,
+    encode_event,
     encode_header,
     encode_record,
 )
-from acechat.batch.storage.lines import decode_line, open_file, output_lines
+from acechat.batch.storage.lines import decode_line, journal_events, open_file, output_lines
 from acechat.batch.storage.locking import lock
 
 __all__ = ["compact", "compacted", "finish_compaction"]
@@ -51,6 +52,8 @@ def compact(
         lock(journal_file, new_journal)
         lines, records = BufferedWriter(output_file, _BUFFER), BufferedWriter(journal_file, _BUFFER)
         records.write(encode_header(head[0].options if head else {}))
+        for event in journal_events(journal, head[1] if head else 0):
+            records.write(encode_event(*event))
         for _, data in output_lines(output, 0):
             line = decode_line(data)
             row = line.row

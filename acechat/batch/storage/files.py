@@ -24,6 +24,7 @@ from acechat.batch.storage.journal import (
     SENT,
     RowStates,
     decode_header,
+    encode_event,
     encode_header,
     encode_record,
     holds_record,
@@ -161,6 +162,10 @@ class BatchFiles:
     def released(self, row: int, content: int) -> None:
         """Record that the service refused the request of *row*, without a charge."""
         self._records += encode_record(RELEASED, row, content)
+
+    def event(self, code: int, row: int, milliseconds: int) -> None:
+        """Record an event, for the report; the arguments are those of `encode_event`."""
+        self._records += encode_event(code, row, milliseconds)
 
     def finished(self, row: int, content: int, line: bytes, *, failed: bool) -> None:
         """Append the *line* of a row to the output, and record it.

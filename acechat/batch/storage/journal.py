@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
+from collections.abc import Iterator
 from struct import Struct as Layout
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from acechat.errors import JournalError
 
 __all__ = [
     "DONE",
+    "EVENT",
     "FAILED",
     "RECORD_SIZE",
     "RELEASED",
@@ -22,8 +24,10 @@ __all__ = [
     "Header",
     "RowStates",
     "decode_header",
+    "encode_event",
     "encode_header",
     "encode_record",
+    "events",
     "holds_record",
 ]
 
@@ -41,6 +45,9 @@ FAILED: Final = 3
 
 RELEASED: Final = 4
 """The service refused the request without charging for it: the row is unsent again."""
+
+EVENT: Final = 5
+"""Something that happened during the run, for its report; no state depends on it."""
 
 _FORMAT = "acechat-batch-journal"
 _VERSION = 1
@@ -112,6 +119,27 @@ def encode_record(kind: int, row: int, content: int, offset: int = 0, length: in
     return (zlib.crc32(fields) & 0xFFFF).to_bytes(2, "little") + fields
 
 
+def encode_event(code: int, row: int, milliseconds: int) -> bytes:
+    """Return the record of an event.
+
+    Args:
+        code: One of `acechat.batch.report.events`.
+        row: Number of the row that it concerns; 0 if it concerns none.
+        milliseconds: Its time, since 1970.
+    """
+    return encode_record(EVENT, row, code, milliseconds)
+
+
+def events(records: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the code, row and time of the events among complete *records*."""
+    for at in range(0, len(records) - RECORD_SIZE + 1, RECORD_SIZE):
+        if records[at + 2] == EVENT:
+            record = records[at : at + RECORD_SIZE]
+            check, _, _, code, row, milliseconds, _ = _RECORD.unpack(record)
+            if zlib.crc32(record[2:]) & 0xFFFF == check:
+                yield code, row, milliseconds
+
+
 class RowStates:
     """State and content checksum of each row, in 5 bytes a row.
 
@@ -181,6 +209,8 @@ class RowStates:
                 elif offset + length > self.output_end:
                     self.output_end = offset + length
             elif not SENT <= kind <= RELEASED:
+                if kind == EVENT:
+                    continue
                 raise JournalError(f"unknown kind of record: {kind}")
             if row < self.rows:
                 self._states[row] = state if state != RELEASED else UNSENT
@@ -195,6 +225,6 @@ def holds_record(data: bytes) -> bool:
     return any(
         zlib.crc32(data[at + 2 : at + RECORD_SIZE]) & 0xFFFF
         == int.from_bytes(data[at : at + 2], "little")
-        and SENT <= data[at + 2] <= RELEASED
+        and SENT <= data[at + 2] <= EVENT
         for at in range(0, len(data) - RECORD_SIZE + 1, RECORD_SIZE)
     )

@@ -10,8 +10,17 @@ from pathlib import Path
 import msgspec
 
 from acechat.batch.results import OutputLine
+from acechat.batch.storage.journal import RECORD_SIZE, events
 
-__all__ = ["append", "blocks", "decode_line", "journal_of", "open_file", "output_lines"]
+__all__ = [
+    "append",
+    "blocks",
+    "decode_line",
+    "journal_events",
+    "journal_of",
+    "open_file",
+    "output_lines",
+]
 
 _PRIVATE = 0o600
 
@@ -39,6 +48,17 @@ def blocks(file: FileIO) -> Iterator[bytes]:
     file.seek(0)
     while block := file.read(2**20):
         yield block
+
+
+def journal_events(journal: FileIO, start: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the code, row and time of the events of a journal whose header ends at *start*."""
+    journal.seek(start)
+    rest = b""
+    while block := journal.read(2**20):
+        data = rest + block
+        end = len(data) - len(data) % RECORD_SIZE
+        yield from events(data[:end])
+        rest = data[end:]
 
 
 def output_lines(output: FileIO, start: int) -> Iterator[tuple[int, bytes]]:

@@ -9,14 +9,18 @@ from typing import Any
 
 from acechat.errors import JournalError
 
-__all__ = ["lock"]
+__all__ = ["LockedError", "lock"]
+
+
+class LockedError(JournalError):
+    """Another process uses the file."""
 
 
 def lock(file: FileIO, path: Path) -> None:
     """Lock *file*, which was opened as *path*.
 
     Raises:
-        JournalError: Another process has locked it, or has just replaced it.
+        LockedError: Another process has locked it, or has just replaced it.
     """
     try:
         _lock(file.fileno())
@@ -26,7 +30,7 @@ def lock(file: FileIO, path: Path) -> None:
         opened, named = os.fstat(file.fileno()), path.stat()
         if (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino):
             return
-    raise JournalError(f"another process runs this batch: it has locked {path}")
+    raise LockedError(f"another process runs this batch: it has locked {path}")
 
 
 def _lock(descriptor: int) -> None:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from typing import Literal, Protocol, TypeAlias
 
+from acechat.batch.report.events import STARTED
 from acechat.batch.results import BatchResult, encode_line
 from acechat.batch.rows import Row
 from acechat.batch.storage.files import BatchFiles
@@ -45,10 +46,12 @@ class Saver(Protocol):
     Attributes:
         problem: Why the run must stop; None if it need not.
         waits: Whether `secured` must be awaited before each request and after each result.
+        continues: Whether a later start can send the rows that are not sent now.
     """
 
     problem: BatchStoppedError | None
     waits: bool
+    continues: bool
 
     def sent(self, row: Row) -> None:
         """Record that a request is about to leave."""
@@ -60,6 +63,10 @@ class Saver(Protocol):
 
     def released(self, row: Row) -> None:
         """Record that the request of a row was refused without a charge."""
+        ...
+
+    def event(self, code: int, row: int, now: float) -> None:
+        """Record an event; *now* is a time of the monotonic clock."""
         ...
 
     def save(self, row: Row, result: BatchResult) -> None:
@@ -80,6 +87,7 @@ class NoSaver:
 
     problem: BatchStoppedError | None = None
     waits = False
+    continues = False
 
     def sent(self, row: Row) -> None:
         """Do nothing."""
@@ -89,6 +97,9 @@ class NoSaver:
         return True
 
     def released(self, row: Row) -> None:
+        """Do nothing."""
+
+    def event(self, code: int, row: int, now: float) -> None:
         """Do nothing."""
 
     def save(self, row: Row, result: BatchResult) -> None:
@@ -112,7 +123,10 @@ class FileSaver:
     Attributes:
         problem: Why the run must stop; None if it need not.
         waits: Whether *fsync* is ``"each"``.
+        continues: True.
     """
+
+    continues = True
 
     def __init__(self, files: BatchFiles, fsync: Fsync) -> None:
         self.problem: BatchStoppedError | None = None
@@ -120,6 +134,8 @@ class FileSaver:
         self._fsync = fsync
         self.waits: bool = fsync == "each"
         self._written = self._synced = 0
+        self._epoch = time.time() - time.monotonic()  # a clock that is set changes no duration
+        self._started = False
         self._lock = asyncio.Lock()
         self._ending = False
         self._due = asyncio.Event()
@@ -130,6 +146,9 @@ class FileSaver:
 
     def sent(self, row: Row) -> None:
         """Record that a request is about to leave."""
+        if not self._started:
+            self._started = True
+            self.event(STARTED, 0, time.monotonic())
         self._files.sent(row.number, row.content)
         self._written += 1
 
@@ -155,6 +174,10 @@ class FileSaver:
         """Record that the request of a row was refused without a charge."""
         self._files.released(row.number, row.content)
         self._written += 1
+
+    def event(self, code: int, row: int, now: float) -> None:
+        """Record an event; *now* is a time of the monotonic clock."""
+        self._files.event(code, row, round((self._epoch + now) * 1000))
 
     def save(self, row: Row, result: BatchResult) -> None:
         """Append the line of a result; one that cannot be written is kept for `finish`."""

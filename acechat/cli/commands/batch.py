@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from acechat import (
     AsyncBatch,
-    AsyncClient,
     BatchStoppedError,
     BatchSummary,
     Budget,
     Output,
     RateLimit,
 )
-from acechat.batch.status import check_rows, export, read_status
-from acechat.cli.batch_output import check_output
+from acechat.batch.report.files import write_report
+from acechat.batch.status import check_rows, export
+from acechat.cli.batch_output import check_output, check_report
+from acechat.cli.calls.cluster import cluster_options, ray_batch, status_of
 from acechat.cli.options import complete_model, complete_option, read_options
-from acechat.cli.service import connect, service_options
+from acechat.cli.service import connect, service_options, target
 from acechat.cli.settings import Settings, read
+from acechat.cli.signals import signals_drain
 from acechat.cli.terminal.batch import Display, summary_lines
 from acechat.cli.terminal.text import one_line
 
@@ -46,6 +46,7 @@ class _Job(Struct, frozen=True):
     arguments: dict[str, Any]
     progress: str
     format: str
+    report: str | None
 
 
 @click.command(
@@ -56,6 +57,7 @@ Examples:
   acechat batch prompts.jsonl --check
   acechat batch prompts.jsonl -o results.jsonl --budget 20 --rpm 600
   acechat batch prompts.jsonl -o results.jsonl --retry-failed
+  acechat batch prompts.parquet -o results --ray auto
   acechat batch status results.jsonl
 
 \b
@@ -65,9 +67,7 @@ signal: the first one waits for the running requests, the second does not.
 """
 )
 @click.argument("words", nargs=-1, required=True, metavar="INPUT | status OUTPUT")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Output, JSON Lines."
-)
+@click.option("-o", "--output", metavar="FILE", help="Output, JSON Lines; with --ray, a folder.")
 @click.option(
     "-m",
     "--model",
@@ -158,9 +158,16 @@ signal: the first one waits for the running requests, the second does not.
     show_default=True,
     help="Display on stderr.",
 )
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write an HTML page with plots, at the end, or of a run whose status is asked for.",
+)
 @click.option("--timeout", type=float, metavar="SECONDS", help="Limit for each response.")
 @click.option("--json", "json_", is_flag=True, help="Print the summary, or the status, as JSON.")
 @service_options
+@cluster_options
 def batch(words: tuple[str, ...], **flags: Any) -> int:
     """Send the prompts of INPUT, and save each result in the output as it arrives.
 
@@ -171,7 +178,10 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
     output = flags["output"]
     source, *others = words
     if source == _STATUS and output is None and len(others) == 1:
-        _show(read_status(others[0]), as_json=flags["json_"])
+        _show(status_of(others[0]), as_json=flags["json_"])
+        if flags["report"] is not None:
+            check_report(flags["report"], "-", others[0], "jsonl")
+            _report(others[0], flags["report"], None)
         return 0
     if others:
         raise click.UsageError("give one INPUT, or status OUTPUT")
@@ -179,10 +189,18 @@ def batch(words: tuple[str, ...], **flags: Any) -> int:
         return _check(source, flags["template"], flags["image_field"])
     if output is None:
         raise click.UsageError("the output is missing: -o results.jsonl")
-    check_output(source, output, flags["format_"])
+    check_output(source, output, "jsonl" if flags["ray"] else flags["format_"])
+    if flags["report"] is not None:
+        check_report(flags["report"], source, output, flags["format_"])
     names = ("model", "system", "timeout", "base_url")
     settings = read({name: flags[name] for name in names}, emulator=flags["emulator"])
-    job = _Job(source, _arguments(flags, settings), flags["progress"], flags["format_"])
+    shown = flags["progress"], flags["format_"], flags["report"]
+    job = _Job(source, _arguments(flags, settings), *shown)
+    if flags["ray"] is not None:
+        with target(settings, emulator=flags["emulator"]) as resolved:
+            running = ray_batch(source, flags, job.arguments, resolved)
+            job = replace(job, format="jsonl")  # the workers write the tables
+            return asyncio.run(_run_batch(running, job, as_json=flags["json_"]))
     return asyncio.run(_run(job, settings, emulator=flags["emulator"], as_json=flags["json_"]))
 
 
@@ -230,14 +248,14 @@ def _check(path: str, template: str | None, image_field: str | None) -> int:
 
 async def _run(job: _Job, settings: Settings, *, emulator: bool, as_json: bool) -> int:
     async with connect(settings, emulator=emulator) as client:
-        return await _run_batch(client, job, as_json=as_json)
+        running = client.batch(job.input, **job.arguments)
+        return await _run_batch(running, job, as_json=as_json)
 
 
-async def _run_batch(client: AsyncClient, job: _Job, *, as_json: bool) -> int:
-    running = client.batch(job.input, **job.arguments)
+async def _run_batch(running: AsyncBatch, job: _Job, *, as_json: bool) -> int:
     stopped: BatchStoppedError | None = None
     received: list[int] = []
-    with _signals(running, received):
+    with signals_drain(running, received):
         async with Display(running, job.input, job.progress):
             try:
                 await running.collect()
@@ -247,6 +265,8 @@ async def _run_batch(client: AsyncClient, job: _Job, *, as_json: bool) -> int:
                 await running.aclose()
     summary = running.summary
     _show(summary, as_json=as_json)
+    if job.report is not None:
+        await asyncio.to_thread(_report, job.arguments["output"], job.report, summary.total)
     if received:
         return _SIGNALLED + received[0]
     if stopped is not None:
@@ -266,33 +286,9 @@ async def _run_batch(client: AsyncClient, job: _Job, *, as_json: bool) -> int:
     return _FAILED if summary.failed else 0
 
 
-@contextmanager
-def _signals(running: AsyncBatch, received: list[int]) -> Generator[None]:
-    """Drain the run at the first signal, and cancel it at the second; note those *received*."""
-    loop = asyncio.get_running_loop()
-
-    def stop(number: int) -> None:
-        received.append(number)
-        if len(received) == 1:
-            click.echo("acechat: waiting for the running requests; again to stop now", err=True)
-            running.drain()
-        else:
-            running.cancel()
-
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    added: list[int] = []
-    for number in numbers:
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            try:
-                loop.add_signal_handler(number, stop, number)
-            except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt
-                break
-            added.append(number)
-    try:
-        yield
-    finally:
-        for number in added:
-            loop.remove_signal_handler(number)
+def _report(output: str, path: str, total: int | None) -> None:
+    write_report(output, path, total)
+    click.echo(f"written: {one_line(path)}", err=True)
 
 
 def _show(summary: BatchSummary, *, as_json: bool) -> None:

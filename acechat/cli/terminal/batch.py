@@ -77,11 +77,8 @@ class Display:
             self._show()
 
     async def _count(self) -> None:
-        def count() -> int:
-            return sum(1 for _ in FileSource(self._source).read())
-
         with suppress(Exception):  # the run reports it
-            self._total = await asyncio.to_thread(count)
+            self._total = await asyncio.to_thread(FileSource(self._source).count)
 
     async def _update(self) -> None:
         while True:

@@ -49,7 +49,7 @@ class Expansion:
 
     def __init__(self, root: Any, work: int) -> None:
         self._root = root
-        self.work = work
+        self.work: int = work
         self._references: dict[int, tuple[Any, frozenset[str]]] = {}
         """Id of a schema -> the schema, which keeps the id, and its references."""
 
