@@ -347,11 +347,11 @@ def test_the_request_of_a_dry_run_is_the_one_that_is_sent(run, environment):
 
 
 def test_truncation_has_its_own_exit_code(run, environment):
-    done = run("chat", "Hello", "--max-tokens", "2")
+    done = run("chat", "Hello", "--max-tokens", "3")
 
     assert (done.stdout, done.returncode) == ("You said:\n", 3)
     assert done.stderr.endswith("Next: --max-tokens N\n")
-    assert environment.requests[0].json["max_tokens"] == 2
+    assert environment.requests[0].json["max_tokens"] == 3
 
 
 def test_the_emulator_ignores_own_aliases(run, environment):
