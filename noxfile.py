@@ -293,9 +293,12 @@ def integrations(session: nox.Session) -> None:
     ]
     session.run(*pytest, *IN_PARALLEL, *wanted)
     if not session.posargs:
-        pages = "telemetry or lang or llm or pydantic or fragment"
+        pages = "telemetry or lang or llm or pydantic or fragment or test_passes"
         session.run(*pytest, "tests/docs/test_docs.py", "-k", pages)
         session.run(*pytest, "tests/docs/test_migration.py", "-k", "langchain")
+        others = {"LLM_COMMAND": shutil.which("llm", path=session.bin)}
+        beside = ["tests/cli/test_comparison.py", "tests/docs/test_type_checkers.py"]
+        session.run(*pytest, *IN_PARALLEL, *beside, env=others)
         session.run("python", "-m", "benchmarks.overhead")
         session.install("--upgrade", APART)
         session.run(*pytest, "tests/integrations/test_frameworks.py", "-k", "LlamaIndex")

@@ -170,8 +170,9 @@ def skip_without_imports():
         ]
         for name in names:
             if name.startswith("acechat.integrations.") or name.partition(".")[0] != "acechat":
+                session = "ray" if name in {"daft", "ray"} else "integrations"
                 pytest.importorskip(
-                    name, reason=f"{name} is not installed; `nox -s integrations` runs this"
+                    name, reason=f"{name} is not installed; `nox -s {session}` runs this"
                 )
 
     return check
