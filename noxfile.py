@@ -293,7 +293,7 @@ def integrations(session: nox.Session) -> None:
     ]
     session.run(*pytest, *IN_PARALLEL, *wanted)
     if not session.posargs:
-        pages = "telemetry or lang or llm or pydantic or fragment or test_passes"
+        pages = "telemetry or lang or llm or pydantic or fragment"
         session.run(*pytest, "tests/docs/test_docs.py", "-k", pages)
         session.run(*pytest, "tests/docs/test_migration.py", "-k", "langchain")
         others = {"LLM_COMMAND": shutil.which("llm", path=session.bin)}
